@@ -1,0 +1,111 @@
+-- What the functions of routes share: answers, parameters, pages.
+
+create function flowforge.server_kind() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when coalesce(current_setting('flowforge.signing_key', true), '') = '' then 'dev' else 'cloud' end
+$$;
+comment on function flowforge.server_kind() is 'dev without a signing key (everybody may call), cloud with one.';
+
+create function flowforge.answer(body jsonb, status integer default 200, headers text default '') returns flowforge.response
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select (status, E'content-type: application/json\n' || headers, body::text)::flowforge.response
+$$;
+comment on function flowforge.answer(jsonb, integer, text) is 'An answer in JSON.';
+
+create function flowforge.object_of(request flowforge.request) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if jsonb_typeof(request.json) is distinct from 'object' then
+		raise exception using errcode = 'FF203', message = 'the body is not a JSON object',
+			detail = format('It is %s.', coalesce(jsonb_typeof(request.json), 'empty')), hint = 'Send one JSON object.';
+	end if;
+	return request.json;
+end
+$$;
+comment on function flowforge.object_of(flowforge.request) is 'The body, which must be a JSON object. Error: FF203.';
+
+create function flowforge.integer_of(query jsonb, name text, fallback integer, low integer, high integer) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	given constant text := query ->> name;
+begin
+	if given is null then
+		return fallback;
+	elsif given ~ '^\d{1,9}$' and given::integer between low and high then
+		return given::integer;
+	end if;
+	raise exception using errcode = 'FF204', message = format('%s must be a whole number from %s to %s', name, low, high),
+		detail = format('It is "%s".', given), hint = format('Leave %s out for %s.', name, coalesce(fallback::text, 'no limit')), column = name;
+end
+$$;
+comment on function flowforge.integer_of(jsonb, text, integer, integer, integer) is 'A whole number from the query string. Error: FF204.';
+
+create function flowforge.time_of(query jsonb, name text) returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	given constant text := query ->> name;
+begin
+	if given ~ '^\d{12,14}$' then
+		return to_timestamp(given::numeric / 1000);
+	end if;
+	return given::timestamptz;
+exception when data_exception then
+	raise exception using errcode = 'FF204', message = format('%s is not a time', name), detail = format('It is "%s".', given),
+		hint = 'Give it as 2026-01-31T12:00:00Z or in milliseconds since 1970.', column = name;
+end
+$$;
+comment on function flowforge.time_of(jsonb, text) is
+'A time from the query string, in ISO 8601 or milliseconds since 1970; null when not given. Error: FF204.';
+
+create function flowforge.choice_of(query jsonb, name text, choices text[]) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	given constant text := query ->> name;
+begin
+	if given is null or given = any (choices) then
+		return given;
+	end if;
+	raise exception using errcode = 'FF204', message = format('%s must be one of %s', name, array_to_string(choices, ', ')),
+		detail = format('It is "%s".', given), hint = format('Leave %s out to see all.', name), column = name;
+end
+$$;
+comment on function flowforge.choice_of(jsonb, text, text[]) is 'One of a few words from the query string. Error: FF204.';
+
+-- Lists are pages: newest first, by id, between `low` (included) and `high` (excluded). A list reads one item more than it shows, to
+-- know whether there is a next page.
+create type flowforge.page as (low uuid, high uuid, size integer);
+comment on type flowforge.page is 'The range of ids a page of a list looks at, and how many items it shows.';
+
+create function flowforge.page_of(query jsonb) returns flowforge.page
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce(flowforge.id_floor(flowforge.time_of(query, 'since')), '00000000-0000-0000-0000-000000000000'),
+		least(
+			coalesce(flowforge.id_floor(flowforge.time_of(query, 'until')), 'ffffffff-ffff-ffff-ffff-ffffffffffff'),
+			coalesce(flowforge.id(query ->> 'cursor'), 'ffffffff-ffff-ffff-ffff-ffffffffffff')),
+		flowforge.integer_of(query, 'limit', 50, 1, 200)
+$$;
+comment on function flowforge.page_of(jsonb) is 'The page that limit, cursor, since and until in the query string ask for. Error: FF204.';
+
+create function flowforge.page_answer(items jsonb[], size integer) returns flowforge.response
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.answer(jsonb_build_object(
+		'data', to_jsonb(coalesce(items[:size], '{}')),
+		'next_cursor', case when cardinality(items) > size then items[size] ->> 'ulid' end))
+$$;
+comment on function flowforge.page_answer(jsonb[], integer) is 'A page of a list; items holds one more than it shows when there is a next page.';

@@ -1,0 +1,183 @@
+-- Apps and functions over HTTP: the protocol's /fn/register and /dev, and the API's own lists.
+
+create function flowforge.api_register(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.answer(flowforge.register_app(flowforge.object_of(request)));
+end
+$$;
+comment on function flowforge.api_register(flowforge.request) is 'POST and PUT /fn/register: an app tells its functions.';
+
+-- A function's configuration as its app registered it: the address is kept apart from the versions.
+create function flowforge.registered_config(config jsonb, url text) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select jsonb_set(config, '{steps,step,runtime,url}', to_jsonb(url))
+$$;
+comment on function flowforge.registered_config(jsonb, text) is 'A version''s configuration with the address that calls go to now.';
+
+create function flowforge.dev_functions() returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce(jsonb_agg(jsonb_build_object('id', f.function, 'slug', f.function, 'name', f.name, 'triggers', coalesce(f.triggers, '[]'),
+		'steps', jsonb_build_array(jsonb_build_object('id', 'step', 'name', 'step', 'uri', f.url))) order by f.function), '[]')
+	from flowforge.functions f
+	where f.tenant_id = flowforge.current_tenant() and f.archived_at is null
+$$;
+comment on function flowforge.dev_functions() is 'The functions as GET /dev shows them.';
+
+create function flowforge.dev_handlers() returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce(jsonb_agg(jsonb_build_object('url', a.url, 'appName', a.name, 'sdk', a.sdk, 'framework', a.framework,
+		'functions', coalesce((
+			select jsonb_agg(flowforge.registered_config(v.config, f.url) order by f.slug)
+			from flowforge.function f
+			join flowforge.function_version v using (tenant_id, function_id, version)
+			where f.tenant_id = a.tenant_id and f.app_id = a.app_id and f.archived_at is null), '[]')) order by a.name), '[]')
+	from flowforge.app a
+	where a.tenant_id = flowforge.current_tenant()
+$$;
+comment on function flowforge.dev_handlers() is 'What each app registered, as GET /dev shows it.';
+
+create function flowforge.api_dev(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if flowforge.server_kind() <> 'dev' then
+		raise exception using errcode = 'FF201', message = 'this server is not a development server',
+			hint = 'With a signing key set, SDKs find it through INNGEST_BASE_URL.';
+	end if;
+	return flowforge.answer(jsonb_build_object('version', flowforge.version(), 'authed', false,
+		'startOpts', '{"autodiscover": false, "urls": []}'::jsonb, 'functions', flowforge.dev_functions(),
+		'handlers', flowforge.dev_handlers(), 'features', '{}'::jsonb));
+end
+$$;
+comment on function flowforge.api_dev(flowforge.request) is 'GET /dev: how SDKs find a development server.';
+
+create function flowforge.api_functions(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	app constant text := request.query ->> 'app';
+	archived constant boolean := coalesce(flowforge.choice_of(request.query, 'archived', '{true,false}'), 'false')::boolean;
+begin
+	return flowforge.answer(jsonb_build_object('data', coalesce((
+		select jsonb_agg(jsonb_build_object('function', f.function, 'name', f.name, 'app', f.app, 'version', f.version, 'retries', f.retries,
+			'url', f.url, 'triggers', coalesce(f.triggers, '[]'), 'archived_at', f.archived_at) order by f.function)
+		from flowforge.functions f
+		where f.tenant_id = flowforge.current_tenant() and (app is null or f.app = app) and (archived or f.archived_at is null)), '[]')));
+end
+$$;
+comment on function flowforge.api_functions(flowforge.request) is 'GET /api/v1/functions.';
+
+create function flowforge.api_apps(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.answer(jsonb_build_object('data', coalesce((
+		select jsonb_agg(jsonb_build_object('id', a.app_id, 'ulid', flowforge.ulid(a.app_id), 'name', a.name, 'url', a.url, 'sdk', a.sdk,
+			'framework', a.framework, 'version', a.app_version, 'functions', (
+				select count(*) from flowforge.function f
+				where f.tenant_id = a.tenant_id and f.app_id = a.app_id and f.archived_at is null),
+			'registered_at', a.registered_at, 'synced_at', a.synced_at) order by a.name)
+		from flowforge.app a
+		where a.tenant_id = flowforge.current_tenant()), '[]')));
+end
+$$;
+comment on function flowforge.api_apps(flowforge.request) is 'GET /api/v1/apps.';
+
+insert into flowforge.route_schema (name, schema) values
+('Registration', '{
+	"type": "object", "required": ["url", "appName", "functions"],
+	"properties": {
+		"url": {"type": "string", "format": "uri", "description": "Where the app serves its functions."},
+		"appName": {"type": "string", "maxLength": 255},
+		"functions": {"type": "array", "items": {"$ref": "#/components/schemas/FunctionConfig"}},
+		"sdk": {"type": "string"},
+		"framework": {"type": "string"},
+		"appVersion": {"type": "string"}
+	}
+}'),
+('FunctionConfig', '{
+	"type": "object", "required": ["id", "steps"],
+	"description": "Keys not listed here are kept and have no effect.",
+	"properties": {
+		"id": {"type": "string", "maxLength": 255, "description": "app-function; unique among all apps."},
+		"name": {"type": "string"},
+		"triggers": {"type": "array", "maxItems": 10, "items": {"type": "object", "properties": {
+			"event": {"type": "string", "description": "A name, or a pattern that ends in /* or .*"},
+			"expression": {"type": "string"},
+			"cron": {"type": "string"}}}},
+		"steps": {"type": "object", "required": ["step"], "properties": {"step": {"type": "object", "required": ["runtime"], "properties": {
+			"runtime": {"type": "object", "required": ["url"], "properties": {"type": {"const": "http"}, "url": {"type": "string", "format": "uri"}}},
+			"retries": {"type": "object", "properties": {"attempts": {"type": "integer", "minimum": 0, "maximum": 20, "default": 4}}}}}}}
+	}
+}'),
+('Function', '{
+	"type": "object", "required": ["function", "name", "app", "version", "retries", "url", "triggers", "archived_at"],
+	"properties": {
+		"function": {"type": "string", "description": "Its id, app-function."},
+		"name": {"type": "string"},
+		"app": {"type": ["string", "null"]},
+		"version": {"type": "integer"},
+		"retries": {"type": "integer", "description": "Of each step."},
+		"url": {"type": "string"},
+		"triggers": {"type": "array", "items": {"type": "object", "properties": {
+			"event": {"type": "string"}, "expression": {"type": "string"}, "cron": {"type": "string"}}}},
+		"archived_at": {"type": ["string", "null"], "format": "date-time", "description": "When its app stopped serving it."}
+	}
+}'),
+('App', '{
+	"type": "object",
+	"required": ["id", "ulid", "name", "url", "sdk", "framework", "version", "functions", "registered_at", "synced_at"],
+	"properties": {
+		"id": {"type": "string", "format": "uuid"},
+		"ulid": {"type": "string"},
+		"name": {"type": "string"},
+		"url": {"type": "string"},
+		"sdk": {"type": ["string", "null"]},
+		"framework": {"type": ["string", "null"]},
+		"version": {"type": ["string", "null"]},
+		"functions": {"type": "integer", "description": "How many it serves."},
+		"registered_at": {"type": "string", "format": "date-time"},
+		"synced_at": {"type": "string", "format": "date-time", "description": "When it last registered something new."}
+	}
+}');
+
+insert into flowforge.route (method, pattern, function, scope, style, tag, summary, request_schema, response_schema)
+select method, '/fn/register', 'flowforge.api_register', 'functions:manage', 'sdk', 'sdk', 'Register an app and its functions',
+'{"$ref": "#/components/schemas/Registration"}',
+'{"type": "object", "required": ["ok", "modified", "app_id", "sync_id"], "properties": {
+	"ok": {"const": true},
+	"modified": {"type": "boolean", "description": "false when nothing had changed."},
+	"app_id": {"type": "string", "format": "uuid"},
+	"sync_id": {"type": "string", "format": "uuid"}}}'
+from unnest('{POST,PUT}'::text[]) as m (method);
+
+insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
+('GET', '/dev', 'flowforge.api_dev', 'public', 'sdk', 'What a development server serves; 404 with a signing key',
+'{}', '{"type": "object", "required": ["version", "authed", "startOpts", "functions", "handlers", "features"], "properties": {
+	"version": {"type": "string"},
+	"authed": {"type": "boolean"},
+	"startOpts": {"type": "object"},
+	"functions": {"type": "array", "items": {"type": "object"}},
+	"handlers": {"type": "array", "items": {"$ref": "#/components/schemas/Registration"}},
+	"features": {"type": "object"}}}'),
+('GET', '/api/v1/functions', 'flowforge.api_functions', 'functions:read', 'functions', 'List functions',
+'{"type": "object", "properties": {
+	"app": {"type": "string"},
+	"archived": {"type": "boolean", "default": false, "description": "Those no app serves any more, too."}}}',
+'{"type": "object", "required": ["data"], "properties": {
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Function"}}}}'),
+('GET', '/api/v1/apps', 'flowforge.api_apps', 'functions:read', 'functions', 'List apps',
+'{}', '{"type": "object", "required": ["data"], "properties": {
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/App"}}}}');

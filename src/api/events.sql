@@ -1,0 +1,193 @@
+-- Events over HTTP: the protocol's /e/{key} and the API's own routes.
+
+create function flowforge.event_json(event flowforge.events) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select jsonb_build_object('id', event.event_id, 'ulid', event.ulid, 'name', event.name, 'data', event.data, 'user', event.user_data,
+		'external_id', event.external_id, 'ts', event.ts, 'received_at', event.received_at)
+$$;
+comment on function flowforge.event_json(flowforge.events) is 'An event as the API shows it.';
+
+create function flowforge.started_runs(events uuid[]) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce(jsonb_agg(jsonb_build_object('id', r.run_id, 'ulid', flowforge.ulid(r.run_id), 'function', f.slug,
+		'event_id', r.event_id) order by r.run_id), '[]')
+	from flowforge.run r
+	join flowforge.function f on f.tenant_id = r.tenant_id and f.function_id = r.function_id
+	where r.tenant_id = flowforge.current_tenant() and r.event_id = any (events)
+$$;
+comment on function flowforge.started_runs(uuid[]) is 'The runs that events started, as the API shows them to who sent the events.';
+
+-- The hot one: no helper functions on the way.
+create function flowforge.api_receive(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	ids constant uuid[] := flowforge.ingest(request.json, request.headers ->> 'x-inngest-event-id-seed', false);
+	listed text;
+begin
+	select string_agg('"' || flowforge.ulid(i.id) || '"', ',' order by i.ordinality) into listed
+	from unnest(ids) with ordinality as i (id, ordinality);
+	return (200, E'content-type: application/json\naccess-control-allow-origin: *\n',
+		'{"ids":[' || coalesce(listed, '') || '],"status":200}')::flowforge.response;
+end
+$$;
+comment on function flowforge.api_receive(flowforge.request) is 'POST /e/{key}: events from an SDK or a webhook.';
+
+create function flowforge.api_send_event(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	ids constant uuid[] := flowforge.ingest(jsonb_build_array(flowforge.object_of(request)), null, false);
+begin
+	return flowforge.answer(jsonb_build_object('id', ids[1], 'ulid', flowforge.ulid(ids[1]), 'ids', ids, 'runs', flowforge.started_runs(ids)));
+end
+$$;
+comment on function flowforge.api_send_event(flowforge.request) is 'POST /api/v1/events.';
+
+create function flowforge.api_send_events(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	ids uuid[];
+begin
+	if jsonb_typeof(request.json) is distinct from 'array' then
+		raise exception using errcode = 'FF203', message = 'the body is not a JSON array',
+			detail = format('It is %s.', coalesce(jsonb_typeof(request.json), 'empty')),
+			hint = 'Send an array of events, or one event to /api/v1/events.';
+	end if;
+	ids := flowforge.ingest(request.json, null, false);
+	return flowforge.answer(jsonb_build_object('ids', ids, 'runs', flowforge.started_runs(ids)));
+end
+$$;
+comment on function flowforge.api_send_events(flowforge.request) is 'POST /api/v1/events/batch.';
+
+create function flowforge.api_events(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+	page constant flowforge.page := flowforge.page_of(request.query);
+	wanted constant text := request.query ->> 'name';
+begin
+	return flowforge.page_answer(array(
+		select flowforge.event_json(e)
+		from flowforge.events e
+		where e.tenant_id = flowforge.current_tenant() and e.event_id >= page.low and e.event_id < page.high
+			and (wanted is null or e.name = wanted)
+		order by e.event_id desc
+		limit page.size + 1), page.size);
+end
+$$;
+comment on function flowforge.api_events(flowforge.request) is 'GET /api/v1/events.';
+
+create function flowforge.api_event(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	wanted constant uuid := flowforge.id(request.params ->> 'id');
+	found_event flowforge.events;
+begin
+	select e.* into found_event from flowforge.events e where e.tenant_id = flowforge.current_tenant() and e.event_id = wanted;
+	if not found then
+		raise exception using errcode = 'FF201', message = format('event %s does not exist', wanted),
+			hint = 'GET /api/v1/events lists the latest events.';
+	end if;
+	return flowforge.answer(flowforge.event_json(found_event));
+end
+$$;
+comment on function flowforge.api_event(flowforge.request) is 'GET /api/v1/events/{id}.';
+
+create function flowforge.api_event_runs(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	wanted constant uuid := flowforge.id(request.params ->> 'id');
+begin
+	return flowforge.answer(jsonb_build_object('data', coalesce((
+		select jsonb_agg(flowforge.run_json(r) order by r.run_id)
+		from flowforge.runs r
+		where r.tenant_id = flowforge.current_tenant() and r.event_id = wanted), '[]')));
+end
+$$;
+comment on function flowforge.api_event_runs(flowforge.request) is 'GET /api/v1/events/{id}/runs.';
+
+insert into flowforge.route_schema (name, schema) values
+('NewEvent', '{
+	"type": "object", "required": ["name"],
+	"properties": {
+		"name": {"type": "string", "maxLength": 512, "description": "Names that begin with inngest/ are reserved."},
+		"data": {"type": "object", "default": {}},
+		"id": {"type": "string", "description": "Makes repeats of the event harmless for a day."},
+		"ts": {"type": "integer", "description": "When it happened, in milliseconds since 1970."},
+		"user": {"type": "object"},
+		"v": {"type": "string"}
+	},
+	"example": {"name": "order/created", "data": {"id": "o1", "total": 42}}
+}'),
+('StartedRun', '{
+	"type": "object", "required": ["id", "ulid", "function", "event_id"],
+	"properties": {
+		"id": {"type": "string", "format": "uuid"},
+		"ulid": {"type": "string"},
+		"function": {"type": "string"},
+		"event_id": {"type": "string", "format": "uuid"}
+	}
+}'),
+('Event', '{
+	"type": "object", "required": ["id", "ulid", "name", "data", "user", "external_id", "ts", "received_at"],
+	"properties": {
+		"id": {"type": "string", "format": "uuid"},
+		"ulid": {"type": "string", "description": "The same id as SDKs show it."},
+		"name": {"type": "string"},
+		"data": {"type": "object"},
+		"user": {"type": ["object", "null"]},
+		"external_id": {"type": ["string", "null"], "description": "The id its sender gave it."},
+		"ts": {"type": "string", "format": "date-time"},
+		"received_at": {"type": "string", "format": "date-time"}
+	}
+}');
+
+insert into flowforge.route (method, pattern, function, lane, scope, style, tag, summary, request_schema, response_schema) values
+('POST', '/e/{key}', 'flowforge.api_receive', 'ingest', 'event_key', 'event', 'sdk', 'Receive events from an SDK or a webhook',
+'{"oneOf": [{"$ref": "#/components/schemas/NewEvent"},
+	{"type": "array", "maxItems": 5000, "items": {"$ref": "#/components/schemas/NewEvent"}}]}',
+'{"type": "object", "required": ["ids", "status"], "properties": {
+	"ids": {"type": "array", "items": {"type": "string"}, "description": "ULIDs, in the order of the events."},
+	"status": {"type": "integer"}}}'),
+('POST', '/api/v1/events', 'flowforge.api_send_event', 'ingest', 'events:send', 'problem', 'events', 'Send one event and learn which runs it started',
+'{"$ref": "#/components/schemas/NewEvent"}',
+'{"type": "object", "required": ["id", "ulid", "ids", "runs"], "properties": {
+	"id": {"type": "string", "format": "uuid"},
+	"ulid": {"type": "string"},
+	"ids": {"type": "array", "items": {"type": "string", "format": "uuid"}},
+	"runs": {"type": "array", "items": {"$ref": "#/components/schemas/StartedRun"}}}}'),
+('POST', '/api/v1/events/batch', 'flowforge.api_send_events', 'ingest', 'events:send', 'problem', 'events', 'Send up to 5,000 events, all or none',
+'{"type": "array", "maxItems": 5000, "items": {"$ref": "#/components/schemas/NewEvent"}}',
+'{"type": "object", "required": ["ids", "runs"], "properties": {
+	"ids": {"type": "array", "items": {"type": "string", "format": "uuid"}},
+	"runs": {"type": "array", "items": {"$ref": "#/components/schemas/StartedRun"}}}}'),
+('GET', '/api/v1/events', 'flowforge.api_events', 'call', 'events:read', 'problem', 'events', 'List events, newest first',
+'{"type": "object", "properties": {
+	"name": {"type": "string"},
+	"since": {"type": "string", "format": "date-time"},
+	"until": {"type": "string", "format": "date-time"},
+	"limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+	"cursor": {"type": "string", "description": "next_cursor of the page before."}}}',
+'{"type": "object", "required": ["data", "next_cursor"], "properties": {
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},
+	"next_cursor": {"type": ["string", "null"]}}}'),
+('GET', '/api/v1/events/{id}', 'flowforge.api_event', 'call', 'events:read', 'problem', 'events', 'One event',
+'{}', '{"$ref": "#/components/schemas/Event"}'),
+('GET', '/api/v1/events/{id}/runs', 'flowforge.api_event_runs', 'call', 'runs:read', 'problem', 'events', 'The runs an event started',
+'{}', '{"type": "object", "required": ["data"], "properties": {
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Run"}}}}');

@@ -1,0 +1,152 @@
+/*
+ * route.c - the cache of routes (see route.h).
+ *
+ * It lives in a memory context of its own. An invalidation only marks it stale, since it can arrive at any time; the next match drops
+ * the context and reads the table anew. There are a few dozen routes: they are compared one after the other, those with literal
+ * segments before those with parameters in the same place.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "commands/async.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "api/route.h"
+#include "util/spi.h"
+
+typedef struct Route
+{
+	char	   *method;
+	char	   *pattern;
+	FfSegments	segments;
+	Oid			handler;
+	FfScope		scope;
+	FfStyle		style;
+	bool		needs_body;
+} Route;
+
+static MemoryContext cache_context = NULL;
+static Route *routes = NULL;
+static int	route_count = 0;
+static Oid	request_type = InvalidOid;
+static Oid	watched = InvalidOid;	/* flowforge.route */
+static bool stale = true;
+
+static FfPlan read_routes = {
+	.sql = "select r.method, r.pattern, coalesce(to_regprocedure(r.function || '(flowforge.request)')::oid, 0), r.scope, r.style,"
+	" r.method in ('POST', 'PUT', 'PATCH') and r.request_schema <> '{}' and not coalesce(r.request_schema -> 'type' ? 'null', false)"
+	" from flowforge.route r order by regexp_replace(r.pattern, '\\{[^}]*\\}', '~', 'g') collate \"C\", r.method"
+};
+
+PG_FUNCTION_INFO_V1(ff_api_forget);
+
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	if (relid == watched || relid == InvalidOid)
+		stale = true;
+}
+
+void
+ff_route_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+}
+
+/* The trigger on flowforge.route. */
+Datum
+ff_api_forget(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "forget_routes is a trigger");
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
+	Async_Notify("flowforge_route", "");
+	PG_RETURN_NULL();
+}
+
+static FfScope
+scope_of(const char *name)
+{
+	if (strcmp(name, "public") == 0)
+		return FF_SCOPE_PUBLIC;
+	return strcmp(name, "event_key") == 0 ? FF_SCOPE_EVENT_KEY : FF_SCOPE_BEARER;
+}
+
+static FfStyle
+style_of(const char *name)
+{
+	if (strcmp(name, "sdk") == 0)
+		return FF_STYLE_SDK;
+	return strcmp(name, "event") == 0 ? FF_STYLE_EVENT : FF_STYLE_PROBLEM;
+}
+
+static char *
+text_at(uint64 row, int number)
+{
+	bool		isnull;
+	Datum		value = ff_spi_value(row, number, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* The parts of a pattern between its slashes, in place of the pattern's copy. */
+static void
+split_pattern(const char *pattern, FfSegments *segments)
+{
+	char	   *rest = pstrdup(pattern) + 1;
+
+	segments->count = 0;
+	do
+	{
+		if (segments->count == FF_MAX_SEGMENTS)
+			elog(ERROR, "the route \"%s\" has more than %d segments", pattern, FF_MAX_SEGMENTS);
+		segments->texts[segments->count++] = strsep(&rest, "/");
+	} while (rest != NULL);
+}
+
+static void
+read_route(uint64 row, Route *route)
+{
+	bool		isnull;
+
+	route->method = text_at(row, 1);
+	route->pattern = text_at(row, 2);
+	route->handler = DatumGetObjectId(ff_spi_value(row, 3, &isnull));
+	route->scope = scope_of(text_at(row, 4));
+	route->style = style_of(text_at(row, 5));
+	route->needs_body = DatumGetBool(ff_spi_value(row, 6, &isnull));
+	split_pattern(route->pattern, &route->segments);
+}
+
+/* What is read while the table changes again is stale at once: the mark is cleared before reading. */
+static void
+load_routes(void)
+{
+	Oid			schema = get_namespace_oid("flowforge", false);
+	MemoryContext caller = CurrentMemoryContext;
+	uint64		count;
+
+	if (cache_context == NULL)
+		cache_context = AllocSetContextCreate(CacheMemoryContext, "FlowForge routes", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(cache_context);
+	route_count = 0;
+	stale = false;
+	watched = get_relname_relid("route", schema);
+	request_type = TypenameGetTypidExtended("flowforge.request", false);
+	SPI_connect();
+	count = ff_spi_run(&read_routes, NULL, NULL, true);
+	MemoryContextSwitchTo(cache_context);
+	routes = palloc0(sizeof(Route) * Max(count, 1));
+	for (uint64 row = 0; row < count; row++)
+		read_route(row, &routes[row]);
+	route_count = (int) count;
+	MemoryContextSwitchTo(caller);
+	SPI_finish();
+}

@@ -1,0 +1,49 @@
+/*
+ * route.h - the routes of the HTTP API as a backend remembers them.
+ *
+ * They are the rows of flowforge.route, read when first needed and again after any change (the table's trigger sends a relcache
+ * invalidation).
+ */
+#ifndef FF_ROUTE_H
+#define FF_ROUTE_H
+
+#include "postgres.h"
+
+#include "api/url.h"
+
+typedef enum FfScope
+{
+	FF_SCOPE_PUBLIC,			/* anybody */
+	FF_SCOPE_EVENT_KEY,			/* whoever names an event key in the path */
+	FF_SCOPE_BEARER				/* whoever shows the hash of the signing key */
+} FfScope;
+
+typedef enum FfStyle
+{
+	FF_STYLE_PROBLEM,			/* application/problem+json, RFC 9457 */
+	FF_STYLE_SDK,				/* {"error", "status"} */
+	FF_STYLE_EVENT				/* {"ids": [], "status", "error"} */
+} FfStyle;
+
+/* How a request's path and method meet the routes. A copy: it outlives changes of the routes. */
+typedef struct FfMatch
+{
+	bool		path_known;		/* a route has this path */
+	bool		method_known;	/* and this method; what follows is then set */
+	Oid			handler;		/* function(flowforge.request) returns flowforge.response; invalid when it is missing */
+	Oid			request_type;
+	FfScope		scope;
+	FfStyle		style;			/* set when path_known */
+	bool		needs_body;
+	char	   *pattern;
+	FfPairs		params;			/* what the path has in place of {name}s */
+	char	   *allow;			/* the methods of the path, comma separated; when path_known */
+} FfMatch;
+
+/* Registers the invalidation callback; once per process, in _PG_init. */
+extern void ff_route_init(void);
+
+/* Finds the route of a request; path holds the decoded segments. */
+extern void ff_route_match(const char *method, const FfSegments *path, FfMatch *match);
+
+#endif

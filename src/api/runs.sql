@@ -1,0 +1,239 @@
+-- Runs over HTTP.
+
+create function flowforge.run_json(run flowforge.runs) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select jsonb_build_object('id', run.run_id, 'ulid', run.ulid, 'function', run.function, 'version', run.version,
+		'status', run.status, 'event_id', run.event_id, 'event_name', run.event_name, 'parent_run_id', run.parent_run_id,
+		'created_at', run.created_at, 'started_at', run.started_at, 'ended_at', run.ended_at, 'wake_at', run.wake_at)
+$$;
+comment on function flowforge.run_json(flowforge.runs) is 'A run as lists of the API show it: without its result.';
+
+create function flowforge.run_detail(run flowforge.runs) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.run_json(run) || jsonb_build_object('output', run.output, 'error', run.error, 'event', (
+		select flowforge.event_json(e) from flowforge.events e where e.tenant_id = run.tenant_id and e.event_id = run.event_id))
+$$;
+comment on function flowforge.run_detail(flowforge.runs) is 'A run as the API shows it alone: with its event and its result.';
+
+create function flowforge.run_steps(run uuid) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce(jsonb_agg(jsonb_build_object('step_id', s.step_id, 'name', s.name, 'op', s.op, 'status', s.status,
+		'attempt', s.attempt, 'output', s.output, 'error', s.error, 'started_at', s.started_at, 'ended_at', s.ended_at,
+		'due_at', s.due_at) order by s.position nulls last, s.started_at, s.step_id), '[]')
+	from flowforge.steps s
+	where s.tenant_id = flowforge.current_tenant() and s.run_id = run
+$$;
+comment on function flowforge.run_steps(uuid) is 'The steps of a run as the API shows them: finished ones in the order they finished, then the others.';
+
+create function flowforge.run_of(request flowforge.request) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	wanted constant uuid := flowforge.id(request.params ->> 'id');
+begin
+	if exists (select from flowforge.run r where r.tenant_id = flowforge.current_tenant() and r.run_id = wanted) then
+		return wanted;
+	end if;
+	raise exception using errcode = 'FF010', message = format('run %s does not exist', wanted),
+		hint = 'GET /api/v1/runs lists the latest runs.';
+end
+$$;
+comment on function flowforge.run_of(flowforge.request) is 'The id of the run that the path names. Error: FF010 no such run.';
+
+-- Live runs are few among many: they are looked for where they are kept, not among all runs.
+create function flowforge.run_page(page flowforge.page, status text, slug text, event text) returns setof flowforge.runs
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+	if status in ('pending', 'running') then
+		return query
+		select r.*
+		from flowforge.live_run l
+		join flowforge.runs r on r.tenant_id = l.tenant_id and r.run_id = l.run_id
+		where l.tenant_id = flowforge.current_tenant() and l.run_id >= page.low and l.run_id < page.high and r.status = run_page.status
+			and (slug is null or r.function = slug) and (event is null or r.event_name = event)
+		order by l.run_id desc
+		limit page.size + 1;
+	else
+		return query
+		select r.*
+		from flowforge.runs r
+		where r.tenant_id = flowforge.current_tenant() and r.run_id >= page.low and r.run_id < page.high
+			and (run_page.status is null or r.status = run_page.status)
+			and (slug is null or r.function = slug) and (event is null or r.event_name = event)
+		order by r.run_id desc
+		limit page.size + 1;
+	end if;
+end
+$$;
+comment on function flowforge.run_page(flowforge.page, text, text, text) is
+'The runs of a page, newest first, and one more; filtered by status, function and event name where these are given.';
+
+create function flowforge.api_runs(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	page constant flowforge.page := flowforge.page_of(request.query);
+	status constant text := flowforge.choice_of(request.query, 'status', '{pending,running,completed,failed,cancelled}');
+begin
+	return flowforge.page_answer(array(
+		select flowforge.run_json(r)
+		from flowforge.run_page(page, status, request.query ->> 'function', request.query ->> 'event') r
+		order by r.run_id desc), page.size);
+end
+$$;
+comment on function flowforge.api_runs(flowforge.request) is 'GET /api/v1/runs.';
+
+create function flowforge.api_run(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	run constant uuid := flowforge.run_of(request);
+begin
+	return flowforge.answer((
+		select flowforge.run_detail(r) from flowforge.runs r where r.tenant_id = flowforge.current_tenant() and r.run_id = run));
+end
+$$;
+comment on function flowforge.api_run(flowforge.request) is 'GET /api/v1/runs/{id}.';
+
+create function flowforge.api_run_steps(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.answer(jsonb_build_object('data', flowforge.run_steps(flowforge.run_of(request))));
+end
+$$;
+comment on function flowforge.api_run_steps(flowforge.request) is 'GET /api/v1/runs/{id}/steps.';
+
+create function flowforge.api_run_events(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	run constant uuid := flowforge.run_of(request);
+	since constant integer := flowforge.integer_of(request.query, 'since', 0, 0, 999999999);
+	size constant integer := flowforge.integer_of(request.query, 'limit', 1000, 1, 1000);
+	messages jsonb[];
+begin
+	select array_agg(m.message order by m.seq) into messages
+	from (select m.seq, m.message from flowforge.run_messages(run, since) m order by m.seq limit size + 1) m;
+	return flowforge.answer(jsonb_build_object('data', to_jsonb(coalesce(messages[:size], '{}')),
+		'next_since', case when cardinality(messages) > size then messages[size] -> 'seq' end));
+end
+$$;
+comment on function flowforge.api_run_events(flowforge.request) is 'GET /api/v1/runs/{id}/events.';
+
+create function flowforge.api_run_cancel(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	run constant uuid := flowforge.run_of(request);
+	result constant text := @extschema@.ff_cancel(run, request.json ->> 'reason');
+begin
+	return flowforge.answer(jsonb_build_object('id', run, 'ulid', flowforge.ulid(run), 'result', result),
+		case result when 'cancelling' then 202 else 200 end);
+end
+$$;
+comment on function flowforge.api_run_cancel(flowforge.request) is 'POST /api/v1/runs/{id}/cancel.';
+
+insert into flowforge.route_schema (name, schema) values
+('Run', '{
+	"type": "object",
+	"required": ["id", "ulid", "function", "version", "status", "event_id", "event_name", "parent_run_id", "created_at", "started_at", "ended_at", "wake_at"],
+	"properties": {
+		"id": {"type": "string", "format": "uuid"},
+		"ulid": {"type": "string", "description": "The same id as SDKs show it."},
+		"function": {"type": "string"},
+		"version": {"type": "integer"},
+		"status": {"enum": ["pending", "running", "completed", "failed", "cancelled"]},
+		"event_id": {"type": "string", "format": "uuid"},
+		"event_name": {"type": ["string", "null"]},
+		"parent_run_id": {"type": ["string", "null"], "format": "uuid", "description": "The run that invoked this one."},
+		"created_at": {"type": "string", "format": "date-time"},
+		"started_at": {"type": ["string", "null"], "format": "date-time"},
+		"ended_at": {"type": ["string", "null"], "format": "date-time"},
+		"wake_at": {"type": ["string", "null"], "format": "date-time", "description": "Nothing is to be done before."}
+	}
+}'),
+('RunDetail', '{
+	"allOf": [{"$ref": "#/components/schemas/Run"}],
+	"type": "object", "required": ["event", "output", "error"],
+	"properties": {
+		"event": {"oneOf": [{"$ref": "#/components/schemas/Event"}, {"type": "null"}]},
+		"output": {"description": "What the function returned."},
+		"error": {"description": "Why it failed."}
+	}
+}'),
+('Step', '{
+	"type": "object", "required": ["step_id", "name", "op", "status", "attempt", "output", "error", "started_at", "ended_at", "due_at"],
+	"properties": {
+		"step_id": {"type": "string"},
+		"name": {"type": ["string", "null"]},
+		"op": {"type": "string"},
+		"status": {"enum": ["pending", "running", "sleeping", "waiting", "retrying", "completed", "failed", "skipped", "cancelled"]},
+		"attempt": {"type": ["integer", "null"], "description": "From 0."},
+		"output": {},
+		"error": {},
+		"started_at": {"type": ["string", "null"], "format": "date-time"},
+		"ended_at": {"type": ["string", "null"], "format": "date-time"},
+		"due_at": {"type": ["string", "null"], "format": "date-time", "description": "When a step that sleeps, waits or retries goes on at the latest."}
+	}
+}'),
+('RunEvent', '{
+	"type": "object", "required": ["run_id", "seq", "type", "at", "step_id", "name", "attempt", "data"],
+	"properties": {
+		"run_id": {"type": "string", "format": "uuid"},
+		"seq": {"type": "integer", "description": "From 1, without a gap."},
+		"type": {"type": "string", "examples": ["run.created", "step.completed", "run.completed"]},
+		"at": {"type": "string", "format": "date-time"},
+		"step_id": {"type": ["string", "null"]},
+		"name": {"type": ["string", "null"]},
+		"attempt": {"type": ["integer", "null"]},
+		"data": {"type": ["object", "null"], "description": "Of the last event of a run it holds its output or error."}
+	}
+}');
+
+insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
+('GET', '/api/v1/runs', 'flowforge.api_runs', 'runs:read', 'runs', 'List runs, newest first',
+'{"type": "object", "properties": {
+	"status": {"enum": ["pending", "running", "completed", "failed", "cancelled"]},
+	"function": {"type": "string", "description": "Its id, app-function."},
+	"event": {"type": "string", "description": "The name of the event that started it."},
+	"since": {"type": "string", "format": "date-time"},
+	"until": {"type": "string", "format": "date-time"},
+	"limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+	"cursor": {"type": "string", "description": "next_cursor of the page before."}}}',
+'{"type": "object", "required": ["data", "next_cursor"], "properties": {
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Run"}},
+	"next_cursor": {"type": ["string", "null"]}}}'),
+('GET', '/api/v1/runs/{id}', 'flowforge.api_run', 'runs:read', 'runs', 'One run with its event and result',
+'{}', '{"$ref": "#/components/schemas/RunDetail"}'),
+('GET', '/api/v1/runs/{id}/steps', 'flowforge.api_run_steps', 'runs:read', 'runs', 'The steps of a run',
+'{}', '{"type": "object", "required": ["data"], "properties": {
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Step"}}}}'),
+('GET', '/api/v1/runs/{id}/events', 'flowforge.api_run_events', 'runs:read', 'runs', 'The log of a run, oldest first',
+'{"type": "object", "properties": {
+	"since": {"type": "integer", "minimum": 0, "default": 0, "description": "Only events with a greater seq."},
+	"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000}}}',
+'{"type": "object", "required": ["data", "next_since"], "properties": {
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/RunEvent"}},
+	"next_since": {"type": ["integer", "null"], "description": "since for the next page; null on the last one."}}}'),
+('POST', '/api/v1/runs/{id}/cancel', 'flowforge.api_run_cancel', 'runs:manage', 'runs', 'Cancel a run',
+'{"type": ["object", "null"], "properties": {"reason": {"type": "string"}}}',
+'{"type": "object", "required": ["id", "ulid", "result"], "properties": {
+	"id": {"type": "string", "format": "uuid"},
+	"ulid": {"type": "string"},
+	"result": {"enum": ["cancelling", "already completed", "already failed", "already cancelled"]}}}');

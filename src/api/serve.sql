@@ -1,0 +1,11 @@
+create function flowforge.serve(
+	method text, path text, query text, headers jsonb, body bytea,
+	out status integer, out headers text, out body bytea
+)
+language c volatile security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as 'MODULE_PATHNAME', 'ff_api_serve';
+comment on function flowforge.serve(text, text, text, jsonb, bytea) is
+'Answers one HTTP request: finds its route, checks who asks, calls the route''s function and turns errors into answers. path and '
+'query are as they came, still percent-encoded; headers is an object of lower-case names. The gateway''s only way in.';

@@ -1,0 +1,354 @@
+/*
+ * event.c - recording events and starting the runs they trigger (see event.h).
+ *
+ * One statement per table whatever the number of events: events are written with unnest, then the runs of all of them. A repeated event
+ * is recognised by its key in flowforge.event_key before anything else is written.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "event/event.h"
+#include "function/function.h"
+#include "slot/hint.h"
+#include "util/errors.h"
+#include "util/id.h"
+#include "util/json.h"
+#include "util/spi.h"
+
+#define MAX_NAME_BYTES 512
+#define MIN_EVENT_TIME (-631152000 * INT64CONST(1000000))	/* 1980-01-01 from 2000-01-01, microseconds */
+#define MAX_EVENT_TIME (3155760000 * INT64CONST(1000000))	/* 2100-01-01 */
+
+int			ff_event_size_limit = 512 * 1024;
+int			ff_event_dedupe_window = 86400;
+
+static bool
+reserved_name(const char *name)
+{
+	return pg_strncasecmp(name, "inngest/", 8) == 0 || pg_strncasecmp(name, "flowforge/", 10) == 0;
+}
+
+void
+ff_event_check(const FfEvent *event, bool internal)
+{
+	size_t		size = VARSIZE_ANY(event->data) + (event->user ? VARSIZE_ANY(event->user) : 0);
+
+	if (event->name == NULL || *event->name == '\0')
+		ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg("an event needs a name"), errhint("For example 'order/created'.")));
+	if (strlen(event->name) > MAX_NAME_BYTES)
+		ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg("the event's name is too long"),
+						errdetail("It has %zu bytes, at most %d are allowed.", strlen(event->name), MAX_NAME_BYTES)));
+	if (!internal && reserved_name(event->name))
+		ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg("the event name \"%s\" is reserved", event->name),
+						errdetail("Names that begin with inngest/ or flowforge/ are sent by the engine alone."),
+						errhint("Choose another prefix.")));
+	if (!ff_json_is_object(event->data))
+		ereport(ERROR, (errcode(FF_ERR_EVENT_DATA), errmsg("the data of event \"%s\" is not a JSON object", event->name),
+						errhint("Wrap it: {\"value\": ...}.")));
+	if (event->user != NULL && !ff_json_is_object(event->user))
+		ereport(ERROR, (errcode(FF_ERR_EVENT_DATA), errmsg("the user data of event \"%s\" is not a JSON object", event->name)));
+	if (size > (size_t) ff_event_size_limit)
+		ereport(ERROR, (errcode(FF_ERR_EVENT_SIZE), errmsg("event \"%s\" is too large", event->name),
+						errdetail("It has %zu bytes, at most %d are allowed.", size, ff_event_size_limit),
+						errhint("Store the payload elsewhere and send a reference, or raise flowforge.event_limit.")));
+	if (ff_json_depth(event->data, ff_json_depth_limit + 1) > ff_json_depth_limit)
+		ereport(ERROR, (errcode(FF_ERR_EVENT_DEPTH), errmsg("the data of event \"%s\" is nested too deeply", event->name),
+						errdetail("At most %d levels are allowed.", ff_json_depth_limit)));
+	if (event->ts < MIN_EVENT_TIME || event->ts > MAX_EVENT_TIME)
+		ereport(ERROR, (errcode(FF_ERR_EVENT_TIME), errmsg("the time of event \"%s\" is not between 1980 and 2100", event->name),
+						errhint("ts is in milliseconds since 1970.")));
+}
+
+/* Claims the event's key; when it is taken and not expired the event is a repeat and gets the first one's id. */
+static void
+deduplicate(FfEvent *event)
+{
+	static FfPlan claim = {
+		"insert into flowforge.event_key as k (tenant_id, key, event_id, expires_at) "
+		"values ($1, $2, $3, now() + make_interval(secs => $4)) "
+		"on conflict (tenant_id, key) do update set event_id = excluded.event_id, expires_at = excluded.expires_at "
+		"where k.expires_at < now() returning 1",
+		4, {INT4OID, TEXTOID, UUIDOID, FLOAT8OID}
+	};
+	static FfPlan first = {
+		"select event_id from flowforge.event_key where tenant_id = $1 and key = $2", 2, {INT4OID, TEXTOID}
+	};
+	Datum		values[4];
+	bool		isnull;
+
+	values[0] = Int32GetDatum(event->tenant_id);
+	values[1] = CStringGetTextDatum(event->dedupe_key);
+	values[2] = UUIDPGetDatum(&event->id);
+	values[3] = Float8GetDatum(ff_event_dedupe_window);
+	if (ff_spi_run(&claim, values, NULL, false) > 0)
+		return;
+	event->duplicate = true;
+	if (ff_spi_run(&first, values, NULL, false) > 0)
+		event->id = *DatumGetUUIDP(ff_spi_value(0, 1, &isnull));
+}
+
+static Datum
+array_of(Datum *values, bool *nulls, int count, Oid type, int length, bool by_value, char align)
+{
+	int			dims[1] = {count};
+	int			bounds[1] = {1};
+
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, bounds, type, length, by_value, align));
+}
+
+static FfPlan insert_event = {
+	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts) "
+	"values ($1, $2, $3, $4, $5, $6, $7, $8)",
+	8, {INT4OID, UUIDOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static FfPlan insert_events = {
+	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts) "
+	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)",
+	8, {INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID}
+};
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = text == NULL;
+	return text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+static void
+event_values(const FfEvent *event, Datum values[8], bool nulls[8])
+{
+	memset(nulls, false, sizeof(bool) * 8);
+	values[0] = Int32GetDatum(event->tenant_id);
+	values[1] = UUIDPGetDatum(&event->id);
+	values[2] = CStringGetTextDatum(event->name);
+	values[3] = JsonbPGetDatum(event->data);
+	values[4] = event->user ? JsonbPGetDatum(event->user) : (Datum) 0;
+	nulls[4] = event->user == NULL;
+	values[5] = text_or_null(event->external_id, &nulls[5]);
+	values[6] = text_or_null(event->v, &nulls[6]);
+	values[7] = TimestampTzGetDatum(event->ts);
+}
+
+static void
+write_one_event(const FfEvent *event)
+{
+	Datum		values[8];
+	bool		isnull[8];
+	char		nulls[9] = "        ";
+
+	event_values(event, values, isnull);
+	for (int i = 0; i < 8; i++)
+		nulls[i] = isnull[i] ? 'n' : ' ';
+	ff_spi_run(&insert_event, values, nulls, false);
+}
+
+static void
+write_events(FfEvent **events, int count)
+{
+	static const struct
+	{
+		Oid			type;
+		int			length;
+		bool		by_value;
+		char		align;
+	}			columns[8] = {
+		{INT4OID, 4, true, TYPALIGN_INT}, {UUIDOID, UUID_LEN, false, TYPALIGN_CHAR}, {TEXTOID, -1, false, TYPALIGN_INT},
+		{JSONBOID, -1, false, TYPALIGN_INT}, {JSONBOID, -1, false, TYPALIGN_INT}, {TEXTOID, -1, false, TYPALIGN_INT},
+		{TEXTOID, -1, false, TYPALIGN_INT}, {TIMESTAMPTZOID, 8, true, TYPALIGN_DOUBLE}
+	};
+	Datum	   *values[8];
+	bool	   *nulls[8];
+	Datum		arrays[8];
+
+	for (int c = 0; c < 8; c++)
+	{
+		values[c] = palloc(sizeof(Datum) * count);
+		nulls[c] = palloc(sizeof(bool) * count);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		Datum		row[8];
+		bool		row_nulls[8];
+
+		event_values(events[i], row, row_nulls);
+		for (int c = 0; c < 8; c++)
+		{
+			values[c][i] = row[c];
+			nulls[c][i] = row_nulls[c];
+		}
+	}
+	for (int c = 0; c < 8; c++)
+		arrays[c] = array_of(values[c], nulls[c], count, columns[c].type, columns[c].length, columns[c].by_value, columns[c].align);
+	ff_spi_run(&insert_events, arrays, NULL, false);
+}
+
+void
+ff_event_insert(FfEvent *events, int count)
+{
+	FfEvent   **fresh = palloc(sizeof(FfEvent *) * Max(count, 1));
+	int			fresh_count = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!events[i].has_id)
+			ff_uuid7(&events[i].id);
+		if (events[i].dedupe_key != NULL)
+			deduplicate(&events[i]);
+		if (!events[i].duplicate)
+			fresh[fresh_count++] = &events[i];
+	}
+	if (fresh_count == 1)
+		write_one_event(fresh[0]);
+	else if (fresh_count > 1)
+		write_events(fresh, fresh_count);
+}
+
+/* What runs are triggered, gathered over all events of a call. */
+typedef struct RunList
+{
+	FfNewRun   *runs;
+	int			count;
+	int			capacity;
+} RunList;
+
+static void
+add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
+{
+	FfNewRun   *run;
+
+	if (list->count == list->capacity)
+	{
+		list->capacity = list->capacity * 2 + 4;
+		list->runs = list->runs == NULL ? palloc0(sizeof(FfNewRun) * list->capacity)
+			: repalloc_huge(list->runs, sizeof(FfNewRun) * list->capacity);
+	}
+	run = &list->runs[list->count++];
+	memset(run, 0, sizeof(*run));
+	run->tenant_id = event->tenant_id;
+	run->function_id = trigger->function_id;
+	run->version = trigger->version;
+	run->event_id = event->id;
+}
+
+/* Every function whose trigger the event meets runs once, whichever and however many of its triggers match. */
+static void
+match_triggers(RunList *list, const FfEvent *event)
+{
+	const FfTrigger *triggers;
+	int			count = ff_triggers_for(event->tenant_id, event->name, &triggers);
+	int32		matched = 0;
+	Jsonb	   *json = NULL;
+
+	for (int i = 0; i < count; i++)
+	{
+		const FfTrigger *trigger = &triggers[i];
+
+		if (trigger->function_id == matched)
+			continue;
+		if (trigger->filter != NULL)
+		{
+			FfBinding	binding;
+
+			if (json == NULL)
+				json = ff_event_json(event);
+			binding.name = "event";
+			binding.value = json;
+			if (!ff_expr_filter(trigger->filter, &binding, 1))
+				continue;
+		}
+		matched = trigger->function_id;
+		add_run(list, event, trigger);
+	}
+}
+
+void
+ff_event_record(FfEvent *events, int count)
+{
+	RunList		list = {0};
+
+	ff_event_insert(events, count);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (events[i].duplicate)
+			continue;
+		match_triggers(&list, &events[i]);
+		ff_wait_resolve(&events[i]);
+	}
+	if (list.count > 0)
+		ff_run_insert(list.runs, list.count);
+}
+
+bool
+ff_event_wanted(int32 tenant_id, const char *name)
+{
+	const FfTrigger *triggers;
+
+	return ff_triggers_for(tenant_id, name, &triggers) > 0 || ff_wait_exists(tenant_id, name);
+}
+
+Jsonb *
+ff_event_json(const FfEvent *event)
+{
+	FfJsonBuilder builder = {0};
+	char		ulid[FF_ULID_SIZE];
+
+	ff_ulid_encode(&event->id, ulid);
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "data");
+	ff_jb_json(&builder, event->data);
+	ff_jb_key(&builder, "id");
+	ff_jb_text(&builder, event->external_id ? event->external_id : ulid);
+	ff_jb_key(&builder, "name");
+	ff_jb_text(&builder, event->name);
+	ff_jb_key(&builder, "ts");
+	ff_jb_int(&builder, ff_unix_us(event->ts) / 1000);
+	ff_jb_key(&builder, "user");
+	if (event->user != NULL)
+		ff_jb_json(&builder, event->user);
+	else
+	{
+		ff_jb_object(&builder);
+		ff_jb_end(&builder);
+	}
+	if (event->v != NULL)
+	{
+		ff_jb_key(&builder, "v");
+		ff_jb_text(&builder, event->v);
+	}
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
+static char *
+column_text(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = ff_spi_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+void
+ff_event_read(FfEvent *event, uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value;
+
+	memset(event, 0, sizeof(*event));
+	value = ff_spi_value(row, column, &isnull);
+	event->id = *DatumGetUUIDP(value);
+	event->name = column_text(row, column + 1);
+	event->data = DatumGetJsonbPCopy(ff_spi_value(row, column + 2, &isnull));
+	value = ff_spi_value(row, column + 3, &isnull);
+	event->user = isnull ? NULL : DatumGetJsonbPCopy(value);
+	event->external_id = column_text(row, column + 4);
+	event->v = column_text(row, column + 5);
+	event->ts = DatumGetTimestampTz(ff_spi_value(row, column + 6, &isnull));
+}

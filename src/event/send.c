@@ -1,0 +1,235 @@
+/*
+ * send.c - ff_send_event, ff_send_events and the gateway's ingest: SQL values become events.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "event/event.h"
+#include "util/errors.h"
+#include "util/id.h"
+#include "util/json.h"
+#include "util/spi.h"
+
+#define MAX_EVENTS 5000
+#define MAX_SEED_SKEW_MS (INT64CONST(86400) * 1000)
+
+/* The setting flowforge.tenant; tenant 1 when it is not set. */
+static int32
+current_tenant(void)
+{
+	const char *setting = GetConfigOption("flowforge.tenant", true, false);
+	int			tenant = setting == NULL || *setting == '\0' ? 1 : atoi(setting);
+
+	if (tenant <= 0)
+		ereport(ERROR, (errcode(FF_ERR_EVENT_TENANT), errmsg("\"%s\" is not a tenant", setting)));
+	return tenant;
+}
+
+static Jsonb *
+empty_object(void)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
+static void
+use_key(FfEvent *event, const char *id)
+{
+	if (id == NULL || *id == '\0')
+		return;
+	event->external_id = id;
+	event->dedupe_key = psprintf("id:%s:%s", event->name, id);
+}
+
+PG_FUNCTION_INFO_V1(ff_send_event);
+Datum
+ff_send_event(PG_FUNCTION_ARGS)
+{
+	FfEvent		event = {0};
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+
+	event.tenant_id = current_tenant();
+	event.name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	event.data = PG_ARGISNULL(1) ? empty_object() : PG_GETARG_JSONB_P(1);
+	event.user = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
+	event.ts = PG_ARGISNULL(4) ? GetCurrentTimestamp() : PG_GETARG_TIMESTAMPTZ(4);
+	ff_event_check(&event, false);
+	use_key(&event, PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	ff_event_record(&event, 1);
+	SPI_finish();
+	*result = event.id;
+	PG_RETURN_UUID_P(result);
+}
+
+static void
+not_an_event(int index, const char *what)
+{
+	ereport(ERROR, (errcode(FF_ERR_EVENT_FORM), errmsg("event %d of the request %s", index + 1, what),
+					errhint("An event is {\"name\": \"order/created\", \"data\": {...}, \"id\": ..., \"user\": {...}, \"ts\": milliseconds}.")));
+}
+
+/* Removes data._inngest, with which a client could forge an invocation. */
+static Jsonb *
+without_internals(Jsonb *data)
+{
+	Datum		key = CStringGetTextDatum("_inngest");
+
+	if (ff_json_get(data, "_inngest") == NULL)
+		return data;
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(data), key));
+}
+
+static Jsonb *
+member_or_null(Jsonb *object, const char *key)
+{
+	Jsonb	   *member = ff_json_member(object, key);
+
+	return member == NULL || ff_json_is_null(member) ? NULL : member;
+}
+
+static void
+read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool internal)
+{
+	Jsonb	   *id;
+	JsonbValue *ts;
+	int64		ms;
+
+	if (!ff_json_is_object(json))
+		not_an_event(index, "is not an object");
+	event->tenant_id = tenant_id;
+	event->name = ff_json_text(json, "name");
+	if (event->name == NULL && ff_json_get(json, "name") != NULL)
+		not_an_event(index, "has a name that is not text");
+	event->data = member_or_null(json, "data");
+	if (event->data == NULL)
+		event->data = empty_object();
+	else if (!internal && ff_json_is_object(event->data))
+		event->data = without_internals(event->data);
+	event->user = member_or_null(json, "user");
+	event->v = ff_json_text(json, "v");
+	event->ts = GetCurrentTimestamp();
+	ts = ff_json_get(json, "ts");
+	if (ts != NULL && ts->type != jbvNull)
+	{
+		if (!ff_json_int64(json, "ts", &ms))
+			not_an_event(index, "has a ts that is not a number of milliseconds");
+		if (ms != 0)
+			event->ts = ms > PG_INT64_MAX / 1000 || ms < PG_INT64_MIN / 2000 ? PG_INT64_MAX : ff_from_unix_us(ms * 1000);
+	}
+	ff_event_check(event, internal);
+	id = member_or_null(json, "id");
+	if (id != NULL && ff_json_text(json, "id") == NULL)
+		not_an_event(index, "has an id that is not text");
+	use_key(event, ff_json_text(json, "id"));
+}
+
+/* Ids from the sender's seed repeat when it sends again; a seed far from now would put the event into another day's partition. */
+static void
+use_seed(FfEvent *event, const FfIdSeed *seed, int index)
+{
+	int64		skew = seed->ms - ff_unix_us(GetCurrentTimestamp()) / 1000;
+	char		ulid[FF_ULID_SIZE];
+
+	if (event->dedupe_key != NULL || skew > MAX_SEED_SKEW_MS || skew < -MAX_SEED_SKEW_MS)
+		return;
+	ff_seed_id(seed, (uint32) index + 1, &event->id);
+	event->has_id = true;
+	ff_ulid_encode(&event->id, ulid);
+	event->dedupe_key = psprintf("seed:%s", ulid);
+}
+
+static FfEvent *
+read_events(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
+{
+	int32		tenant_id = current_tenant();
+	FfEvent    *events;
+
+	if (ff_json_is_object(list))
+	{
+		*count = 1;
+		events = palloc0(sizeof(FfEvent));
+		read_event(events, list, 0, tenant_id, internal);
+		if (seed != NULL)
+			use_seed(events, seed, 0);
+		return events;
+	}
+	if (!ff_json_is_array(list))
+		not_an_event(0, "is neither an object nor an array of objects");
+	*count = JB_ROOT_COUNT(list);
+	if (*count > MAX_EVENTS)
+		ereport(ERROR, (errcode(FF_ERR_EVENT_COUNT), errmsg("too many events in one call"),
+						errdetail("There are %d, at most %d are allowed.", *count, MAX_EVENTS), errhint("Send them in several calls.")));
+	events = palloc0(sizeof(FfEvent) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		read_event(&events[i], JsonbValueToJsonb(getIthJsonbValueFromContainer(&list->root, i)), i, tenant_id, internal);
+		if (seed != NULL)
+			use_seed(&events[i], seed, i);
+	}
+	return events;
+}
+
+static FfEvent *
+record(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
+{
+	FfEvent    *events = read_events(list, seed, internal, count);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	ff_event_record(events, *count);
+	SPI_finish();
+	return events;
+}
+
+PG_FUNCTION_INFO_V1(ff_send_events);
+Datum
+ff_send_events(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	FfEvent    *events;
+	int			count;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (PG_ARGISNULL(0))
+		not_an_event(0, "is null");
+	events = record(PG_GETARG_JSONB_P(0), NULL, false, &count);
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[1] = {UUIDPGetDatum(&events[i].id)};
+		bool		nulls[1] = {false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(ff_event_ingest);
+Datum
+ff_event_ingest(PG_FUNCTION_ARGS)
+{
+	FfIdSeed	seed;
+	bool		seeded = !PG_ARGISNULL(1) && ff_seed_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)), &seed);
+	FfEvent    *events;
+	Datum	   *ids;
+	int			count;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
+		not_an_event(0, "is null");
+	events = record(PG_GETARG_JSONB_P(0), seeded ? &seed : NULL, PG_GETARG_BOOL(2), &count);
+	ids = palloc(sizeof(Datum) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		ids[i] = UUIDPGetDatum(&events[i].id);
+	PG_RETURN_ARRAYTYPE_P(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}

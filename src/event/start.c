@@ -1,0 +1,134 @@
+/*
+ * start.c - starting runs: the rows of new runs and the hints to their owners.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "event/event.h"
+#include "slot/hint.h"
+#include "util/id.h"
+#include "util/json.h"
+#include "util/spi.h"
+
+static FfPlan insert_run = {
+	"with r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
+	"values ($2, $3, $4, $5, $6, $7, $8, clock_timestamp())) "
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
+	"values ($1, $3, $2, $4, $5, $6, $9)",
+	9, {INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID}
+};
+
+static FfPlan insert_runs = {
+	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state)), "
+	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
+	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, clock_timestamp() from n) "
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
+	"select slot, run_id, tenant_id, function_id, version, event_id, state from n",
+	9, {INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID}
+};
+
+#define COLUMNS 9
+
+/* An invoked run carries its parent in its state, so that its end can tell the parent without another read. */
+static Jsonb *
+initial_state(const FfNewRun *run)
+{
+	FfJsonBuilder builder = {0};
+	char		ulid[FF_ULID_SIZE];
+
+	ff_ulid_encode(&run->parent_run_id, ulid);
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "parent");
+	ff_jb_text(&builder, ulid);
+	ff_jb_key(&builder, "pstep");
+	ff_jb_text(&builder, run->parent_step_id);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
+static void
+run_values(FfNewRun *run, Datum values[COLUMNS], bool nulls[COLUMNS])
+{
+	bool		parent = run->parent_step_id != NULL;
+
+	memset(nulls, false, sizeof(bool) * COLUMNS);
+	values[0] = Int16GetDatum(ff_slot_of(&run->run_id));
+	values[1] = Int32GetDatum(run->tenant_id);
+	values[2] = UUIDPGetDatum(&run->run_id);
+	values[3] = Int32GetDatum(run->function_id);
+	values[4] = Int32GetDatum(run->version);
+	values[5] = UUIDPGetDatum(&run->event_id);
+	values[6] = UUIDPGetDatum(&run->parent_run_id);
+	values[7] = parent ? CStringGetTextDatum(run->parent_step_id) : (Datum) 0;
+	values[8] = parent ? JsonbPGetDatum(initial_state(run)) : (Datum) 0;
+	nulls[6] = nulls[7] = nulls[8] = !parent;
+}
+
+static void
+write_one_run(FfNewRun *run)
+{
+	Datum		values[COLUMNS];
+	bool		isnull[COLUMNS];
+	char		nulls[COLUMNS + 1];
+
+	run_values(run, values, isnull);
+	for (int i = 0; i < COLUMNS; i++)
+		nulls[i] = isnull[i] ? 'n' : ' ';
+	nulls[COLUMNS] = '\0';
+	ff_spi_run(&insert_run, values, nulls, false);
+}
+
+static void
+write_runs(FfNewRun *runs, int count)
+{
+	static const Oid types[COLUMNS] = {INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID};
+	static const int lengths[COLUMNS] = {2, 4, UUID_LEN, 4, 4, UUID_LEN, UUID_LEN, -1, -1};
+	static const char aligns[COLUMNS] = {
+		TYPALIGN_SHORT, TYPALIGN_INT, TYPALIGN_CHAR, TYPALIGN_INT, TYPALIGN_INT, TYPALIGN_CHAR, TYPALIGN_CHAR, TYPALIGN_INT, TYPALIGN_INT
+	};
+	Datum	   *values[COLUMNS];
+	bool	   *nulls[COLUMNS];
+	Datum		arrays[COLUMNS];
+	int			dims[1] = {count};
+	int			bounds[1] = {1};
+
+	for (int c = 0; c < COLUMNS; c++)
+	{
+		values[c] = palloc(sizeof(Datum) * count);
+		nulls[c] = palloc(sizeof(bool) * count);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		Datum		row[COLUMNS];
+		bool		row_nulls[COLUMNS];
+
+		run_values(&runs[i], row, row_nulls);
+		for (int c = 0; c < COLUMNS; c++)
+		{
+			values[c][i] = row[c];
+			nulls[c][i] = row_nulls[c];
+		}
+	}
+	for (int c = 0; c < COLUMNS; c++)
+		arrays[c] = PointerGetDatum(construct_md_array(values[c], nulls[c], 1, dims, bounds, types[c], lengths[c],
+													   lengths[c] == 2 || lengths[c] == 4, aligns[c]));
+	ff_spi_run(&insert_runs, arrays, NULL, false);
+}
+
+void
+ff_run_insert(FfNewRun *runs, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		ff_uuid7(&runs[i].run_id);
+		ff_hint_run(&runs[i].run_id);
+	}
+	if (count == 1)
+		write_one_run(&runs[0]);
+	else if (count > 1)
+		write_runs(runs, count);
+}

@@ -1,0 +1,253 @@
+/*
+ * function.c - the caches of functions and triggers (see function.h).
+ *
+ * A cache lives in a memory context of its own. An invalidation only marks it stale, since it can arrive at any time; the next look
+ * drops the context and starts anew.
+ */
+#include "postgres.h"
+
+#include "access/hash.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "function/function.h"
+#include "util/spi.h"
+
+#define MAX_CACHED 8192			/* entries of a kind; then the cache starts anew */
+#define MAX_NAME 520			/* of an event or function; longer ones are not cached because they cannot exist */
+
+typedef struct TriggerKey
+{
+	char		text[MAX_NAME + 16];	/* tenant, colon, event name */
+} TriggerKey;
+
+typedef struct TriggerEntry
+{
+	TriggerKey	key;
+	int			count;
+	FfTrigger  *triggers;
+} TriggerEntry;
+
+typedef struct FunctionKey
+{
+	int32		tenant_id;
+	int32		function_id;
+	int32		version;
+} FunctionKey;
+
+typedef struct FunctionEntry
+{
+	FunctionKey key;
+	bool		known;
+	FfFunction	function;
+} FunctionEntry;
+
+static MemoryContext cache_context = NULL;
+static HTAB *triggers_cache = NULL;
+static HTAB *functions_cache = NULL;
+static bool stale = true;
+static Oid	watched = InvalidOid;	/* flowforge.trigger: the three tables' changes are all announced on it */
+
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	if (relid == watched || relid == InvalidOid)
+		stale = true;
+}
+
+void
+ff_function_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+}
+
+static HTAB *
+make_cache(const char *name, Size keysize, Size entrysize, int flags)
+{
+	HASHCTL		control = {0};
+
+	control.keysize = keysize;
+	control.entrysize = entrysize;
+	control.hcxt = cache_context;
+	return hash_create(name, 64, &control, HASH_ELEM | HASH_CONTEXT | flags);
+}
+
+static void
+renew_cache(void)
+{
+	bool		full = cache_context != NULL && (hash_get_num_entries(triggers_cache) > MAX_CACHED ||
+												 hash_get_num_entries(functions_cache) > MAX_CACHED);
+
+	if (!stale && !full)
+		return;
+	if (cache_context != NULL)
+		MemoryContextDelete(cache_context);
+	cache_context = AllocSetContextCreate(TopMemoryContext, "flowforge functions", ALLOCSET_DEFAULT_SIZES);
+	triggers_cache = make_cache("flowforge triggers", sizeof(TriggerKey), sizeof(TriggerEntry), HASH_STRINGS);
+	functions_cache = make_cache("flowforge functions", sizeof(FunctionKey), sizeof(FunctionEntry), HASH_BLOBS);
+	watched = get_relname_relid("trigger", get_namespace_oid("flowforge", false));
+	stale = false;
+}
+
+/* The names a trigger may have to meet this event: the name itself, and each of its prefixes that ends in / or . followed by *. */
+static Datum
+candidate_names(const char *event_name)
+{
+	int			length = strlen(event_name);
+	Datum	   *names = palloc(sizeof(Datum) * (length + 2));
+	int			count = 0;
+
+	names[count++] = CStringGetTextDatum(event_name);
+	for (int i = 0; i < length; i++)
+	{
+		if (event_name[i] == '/' || event_name[i] == '.')
+			names[count++] = CStringGetTextDatum(psprintf("%.*s*", i + 1, event_name));
+	}
+	names[count++] = CStringGetTextDatum("*");
+	return PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* A filter that no longer compiles (the language has changed under it) lets nothing pass rather than fail the sender. */
+static FfExpr *
+compile_filter(const char *source)
+{
+	return ff_expr_compile(source, cache_context);
+}
+
+static void
+load_triggers(TriggerEntry *entry, int32 tenant_id, const char *event_name)
+{
+	static FfPlan plan = {
+		"select t.function_id, t.version, t.expression from flowforge.trigger t "
+		"where t.tenant_id = $1 and t.event = any ($2) order by t.function_id, t.trigger_id",
+		2, {INT4OID, TEXTARRAYOID}
+	};
+	Datum		values[2] = {Int32GetDatum(tenant_id), candidate_names(event_name)};
+	int			count = (int) ff_spi_run(&plan, values, NULL, true);
+
+	entry->triggers = MemoryContextAlloc(cache_context, sizeof(FfTrigger) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		bool		isnull;
+		Datum		expression;
+
+		entry->triggers[i].function_id = DatumGetInt32(ff_spi_value(i, 1, &isnull));
+		entry->triggers[i].version = DatumGetInt32(ff_spi_value(i, 2, &isnull));
+		expression = ff_spi_value(i, 3, &isnull);
+		entry->triggers[i].filter = isnull ? NULL : compile_filter(TextDatumGetCString(expression));
+	}
+	entry->count = count;
+}
+
+int
+ff_triggers_for(int32 tenant_id, const char *event_name, const FfTrigger **triggers)
+{
+	TriggerKey	key;
+	TriggerEntry *entry;
+	TriggerEntry loaded;
+
+	renew_cache();
+	memset(&key, 0, sizeof(key));
+	snprintf(key.text, sizeof(key.text), "%d:%s", tenant_id, event_name);
+	entry = hash_search(triggers_cache, &key, HASH_FIND, NULL);
+	if (entry == NULL)
+	{
+		/* Loading may raise or process invalidations: only a complete entry enters the cache. */
+		load_triggers(&loaded, tenant_id, event_name);
+		entry = hash_search(triggers_cache, &key, HASH_ENTER, NULL);
+		entry->count = loaded.count;
+		entry->triggers = loaded.triggers;
+	}
+	*triggers = entry->triggers;
+	return entry->count;
+}
+
+static char *
+cached_text(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = ff_spi_value(row, column, &isnull);
+
+	return isnull ? NULL : MemoryContextStrdup(cache_context, TextDatumGetCString(value));
+}
+
+static bool
+load_function(FfFunction *function, const FunctionKey *key)
+{
+	static FfPlan plan = {
+		"select v.retries, f.app_id, f.slug, f.url from flowforge.function f "
+		"join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = $3 "
+		"where f.tenant_id = $1 and f.function_id = $2",
+		3, {INT4OID, INT4OID, INT4OID}
+	};
+	Datum		values[3] = {Int32GetDatum(key->tenant_id), Int32GetDatum(key->function_id), Int32GetDatum(key->version)};
+	bool		isnull;
+	Datum		app_id;
+
+	if (ff_spi_run(&plan, values, NULL, true) == 0)
+		return false;
+	memset(function, 0, sizeof(*function));
+	function->tenant_id = key->tenant_id;
+	function->function_id = key->function_id;
+	function->version = key->version;
+	function->max_attempts = DatumGetInt16(ff_spi_value(0, 1, &isnull)) + 1;
+	app_id = ff_spi_value(0, 2, &isnull);
+	if (!isnull)
+		function->app_id = *DatumGetUUIDP(app_id);
+	function->slug = cached_text(0, 3);
+	function->url = cached_text(0, 4);
+	return true;
+}
+
+const FfFunction *
+ff_function_get(int32 tenant_id, int32 function_id, int32 version)
+{
+	FunctionKey key = {tenant_id, function_id, version};
+	FunctionEntry *entry;
+
+	renew_cache();
+	entry = hash_search(functions_cache, &key, HASH_FIND, NULL);
+	if (entry == NULL)
+	{
+		FfFunction	function = {0};
+		bool		known = load_function(&function, &key);
+
+		entry = hash_search(functions_cache, &key, HASH_ENTER, NULL);
+		entry->known = known;
+		entry->function = function;
+	}
+	return entry->known ? &entry->function : NULL;
+}
+
+const FfFunction *
+ff_function_by_slug(int32 tenant_id, const char *slug)
+{
+	static FfPlan plan = {
+		"select f.function_id, f.version from flowforge.function f "
+		"where f.tenant_id = $1 and f.slug = $2 and f.archived_at is null",
+		2, {INT4OID, TEXTOID}
+	};
+	Datum		values[2] = {Int32GetDatum(tenant_id), CStringGetTextDatum(slug)};
+	bool		isnull;
+
+	if (ff_spi_run(&plan, values, NULL, true) == 0)
+		return NULL;
+	return ff_function_get(tenant_id, DatumGetInt32(ff_spi_value(0, 1, &isnull)), DatumGetInt32(ff_spi_value(0, 2, &isnull)));
+}
+
+PG_FUNCTION_INFO_V1(ff_function_forget);
+Datum
+ff_function_forget(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("flowforge.forget_functions is a trigger")));
+	CacheInvalidateRelcacheByRelid(get_relname_relid("trigger", get_namespace_oid("flowforge", false)));
+	PG_RETURN_POINTER(NULL);
+}

@@ -1,0 +1,81 @@
+-- An app: a URL that serves functions. Written when an app registers (flowforge.register_app).
+create table flowforge.app (
+	tenant_id integer not null,
+	app_id uuid not null default flowforge.uuid7(),
+	name text not null,
+	url text not null,
+	sdk text,
+	framework text,
+	app_version text,
+	checksum text not null,
+	registered_at timestamptz not null default now(),
+	synced_at timestamptz not null default now(),
+	primary key (tenant_id, app_id),
+	unique (tenant_id, name)
+);
+comment on table flowforge.app is 'An app: a URL that serves functions.';
+
+create sequence flowforge.function_id_seq as integer;
+
+-- A function: something that runs can be made of. `version` is the current one, `url` the address calls go to.
+create table flowforge.function (
+	tenant_id integer not null,
+	function_id integer not null default nextval('flowforge.function_id_seq'),
+	app_id uuid,
+	slug text not null,
+	name text not null,
+	version integer not null default 1,
+	url text not null,
+	archived_at timestamptz,
+	created_at timestamptz not null default now(),
+	primary key (tenant_id, function_id),
+	unique (tenant_id, slug)
+);
+comment on table flowforge.function is 'A function of a tenant; slug is unique (app-function for SDK functions).';
+
+-- A published version never changes; runs name the version they started with.
+create table flowforge.function_version (
+	tenant_id integer not null,
+	function_id integer not null,
+	version integer not null,
+	retries smallint not null check (retries between 0 and 20),
+	config jsonb not null,
+	created_at timestamptz not null default now(),
+	primary key (tenant_id, function_id, version)
+);
+comment on table flowforge.function_version is 'An immutable version of a function: its configuration and the retries each step has.';
+
+create sequence flowforge.trigger_id_seq as integer;
+
+-- What starts runs of the current version of a function. Replaced as a whole when the function changes.
+create table flowforge.trigger (
+	tenant_id integer not null,
+	trigger_id integer not null default nextval('flowforge.trigger_id_seq'),
+	function_id integer not null,
+	version integer not null,
+	kind text not null check (kind in ('event', 'cron')),
+	event text,
+	expression text,
+	cron text,
+	primary key (tenant_id, trigger_id)
+);
+comment on table flowforge.trigger is 'What starts runs of a function: an event name (or a pattern ending in *) with an optional filter, or a cron schedule.';
+create index trigger_event on flowforge.trigger (tenant_id, event) where event is not null;
+create index trigger_function on flowforge.trigger (tenant_id, function_id);
+
+-- Backends cache functions and triggers; any change to these tables makes all of them forget.
+create function flowforge.forget_functions() returns trigger
+language c as 'MODULE_PATHNAME', 'ff_function_forget';
+create trigger forget after insert or update or delete or truncate on flowforge.function
+	for each statement execute function flowforge.forget_functions();
+create trigger forget after insert or update or delete or truncate on flowforge.function_version
+	for each statement execute function flowforge.forget_functions();
+create trigger forget after insert or update or delete or truncate on flowforge.trigger
+	for each statement execute function flowforge.forget_functions();
+
+select pg_catalog.pg_extension_config_dump('flowforge.app', '');
+select pg_catalog.pg_extension_config_dump('flowforge.function', '');
+select pg_catalog.pg_extension_config_dump('flowforge.function_id_seq', '');
+select pg_catalog.pg_extension_config_dump('flowforge.function_version', '');
+select pg_catalog.pg_extension_config_dump('flowforge.trigger', '');
+select pg_catalog.pg_extension_config_dump('flowforge.trigger_id_seq', '');

@@ -1,0 +1,470 @@
+-- Registration: an app tells which functions it serves, and that set replaces the one it had. What arrives is checked as a whole
+-- before anything is written; what is not known is kept in the function's configuration, so that a newer SDK is not refused.
+
+create function flowforge.check_expression(expression text) returns text
+language c stable strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_function_check_expression';
+comment on function flowforge.check_expression(text) is 'What is wrong with an expression, or null when nothing is.';
+
+create function flowforge.check_duration(duration text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when duration !~ '^(\d+(ms|us|ns|s|m|h|d|w))+$' and duration !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d' then
+		format('"%s" is not a duration', duration)
+	end
+$$;
+comment on function flowforge.check_duration(text) is 'What is wrong with a duration (30s, 1h30m) or an instant (ISO 8601), or null when nothing is.';
+
+create function flowforge.check_cron(cron text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with part as (
+		select substring(cron from '^(?:CRON_)?TZ=(\S+)\s') as zone, regexp_replace(cron, '^(CRON_)?TZ=\S+\s+', '') as schedule
+	)
+	select case
+		when p.zone is not null and not exists (select from pg_timezone_names z where z.name = p.zone) then
+			format('"%s" is not a time zone', p.zone)
+		when p.schedule !~* '^\s*(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[\d*,/-]+\s+[\d*,/-]+\s+[\d*,/?L-]+\s+[\w*,/-]+\s+[\w*,/?#-]+)\s*$' then
+			format('"%s" is not a schedule', p.schedule)
+	end
+	from part p
+$$;
+comment on function flowforge.check_cron(text) is 'What is wrong with a cron schedule (five fields or @daily, after an optional TZ=Area/City), or null when nothing is.';
+
+create function flowforge.check_event_name(name text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case
+		when name = '' then 'is empty'
+		when octet_length(name) > 512 then 'is longer than 512 bytes'
+		when name ~ '\*' and name !~ '^[^*]*[/.]\*$' then format('"%s" has a * that is not at the end after / or .', name)
+	end
+$$;
+comment on function flowforge.check_event_name(text) is 'What is wrong with a trigger''s event name or pattern, or null when nothing is.';
+
+create function flowforge.is_id(id text) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select octet_length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'
+$$;
+comment on function flowforge.is_id(text) is 'Whether a text can be the id of an app or a function: 1 to 255 bytes without control characters.';
+
+-- A setting that is absent, null or an empty list is not there.
+create function flowforge.setting(config jsonb, variadic path text[]) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when config #> path not in ('null', '[]') then config #> path end
+$$;
+comment on function flowforge.setting(jsonb, text[]) is 'A part of a function''s configuration; null when absent, null or an empty list.';
+
+create function flowforge.setting_list(config jsonb, name text) returns table (field text, value jsonb)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select format('%s[%s]', name, e.ordinality - 1), e.value
+	from jsonb_array_elements(case jsonb_typeof(config -> name) when 'array' then config -> name else '[]' end) with ordinality e
+	union all
+	select name, config -> name where jsonb_typeof(config -> name) = 'object'
+$$;
+comment on function flowforge.setting_list(jsonb, text) is 'The elements of a list in a function''s configuration, or the one object that stands in its place.';
+
+create function flowforge.config_texts(config jsonb) returns table (field text, kind text, value jsonb)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select t.field || '.' || k.key, k.kind, t.value -> k.key
+	from flowforge.setting_list(config, 'triggers') t
+	cross join (values ('event', 'event'), ('expression', 'expression'), ('cron', 'cron'), ('jitter', 'duration')) as k (key, kind)
+	union all
+	select c.field || '.' || k.key, k.kind, c.value -> k.key
+	from flowforge.setting_list(config, 'cancel') c
+	cross join (values ('event', 'event'), ('if', 'expression'), ('timeout', 'duration')) as k (key, kind)
+	union all
+	select c.field || '.key', 'expression', c.value -> 'key'
+	from flowforge.setting_list(config, 'concurrency') c
+	union all
+	select k.field, k.kind, config #> string_to_array(k.field, '.')
+	from (values
+		('name', 'text'), ('idempotency', 'expression'), ('priority.run', 'expression'),
+		('batchEvents.key', 'expression'), ('batchEvents.if', 'expression'), ('batchEvents.timeout', 'duration'),
+		('rateLimit.key', 'expression'), ('rateLimit.period', 'duration'),
+		('throttle.key', 'expression'), ('throttle.period', 'duration'),
+		('debounce.key', 'expression'), ('debounce.period', 'duration'), ('debounce.timeout', 'duration'),
+		('singleton.key', 'expression'), ('timeouts.start', 'duration'), ('timeouts.finish', 'duration')) as k (field, kind)
+$$;
+comment on function flowforge.config_texts(jsonb) is 'Every setting of a function that is text, and of what kind: event, expression, cron, duration or any text.';
+
+create function flowforge.text_problems(config jsonb) returns table (field text, problem text, fix text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select c.field, c.problem, case c.kind
+			when 'expression' then 'Write it like event.data.total > 100.'
+			when 'duration' then 'Write it like 30s, 10m or 1h30m.'
+			when 'cron' then 'Write it like 0 9 * * 1, @daily or TZ=Europe/Paris 0 9 * * 1.'
+			when 'event' then 'Name an event like order/created, or all below a prefix like order/*.'
+			else 'Make it a text or leave it out.'
+		end
+	from (
+		select t.field, t.kind, case
+			when jsonb_typeof(t.value) <> 'string' then format('is %s, not text', jsonb_typeof(t.value))
+			when t.kind = 'expression' then flowforge.check_expression(t.value #>> '{}')
+			when t.kind = 'duration' then flowforge.check_duration(t.value #>> '{}')
+			when t.kind = 'cron' then flowforge.check_cron(t.value #>> '{}')
+			when t.kind = 'event' then flowforge.check_event_name(t.value #>> '{}')
+		end as problem
+		from flowforge.config_texts(config) t
+		where t.value <> 'null'
+	) c
+	where c.problem is not null
+$$;
+comment on function flowforge.text_problems(jsonb) is 'What is wrong with a function''s settings that are text.';
+
+create function flowforge.number_problems(config jsonb) returns table (field text, problem text, fix text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	with numbers as (
+		select c.field || '.limit' as field, c.value -> 'limit' as value, 0 as low, 1000000 as high
+		from flowforge.setting_list(config, 'concurrency') c
+		union all
+		select k.field, config #> string_to_array(k.field, '.'), k.low, k.high
+		from (values
+			('steps.step.retries.attempts', 0, 20), ('batchEvents.maxSize', 1, 1000), ('rateLimit.limit', 1, 1000000000),
+			('throttle.limit', 1, 1000000000), ('throttle.burst', 0, 1000000000)) as k (field, low, high)
+	)
+	select n.field, format('%s is not a whole number from %s to %s', n.value, n.low, n.high),
+		format('Make it a number from %s to %s.', n.low, n.high)
+	from numbers n
+	where n.value <> 'null' and case
+		when jsonb_typeof(n.value) <> 'number' then true
+		else (n.value #>> '{}')::numeric % 1 <> 0 or (n.value #>> '{}')::numeric not between n.low and n.high
+	end
+$$;
+comment on function flowforge.number_problems(jsonb) is 'What is wrong with a function''s settings that are numbers.';
+
+create function flowforge.shape_problems(config jsonb) returns table (field text, problem text, fix text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'id', case when config ->> 'id' is null then 'is missing' else format('%s is not a usable id', config -> 'id') end,
+		'Give the function an id of 1 to 255 bytes without control characters.'
+	where jsonb_typeof(config -> 'id') is distinct from 'string' or not flowforge.is_id(config ->> 'id')
+	union all
+	select k.field, format('is %s, not %s', jsonb_typeof(config -> k.field), array_to_string(k.types, ' or ')),
+		format('Make it %s or leave it out.', k.types[1])
+	from (values
+		('triggers', '{array}'::text[]), ('cancel', '{array}'), ('concurrency', '{array,object,number}'), ('batchEvents', '{object}'),
+		('rateLimit', '{object}'), ('throttle', '{object}'), ('debounce', '{object}'), ('priority', '{object}'),
+		('singleton', '{object}'), ('timeouts', '{object}')) as k (field, types)
+	where jsonb_typeof(config -> k.field) <> all (k.types || '{null}'::text[])
+	union all
+	select k.field, format('has %s elements', jsonb_array_length(config -> k.field)), format('Use at most %s.', k.most)
+	from (values ('triggers', 10), ('cancel', 5), ('concurrency', 2)) as k (field, most)
+	where case jsonb_typeof(config -> k.field) when 'array' then jsonb_array_length(config -> k.field) > k.most end
+	union all
+	select t.field, 'has neither an event nor a cron schedule, or both', 'Give each trigger either event or cron; use two triggers for both.'
+	from flowforge.setting_list(config, 'triggers') t
+	where (flowforge.setting(t.value, 'event') is null) = (flowforge.setting(t.value, 'cron') is null)
+	union all
+	select c.field || '.event', 'is missing', 'Name the event that cancels the run.'
+	from flowforge.setting_list(config, 'cancel') c
+	where flowforge.setting(c.value, 'event') is null
+	union all
+	select c.field || '.scope', format('%s is not a scope', c.value -> 'scope'), 'Use "fn", "env" or "account".'
+	from flowforge.setting_list(config, 'concurrency') c
+	where flowforge.setting(c.value, 'scope') not in ('"fn"', '"env"', '"account"')
+	union all
+	select 'singleton.mode', format('%s is not a mode', config #> '{singleton,mode}'), 'Use "skip" or "cancel".'
+	where flowforge.setting(config, 'singleton', 'mode') not in ('"skip"', '"cancel"')
+	union all
+	select 'batchEvents', format('cannot be combined with %s', k.field), format('Remove batchEvents or %s.', k.field)
+	from (values ('cancel'), ('debounce'), ('singleton'), ('priority')) as k (field)
+	where flowforge.setting(config, 'batchEvents') is not null and flowforge.setting(config, k.field) is not null
+$$;
+comment on function flowforge.shape_problems(jsonb) is 'What is wrong with the form of a function''s configuration and with combinations of settings.';
+
+create function flowforge.runtime_problems(config jsonb) returns table (field text, problem text, fix text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'steps.step.runtime.type', format('%s is not served', config #> '{steps,step,runtime,type}'), 'Serve the function over HTTP: type "http".'
+	where coalesce(flowforge.setting(config, 'steps', 'step', 'runtime', 'type'), '"http"') <> '"http"'
+	union all
+	select 'steps.step.runtime.url', case
+			when flowforge.setting(config, 'steps', 'step', 'runtime', 'url') is null then 'is missing'
+			else format('%s is not an http or https URL', config #> '{steps,step,runtime,url}')
+		end, 'Give the URL at which the app serves the function, like http://localhost:3000/api/inngest?fnId=app-function&stepId=step.'
+	where coalesce(config #>> '{steps,step,runtime,url}', '') !~ '^https?://[^\s/?#]+[^\s]*$'
+$$;
+comment on function flowforge.runtime_problems(jsonb) is 'What is wrong with where a function''s configuration says it is called.';
+
+create function flowforge.app_problems(payload jsonb) returns table (field text, problem text, fix text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'appName', case when payload ->> 'appName' is null then 'is missing' else format('%s is not a usable name', payload -> 'appName') end,
+		'Give the app (the SDK''s client) an id of 1 to 255 bytes without control characters.'
+	where jsonb_typeof(payload -> 'appName') is distinct from 'string' or not flowforge.is_id(payload ->> 'appName')
+	union all
+	select 'url', case when payload ->> 'url' is null then 'is missing' else format('%s is not an http or https URL', payload -> 'url') end,
+		'Give the URL at which the app serves its functions.'
+	where coalesce(payload ->> 'url', '') !~ '^https?://[^\s/?#]+[^\s]*$'
+	union all
+	select 'functions', case when payload -> 'functions' is null then 'is missing' else format('is %s, not a list', jsonb_typeof(payload -> 'functions')) end,
+		'Give the list of functions; an empty one archives them all.'
+	where jsonb_typeof(payload -> 'functions') is distinct from 'array'
+	union all
+	select s.field, 'is not an object', 'Give each function as {"id", "triggers", "steps"}.'
+	from flowforge.setting_list(payload, 'functions') s
+	where jsonb_typeof(s.value) <> 'object'
+	union all
+	select 'functions', format('%s has the id "%s" too', string_agg(s.field, ' and '), s.value ->> 'id'), 'Give each function an id of its own.'
+	from flowforge.setting_list(payload, 'functions') s
+	group by s.value ->> 'id'
+	having count(*) > 1 and s.value ->> 'id' is not null
+$$;
+comment on function flowforge.app_problems(jsonb) is 'What is wrong with what an app registered, apart from its functions.';
+
+create function flowforge.registration_problems(payload jsonb) returns table (field text, problem text, fix text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select p.field, p.problem, p.fix from flowforge.app_problems(payload) p
+	union all
+	select s.field || '.' || p.field, p.problem, p.fix
+	from flowforge.setting_list(payload, 'functions') s
+	cross join lateral (
+		select * from flowforge.shape_problems(s.value)
+		union all select * from flowforge.runtime_problems(s.value)
+		union all select * from flowforge.number_problems(s.value)
+		union all select * from flowforge.text_problems(s.value)
+	) p
+	where jsonb_typeof(s.value) = 'object'
+$$;
+comment on function flowforge.registration_problems(jsonb) is
+'Everything that is wrong with what an app registered: where, what, and what to do about it. Nothing for what can be accepted.';
+
+create function flowforge.check_registration(payload jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	problems text[];
+	first record;
+begin
+	select array_agg(format('%s: %s', p.field, p.problem)) into problems from flowforge.registration_problems(payload) p;
+	if problems is null then
+		return;
+	end if;
+	select p.field, p.problem, p.fix, payload #>> array['functions', substring(p.field from '^functions\[(\d+)\]'), 'id'] as slug into first
+	from flowforge.registration_problems(payload) p
+	limit 1;
+	raise exception using errcode = 'FF208',
+		message = case when first.slug is null then problems[1] else format('function "%s": %s', first.slug, problems[1]) end,
+		detail = array_to_string(problems, E'\n'), hint = first.fix, column = first.field;
+end
+$$;
+comment on function flowforge.check_registration(jsonb) is 'Raises FF208 with the first problem of what an app registered; the detail lists them all.';
+
+-- What the app's functions shall be. The address is not part of a version: in-flight runs go where the app is now.
+create function flowforge.wanted_functions(payload jsonb)
+returns table (slug text, name text, url text, retries smallint, config jsonb)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select f.value ->> 'id', coalesce(nullif(f.value ->> 'name', ''), f.value ->> 'id'), f.value #>> '{steps,step,runtime,url}',
+		coalesce((f.value #>> '{steps,step,retries,attempts}')::numeric, 4)::smallint, f.value #- '{steps,step,runtime,url}'
+	from jsonb_array_elements(payload -> 'functions') f
+	order by f.value ->> 'id'
+$$;
+comment on function flowforge.wanted_functions(jsonb) is 'The functions an app registers, as they are to be stored.';
+
+create function flowforge.check_owner(tenant integer, app uuid, payload jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	taken record;
+begin
+	select f.slug, coalesce(a.name, 'this database') as owner into taken
+	from flowforge.wanted_functions(payload) w
+	join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
+	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
+	where f.archived_at is null and f.app_id is distinct from app
+	limit 1;
+	if found then
+		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to the app "%s"', taken.slug, taken.owner),
+			detail = format('The app "%s" registered a function of the same id.', payload ->> 'appName'),
+			hint = 'Give one of them another id, or register the other app without it first.';
+	end if;
+end
+$$;
+comment on function flowforge.check_owner(integer, uuid, jsonb) is 'Raises FF209 when another app serves a function that this one registers.';
+
+create function flowforge.archive_functions(tenant integer, app uuid, payload jsonb) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	update flowforge.function f
+	set archived_at = now()
+	where f.tenant_id = tenant and f.app_id = app and f.archived_at is null
+		and not exists (select from flowforge.wanted_functions(payload) w where w.slug = f.slug);
+$$;
+comment on function flowforge.archive_functions(integer, uuid, jsonb) is 'Archives the functions an app no longer serves; their runs go on.';
+
+create function flowforge.store_functions(tenant integer, app uuid, payload jsonb) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	insert into flowforge.function as f (tenant_id, app_id, slug, name, url)
+	select tenant, app, w.slug, w.name, w.url
+	from flowforge.wanted_functions(payload) w
+	on conflict (tenant_id, slug) do update
+	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null;
+
+	with changed as (
+		select f.function_id, case when v.version is null then f.version else f.version + 1 end as version, w.retries, w.config
+		from flowforge.wanted_functions(payload) w
+		join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
+		left join flowforge.function_version v
+			on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
+		where v.config is distinct from w.config
+	), published as (
+		insert into flowforge.function_version (tenant_id, function_id, version, retries, config)
+		select tenant, c.function_id, c.version, c.retries, c.config
+		from changed c
+	)
+	update flowforge.function f
+	set version = c.version
+	from changed c
+	where f.tenant_id = tenant and f.function_id = c.function_id and f.version <> c.version;
+$$;
+comment on function flowforge.store_functions(integer, uuid, jsonb) is
+'Stores the functions an app serves. One whose configuration changed gets a new version; one that was archived lives again.';
+
+create function flowforge.store_triggers(tenant integer, app uuid) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	delete from flowforge.trigger t
+	using flowforge.function f
+	where f.tenant_id = tenant and f.app_id = app and t.tenant_id = tenant and t.function_id = f.function_id;
+
+	insert into flowforge.trigger (tenant_id, function_id, version, kind, event, expression, cron)
+	select tenant, f.function_id, f.version, case when t.value ->> 'event' is null then 'cron' else 'event' end,
+		t.value ->> 'event', t.value ->> 'expression', t.value ->> 'cron'
+	from flowforge.function f
+	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
+	cross join lateral flowforge.setting_list(v.config, 'triggers') t
+	where f.tenant_id = tenant and f.app_id = app and f.archived_at is null
+	order by f.function_id, t.field;
+$$;
+comment on function flowforge.store_triggers(integer, uuid) is 'Makes the triggers of an app''s functions what their current versions say.';
+
+create function flowforge.registration_checksum(payload jsonb) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select encode(sha256(convert_to(jsonb_build_array(payload -> 'functions', payload -> 'url', payload -> 'appVersion', payload -> 'sdk',
+		payload -> 'framework')::text, 'UTF8')), 'hex')
+$$;
+comment on function flowforge.registration_checksum(jsonb) is 'Equal for registrations that would store the same.';
+
+create function flowforge.registered_app(tenant integer, payload jsonb) returns uuid
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	select a.app_id
+	from flowforge.app a
+	where a.tenant_id = tenant and a.name = payload ->> 'appName' and a.checksum = flowforge.registration_checksum(payload)
+$$;
+comment on function flowforge.registered_app(integer, jsonb) is 'The app that registered exactly this already, or null.';
+
+create function flowforge.store_app(tenant integer, payload jsonb) returns uuid
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	insert into flowforge.app (tenant_id, name, url, sdk, framework, app_version, checksum)
+	values (tenant, payload ->> 'appName', payload ->> 'url', payload ->> 'sdk', payload ->> 'framework', payload ->> 'appVersion',
+		flowforge.registration_checksum(payload))
+	on conflict (tenant_id, name) do update
+	set url = excluded.url, sdk = excluded.sdk, framework = excluded.framework, app_version = excluded.app_version,
+		checksum = excluded.checksum, synced_at = now()
+	returning app_id
+$$;
+comment on function flowforge.store_app(integer, jsonb) is 'Stores an app and gives its id.';
+
+-- Registrations of a tenant take turns: each sees what the one before it stored, and which functions are taken.
+create function flowforge.replace_app(tenant integer, payload jsonb) returns uuid
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	app uuid;
+begin
+	perform flowforge.check_registration(payload);
+	perform pg_advisory_xact_lock(hashtextextended('flowforge.register', tenant));
+	if flowforge.registered_app(tenant, payload) is not null then
+		return null;
+	end if;
+	app := flowforge.store_app(tenant, payload);
+	perform flowforge.check_owner(tenant, app, payload);
+	perform flowforge.archive_functions(tenant, app, payload);
+	perform flowforge.store_functions(tenant, app, payload);
+	perform flowforge.store_triggers(tenant, app);
+	return app;
+end
+$$;
+comment on function flowforge.replace_app(integer, jsonb) is
+'Makes an app what it registered and gives its id; null when another session has just registered the same.';
+
+create function flowforge.register_app(payload jsonb) returns jsonb
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	tenant constant integer := flowforge.current_tenant();
+	app uuid := flowforge.registered_app(tenant, payload);
+	replaced uuid;
+begin
+	if app is null then
+		replaced := flowforge.replace_app(tenant, payload);
+		app := coalesce(replaced, flowforge.registered_app(tenant, payload));
+	end if;
+	return jsonb_build_object('ok', true, 'modified', replaced is not null, 'app_id', app, 'sync_id', flowforge.uuid7());
+end
+$$;
+comment on function flowforge.register_app(jsonb) is
+'What POST /fn/register does: takes {url, appName, functions, sdk, framework, appVersion}, makes the app''s functions exactly these in '
+'one transaction and gives {ok, modified, app_id, sync_id}; writes nothing when nothing has changed. Errors: FF208, FF209.';
+
+create function @extschema@.ff_register_app(
+	url text, name text, functions jsonb, sdk text default null, framework text default null, version text default null
+) returns jsonb
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.register_app(jsonb_strip_nulls(jsonb_build_object('url', url, 'appName', name, 'sdk', sdk, 'framework', framework,
+		'appVersion', version)) || jsonb_build_object('functions', case jsonb_typeof(functions)
+			when 'array' then coalesce((
+				select jsonb_agg(case
+					when jsonb_typeof(f.value) = 'object' then jsonb_build_object('steps', jsonb_build_object('step', jsonb_build_object(
+						'runtime', jsonb_build_object('url', format('%s?fnId=%s&stepId=step', url, f.value ->> 'id'))))) || f.value
+					else f.value
+				end order by f.ordinality)
+				from jsonb_array_elements(functions) with ordinality f), '[]')
+			else functions
+		end))
+$$;
+comment on function @extschema@.ff_register_app(text, text, jsonb, text, text, text) is
+'Registers an app by hand: its URL, its name and its functions, a list of {id, triggers: [{event, expression} or {cron}], steps, …} in '
+'which steps may be left out when the app''s URL serves them. The set replaces the one the app had: functions that are missing are '
+'archived, their runs go on. Gives {ok, modified, app_id, sync_id}. Errors: FF208 with the field and how to mend it, FF209.';
+revoke execute on function @extschema@.ff_register_app(text, text, jsonb, text, text, text) from public;

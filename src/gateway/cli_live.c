@@ -1,0 +1,355 @@
+/*
+ * Runs followed live: see cli_live.h.
+ *
+ * Each followed run is a stream (GET /api/v1/runs/{id}/stream, Server-Sent Events). Its first message is a snapshot, the others are
+ * run events numbered without a gap; after a break it is asked for again with Last-Event-ID, so nothing is missed or shown twice.
+ * A stream is in one of three states: open (a transfer is under way), resting (to be opened again at a time), over.
+ */
+#define _GNU_SOURCE
+#include "cli_live.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_http.h"
+#include "cli_show.h"
+#include "term.h"
+
+#define MESSAGE_LIMIT (16 * 1024 * 1024)
+#define PATIENCE_MS 30000
+#define REST_MS 500
+
+typedef enum StreamState
+{
+	STREAM_OPEN,
+	STREAM_RESTING,
+	STREAM_OVER
+} StreamState;
+
+typedef struct Stream
+{
+	struct Stream *next;
+	struct FfLive *live;
+	FfShown		shown;
+	StreamState state;
+	int64_t		rest_until;		/* resting: when to open again, steady clock */
+	int64_t		heard;			/* when the server last answered, steady clock */
+	CURL	   *curl;
+	struct curl_slist *headers;
+	char	   *line;			/* what has arrived of the current line */
+	size_t		length;
+	char	   *type;			/* of the current message */
+	char	   *data;
+	char	   *last_id;
+	bool		snapshot;		/* the snapshot has been shown */
+} Stream;
+
+struct FfLive
+{
+	const FfServer *server;
+	CURLM	   *multi;
+	Stream	   *streams;
+	int			count;
+	FfExit		result;
+};
+
+FfLive *
+ff_live_open(const FfServer *server)
+{
+	FfLive	   *live = ff_alloc(sizeof(FfLive));
+
+	live->server = server;
+	live->multi = curl_multi_init();
+	return live;
+}
+
+static void
+end_transfer(Stream *stream)
+{
+	if (stream->curl == NULL)
+		return;
+	curl_multi_remove_handle(stream->live->multi, stream->curl);
+	curl_easy_cleanup(stream->curl);
+	curl_slist_free_all(stream->headers);
+	stream->curl = NULL;
+	stream->headers = NULL;
+}
+
+static void
+replace(char **text, char *with)
+{
+	free(*text);
+	*text = with;
+}
+
+static void
+finish(Stream *stream, FfExit result)
+{
+	stream->state = STREAM_OVER;
+	if (result > stream->live->result)
+		stream->live->result = result;
+}
+
+void
+ff_live_close(FfLive *live)
+{
+	for (Stream *stream = live->streams, *next; stream != NULL; stream = next)
+	{
+		next = stream->next;
+		end_transfer(stream);
+		ff_shown_free(&stream->shown);
+		free(stream->line);
+		free(stream->type);
+		free(stream->data);
+		free(stream->last_id);
+		free(stream);
+	}
+	curl_multi_cleanup(live->multi);
+	free(live);
+}
+
+/* Whether a run in this state, as a status or the type of its last event, has ended; and how. */
+static bool
+ended(const char *status, FfExit *result)
+{
+	if (status == NULL)
+		return false;
+	if (strncmp(status, "run.", 4) == 0)
+		status += 4;
+	*result = strcmp(status, "completed") == 0 ? FF_EXIT_DONE : FF_EXIT_FAILED;
+	return strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0;
+}
+
+static void
+print_message(Stream *stream, json_t *message, bool is_snapshot)
+{
+	if (stream->live->server->json)
+	{
+		json_object_set_new(message, "run_id", json_string(stream->shown.run_id));
+		ff_json_print(message);
+	}
+	else if (!is_snapshot)
+		ff_show_event(&stream->shown, message);
+	else if (!stream->snapshot)
+		ff_show_snapshot(&stream->shown, message);
+}
+
+/* A whole message has arrived. */
+static void
+handle_message(Stream *stream)
+{
+	bool		is_snapshot = stream->type != NULL && strcmp(stream->type, "snapshot") == 0;
+	json_t	   *message = stream->data != NULL ? json_loads(stream->data, 0, NULL) : NULL;
+	const char *status;
+	FfExit		result;
+
+	if (message != NULL)
+	{
+		print_message(stream, message, is_snapshot);
+		status = is_snapshot ? ff_json_text(json_object_get(message, "run"), "status") : stream->type;
+		if (is_snapshot)
+			stream->snapshot = true;
+		if (ended(status, &result) && (is_snapshot || strncmp(status, "run.", 4) == 0))
+			finish(stream, result);
+		json_decref(message);
+	}
+	replace(&stream->type, NULL);
+	replace(&stream->data, NULL);
+}
+
+/* One line of an event stream, by the rules of the HTML standard's section on server-sent events. */
+static void
+handle_line(Stream *stream, const char *line)
+{
+	const char *value = strchrnul(line, ':');
+	size_t		name = (size_t) (value - line);
+
+	if (*value == ':')
+		value += value[1] == ' ' ? 2 : 1;
+	if (line[0] == '\0')
+		handle_message(stream);
+	else if (name == 2 && strncmp(line, "id", 2) == 0)
+		replace(&stream->last_id, ff_text("%s", value));
+	else if (name == 5 && strncmp(line, "event", 5) == 0)
+		replace(&stream->type, ff_text("%s", value));
+	else if (name == 4 && strncmp(line, "data", 4) == 0)
+		replace(&stream->data, stream->data != NULL ? ff_text("%s\n%s", stream->data, value) : ff_text("%s", value));
+}
+
+static size_t
+take_bytes(char *bytes, size_t size, size_t count, void *context)
+{
+	Stream	   *stream = context;
+	size_t		length = size * count;
+
+	stream->heard = ff_steady_clock();
+	if (stream->length + length > MESSAGE_LIMIT)
+		return 0;
+	stream->line = realloc(stream->line, stream->length + length + 1);
+	if (stream->line == NULL)
+		abort();
+	memcpy(stream->line + stream->length, bytes, length);
+	stream->length += length;
+	stream->line[stream->length] = '\0';
+	return length;
+}
+
+/* Handles the whole lines that have arrived and keeps the rest. */
+static void
+handle_bytes(Stream *stream)
+{
+	char	   *line = stream->line;
+	char	   *end;
+
+	while (line != NULL && stream->state != STREAM_OVER && (end = memchr(line, '\n', stream->length)) != NULL)
+	{
+		*end = '\0';
+		if (end > line && end[-1] == '\r')
+			end[-1] = '\0';
+		handle_line(stream, line);
+		stream->length -= (size_t) (end + 1 - line);
+		line = end + 1;
+	}
+	if (line != NULL && line != stream->line)
+		memmove(stream->line, line, stream->length + 1);
+}
+
+static void
+open_stream(Stream *stream)
+{
+	char	   *id = ff_url_escape(stream->shown.run_id);
+	char	   *url = ff_text("%s/api/v1/runs/%s/stream", stream->live->server->url, id);
+	char	   *authorization = ff_api_authorization(stream->live->server);
+	char	   *resume = stream->last_id != NULL ? ff_text("last-event-id: %s", stream->last_id) : NULL;
+
+	stream->curl = curl_easy_init();
+	stream->headers = curl_slist_append(NULL, "accept: text/event-stream");
+	if (authorization != NULL)
+		stream->headers = curl_slist_append(stream->headers, authorization);
+	if (resume != NULL)
+		stream->headers = curl_slist_append(stream->headers, resume);
+	curl_easy_setopt(stream->curl, CURLOPT_URL, url);
+	curl_easy_setopt(stream->curl, CURLOPT_HTTPHEADER, stream->headers);
+	curl_easy_setopt(stream->curl, CURLOPT_WRITEFUNCTION, take_bytes);
+	curl_easy_setopt(stream->curl, CURLOPT_WRITEDATA, stream);
+	curl_easy_setopt(stream->curl, CURLOPT_PRIVATE, stream);
+	curl_easy_setopt(stream->curl, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(stream->curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(stream->curl, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+	curl_easy_setopt(stream->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_multi_add_handle(stream->live->multi, stream->curl);
+	stream->state = STREAM_OPEN;
+	stream->length = 0;
+	replace(&stream->type, NULL);
+	replace(&stream->data, NULL);
+	free(resume);
+	free(authorization);
+	free(url);
+	free(id);
+}
+
+void
+ff_live_follow(FfLive *live, const char *run_id, const char *function)
+{
+	Stream	   *stream;
+	Stream	  **last = &live->streams;
+
+	for (; *last != NULL; last = &(*last)->next)
+	{
+		if (strcmp((*last)->shown.run_id, run_id) == 0)
+			return;
+	}
+	stream = ff_alloc(sizeof(Stream));
+	stream->live = live;
+	ff_shown_init(&stream->shown, run_id, function);
+	stream->heard = ff_steady_clock();
+	*last = stream;
+	if (++live->count > 1)
+	{
+		for (Stream *each = live->streams; each != NULL; each = each->next)
+			each->shown.labelled = true;
+	}
+	open_stream(stream);
+}
+
+/* A transfer has ended: the run is unknown, or the stream broke and is opened again after a rest. */
+static void
+handle_end(Stream *stream, CURLcode code)
+{
+	FfReply		reply = {.body = stream->line != NULL ? stream->line : "", .length = stream->length};
+	bool		refused;
+
+	curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &reply.status);
+	refused = reply.status >= 400 && reply.status < 500 && reply.status != 429;
+	end_transfer(stream);
+	if (stream->state == STREAM_OVER)
+		return;
+	if (refused)
+	{
+		ff_api_complain(stream->shown.run_id, &reply);
+		finish(stream, FF_EXIT_FAILED);
+	}
+	else if (ff_steady_clock() - stream->heard > PATIENCE_MS || (!stream->snapshot && code == CURLE_COULDNT_CONNECT))
+		finish(stream, ff_api_unreachable(stream->live->server, curl_easy_strerror(code)));
+	else
+	{
+		stream->state = STREAM_RESTING;
+		stream->rest_until = ff_steady_clock() + REST_MS;
+	}
+}
+
+/* What the streams have come to since the last look. */
+static void
+handle_streams(FfLive *live)
+{
+	CURLMsg    *message;
+	int			left;
+
+	for (Stream *stream = live->streams; stream != NULL; stream = stream->next)
+	{
+		long		status = 0;
+
+		if (stream->state == STREAM_OPEN)
+			curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &status);
+		if (status == 200)
+			handle_bytes(stream);
+	}
+	while ((message = curl_multi_info_read(live->multi, &left)) != NULL)
+	{
+		Stream	   *stream;
+		CURLcode	code = message->data.result;
+
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &stream);
+		handle_end(stream, code);
+	}
+}
+
+int
+ff_live_turn(FfLive *live, int timeout_ms)
+{
+	int			running;
+	int			followed = 0;
+
+	curl_multi_poll(live->multi, NULL, 0, timeout_ms, NULL);
+	curl_multi_perform(live->multi, &running);
+	handle_streams(live);
+	for (Stream *stream = live->streams; stream != NULL; stream = stream->next)
+	{
+		if (stream->state == STREAM_OVER)
+			end_transfer(stream);
+		else
+			followed++;
+		if (stream->state == STREAM_RESTING && ff_steady_clock() >= stream->rest_until)
+			open_stream(stream);
+	}
+	if (running > 0)
+		curl_multi_perform(live->multi, &running);
+	return followed;
+}
+
+FfExit
+ff_live_result(const FfLive *live)
+{
+	return live->result;
+}

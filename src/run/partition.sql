@@ -1,0 +1,95 @@
+-- Partitions of the insert-only tables are days of the UUIDv7 key. Default partitions catch what no day holds yet, so that nothing is
+-- ever refused; flowforge.maintain makes days ahead, moves what the default caught, and drops what retention allows.
+create table flowforge.event_default partition of flowforge.event default;
+create table flowforge.run_default partition of flowforge.run default;
+create table flowforge.step_default partition of flowforge.step default;
+create table flowforge.run_end_default partition of flowforge.run_end default;
+create table flowforge.run_event_batch_default partition of flowforge.run_event_batch default;
+
+select pg_catalog.pg_extension_config_dump('flowforge.event_default', '');
+select pg_catalog.pg_extension_config_dump('flowforge.run_default', '');
+select pg_catalog.pg_extension_config_dump('flowforge.step_default', '');
+select pg_catalog.pg_extension_config_dump('flowforge.run_end_default', '');
+select pg_catalog.pg_extension_config_dump('flowforge.run_event_batch_default', '');
+
+create function flowforge.partition_days(parent text)
+returns table (partition text, day date)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select c.relname::text, to_date(right(c.relname, 8), 'YYYYMMDD')
+	from pg_inherits i
+	join pg_class c on c.oid = i.inhrelid
+	where i.inhparent = ('flowforge.' || parent)::regclass and c.relname ~ ('^' || parent || '_\d{8}$')
+$$;
+comment on function flowforge.partition_days(text) is 'The dated partitions of one of FlowForge''s partitioned tables.';
+
+create function flowforge.has_live_run(low uuid, high uuid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select exists (
+		select from generate_series(0, 63) as s (slot)
+		where exists (select from flowforge.run_hot h where h.slot = s.slot and h.run_id >= low and h.run_id < high)
+			or exists (select from flowforge.run_parked p where p.slot = s.slot and p.run_id >= low and p.run_id < high))
+$$;
+comment on function flowforge.has_live_run(uuid, uuid) is 'Whether a run with an id in [low, high) has not ended yet.';
+
+create function flowforge.make_partition(parent text, day date) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	key constant text := case parent when 'event' then 'event_id' else 'run_id' end;
+	low constant uuid := flowforge.id_floor(day::timestamp at time zone 'UTC');
+	high constant uuid := flowforge.id_floor((day + 1)::timestamp at time zone 'UTC');
+	child constant text := parent || to_char(day, '_YYYYMMDD');
+begin
+	execute format('lock table flowforge.%I in share row exclusive mode', parent || '_default');
+	execute format('create table flowforge.%I (like flowforge.%I including defaults including constraints)', child, parent);
+	-- The log's guard against DELETE must let the move pass.
+	perform set_config('session_replication_role', 'replica', true);
+	execute format(
+		'with moved as (delete from flowforge.%I where %I >= $1 and %2$I < $2 returning *) insert into flowforge.%I select * from moved',
+		parent || '_default', key, child) using low, high;
+	perform set_config('session_replication_role', 'origin', true);
+	execute format('alter table flowforge.%I attach partition flowforge.%I for values from (%L) to (%L)', parent, child, low, high);
+end
+$$;
+comment on function flowforge.make_partition(text, date) is 'Makes the partition of one day (UTC), moving into it what the default partition holds of that day.';
+
+create function flowforge.maintain(parent text, ahead integer, retention interval) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	today constant date := (now() at time zone 'UTC')::date;
+	missing date;
+	old record;
+	changed integer := 0;
+begin
+	perform set_config('lock_timeout', '2s', true);
+	for missing in
+		select d::date from generate_series(today, today + ahead, interval '1 day') as d
+		where d::date not in (select p.day from flowforge.partition_days(parent) p)
+	loop
+		perform flowforge.make_partition(parent, missing);
+		changed := changed + 1;
+	end loop;
+	for old in
+		select p.partition, p.day from flowforge.partition_days(parent) p
+		where retention > interval '0' and p.day < today - ceil(extract(epoch from retention) / 86400)::integer
+	loop
+		-- An event's id may be a day off its run's: its sender may have given it the time.
+		continue when flowforge.has_live_run(
+			flowforge.id_floor((old.day - 1)::timestamp at time zone 'UTC'),
+			flowforge.id_floor((old.day + 2)::timestamp at time zone 'UTC'));
+		execute format('drop table flowforge.%I', old.partition);
+		changed := changed + 1;
+	end loop;
+	return changed;
+end
+$$;
+comment on function flowforge.maintain(text, integer, interval) is
+'Makes the daily partitions of one table for today and `ahead` days more, and drops those older than `retention` that no live run '
+'needs. Gives how many it made and dropped. Executors call it; retention 0 keeps everything.';

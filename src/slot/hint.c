@@ -1,0 +1,214 @@
+/*
+ * hint.c - gathering hints in a transaction and handing them over at its commit (see hint.h).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "slot/hint.h"
+#include "slot/shared.h"
+#include "util/id.h"
+#include "util/spi.h"
+
+#define MAX_PENDING 1024		/* beyond it the owners are told to look for themselves */
+
+static struct
+{
+	int			runs_count;
+	int			ended_count;
+	bool		overflow;
+	uint64		inboxes;		/* bit per slot */
+	pg_uuid_t	runs[MAX_PENDING];
+	pg_uuid_t	ended[MAX_PENDING];
+} pending;
+
+StaticAssertDecl(FF_SLOTS == 64, "pending.inboxes has a bit for each slot");
+
+static bool
+anything_pending(void)
+{
+	return pending.runs_count > 0 || pending.ended_count > 0 || pending.overflow || pending.inboxes != 0;
+}
+
+static void
+forget(void)
+{
+	pending.runs_count = 0;
+	pending.ended_count = 0;
+	pending.overflow = false;
+	pending.inboxes = 0;
+}
+
+static void
+push_run(FfDatabase *database, const pg_uuid_t *run_id)
+{
+	FfSlot	   *slot = &database->slots[ff_slot_of(run_id)];
+
+	SpinLockAcquire(&slot->lock);
+	if (slot->count == FF_RING_SIZE)
+		slot->overflow = true;
+	else
+		slot->ring[(slot->head + slot->count++) % FF_RING_SIZE] = *run_id;
+	SpinLockRelease(&slot->lock);
+}
+
+/* Pushes what is pending; the bits of `wake` are the executors that have something new. */
+static uint32
+push_all(FfDatabase *database)
+{
+	uint32		wake = 0;
+
+	for (int i = 0; i < pending.runs_count; i++)
+	{
+		push_run(database, &pending.runs[i]);
+		wake |= 1u << (ff_slot_of(&pending.runs[i]) % ff_shared->executors);
+	}
+	for (int slot = 0; slot < FF_SLOTS; slot++)
+	{
+		if ((pending.inboxes & (UINT64CONST(1) << slot)) == 0)
+			continue;
+		SpinLockAcquire(&database->slots[slot].lock);
+		database->slots[slot].inbox = true;
+		SpinLockRelease(&database->slots[slot].lock);
+		wake |= 1u << (slot % ff_shared->executors);
+	}
+	return wake;
+}
+
+static void
+wake_waiters(FfDatabase *database)
+{
+	SpinLockAcquire(&database->waiters_lock);
+	if (database->waiters_used > 0)
+	{
+		for (int w = 0; w < FF_MAX_WAITERS; w++)
+		{
+			FfWaiter   *waiter = &database->waiters[w];
+
+			for (int i = 0; waiter->latch != NULL && i < pending.ended_count; i++)
+			{
+				if (memcmp(&waiter->run_id, &pending.ended[i], sizeof(pg_uuid_t)) == 0)
+					SetLatch(waiter->latch);
+			}
+		}
+	}
+	SpinLockRelease(&database->waiters_lock);
+}
+
+static void
+hand_over(void)
+{
+	FfDatabase *database = ff_shared_database();
+	uint32		wake;
+
+	if (database == NULL)
+		return;
+	wake = push_all(database);
+	if (pending.overflow)
+		ff_shared_overflow(database);
+	for (int e = 0; e < ff_shared->executors; e++)
+	{
+		if (wake & (1u << e))
+			ff_shared_wake(&database->executors[e]);
+	}
+	if (pending.ended_count > 0)
+		wake_waiters(database);
+}
+
+static void
+at_transaction_event(XactEvent event, void *arg)
+{
+	if (!anything_pending())
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			/* Counted before the commit, so that "nothing counted" proves "nothing committed": executors then need no sweep. */
+			if (ff_shared_database() != NULL)
+				pg_atomic_fetch_add_u64(&ff_shared_database()->enqueued, 1);
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+			hand_over();
+			forget();
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PREPARE:
+			forget();
+			break;
+	}
+}
+
+void
+ff_hint_init(void)
+{
+	RegisterXactCallback(at_transaction_event, NULL);
+}
+
+void
+ff_hint_run(const pg_uuid_t *run_id)
+{
+	if (pending.runs_count < MAX_PENDING)
+		pending.runs[pending.runs_count++] = *run_id;
+	else
+		pending.overflow = true;
+}
+
+void
+ff_hint_everything(void)
+{
+	pending.overflow = true;
+}
+
+void
+ff_hint_run_ended(const pg_uuid_t *run_id)
+{
+	if (pending.ended_count < MAX_PENDING)
+		pending.ended[pending.ended_count++] = *run_id;
+}
+
+void
+ff_inbox_post(int32 tenant_id, const pg_uuid_t *run_id, const char *kind, Jsonb *payload)
+{
+	static FfPlan insert = {
+		"insert into flowforge.inbox (slot, inbox_id, tenant_id, run_id, kind, payload) values ($1, $2, $3, $4, $5, $6)",
+		6, {INT2OID, UUIDOID, INT4OID, UUIDOID, TEXTOID, JSONBOID}
+	};
+	int			slot = ff_slot_of(run_id);
+	pg_uuid_t	inbox_id;
+	Datum		values[6];
+
+	ff_uuid7(&inbox_id);
+	values[0] = Int16GetDatum(slot);
+	values[1] = UUIDPGetDatum(&inbox_id);
+	values[2] = Int32GetDatum(tenant_id);
+	values[3] = UUIDPGetDatum(run_id);
+	values[4] = CStringGetTextDatum(kind);
+	values[5] = JsonbPGetDatum(payload);
+	ff_spi_run(&insert, values, NULL, false);
+	pending.inboxes |= UINT64CONST(1) << slot;
+}
+
+PG_FUNCTION_INFO_V1(ff_slot_post);
+Datum
+ff_slot_post(PG_FUNCTION_ARGS)
+{
+	char	   *kind;
+
+	for (int i = 0; i < 4; i++)
+	{
+		if (PG_ARGISNULL(i))
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("flowforge.post takes no null")));
+	}
+	kind = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	ff_inbox_post(PG_GETARG_INT32(0), PG_GETARG_UUID_P(1), kind, PG_GETARG_JSONB_P(3));
+	SPI_finish();
+	PG_RETURN_VOID();
+}

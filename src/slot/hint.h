@@ -1,0 +1,30 @@
+/*
+ * hint.h - telling the owner of a run, when this transaction commits, that there is work.
+ *
+ * Hints are gathered in memory that is there from the start and handed over by the commit callback, which neither allocates nor
+ * raises. They may be spurious (a rolled-back subtransaction) or missing (a prepared transaction): the owner looks at rows.
+ */
+#ifndef FF_SLOT_HINT_H
+#define FF_SLOT_HINT_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+/* Registers the transaction callback; once per process, in _PG_init. */
+extern void ff_hint_init(void);
+
+/* At commit, tells the run's owner that the run has become runnable. */
+extern void ff_hint_run(const pg_uuid_t *run_id);
+
+/* At commit, tells all owners to look for themselves. */
+extern void ff_hint_everything(void);
+
+/* Puts a message in the inbox of a run's owner (connected to SPI) and wakes it at commit. */
+extern void ff_inbox_post(int32 tenant_id, const pg_uuid_t *run_id, const char *kind, Jsonb *payload);
+
+/* At commit, wakes the backends that wait in ff_wait for this run, which the transaction ends. */
+extern void ff_hint_run_ended(const pg_uuid_t *run_id);
+
+#endif

@@ -1,0 +1,264 @@
+/*
+ * shared.c - the shared memory of the slots (see shared.h), and the functions that show it.
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+
+#include "slot/shared.h"
+
+FfShared   *ff_shared = NULL;
+
+int			ff_executors = 2;
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+
+static void
+request_shared_memory(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(sizeof(FfShared));
+	RequestNamedLWLockTranche("flowforge", 1);
+}
+
+static void
+init_executor(FfExecutor *executor, int tranche)
+{
+	SpinLockInit(&executor->lock);
+	pg_atomic_init_u32(&executor->state, FF_EXECUTOR_ABSENT);
+	pg_atomic_init_u32(&executor->ready, 0);
+	pg_atomic_init_u32(&executor->in_flight, 0);
+	pg_atomic_init_u32(&executor->timers, 0);
+	pg_atomic_init_u64(&executor->commits, 0);
+	pg_atomic_init_u64(&executor->steps, 0);
+	pg_atomic_init_u64(&executor->runs_ended, 0);
+	pg_atomic_init_u64(&executor->errors, 0);
+	LWLockInitialize(&executor->calls_lock, tranche);
+}
+
+static void
+init_database(FfDatabase *database, int tranche)
+{
+	pg_atomic_init_u64(&database->enqueued, 0);
+	pg_atomic_init_u32(&database->listeners, 0);
+	SpinLockInit(&database->waiters_lock);
+	for (int i = 0; i < FF_SLOTS; i++)
+		SpinLockInit(&database->slots[i].lock);
+	for (int i = 0; i < FF_MAX_EXECUTORS; i++)
+		init_executor(&database->executors[i], tranche);
+}
+
+static void
+start_shared_memory(void)
+{
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	ff_shared = ShmemInitStruct("flowforge", sizeof(FfShared), &found);
+	if (!found)
+	{
+		int			tranche = GetNamedLWLockTranche("flowforge")->lock.tranche;
+
+		memset(ff_shared, 0, sizeof(FfShared));
+		LWLockInitialize(&ff_shared->lock, tranche);
+		ff_shared->executors = ff_executors;
+		for (int i = 0; i < FF_MAX_DATABASES; i++)
+			init_database(&ff_shared->databases[i], tranche);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+ff_shared_init(void)
+{
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_shared_memory;
+}
+
+FfDatabase *
+ff_shared_find(Oid oid, bool create)
+{
+	FfDatabase *result = NULL;
+	FfDatabase *free_entry = NULL;
+
+	if (ff_shared == NULL)
+		return NULL;
+	LWLockAcquire(&ff_shared->lock, create ? LW_EXCLUSIVE : LW_SHARED);
+	for (int i = 0; i < FF_MAX_DATABASES && result == NULL; i++)
+	{
+		FfDatabase *entry = &ff_shared->databases[i];
+
+		if (entry->oid == oid)
+			result = entry;
+		else if (entry->oid == InvalidOid && free_entry == NULL)
+			free_entry = entry;
+	}
+	if (result == NULL && create && free_entry != NULL)
+	{
+		free_entry->oid = oid;
+		result = free_entry;
+	}
+	LWLockRelease(&ff_shared->lock);
+	return result;
+}
+
+FfDatabase *
+ff_shared_database(void)
+{
+	static FfDatabase *cached = NULL;
+
+	if (cached == NULL || cached->oid != MyDatabaseId)
+		cached = OidIsValid(MyDatabaseId) ? ff_shared_find(MyDatabaseId, false) : NULL;
+	return cached;
+}
+
+FfExecutor *
+ff_shared_owner(FfDatabase *database, int slot)
+{
+	return &database->executors[slot % ff_shared->executors];
+}
+
+void
+ff_shared_wake(FfExecutor *executor)
+{
+	SpinLockAcquire(&executor->lock);
+	if (executor->latch != NULL)
+		SetLatch(executor->latch);
+	SpinLockRelease(&executor->lock);
+}
+
+void
+ff_shared_wake_all(FfDatabase *database)
+{
+	for (int i = 0; i < ff_shared->executors; i++)
+		ff_shared_wake(&database->executors[i]);
+}
+
+void
+ff_shared_wake_launcher(void)
+{
+	Latch	   *latch = ff_shared != NULL ? ff_shared->launcher : NULL;
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+void
+ff_shared_overflow(FfDatabase *database)
+{
+	for (int i = 0; i < FF_SLOTS; i++)
+	{
+		FfSlot	   *slot = &database->slots[i];
+
+		SpinLockAcquire(&slot->lock);
+		slot->overflow = true;
+		slot->inbox = true;
+		SpinLockRelease(&slot->lock);
+	}
+	ff_shared_wake_all(database);
+}
+
+const char *
+ff_executor_state_name(FfExecutorState state)
+{
+	static const char *const names[] = {
+		[FF_EXECUTOR_ABSENT] = "not running",
+		[FF_EXECUTOR_STARTING] = "starting",
+		[FF_EXECUTOR_WORKING] = "working",
+		[FF_EXECUTOR_NO_EXTENSION] = "idle: the extension is not installed in this database",
+		[FF_EXECUTOR_WRONG_VERSION] = "idle: the extension has another version than the library",
+		[FF_EXECUTOR_RESTORING] = "idle: flowforge.restoring is on",
+	};
+
+	return names[state];
+}
+
+PG_FUNCTION_INFO_V1(ff_slot_calls);
+Datum
+ff_slot_calls(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	FfDatabase *database = ff_shared_database();
+	FfCallInfo *copy = palloc(sizeof(FfCallInfo) * FF_MAX_CALLS);
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int e = 0; database != NULL && e < ff_shared->executors; e++)
+	{
+		FfExecutor *executor = &database->executors[e];
+
+		if (pg_atomic_read_u32(&executor->in_flight) == 0)
+			continue;
+		LWLockAcquire(&executor->calls_lock, LW_SHARED);
+		memcpy(copy, executor->calls, sizeof(FfCallInfo) * FF_MAX_CALLS);
+		LWLockRelease(&executor->calls_lock);
+		for (int i = 0; i < FF_MAX_CALLS; i++)
+		{
+			Datum		values[6];
+			bool		nulls[6] = {false};
+
+			if (!copy[i].used)
+				continue;
+			values[0] = Int32GetDatum(e);
+			values[1] = Int32GetDatum(copy[i].tenant_id);
+			values[2] = UUIDPGetDatum(&copy[i].run_id);
+			values[3] = CStringGetTextDatum(copy[i].step_id);
+			values[4] = Int32GetDatum(copy[i].attempt);
+			values[5] = TimestampTzGetDatum(copy[i].started_at);
+			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		}
+	}
+	return (Datum) 0;
+}
+
+static void
+put_executor(ReturnSetInfo *result, int number, FfExecutor *executor)
+{
+	Datum		values[12];
+	bool		nulls[12] = {false};
+	char		message[FF_MESSAGE_SIZE];
+	TimestampTz at;
+	pid_t		pid;
+
+	SpinLockAcquire(&executor->lock);
+	pid = executor->pid;
+	at = executor->last_error_at;
+	memcpy(message, executor->last_error, sizeof(message));
+	SpinLockRelease(&executor->lock);
+	values[0] = Int32GetDatum(number);
+	values[1] = Int32GetDatum((int32) pid);
+	nulls[1] = pid == 0;
+	values[2] = CStringGetTextDatum(ff_executor_state_name(pg_atomic_read_u32(&executor->state)));
+	values[3] = Int32GetDatum((int32) pg_atomic_read_u32(&executor->ready));
+	values[4] = Int32GetDatum((int32) pg_atomic_read_u32(&executor->in_flight));
+	values[5] = Int32GetDatum((int32) pg_atomic_read_u32(&executor->timers));
+	values[6] = Int64GetDatum((int64) pg_atomic_read_u64(&executor->commits));
+	values[7] = Int64GetDatum((int64) pg_atomic_read_u64(&executor->steps));
+	values[8] = Int64GetDatum((int64) pg_atomic_read_u64(&executor->runs_ended));
+	values[9] = Int64GetDatum((int64) pg_atomic_read_u64(&executor->errors));
+	values[10] = CStringGetTextDatum(message);
+	values[11] = TimestampTzGetDatum(at);
+	nulls[10] = nulls[11] = at == 0;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(ff_slot_executors);
+Datum
+ff_slot_executors(PG_FUNCTION_ARGS)
+{
+	FfDatabase *database = ff_shared_database();
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int e = 0; database != NULL && e < ff_shared->executors; e++)
+		put_executor((ReturnSetInfo *) fcinfo->resultinfo, e, &database->executors[e]);
+	return (Datum) 0;
+}

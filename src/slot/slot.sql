@@ -1,0 +1,22 @@
+-- What only shared memory knows.
+create function flowforge.calls(
+	out executor integer, out tenant_id integer, out run_id uuid, out step_id text, out attempt integer, out started_at timestamptz
+) returns setof record
+language c volatile
+as 'MODULE_PATHNAME', 'ff_slot_calls';
+comment on function flowforge.calls() is
+'The calls to apps that are under way in this database right now (step_id is empty for a call that asks the function what comes next).';
+
+create function flowforge.executors(
+	out executor integer, out pid integer, out state text, out ready integer, out in_flight integer, out timers integer,
+	out commits bigint, out steps bigint, out runs_ended bigint, out errors bigint, out last_error text, out last_error_at timestamptz
+) returns setof record
+language c volatile
+as 'MODULE_PATHNAME', 'ff_slot_executors';
+comment on function flowforge.executors() is
+'The executors of this database: process id, state (starting, working, or why it idles), backlog in memory, and counters since the server started.';
+
+create function flowforge.post(tenant_id integer, run_id uuid, kind text, payload jsonb) returns void
+language c volatile
+as 'MODULE_PATHNAME', 'ff_slot_post';
+comment on function flowforge.post(integer, uuid, text, jsonb) is 'Puts a message in the inbox of a run''s owner and wakes it at commit.';

@@ -1,0 +1,24 @@
+/*
+ * compat.h - every difference between PostgreSQL 15 and 18 that this extension meets, in one place.
+ */
+#ifndef FF_COMPAT_H
+#define FF_COMPAT_H
+
+#include "postgres.h"
+
+#include "storage/latch.h"
+#include "utils/resowner.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "FlowForge needs PostgreSQL 15 or later"
+#endif
+
+/* 17 gave wait event sets to resource owners; a long-lived one has none. */
+#if PG_VERSION_NUM >= 170000
+#define ff_create_wait_event_set(n) CreateWaitEventSet(NULL, (n))
+#else
+#define ff_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, (n))
+#endif
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * json.c - reading and building jsonb (see json.h).
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+
+#include "util/json.h"
+
+int			ff_json_depth_limit = 64;
+
+static Jsonb *
+fail(FfJsonError *error, int offset, const char *message)
+{
+	strlcpy(error->message, message, sizeof(error->message));
+	error->offset = offset;
+	return NULL;
+}
+
+/* What jsonb_in would answer less clearly: the encoding, U+0000 and the depth. False with the error set. */
+static bool
+scan(const char *text, size_t length, int max_depth, FfJsonError *error)
+{
+	int			depth = 0;
+	bool		in_string = false;
+	int			valid = pg_encoding_verifymbstr(PG_UTF8, text, (int) length);
+
+	if (valid < (int) length)
+	{
+		fail(error, valid, text[valid] == '\0' ? "it holds a NUL byte" : "it is not valid UTF-8");
+		return false;
+	}
+	for (size_t i = 0; i < length; i++)
+	{
+		char		c = text[i];
+
+		if (in_string && c == '\\')
+		{
+			if (i + 5 < length && strncmp(text + i + 1, "u0000", 5) == 0)
+			{
+				fail(error, (int) i, "it holds \\u0000, which cannot be stored");
+				return false;
+			}
+			i++;
+		}
+		else if (c == '"')
+			in_string = !in_string;
+		else if (!in_string && (c == '{' || c == '['))
+		{
+			if (++depth > max_depth)
+			{
+				snprintf(error->message, sizeof(error->message), "it is nested more than %d deep", max_depth);
+				error->offset = (int) i;
+				return false;
+			}
+		}
+		else if (!in_string && (c == '}' || c == ']'))
+			depth--;
+	}
+	return true;
+}
+
+Jsonb *
+ff_json_parse(const char *text, size_t length, int max_depth, FfJsonError *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Jsonb	   *volatile result = NULL;
+	char	   *copy;
+
+	if (length > MaxAllocSize / 4)
+		return fail(error, 0, "it is too large");
+	if (!scan(text, length, max_depth, error))
+		return NULL;
+	copy = pnstrdup(text, length);
+
+	/* jsonb_in touches neither tables nor locks: catching what it raises needs no subtransaction. */
+	PG_TRY();
+	{
+		result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(copy)));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *raised;
+
+		MemoryContextSwitchTo(context);
+		raised = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(raised->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(raised->sqlerrcode) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			PG_RE_THROW();
+		FlushErrorState();
+		snprintf(error->message, sizeof(error->message), "%s%s%s", raised->message,
+				 raised->detail ? ": " : "", raised->detail ? raised->detail : "");
+		error->offset = 0;
+		result = NULL;
+	}
+	PG_END_TRY();
+	pfree(copy);
+	return result;
+}
+
+int
+ff_json_depth(Jsonb *value, int enough)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&value->root);
+	JsonbValue	part;
+	JsonbIteratorToken token;
+	int			depth = 0;
+	int			deepest = 0;
+
+	if (JB_ROOT_IS_SCALAR(value))
+		return 0;
+	while ((token = JsonbIteratorNext(&iterator, &part, false)) != WJB_DONE && deepest < enough)
+	{
+		if (token == WJB_BEGIN_ARRAY || token == WJB_BEGIN_OBJECT)
+			deepest = Max(deepest, ++depth);
+		else if (token == WJB_END_ARRAY || token == WJB_END_OBJECT)
+			depth--;
+	}
+	return deepest;
+}
+
+JsonbValue *
+ff_json_get(Jsonb *object, const char *key)
+{
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object))
+		return NULL;
+	return getKeyJsonValueFromContainer(&object->root, key, strlen(key), NULL);
+}
+
+char *
+ff_json_text(Jsonb *object, const char *key)
+{
+	JsonbValue *value = ff_json_get(object, key);
+
+	if (value == NULL || value->type != jbvString)
+		return NULL;
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+bool
+ff_json_int64(Jsonb *object, const char *key, int64 *out)
+{
+	JsonbValue *value = ff_json_get(object, key);
+	Datum		number;
+	char	   *text;
+	char	   *end;
+
+	if (value == NULL || value->type != jbvNumeric)
+		return false;
+	number = DirectFunctionCall2(numeric_trunc, NumericGetDatum(value->val.numeric), Int32GetDatum(0));
+	text = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	errno = 0;
+	*out = strtoll(text, &end, 10);
+	return errno == 0 && *end == '\0';
+}
+
+bool
+ff_json_bool(Jsonb *object, const char *key)
+{
+	JsonbValue *value = ff_json_get(object, key);
+
+	return value != NULL && value->type == jbvBool && value->val.boolean;
+}
+
+Jsonb *
+ff_json_member(Jsonb *object, const char *key)
+{
+	JsonbValue *value = ff_json_get(object, key);
+
+	return value == NULL ? NULL : JsonbValueToJsonb(value);
+}
+
+static bool
+member_of(JsonbContainer *container, const char *name, int length, JsonbValue *out)
+{
+	if (JsonContainerIsObject(container))
+		return getKeyJsonValueFromContainer(container, name, length, out) != NULL;
+	if (JsonContainerIsArray(container) && length > 0 && length < 9 && strspn(name, "0123456789") >= (size_t) length)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(container, (uint32) atoi(name));
+
+		if (element != NULL)
+			*out = *element;
+		return element != NULL;
+	}
+	return false;
+}
+
+Jsonb *
+ff_json_at(Jsonb *document, const char *dotted_path)
+{
+	JsonbContainer *container = &document->root;
+	JsonbValue	value;
+	const char *part = dotted_path;
+
+	if (JB_ROOT_IS_SCALAR(document))
+		return NULL;
+	for (;;)
+	{
+		int			length = (int) strcspn(part, ".");
+
+		if (container == NULL || !member_of(container, part, length, &value))
+			return NULL;
+		if (part[length] == '\0')
+			return JsonbValueToJsonb(&value);
+		container = value.type == jbvBinary ? value.val.binary.data : NULL;
+		part += length + 1;
+	}
+}
+
+bool
+ff_json_is_object(Jsonb *value)
+{
+	return value != NULL && JB_ROOT_IS_OBJECT(value);
+}
+
+bool
+ff_json_is_array(Jsonb *value)
+{
+	return value != NULL && JB_ROOT_IS_ARRAY(value) && !JB_ROOT_IS_SCALAR(value);
+}
+
+bool
+ff_json_is_null(Jsonb *value)
+{
+	JsonbValue	scalar;
+
+	return JB_ROOT_IS_SCALAR(value) && JsonbExtractScalar(&value->root, &scalar) && scalar.type == jbvNull;
+}
+
+Jsonb *
+ff_json_null(void)
+{
+	JsonbValue	null = {.type = jbvNull};
+
+	return JsonbValueToJsonb(&null);
+}
+
+/* Appends a value after a key or as an element, as the innermost container asks. */
+static void
+put(FfJsonBuilder *builder, JsonbValue *value)
+{
+	JsonbIteratorToken token = builder->state->contVal.type == jbvObject ? WJB_VALUE : WJB_ELEM;
+
+	builder->result = pushJsonbValue(&builder->state, token, value);
+}
+
+void
+ff_jb_object(FfJsonBuilder *builder)
+{
+	builder->result = pushJsonbValue(&builder->state, WJB_BEGIN_OBJECT, NULL);
+}
+
+void
+ff_jb_array(FfJsonBuilder *builder)
+{
+	builder->result = pushJsonbValue(&builder->state, WJB_BEGIN_ARRAY, NULL);
+}
+
+void
+ff_jb_end(FfJsonBuilder *builder)
+{
+	JsonbIteratorToken token = builder->state->contVal.type == jbvObject ? WJB_END_OBJECT : WJB_END_ARRAY;
+
+	builder->result = pushJsonbValue(&builder->state, token, NULL);
+}
+
+void
+ff_jb_key(FfJsonBuilder *builder, const char *key)
+{
+	JsonbValue	value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, key);
+	value.val.string.len = strlen(key);
+	builder->result = pushJsonbValue(&builder->state, WJB_KEY, &value);
+}
+
+void
+ff_jb_text(FfJsonBuilder *builder, const char *text)
+{
+	JsonbValue	value = {.type = text ? jbvString : jbvNull};
+
+	if (text)
+	{
+		value.val.string.val = unconstify(char *, text);
+		value.val.string.len = strlen(text);
+	}
+	put(builder, &value);
+}
+
+void
+ff_jb_int(FfJsonBuilder *builder, int64 number)
+{
+	JsonbValue	value = {.type = jbvNumeric};
+
+	value.val.numeric = int64_to_numeric(number);
+	put(builder, &value);
+}
+
+void
+ff_jb_bool(FfJsonBuilder *builder, bool boolean)
+{
+	JsonbValue	value = {.type = jbvBool};
+
+	value.val.boolean = boolean;
+	put(builder, &value);
+}
+
+void
+ff_jb_json(FfJsonBuilder *builder, Jsonb *document)
+{
+	JsonbValue	value = {.type = jbvNull};
+
+	if (document != NULL && JB_ROOT_IS_SCALAR(document))
+		JsonbExtractScalar(&document->root, &value);
+	else if (document != NULL)
+	{
+		value.type = jbvBinary;
+		value.val.binary.data = &document->root;
+		value.val.binary.len = VARSIZE(document) - VARHDRSZ;
+	}
+	put(builder, &value);
+}
+
+Jsonb *
+ff_jb_finish(FfJsonBuilder *builder)
+{
+	return JsonbValueToJsonb(builder->result);
+}
+
+#define EPOCH_SHIFT_US ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
+int64
+ff_unix_us(TimestampTz at)
+{
+	return at + EPOCH_SHIFT_US;
+}
+
+TimestampTz
+ff_from_unix_us(int64 us)
+{
+	return us - EPOCH_SHIFT_US;
+}
