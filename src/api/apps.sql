@@ -66,14 +66,14 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	app constant text := request.query ->> 'app';
+	wanted constant text := request.query ->> 'app';
 	archived constant boolean := coalesce(flowforge.choice_of(request.query, 'archived', '{true,false}'), 'false')::boolean;
 begin
 	return flowforge.answer(jsonb_build_object('data', coalesce((
 		select jsonb_agg(jsonb_build_object('function', f.function, 'name', f.name, 'app', f.app, 'version', f.version, 'retries', f.retries,
 			'url', f.url, 'triggers', coalesce(f.triggers, '[]'), 'archived_at', f.archived_at) order by f.function)
 		from flowforge.functions f
-		where f.tenant_id = flowforge.current_tenant() and (app is null or f.app = app) and (archived or f.archived_at is null)), '[]')));
+		where f.tenant_id = flowforge.current_tenant() and (wanted is null or f.app = wanted) and (archived or f.archived_at is null)), '[]')));
 end
 $$;
 comment on function flowforge.api_functions(flowforge.request) is 'GET /api/v1/functions.';

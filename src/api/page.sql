@@ -14,7 +14,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select (200,
 		E'content-type: text/html; charset=utf-8\ncache-control: no-store\nx-content-type-options: nosniff\n'
-		E'content-security-policy: default-src ''none''; style-src ''unsafe-inline''; frame-ancestors ''none''; base-uri ''none''; form-action ''none''\n',
+		'content-security-policy: default-src ''none''; style-src ''unsafe-inline''; frame-ancestors ''none''; base-uri ''none''; form-action ''none''\n',
 		format('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">%s<title>%s</title>'
 			'<style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}'
 			'h1{font-size:1.4rem;margin:0}h2{font-size:1rem;margin:2rem 0 .5rem}table{border-collapse:collapse;width:100%%}'
@@ -95,7 +95,7 @@ as $$
 begin
 	return flowforge.html_page('FlowForge HTTP API',
 		'<h1>HTTP API</h1><p class="dim">Made from <code>flowforge.route</code>, as is <a href="/api/openapi.json">the OpenAPI 3.1 document</a>.</p>' || (
-		select string_agg(format('<h2>%s</h2>%s', flowforge.html(t.tag), flowforge.html_table('{Method,Path,,Scope}', t.rows, '')), '' order by t.tag)
+		select string_agg(format('<h2>%s</h2>%s', flowforge.html(t.tag), flowforge.html_table('{Method,Path,Answer,Scope}', t.rows, '')), '' order by t.tag)
 		from (
 			select r.tag, string_agg(format('<tr><td><code>%s</code></td><td><code>%s</code></td><td>%s</td><td class="dim">%s</td></tr>',
 				r.method, flowforge.html(r.pattern), flowforge.html(r.summary), flowforge.html(r.scope)), '' order by r.pattern, r.method) as rows

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -17,6 +18,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "api/route.h"
 #include "util/spi.h"
@@ -38,11 +40,12 @@ static int	route_count = 0;
 static Oid	request_type = InvalidOid;
 static Oid	watched = InvalidOid;	/* flowforge.route */
 static bool stale = true;
+static bool loaded = false;	/* the last reading came to its end */
 
 static FfPlan read_routes = {
 	.sql = "select r.method, r.pattern, coalesce(to_regprocedure(r.function || '(flowforge.request)')::oid, 0), r.scope, r.style,"
 	" r.method in ('POST', 'PUT', 'PATCH') and r.request_schema <> '{}' and not coalesce(r.request_schema -> 'type' ? 'null', false)"
-	" from flowforge.route r order by regexp_replace(r.pattern, '\\{[^}]*\\}', '~', 'g') collate \"C\", r.method"
+	" from flowforge.route r order by regexp_replace(r.pattern, '[{][^}]*[}]', '~', 'g') collate \"C\", r.method"
 };
 
 PG_FUNCTION_INFO_V1(ff_api_forget);
@@ -54,12 +57,6 @@ forget_relation(Datum arg, Oid relid)
 		stale = true;
 }
 
-void
-ff_route_init(void)
-{
-	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
-}
-
 /* The trigger on flowforge.route. */
 Datum
 ff_api_forget(PG_FUNCTION_ARGS)
@@ -68,7 +65,7 @@ ff_api_forget(PG_FUNCTION_ARGS)
 		elog(ERROR, "forget_routes is a trigger");
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
 	Async_Notify("flowforge_route", "");
-	PG_RETURN_NULL();
+	PG_RETURN_POINTER(NULL);
 }
 
 static FfScope
@@ -96,7 +93,7 @@ text_at(uint64 row, int number)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* The parts of a pattern between its slashes, in place of the pattern's copy. */
+/* The parts of a pattern between its slashes. */
 static void
 split_pattern(const char *pattern, FfSegments *segments)
 {
@@ -125,7 +122,7 @@ read_route(uint64 row, Route *route)
 	split_pattern(route->pattern, &route->segments);
 }
 
-/* What is read while the table changes again is stale at once: the mark is cleared before reading. */
+/* What changes while it is read is read again: the mark is cleared before. */
 static void
 load_routes(void)
 {
@@ -134,14 +131,16 @@ load_routes(void)
 	uint64		count;
 
 	if (cache_context == NULL)
+	{
+		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
 		cache_context = AllocSetContextCreate(CacheMemoryContext, "FlowForge routes", ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(cache_context);
-	route_count = 0;
-	stale = false;
+	}
+	loaded = stale = false;
 	watched = get_relname_relid("route", schema);
-	request_type = TypenameGetTypidExtended("flowforge.request", false);
+	request_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("request"), ObjectIdGetDatum(schema));
 	SPI_connect();
 	count = ff_spi_run(&read_routes, NULL, NULL, true);
+	MemoryContextReset(cache_context);
 	MemoryContextSwitchTo(cache_context);
 	routes = palloc0(sizeof(Route) * Max(count, 1));
 	for (uint64 row = 0; row < count; row++)
@@ -149,4 +148,79 @@ load_routes(void)
 	route_count = (int) count;
 	MemoryContextSwitchTo(caller);
 	SPI_finish();
+	loaded = true;
+}
+
+static inline bool
+is_parameter(const char *segment)
+{
+	return segment[0] == '{';
+}
+
+static bool
+path_meets(const FfSegments *path, const Route *route)
+{
+	if (path->count != route->segments.count)
+		return false;
+	for (int i = 0; i < path->count; i++)
+	{
+		const char *wanted = route->segments.texts[i];
+
+		if (is_parameter(wanted) ? path->texts[i][0] == '\0' : strcmp(path->texts[i], wanted) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+take_params(const FfSegments *path, const Route *route, FfPairs *params)
+{
+	params->count = 0;
+	for (int i = 0; i < path->count; i++)
+	{
+		const char *segment = route->segments.texts[i];
+
+		if (!is_parameter(segment))
+			continue;
+		params->names[params->count] = pnstrdup(segment + 1, strlen(segment) - 2);
+		params->values[params->count++] = path->texts[i];
+	}
+}
+
+static void
+take_route(const FfSegments *path, const Route *route, FfMatch *match)
+{
+	match->method_known = true;
+	match->handler = route->handler;
+	match->request_type = request_type;
+	match->scope = route->scope;
+	match->style = route->style;
+	match->needs_body = route->needs_body;
+	match->pattern = pstrdup(route->pattern);
+	take_params(path, route, &match->params);
+}
+
+void
+ff_route_match(const char *method, const FfSegments *path, FfMatch *match)
+{
+	StringInfoData allow;
+
+	if (stale || !loaded)
+		load_routes();
+	memset(match, 0, sizeof(FfMatch));
+	initStringInfo(&allow);
+	for (int i = 0; i < route_count; i++)
+	{
+		const Route *route = &routes[i];
+
+		if (!path_meets(path, route))
+			continue;
+		if (!match->path_known)
+			match->style = route->style;
+		match->path_known = true;
+		appendStringInfo(&allow, "%s%s%s", allow.len > 0 ? ", " : "", route->method, strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
+		if (!match->method_known && strcmp(route->method, method) == 0)
+			take_route(path, route, match);
+	}
+	match->allow = allow.data;
 }

@@ -40,9 +40,6 @@ typedef struct FfMatch
 	char	   *allow;			/* the methods of the path, comma separated; when path_known */
 } FfMatch;
 
-/* Registers the invalidation callback; once per process, in _PG_init. */
-extern void ff_route_init(void);
-
 /* Finds the route of a request; path holds the decoded segments. */
 extern void ff_route_match(const char *method, const FfSegments *path, FfMatch *match);
 

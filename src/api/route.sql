@@ -52,3 +52,4 @@ language c as 'MODULE_PATHNAME', 'ff_api_forget';
 comment on function flowforge.forget_routes() is 'Makes every backend read flowforge.route again and tells the gateways.';
 create trigger forget after insert or update or delete or truncate on flowforge.route
 	for each statement execute function flowforge.forget_routes();
+grant select on flowforge.route to flowforge_gateway;

@@ -47,30 +47,40 @@ end
 $$;
 comment on function flowforge.run_of(flowforge.request) is 'The id of the run that the path names. Error: FF010 no such run.';
 
--- Live runs are few among many: they are looked for where they are kept, not among all runs.
+-- What narrows the list leads the query: live runs are few among many, and how runs ended is kept apart from them.
 create function flowforge.run_page(page flowforge.page, status text, slug text, event text) returns setof flowforge.runs
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 as $$
+declare
+	tenant constant integer := flowforge.current_tenant();
 begin
-	if status in ('pending', 'running') then
+	if status is null then
+		return query
+		select r.*
+		from flowforge.runs r
+		where r.tenant_id = tenant and r.run_id >= page.low and r.run_id < page.high
+			and (slug is null or r.function = slug) and (event is null or r.event_name = event)
+		order by r.run_id desc
+		limit page.size + 1;
+	elsif status in ('pending', 'running') then
 		return query
 		select r.*
 		from flowforge.live_run l
 		join flowforge.runs r on r.tenant_id = l.tenant_id and r.run_id = l.run_id
-		where l.tenant_id = flowforge.current_tenant() and l.run_id >= page.low and l.run_id < page.high and r.status = run_page.status
+		where l.tenant_id = tenant and l.run_id >= page.low and l.run_id < page.high and r.status = run_page.status
 			and (slug is null or r.function = slug) and (event is null or r.event_name = event)
 		order by l.run_id desc
 		limit page.size + 1;
 	else
 		return query
 		select r.*
-		from flowforge.runs r
-		where r.tenant_id = flowforge.current_tenant() and r.run_id >= page.low and r.run_id < page.high
-			and (run_page.status is null or r.status = run_page.status)
+		from flowforge.run_end d
+		join flowforge.runs r on r.tenant_id = d.tenant_id and r.run_id = d.run_id
+		where d.tenant_id = tenant and d.run_id >= page.low and d.run_id < page.high and d.status = run_page.status
 			and (slug is null or r.function = slug) and (event is null or r.event_name = event)
-		order by r.run_id desc
+		order by d.run_id desc
 		limit page.size + 1;
 	end if;
 end
@@ -125,10 +135,8 @@ declare
 	run constant uuid := flowforge.run_of(request);
 	since constant integer := flowforge.integer_of(request.query, 'since', 0, 0, 999999999);
 	size constant integer := flowforge.integer_of(request.query, 'limit', 1000, 1, 1000);
-	messages jsonb[];
+	messages constant jsonb[] := array(select flowforge.run_messages(run, since, size + 1));
 begin
-	select array_agg(m.message order by m.seq) into messages
-	from (select m.seq, m.message from flowforge.run_messages(run, since) m order by m.seq limit size + 1) m;
 	return flowforge.answer(jsonb_build_object('data', to_jsonb(coalesce(messages[:size], '{}')),
 		'next_since', case when cardinality(messages) > size then messages[size] -> 'seq' end));
 end

@@ -10,63 +10,77 @@ as $$
 $$;
 comment on function flowforge.sse(text, integer, jsonb) is 'One message of an event stream, as the HTML standard has it.';
 
--- A row of run_event_batch may begin before `since` and reach past it.
-create function flowforge.run_messages(run uuid, since integer) returns table (seq integer, message jsonb)
-language plpgsql stable rows 10
+-- A run's log as messages. `batch` is the seq of the stored row that holds the message: a row may begin before a cursor and reach past
+-- it, so a reader starts at the last row that begins at or before the message after its cursor.
+create view flowforge.run_message with (security_invoker = true) as
+select r.tenant_id, r.run_id, 1 as batch, 1 as seq, 'run.created'::text as type,
+	jsonb_build_object('run_id', r.run_id, 'seq', 1, 'type', 'run.created', 'at', r.created_at, 'step_id', null, 'name', null,
+		'attempt', null, 'data', null) as message
+from flowforge.run r
+union all
+select b.tenant_id, b.run_id, b.seq, (b.seq + e.ordinality - 1)::integer, e.value ->> 't',
+	jsonb_build_object('run_id', b.run_id, 'seq', b.seq + e.ordinality - 1, 'type', e.value ->> 't',
+		'at', to_timestamp((e.value ->> 'at')::numeric / 1000000), 'step_id', e.value ->> 's', 'name', e.value ->> 'n',
+		'attempt', (e.value ->> 'a')::integer, 'data', case e.value ->> 't'
+			when 'run.completed' then coalesce(e.value -> 'd', '{}') || (
+				select jsonb_build_object('output', d.output) from flowforge.run_end d where d.tenant_id = b.tenant_id and d.run_id = b.run_id)
+			when 'run.failed' then coalesce(e.value -> 'd', '{}') || (
+				select jsonb_build_object('error', d.error) from flowforge.run_end d where d.tenant_id = b.tenant_id and d.run_id = b.run_id)
+			else e.value -> 'd'
+		end)
+from flowforge.run_event_batch b
+cross join lateral jsonb_array_elements(b.events) with ordinality e;
+comment on view flowforge.run_message is
+'The log of every run as the API shows it; the last event of a run holds its output or error. flowforge.run_event is the same in columns.';
+
+create function flowforge.run_messages(run uuid, since integer, size integer) returns setof jsonb
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	tenant constant integer := flowforge.current_tenant();
 begin
 	return query
-	with named as (
-		select 1 as seq, 'run.created' as type, r.created_at as at, null as step_id, null as name, null::integer as attempt, null::jsonb as data
-		from flowforge.run r
-		where r.tenant_id = tenant and r.run_id = run and since < 1
-		union all
-		select (b.seq + e.ordinality - 1)::integer, e.value ->> 't', to_timestamp((e.value ->> 'at')::numeric / 1000000),
-			e.value ->> 's', e.value ->> 'n', (e.value ->> 'a')::integer, e.value -> 'd'
-		from flowforge.run_event_batch b
-		cross join lateral jsonb_array_elements(b.events) with ordinality e
-		where b.tenant_id = tenant and b.run_id = run and b.seq + e.ordinality - 1 > since and b.seq >= coalesce((
-			select max(s.seq) from flowforge.run_event_batch s where s.tenant_id = tenant and s.run_id = run and s.seq <= since + 1), 0)
-	)
-	select n.seq, jsonb_build_object('run_id', run, 'seq', n.seq, 'type', n.type, 'at', n.at, 'step_id', n.step_id, 'name', n.name,
-		'attempt', n.attempt, 'data', case n.type
-			when 'run.completed' then coalesce(n.data, '{}') || (
-				select jsonb_build_object('output', e.output) from flowforge.run_end e where e.tenant_id = tenant and e.run_id = run)
-			when 'run.failed' then coalesce(n.data, '{}') || (
-				select jsonb_build_object('error', e.error) from flowforge.run_end e where e.tenant_id = tenant and e.run_id = run)
-			else n.data
-		end)
-	from named n;
+	select m.message
+	from flowforge.run_message m
+	where m.tenant_id = tenant and m.run_id = run and m.seq > since and m.batch >= coalesce((
+		select max(b.seq) from flowforge.run_event_batch b where b.tenant_id = tenant and b.run_id = run and b.seq <= since + 1), 0)
+	order by m.seq
+	limit size;
 end
 $$;
-comment on function flowforge.run_messages(uuid, integer) is
-'The events of a run after a seq, as the API shows them. The last one of a run holds its output or error.';
+comment on function flowforge.run_messages(uuid, integer, integer) is 'The first events of a run after a seq, as the API shows them.';
 
 create function flowforge.stream_read(runs uuid[], cursors integer[])
 returns table (run_id uuid, last_seq integer, sse text, final boolean)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
+set jit = off
 as $$
+declare
+	tenant constant integer := flowforge.current_tenant();
 begin
 	return query
-	select w.run_id, coalesce(n.last_seq, w.cursor), coalesce(n.sse, ''), r.run_id is null or e.run_id is not null
+	select w.run_id, coalesce(n.last_seq, w.cursor), coalesce(n.sse, ''), r.run_id is null or d.run_id is not null
 	from unnest(runs, cursors) as w (run_id, cursor)
-	left join flowforge.run r on r.tenant_id = flowforge.current_tenant() and r.run_id = w.run_id
-	left join flowforge.run_end e on e.tenant_id = flowforge.current_tenant() and e.run_id = w.run_id
-	left join lateral (
-		select max(m.seq) as last_seq, string_agg(flowforge.sse(m.message ->> 'type', m.seq, m.message), '' order by m.seq) as sse
-		from flowforge.run_messages(w.run_id, w.cursor) m
-	) n on true
-	where n.sse is not null or r.run_id is null or e.run_id is not null;
+	left join flowforge.run r on r.tenant_id = tenant and r.run_id = w.run_id
+	left join flowforge.run_end d on d.tenant_id = tenant and d.run_id = w.run_id
+	cross join lateral (
+		select max(m.seq) as last_seq, string_agg(flowforge.sse(m.type, m.seq, m.message), '' order by m.seq) as sse
+		from flowforge.run_message m
+		where m.tenant_id = tenant and m.run_id = w.run_id and m.seq > w.cursor and m.batch >= coalesce((
+			select max(b.seq) from flowforge.run_event_batch b
+			where b.tenant_id = tenant and b.run_id = w.run_id and b.seq <= w.cursor + 1), 0)
+	) n
+	where n.sse is not null or r.run_id is null or d.run_id is not null;
 end
 $$;
 comment on function flowforge.stream_read(uuid[], integer[]) is
 'For each run with run events after its cursor: these as event-stream text, the new cursor, and whether the run has ended, so that '
 'nothing will follow. A run that has ended is always told, one that is unknown as ended.';
+revoke execute on function flowforge.stream_read(uuid[], integer[]) from public;
+grant execute on function flowforge.stream_read(uuid[], integer[]) to flowforge_gateway;
 
 create function flowforge.run_last_seq(run uuid) returns integer
 language sql stable
@@ -107,11 +121,12 @@ begin
 	if since is null then
 		select s.* into head from flowforge.stream_snapshot(run) s;
 	else
-		select s.last_seq, s.sse, s.final into head from flowforge.stream_read(array[run], array[since]) s;
+		select s.last_seq, s.sse, s.final into head
+		from flowforge.stream_read(array[run], array[least(since, flowforge.run_last_seq(run))]) s;
 	end if;
 	return (200,
 		E'content-type: text/event-stream\ncache-control: no-store\nx-accel-buffering: no\n'
-		|| format(E'x-flowforge-stream: %s %s%s\n', run, coalesce(head.last_seq, since), case when head.final then ' end' else '' end),
+		|| format(E'x-flowforge-stream: %s %s%s\n', run, coalesce(head.last_seq, flowforge.run_last_seq(run)), case when head.final then ' end' else '' end),
 		E'retry: 1000\n\n' || coalesce(head.sse, ''))::flowforge.response;
 end
 $$;

@@ -8,13 +8,13 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
 #include "event/event.h"
 #include "function/function.h"
 #include "slot/hint.h"
+#include "util/batch.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
@@ -92,15 +92,6 @@ deduplicate(FfEvent *event)
 		event->id = *DatumGetUUIDP(ff_spi_value(0, 1, &isnull));
 }
 
-static Datum
-array_of(Datum *values, bool *nulls, int count, Oid type, int length, bool by_value, char align)
-{
-	int			dims[1] = {count};
-	int			bounds[1] = {1};
-
-	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, bounds, type, length, by_value, align));
-}
-
 static FfPlan insert_event = {
 	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts) "
 	"values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -151,41 +142,17 @@ write_one_event(const FfEvent *event)
 static void
 write_events(FfEvent **events, int count)
 {
-	static const struct
-	{
-		Oid			type;
-		int			length;
-		bool		by_value;
-		char		align;
-	}			columns[8] = {
-		{INT4OID, 4, true, TYPALIGN_INT}, {UUIDOID, UUID_LEN, false, TYPALIGN_CHAR}, {TEXTOID, -1, false, TYPALIGN_INT},
-		{JSONBOID, -1, false, TYPALIGN_INT}, {JSONBOID, -1, false, TYPALIGN_INT}, {TEXTOID, -1, false, TYPALIGN_INT},
-		{TEXTOID, -1, false, TYPALIGN_INT}, {TIMESTAMPTZOID, 8, true, TYPALIGN_DOUBLE}
-	};
-	Datum	   *values[8];
-	bool	   *nulls[8];
-	Datum		arrays[8];
+	FfBatch		batch = {.plan = &insert_events};
 
-	for (int c = 0; c < 8; c++)
-	{
-		values[c] = palloc(sizeof(Datum) * count);
-		nulls[c] = palloc(sizeof(bool) * count);
-	}
 	for (int i = 0; i < count; i++)
 	{
-		Datum		row[8];
-		bool		row_nulls[8];
+		Datum		values[8];
+		bool		nulls[8];
 
-		event_values(events[i], row, row_nulls);
-		for (int c = 0; c < 8; c++)
-		{
-			values[c][i] = row[c];
-			nulls[c][i] = row_nulls[c];
-		}
+		event_values(events[i], values, nulls);
+		ff_batch_add(&batch, values, nulls);
 	}
-	for (int c = 0; c < 8; c++)
-		arrays[c] = array_of(values[c], nulls[c], count, columns[c].type, columns[c].length, columns[c].by_value, columns[c].align);
-	ff_spi_run(&insert_events, arrays, NULL, false);
+	ff_batch_run(&batch);
 }
 
 void

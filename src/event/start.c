@@ -4,11 +4,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "event/event.h"
 #include "slot/hint.h"
+#include "util/batch.h"
 #include "util/id.h"
 #include "util/json.h"
 #include "util/spi.h"
@@ -85,38 +85,17 @@ write_one_run(FfNewRun *run)
 static void
 write_runs(FfNewRun *runs, int count)
 {
-	static const Oid types[COLUMNS] = {INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID};
-	static const int lengths[COLUMNS] = {2, 4, UUID_LEN, 4, 4, UUID_LEN, UUID_LEN, -1, -1};
-	static const char aligns[COLUMNS] = {
-		TYPALIGN_SHORT, TYPALIGN_INT, TYPALIGN_CHAR, TYPALIGN_INT, TYPALIGN_INT, TYPALIGN_CHAR, TYPALIGN_CHAR, TYPALIGN_INT, TYPALIGN_INT
-	};
-	Datum	   *values[COLUMNS];
-	bool	   *nulls[COLUMNS];
-	Datum		arrays[COLUMNS];
-	int			dims[1] = {count};
-	int			bounds[1] = {1};
+	FfBatch		batch = {.plan = &insert_runs};
 
-	for (int c = 0; c < COLUMNS; c++)
-	{
-		values[c] = palloc(sizeof(Datum) * count);
-		nulls[c] = palloc(sizeof(bool) * count);
-	}
 	for (int i = 0; i < count; i++)
 	{
-		Datum		row[COLUMNS];
-		bool		row_nulls[COLUMNS];
+		Datum		values[COLUMNS];
+		bool		nulls[COLUMNS];
 
-		run_values(&runs[i], row, row_nulls);
-		for (int c = 0; c < COLUMNS; c++)
-		{
-			values[c][i] = row[c];
-			nulls[c][i] = row_nulls[c];
-		}
+		run_values(&runs[i], values, nulls);
+		ff_batch_add(&batch, values, nulls);
 	}
-	for (int c = 0; c < COLUMNS; c++)
-		arrays[c] = PointerGetDatum(construct_md_array(values[c], nulls[c], 1, dims, bounds, types[c], lengths[c],
-													   lengths[c] == 2 || lengths[c] == 4, aligns[c]));
-	ff_spi_run(&insert_runs, arrays, NULL, false);
+	ff_batch_run(&batch);
 }
 
 void

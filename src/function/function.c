@@ -114,7 +114,7 @@ candidate_names(const char *event_name)
 	return PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* A filter that no longer compiles (the language has changed under it) lets nothing pass rather than fail the sender. */
+/* Filters were checked when the function was registered. */
 static FfExpr *
 compile_filter(const char *source)
 {
@@ -224,6 +224,15 @@ ff_function_get(int32 tenant_id, int32 function_id, int32 version)
 		entry->function = function;
 	}
 	return entry->known ? &entry->function : NULL;
+}
+
+const FfFunction *
+ff_function_cached(int32 tenant_id, int32 function_id, int32 version)
+{
+	FunctionKey key = {tenant_id, function_id, version};
+	FunctionEntry *entry = stale ? NULL : hash_search(functions_cache, &key, HASH_FIND, NULL);
+
+	return entry != NULL && entry->known ? &entry->function : NULL;
 }
 
 const FfFunction *

@@ -34,6 +34,9 @@ typedef struct FfTrigger
 /* A version of a function, or NULL; valid until the next call of anything that may process invalidations. */
 extern const FfFunction *ff_function_get(int32 tenant_id, int32 function_id, int32 version);
 
+/* The same, but only if the cache has it: needs neither SPI nor a transaction. */
+extern const FfFunction *ff_function_cached(int32 tenant_id, int32 function_id, int32 version);
+
 /* The current version of the function with this slug, or NULL. */
 extern const FfFunction *ff_function_by_slug(int32 tenant_id, const char *slug);
 

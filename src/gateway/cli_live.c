@@ -249,8 +249,9 @@ open_stream(Stream *stream)
 	free(id);
 }
 
-void
-ff_live_follow(FfLive *live, const char *run_id, const char *function)
+/* A stream that is not open yet at the end of the list; NULL when there is one for this run already. */
+static Stream *
+add_stream(FfLive *live, const char *run_id, const char *function)
 {
 	Stream	   *stream;
 	Stream	  **last = &live->streams;
@@ -258,19 +259,36 @@ ff_live_follow(FfLive *live, const char *run_id, const char *function)
 	for (; *last != NULL; last = &(*last)->next)
 	{
 		if (strcmp((*last)->shown.run_id, run_id) == 0)
-			return;
+			return NULL;
 	}
 	stream = ff_alloc(sizeof(Stream));
 	stream->live = live;
+	stream->state = STREAM_OVER;
 	ff_shown_init(&stream->shown, run_id, function);
-	stream->heard = ff_steady_clock();
 	*last = stream;
+	return stream;
+}
+
+void
+ff_live_follow(FfLive *live, const char *run_id, const char *function)
+{
+	Stream	   *stream = add_stream(live, run_id, function);
+
+	if (stream == NULL)
+		return;
+	stream->heard = ff_steady_clock();
 	if (++live->count > 1)
 	{
 		for (Stream *each = live->streams; each != NULL; each = each->next)
 			each->shown.labelled = true;
 	}
 	open_stream(stream);
+}
+
+void
+ff_live_ignore(FfLive *live, const char *run_id)
+{
+	add_stream(live, run_id, NULL);
 }
 
 /* A transfer has ended: the run is unknown, or the stream broke and is opened again after a rest. */

@@ -14,6 +14,9 @@ extern void ff_live_close(FfLive *live);
 /* Begins to follow a run; one that is followed already, or was, is left alone. function may be NULL. */
 extern void ff_live_follow(FfLive *live, const char *run_id, const char *function);
 
+/* Never follows this run. */
+extern void ff_live_ignore(FfLive *live, const char *run_id);
+
 /* Prints what comes within `timeout_ms`. Gives how many runs are still being followed. */
 extern int	ff_live_turn(FfLive *live, int timeout_ms);
 

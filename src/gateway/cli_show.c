@@ -299,7 +299,7 @@ ff_show_event(FfShown *shown, const json_t *event)
 	}
 	if (strncmp(type, "step.", 5) != 0)
 		return;
-	name = step_name(shown, ff_json_text(event, "step"), event);
+	name = step_name(shown, ff_json_text(event, "step_id"), event);
 	if (strcmp(type, "step.completed") == 0 || strcmp(type, "step.failed") == 0)
 	{
 		bool		failed = strcmp(type, "step.failed") == 0;

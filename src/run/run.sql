@@ -11,7 +11,7 @@ create table flowforge.run (
 	primary key (tenant_id, run_id)
 ) partition by range (run_id);
 comment on table flowforge.run is 'A run: one execution of one version of a function, started by an event.';
-create index run_event on flowforge.run (tenant_id, event_id);
+create index run_by_event on flowforge.run (tenant_id, event_id);
 
 -- The live runs that have something to call now: narrow, one index, deleted at the end. Written by the run's owner only (and
 -- inserted by whoever starts the run). state is null until the first commit of the owner; src/run/README.md tells its form.

@@ -140,7 +140,7 @@ Datum
 ff_run_await(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t	run_id = *PG_GETARG_UUID_P(0);
-	int64		timeout_ms = Max(PG_GETARG_INT64(1), 0);
+	int64		timeout_ms = Min(Max(PG_GETARG_INT64(1), 0), INT64CONST(366) * 86400 * 1000);
 	FfDatabase *database = ff_shared_database();
 	bool		ended = false;
 
@@ -148,7 +148,6 @@ ff_run_await(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE), errmsg("ff_wait cannot see a run end in this transaction"),
 						errdetail("Its isolation level keeps showing it the past."),
 						errhint("Use read committed.")));
-	timeout_ms = Min(timeout_ms, INT64CONST(366) * 86400 * 1000);
 	PG_TRY();
 	{
 		bool		woken = database != NULL && register_waiter(database, &run_id);

@@ -47,6 +47,8 @@ init_database(FfDatabase *database, int tranche)
 {
 	pg_atomic_init_u64(&database->enqueued, 0);
 	pg_atomic_init_u32(&database->listeners, 0);
+	pg_atomic_init_u32(&database->paused, 0);
+	pg_atomic_init_u32(&database->epoch, 0);
 	SpinLockInit(&database->waiters_lock);
 	for (int i = 0; i < FF_SLOTS; i++)
 		SpinLockInit(&database->slots[i].lock);
@@ -178,6 +180,7 @@ ff_executor_state_name(FfExecutorState state)
 		[FF_EXECUTOR_NO_EXTENSION] = "idle: the extension is not installed in this database",
 		[FF_EXECUTOR_WRONG_VERSION] = "idle: the extension has another version than the library",
 		[FF_EXECUTOR_RESTORING] = "idle: flowforge.restoring is on",
+		[FF_EXECUTOR_PAUSED] = "idle: the extension is being changed",
 	};
 
 	return names[state];

@@ -53,7 +53,8 @@ typedef enum FfExecutorState
 	FF_EXECUTOR_WORKING,
 	FF_EXECUTOR_NO_EXTENSION,
 	FF_EXECUTOR_WRONG_VERSION,
-	FF_EXECUTOR_RESTORING
+	FF_EXECUTOR_RESTORING,
+	FF_EXECUTOR_PAUSED
 } FfExecutorState;
 
 typedef struct FfExecutor
@@ -86,6 +87,9 @@ typedef struct FfDatabase
 	Oid			oid;			/* InvalidOid: free; set once by the launcher, cleared when its workers are gone */
 	pg_atomic_uint64 enqueued;	/* transactions that were about to commit work; counted before they do */
 	pg_atomic_uint32 listeners; /* backends that listen on the channel */
+	pg_atomic_uint32 paused;	/* sessions that are changing the extension: executors stand aside */
+	pg_atomic_uint32 epoch;		/* grows when the extension or its settings changed: executors begin anew */
+	bool		stopping;		/* the database is about to be dropped, renamed or copied: no workers */
 	slock_t		waiters_lock;
 	int			waiters_used;
 	FfWaiter	waiters[FF_MAX_WAITERS];

@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "storage/latch.h"
 #include "utils/resowner.h"
 #include "utils/wait_event.h"
@@ -19,6 +20,13 @@
 #define ff_create_wait_event_set(n) CreateWaitEventSet(NULL, (n))
 #else
 #define ff_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, (n))
+#endif
+
+/* 17 lets the caller bring the memory of a JSON lexer. */
+#if PG_VERSION_NUM >= 170000
+#define ff_json_lex_context(text, length) makeJsonLexContextCstringLen(NULL, (text), (length), PG_UTF8, false)
+#else
+#define ff_json_lex_context(text, length) makeJsonLexContextCstringLen((text), (length), PG_UTF8, false)
 #endif
 
 #endif

@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -11,6 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
+#include "util/compat.h"
 #include "util/json.h"
 
 int			ff_json_depth_limit = 64;
@@ -66,6 +68,27 @@ scan(const char *text, size_t length, int max_depth, FfJsonError *error)
 	return true;
 }
 
+/* Where the text stops being JSON: the start of the token that cannot stand there, or the end. */
+static int
+syntax_offset(const char *text, size_t length)
+{
+	JsonLexContext *lex = ff_json_lex_context((char *) text, (int) length);
+
+	if (pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS)
+		return 0;
+	return (int) ((lex->token_start != NULL ? lex->token_start : lex->token_terminator) - text);
+}
+
+/* What jsonb_in raised, without its first words and its full stop. */
+static void
+take_complaint(FfJsonError *error, const ErrorData *raised)
+{
+	const char *said = raised->detail != NULL ? raised->detail : raised->message;
+	size_t		length = strlen(said);
+
+	snprintf(error->message, sizeof(error->message), "%.*s", (int) (length - (length > 0 && said[length - 1] == '.')), said);
+}
+
 Jsonb *
 ff_json_parse(const char *text, size_t length, int max_depth, FfJsonError *error)
 {
@@ -94,9 +117,8 @@ ff_json_parse(const char *text, size_t length, int max_depth, FfJsonError *error
 			ERRCODE_TO_CATEGORY(raised->sqlerrcode) != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 			PG_RE_THROW();
 		FlushErrorState();
-		snprintf(error->message, sizeof(error->message), "%s%s%s", raised->message,
-				 raised->detail ? ": " : "", raised->detail ? raised->detail : "");
-		error->offset = 0;
+		take_complaint(error, raised);
+		error->offset = syntax_offset(copy, length);
 		result = NULL;
 	}
 	PG_END_TRY();

@@ -173,6 +173,16 @@ export function defineFunctions(sdk, client, calls, seen, major) {
 		return { winner };
 	});
 
+	if (major === 4) {
+		on("declared-race", "declared-race", {}, async ({ runId, step, group }) => {
+			const winner = await group.parallel(() =>
+				Promise.race([counted(step, runId, "fast"), step.sleep("slow", "3s").then(() => "slow")]),
+			);
+			await counted(step, runId, "after");
+			return { winner };
+		});
+	}
+
 	on("sleep-and-run", "sleep-and-run", {}, async ({ runId, step }) => {
 		const [slept, value] = await Promise.all([step.sleep("nap", "1s"), counted(step, runId, "work")]);
 		await counted(step, runId, "after");

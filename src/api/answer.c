@@ -1,0 +1,206 @@
+/*
+ * answer.c - errors as answers (see answer.h): the one place where an SQLSTATE becomes an HTTP status.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/json.h"
+
+#include "api/answer.h"
+#include "util/errors.h"
+
+#define CLASS(a, b) MAKE_SQLSTATE(a, b, '0', '0', '0')
+
+typedef struct Known
+{
+	int			sqlstate;
+	int			status;
+	const char *title;
+} Known;
+
+#define KNOWN(name, a, b, c, status, title) {FF_ERR_##name, status, title},
+static const Known known[] = {FF_ERROR_TABLE(KNOWN)};
+#undef KNOWN
+
+void
+ff_answer_init(FfAnswer *answer)
+{
+	answer->status = 200;
+	initStringInfo(&answer->headers);
+	initStringInfo(&answer->body);
+}
+
+static const Known *
+look_up(int sqlstate)
+{
+	for (size_t i = 0; i < lengthof(known); i++)
+	{
+		if (known[i].sqlstate == sqlstate)
+			return &known[i];
+	}
+	return NULL;
+}
+
+int
+ff_answer_status(int sqlstate)
+{
+	const Known *entry = look_up(sqlstate);
+
+	if (entry != NULL)
+		return entry->status;
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case CLASS('2', '2'):	/* data exception */
+			return 400;
+		case CLASS('2', '3'):	/* integrity constraint violation */
+			return 409;
+		case CLASS('4', '0'):	/* transaction rollback: deadlock, serialization */
+		case CLASS('5', '3'):	/* insufficient resources */
+		case CLASS('5', '7'):	/* operator intervention */
+			return 503;
+		default:
+			return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ? 503 : 500;
+	}
+}
+
+static const char *
+title_of(int sqlstate, int status)
+{
+	const Known *entry = look_up(sqlstate);
+
+	if (entry != NULL)
+		return entry->title;
+	switch (status)
+	{
+		case 400:
+			return "The request holds a value that cannot be used";
+		case 409:
+			return "The request conflicts with what is stored";
+		case 503:
+			return "The server cannot answer now";
+		default:
+			return "The server failed";
+	}
+}
+
+static void
+add_member(StringInfo json, const char *name, const char *value)
+{
+	appendStringInfo(json, "%s\"%s\":", json->len > 1 ? "," : "", name);
+	if (value != NULL)
+		escape_json(json, value);
+	else
+		appendStringInfoString(json, "null");
+}
+
+static void
+add_problem(StringInfo json, const char *field, const char *detail)
+{
+	appendStringInfo(json, "%s{\"field\":", json->data[json->len - 1] == '}' ? "," : "");
+	escape_json(json, field);
+	appendStringInfoString(json, ",\"detail\":");
+	escape_json(json, detail);
+	appendStringInfoChar(json, '}');
+}
+
+/* A bad configuration lists its problems in the detail, one a line: "field: problem". */
+static void
+add_config_problems(StringInfo json, const char *detail)
+{
+	char	   *rest = pstrdup(detail);
+	char	   *line;
+
+	while ((line = strsep(&rest, "\n")) != NULL)
+	{
+		char	   *colon = strstr(line, ": ");
+
+		if (colon == NULL)
+			continue;
+		*colon = '\0';
+		add_problem(json, line, colon + 2);
+	}
+}
+
+static void
+add_errors(StringInfo json, const ErrorData *error)
+{
+	appendStringInfoString(json, ",\"errors\":[");
+	if (error->sqlerrcode == FF_ERR_FUNCTION_CONFIG && error->detail != NULL)
+		add_config_problems(json, error->detail);
+	else if (error->column_name != NULL)
+		add_problem(json, error->column_name, error->message);
+	appendStringInfoChar(json, ']');
+}
+
+/* "message. Detail." */
+static const char *
+full_message(const ErrorData *error)
+{
+	if (error->detail == NULL || error->sqlerrcode == FF_ERR_FUNCTION_CONFIG)
+		return error->message;
+	return psprintf("%s. %s", error->message, error->detail);
+}
+
+static void
+tell_problem(FfAnswer *answer, const ErrorData *error)
+{
+	StringInfo	json = &answer->body;
+	const char *code = unpack_sql_state(error->sqlerrcode);
+
+	appendStringInfoString(&answer->headers, "content-type: application/problem+json\n");
+	appendStringInfoChar(json, '{');
+	add_member(json, "type", psprintf("urn:flowforge:error:%s", code));
+	add_member(json, "title", title_of(error->sqlerrcode, answer->status));
+	appendStringInfo(json, ",\"status\":%d", answer->status);
+	add_member(json, "detail", full_message(error));
+	add_member(json, "code", code);
+	add_member(json, "hint", error->hint);
+	add_errors(json, error);
+	appendStringInfoChar(json, '}');
+}
+
+static void
+tell_sdk(FfAnswer *answer, const ErrorData *error, FfStyle style)
+{
+	StringInfo	json = &answer->body;
+	const char *text = error->hint != NULL ? psprintf("%s. %s", error->message, error->hint) : error->message;
+
+	appendStringInfoString(&answer->headers, "content-type: application/json\n");
+	if (style == FF_STYLE_EVENT)
+		appendStringInfoString(&answer->headers, "access-control-allow-origin: *\n");
+	appendStringInfoString(json, style == FF_STYLE_EVENT ? "{\"ids\":[]," : "{");
+	appendStringInfo(json, "\"status\":%d,\"error\":", answer->status);
+	escape_json(json, text);
+	appendStringInfoChar(json, '}');
+}
+
+/* What may be told of a failure that is not the caller's doing. */
+static ErrorData
+without_details(const ErrorData *error, int status)
+{
+	ErrorData	told = {.sqlerrcode = error->sqlerrcode};
+
+	told.message = status == 503 ? "the server cannot answer now" : "the server failed to answer";
+	told.hint = status == 503 ? "Try again in a moment." : "Its log tells why, under the id in x-request-id.";
+	return told;
+}
+
+void
+ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style)
+{
+	ErrorData	told = *error;
+
+	answer->status = ff_answer_status(error->sqlerrcode);
+	resetStringInfo(&answer->headers);
+	resetStringInfo(&answer->body);
+	if (answer->status >= 500)
+		told = without_details(error, answer->status);
+	if (answer->status == 401)
+		appendStringInfoString(&answer->headers, "www-authenticate: Bearer realm=\"flowforge\"\n");
+	if (answer->status == 503)
+		appendStringInfoString(&answer->headers, "retry-after: 1\n");
+	if (style == FF_STYLE_PROBLEM)
+		tell_problem(answer, &told);
+	else
+		tell_sdk(answer, &told, style);
+}

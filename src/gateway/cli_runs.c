@@ -1,0 +1,283 @@
+/*
+ * flowforge runs list | get | tail.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "cli_http.h"
+#include "cli_live.h"
+#include "cli_show.h"
+#include "term.h"
+
+#define TURN_MS 1000
+
+/* "?limit=..&status=.." of the filters that are given. To be freed. */
+static char *
+list_query(const char *limit, const char *status, const char *function, const char *cursor)
+{
+	const char *const names[] = {"status", "function", "cursor"};
+	const char *const values[] = {status, function, cursor};
+	char	   *query = ff_text("?limit=%d", limit != NULL ? atoi(limit) : 20);
+
+	for (int at = 0; at < 3; at++)
+	{
+		char	   *value;
+		char	   *longer;
+
+		if (values[at] == NULL)
+			continue;
+		value = ff_url_escape(values[at]);
+		longer = ff_text("%s&%s=%s", query, names[at], value);
+		free(value);
+		free(query);
+		query = longer;
+	}
+	return query;
+}
+
+static void
+print_runs(const json_t *answer)
+{
+	const json_t *runs = json_object_get(answer, "data");
+	const char *cursor = ff_json_text(answer, "next_cursor");
+	size_t		at;
+	json_t	   *run;
+
+	if (json_array_size(runs) == 0)
+	{
+		puts("no runs");
+		return;
+	}
+	ff_show_run_head();
+	json_array_foreach((json_t *) runs, at, run)
+		ff_show_run_line(run);
+	if (cursor != NULL)
+		printf("%smore: --cursor %s%s\n", ff_style(FF_STYLE_DIM), cursor, ff_style(FF_STYLE_END));
+}
+
+static FfExit
+runs_list(int argc, char **argv)
+{
+	FfServer	server = {0};
+	FfList		words = {0};
+	const char *limit = NULL;
+	const char *status = NULL;
+	const char *function = NULL;
+	const char *cursor = NULL;
+	const FfOption options[] = {
+		{'n', "limit", "N", "at most so many (default 20)", &limit, NULL, NULL},
+		{'s', "status", "STATUS", "pending, running, completed, failed or cancelled", &status, NULL, NULL},
+		{'f', "function", "NAME", "runs of this function", &function, NULL, NULL},
+		{0, "cursor", "CURSOR", "go on where a page ended", &cursor, NULL, NULL},
+		FF_JSON_OPTION(server),
+		FF_SERVER_OPTIONS(server),
+		{0}
+	};
+	const FfUsage usage = {"", "Lists runs, the newest first.", options};
+	FfParse		parse = ff_options(argc, argv, &usage, &words, NULL);
+	FfExit		result = FF_EXIT_DONE;
+	json_t	   *answer;
+	char	   *query;
+	char	   *path;
+
+	if (parse != FF_PARSE_GO)
+		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
+	if (words.count > 0)
+		return ff_misused("runs list", "unexpected %s", words.item[0]);
+	if (limit != NULL && atoi(limit) < 1)
+		return ff_misused("runs list", "--limit is a number from 1");
+	ff_server_resolve(&server);
+	query = list_query(limit, status, function, cursor);
+	path = ff_text("/api/v1/runs%s", query);
+	answer = ff_api(&server, "GET", path, NULL, &result);
+	if (answer != NULL && server.json)
+		ff_json_print(answer);
+	else if (answer != NULL)
+		print_runs(answer);
+	json_decref(answer);
+	free(path);
+	free(query);
+	return result;
+}
+
+/* The answer to GET /api/v1/runs/{id}{rest}. */
+static json_t *
+get_run(const FfServer *server, const char *id, const char *rest, FfExit *result)
+{
+	char	   *escaped = ff_url_escape(id);
+	char	   *path = ff_text("/api/v1/runs/%s%s", escaped, rest);
+	json_t	   *answer = ff_api(server, "GET", path, NULL, result);
+
+	free(path);
+	free(escaped);
+	return answer;
+}
+
+static FfExit
+print_run(const FfServer *server, const char *id)
+{
+	FfExit		result = FF_EXIT_DONE;
+	json_t	   *run = get_run(server, id, "", &result);
+	json_t	   *steps = run != NULL ? get_run(server, id, "/steps", &result) : NULL;
+	json_t	   *both;
+	FfShown		shown;
+
+	if (steps == NULL)
+	{
+		json_decref(run);
+		return result;
+	}
+	both = json_pack("{s:o, s:O?}", "run", run, "steps", json_object_get(steps, "data"));
+	if (server->json)
+		ff_json_print(both);
+	else
+	{
+		const char *full = ff_json_text(run, "id");
+
+		ff_shown_init(&shown, full != NULL ? full : id, NULL);
+		ff_show_snapshot(&shown, both);
+		ff_shown_free(&shown);
+	}
+	json_decref(steps);
+	json_decref(both);
+	return FF_EXIT_DONE;
+}
+
+/* Reads the options that get and tail share; the id is what *id is left at. FF_PARSE_GO to go on. */
+static FfParse
+read_id(int argc, char **argv, const char *synopsis, const char *about, FfServer *server, const char **id)
+{
+	FfList		words = {0};
+	const FfOption options[] = {
+		FF_JSON_OPTION(*server),
+		FF_SERVER_OPTIONS(*server),
+		{0}
+	};
+	const FfUsage usage = {synopsis, about, options};
+	FfParse		parse = ff_options(argc, argv, &usage, &words, NULL);
+
+	if (parse != FF_PARSE_GO)
+		return parse;
+	if (words.count > 1)
+	{
+		ff_misused(argv[0], "unexpected %s", words.item[1]);
+		return FF_PARSE_WRONG;
+	}
+	*id = words.count == 1 ? words.item[0] : NULL;
+	ff_server_resolve(server);
+	return FF_PARSE_GO;
+}
+
+static FfExit
+runs_get(int argc, char **argv)
+{
+	FfServer	server = {0};
+	const char *id;
+	FfParse		parse = read_id(argc, argv, "ID", "Shows a run and its steps.", &server, &id);
+
+	if (parse != FF_PARSE_GO)
+		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
+	if (id == NULL)
+		return ff_misused("runs get", "runs get needs a run's id");
+	return print_run(&server, id);
+}
+
+/* Follows every run that is under way, and from the second look on every new one. */
+static FfExit
+follow_new_runs(const FfServer *server, FfLive *live, bool first)
+{
+	FfExit		result = FF_EXIT_DONE;
+	json_t	   *answer = ff_api(server, "GET", "/api/v1/runs?limit=50", NULL, &result);
+	json_t	   *runs = json_object_get(answer, "data");
+
+	for (size_t at = json_array_size(runs); at-- > 0;)
+	{
+		const json_t *run = json_array_get(runs, at);
+		const char *id = ff_json_text(run, "id");
+
+		if (id == NULL)
+			continue;
+		if (first && !json_is_null(json_object_get(run, "ended_at")))
+			ff_live_ignore(live, id);
+		else
+			ff_live_follow(live, id, ff_json_text(run, "function"));
+	}
+	json_decref(answer);
+	return result;
+}
+
+static FfExit
+tail_all(const FfServer *server)
+{
+	FfLive	   *live = ff_live_open(server);
+	FfExit		result = follow_new_runs(server, live, true);
+
+	if (result == FF_EXIT_DONE && !server->json)
+		fprintf(stderr, "%s  every run from now on; Ctrl-C ends it%s\n", ff_style(FF_STYLE_DIM), ff_style(FF_STYLE_END));
+	while (result == FF_EXIT_DONE)
+	{
+		int64_t		next_look = ff_steady_clock() + TURN_MS;
+
+		while (ff_steady_clock() < next_look)
+			ff_live_turn(live, (int) (next_look - ff_steady_clock()) + 1);
+		result = follow_new_runs(server, live, false);
+	}
+	ff_live_close(live);
+	return result;
+}
+
+static FfExit
+runs_tail(int argc, char **argv)
+{
+	FfServer	server = {0};
+	const char *id;
+	FfParse		parse = read_id(argc, argv, "[ID]",
+								"Follows a run until it ends (exit 1 if it fails); without ID every run, until Ctrl-C.",
+								&server, &id);
+	FfLive	   *live;
+	FfExit		result;
+
+	if (parse != FF_PARSE_GO)
+		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
+	if (id == NULL)
+		return tail_all(&server);
+	live = ff_live_open(&server);
+	ff_live_follow(live, id, NULL);
+	while (ff_live_turn(live, TURN_MS) > 0)
+		;
+	result = ff_live_result(live);
+	ff_live_close(live);
+	return result;
+}
+
+FfExit
+ff_command_runs(int argc, char **argv)
+{
+	static const struct
+	{
+		const char *name;
+		char	   *full_name;
+		FfExit		(*command) (int argc, char **argv);
+	}			commands[] = {
+		{"list", "runs list", runs_list},
+		{"get", "runs get", runs_get},
+		{"tail", "runs tail", runs_tail},
+	};
+
+	for (size_t at = 0; argc > 1 && at < sizeof(commands) / sizeof(commands[0]); at++)
+	{
+		if (strcmp(argv[1], commands[at].name) != 0)
+			continue;
+		argv[1] = commands[at].full_name;
+		return commands[at].command(argc - 1, argv + 1);
+	}
+	if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0))
+	{
+		puts("flowforge runs list|get|tail\n\nLists, shows and follows runs; `flowforge runs list --help` has the options.");
+		return FF_EXIT_DONE;
+	}
+	return ff_misused("runs", argc > 1 ? "runs has no command %s; it has list, get and tail" : "runs list, get or tail?", argv[1]);
+}

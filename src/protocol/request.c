@@ -1,0 +1,141 @@
+/*
+ * request.c - the body and headers of a call (the SDK protocol, "Execution", request).
+ *
+ * The body is canonical JSON (RFC 8785), so its members are written in order of their names; a run keeps its event and its memos as
+ * canonical text and they are only joined here.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "protocol/protocol.h"
+#include "util/id.h"
+#include "util/jcs.h"
+#include "util/json.h"
+#include "util/sign.h"
+
+char	   *ff_signing_key = NULL;
+
+bool
+ff_protocol_dev(void)
+{
+	return ff_signing_key == NULL || *ff_signing_key == '\0';
+}
+
+static void
+append_text(StringInfo out, const char *text)
+{
+	ff_jcs_append_string(out, text, (int) strlen(text));
+}
+
+static const char *
+call_step(const FfItem *item)
+{
+	return *item->id ? item->id : "step";
+}
+
+static void
+append_stack(StringInfo out, const FfRun *run)
+{
+	appendStringInfo(out, "\"stack\":{\"current\":%d,\"stack\":[", run->memo_count);
+	for (int i = 0; i < run->memo_count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(out, ',');
+		append_text(out, run->memos[i].id);
+	}
+	appendStringInfoString(out, "]},");
+}
+
+static int
+compare_memos(const void *a, const void *b)
+{
+	return strcmp((*(const FfMemo *const *) a)->id, (*(const FfMemo *const *) b)->id);
+}
+
+static void
+append_steps(StringInfo out, const FfRun *run)
+{
+	const FfMemo **sorted = palloc(sizeof(FfMemo *) * Max(run->memo_count, 1));
+
+	for (int i = 0; i < run->memo_count; i++)
+		sorted[i] = &run->memos[i];
+	qsort(sorted, run->memo_count, sizeof(FfMemo *), compare_memos);
+	appendStringInfoString(out, "\"steps\":{");
+	for (int i = 0; i < run->memo_count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(out, ',');
+		append_text(out, sorted[i]->id);
+		appendStringInfo(out, ":%s", sorted[i]->json);
+	}
+	appendStringInfoString(out, "},");
+	pfree(sorted);
+}
+
+static void
+append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFunction *function)
+{
+	char		ulid[FF_ULID_SIZE];
+
+	ff_ulid_encode(&run->id, ulid);
+	appendStringInfo(out, "{\"ctx\":{\"attempt\":%d,\"disable_immediate_execution\":%s,\"env\":\"%s\",\"max_attempts\":%d,\"run_id\":\"%s\",",
+					 item->attempt, run->plan ? "true" : "false", ff_protocol_dev() ? "dev" : "prod", function->max_attempts, ulid);
+	append_stack(out, run);
+	appendStringInfoString(out, "\"step_id\":");
+	append_text(out, call_step(item));
+	appendStringInfo(out, ",\"use_api\":false},\"defers\":{},\"event\":%s,\"events\":[%s],", run->event_json, run->event_json);
+	append_steps(out, run);
+	appendStringInfo(out, "\"use_api\":false,\"version\":%d}", run->protocol);
+}
+
+static void
+add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
+{
+	char		run_ulid[FF_ULID_SIZE];
+	char		request_ulid[FF_ULID_SIZE];
+	pg_uuid_t	request_id;
+
+	ff_uuid7(&request_id);
+	ff_ulid_encode(&run->id, run_ulid);
+	ff_ulid_encode(&request_id, request_ulid);
+	ff_http_add_header(call, "content-type: application/json");
+	ff_http_add_header(call, psprintf("x-run-id: %s", run_ulid));
+	ff_http_add_header(call, psprintf("x-inngest-server-kind: %s", ff_protocol_dev() ? "dev" : "cloud"));
+	ff_http_add_header(call, psprintf("x-inngest-step-id: %s", call_step(item)));
+	ff_http_add_header(call, psprintf("x-inngest-req-version: %d", run->protocol));
+	ff_http_add_header(call, psprintf("x-request-id: %s", request_ulid));
+	ff_http_add_header(call, psprintf("x-inngest-job-id: %s.%s", run_ulid, call_step(item)));
+	ff_http_add_header(call, psprintf("x-inngest-generation-id: %d", run->generation));
+	/* The same for every attempt of a step: what an app can make its effects idempotent with. */
+	ff_http_add_header(call, psprintf("idempotency-key: %s/%s/%d", run_ulid, call_step(item), *item->id ? 0 : run->memo_count));
+	/* A header that is present and empty is written with a semicolon. */
+	if (ff_protocol_dev())
+		ff_http_add_header(call, "x-inngest-signature;");
+	else
+		ff_http_add_header(call, psprintf("x-inngest-signature: %s",
+										  ff_sign_header(ff_signing_key, call->request.data, call->request.len, (int64) time(NULL))));
+}
+
+void
+ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item, const FfFunction *function)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	append_body(&call->request, run, item, function);
+	add_headers(call, run, item);
+	MemoryContextSwitchTo(old);
+}
+
+char *
+ff_protocol_url(const FfFunction *function, const FfItem *item)
+{
+	const char *url = function->url;
+	const char *at = strstr(url, "stepId=");
+	const char *rest;
+
+	if (at == NULL || at == url || (at[-1] != '?' && at[-1] != '&'))
+		return psprintf("%s%cstepId=%s", url, strchr(url, '?') ? '&' : '?', call_step(item));
+	rest = at + strcspn(at, "&");
+	return psprintf("%.*sstepId=%s%s", (int) (at - url), url, call_step(item), rest);
+}

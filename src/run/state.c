@@ -1,0 +1,260 @@
+/*
+ * state.c - a run's state as the jsonb of its row, and what it is in memory.
+ *
+ * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent": ULID, "pstep": id, "items": [...]};
+ * an item is {"id", "n": name, "op": run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "u":
+ * unreachable count, "us": since}. Times are microseconds since 1970. Members that say nothing are left out.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "run/run.h"
+#include "util/errors.h"
+#include "util/id.h"
+#include "util/jcs.h"
+#include "util/json.h"
+
+static const char *const kind_names[] = {
+	[FF_ITEM_CALL] = "run", [FF_ITEM_SLEEP] = "sleep", [FF_ITEM_WAIT] = "wait", [FF_ITEM_INVOKE] = "invoke"
+};
+
+FfRun *
+ff_run_new(const pg_uuid_t *id, MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "flowforge run", ALLOCSET_SMALL_SIZES);
+	FfRun	   *run = MemoryContextAllocZero(context, sizeof(FfRun));
+
+	run->id = *id;
+	run->context = context;
+	run->protocol = -1;
+	return run;
+}
+
+void
+ff_run_free(FfRun *run)
+{
+	MemoryContextDelete(run->context);
+}
+
+static int64
+number(Jsonb *json, const char *key, int64 otherwise)
+{
+	int64		value;
+
+	return ff_json_int64(json, key, &value) ? value : otherwise;
+}
+
+static TimestampTz
+instant(Jsonb *json, const char *key, TimestampTz otherwise)
+{
+	int64		value;
+
+	return ff_json_int64(json, key, &value) ? ff_from_unix_us(value) : otherwise;
+}
+
+static void
+copy_text(Jsonb *json, const char *key, char *out, size_t size)
+{
+	char	   *text = ff_json_text(json, key);
+
+	strlcpy(out, text ? text : "", size);
+}
+
+static FfItemKind
+read_kind(Jsonb *json)
+{
+	char	   *op = ff_json_text(json, "op");
+
+	for (int k = 0; op != NULL && k < (int) lengthof(kind_names); k++)
+	{
+		if (strcmp(op, kind_names[k]) == 0)
+			return (FfItemKind) k;
+	}
+	ereport(ERROR, (errcode(FF_ERR_RUN_STATE), errmsg("a run's state has an item of unknown kind \"%s\"", op ? op : "")));
+}
+
+static FfItem *
+read_item(Jsonb *json)
+{
+	FfItem	   *item = palloc0(sizeof(FfItem));
+
+	item->kind = read_kind(json);
+	copy_text(json, "id", item->id, sizeof(item->id));
+	item->name = ff_json_text(json, "n");
+	item->attempt = (int) number(json, "a", 0);
+	item->group = (int) number(json, "g", 0);
+	item->race = ff_json_bool(json, "r");
+	item->created = instant(json, "at", 0);
+	item->due = instant(json, "due", item->kind == FF_ITEM_CALL ? 0 : DT_NOEND);
+	item->error = ff_json_member(json, "e");
+	item->unreachable = (int) number(json, "u", 0);
+	item->unreachable_since = instant(json, "us", 0);
+	return item;
+}
+
+static FfItem *
+first_call(TimestampTz now)
+{
+	FfItem	   *item = palloc0(sizeof(FfItem));
+
+	item->kind = FF_ITEM_CALL;
+	item->created = now;
+	return item;
+}
+
+static void
+read_items(FfRun *run, Jsonb *items)
+{
+	uint32		count = JB_ROOT_COUNT(items);
+
+	for (uint32 i = 0; i < count; i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(&items->root, i);
+
+		run->items = lappend(run->items, read_item(JsonbValueToJsonb(element)));
+	}
+}
+
+void
+ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+	Jsonb	   *items = state ? ff_json_member(state, "items") : NULL;
+	char	   *parent = state ? ff_json_text(state, "parent") : NULL;
+
+	run->seq = 1;				/* run.created is the run's own row */
+	if (parent != NULL && ff_id_parse(parent, &run->parent_id))
+	{
+		run->has_parent = true;
+		copy_text(state, "pstep", run->parent_step, sizeof(run->parent_step));
+	}
+	if (items == NULL)
+		run->items = list_make1(first_call(now));
+	else
+	{
+		run->protocol = (int) number(state, "v", -1);
+		run->generation = (int) number(state, "gen", 0);
+		run->seq = (int) number(state, "seq", 1);
+		run->group = (int) number(state, "grp", 0);
+		run->plan = ff_json_bool(state, "plan");
+		run->started = instant(state, "start", 0);
+		read_items(run, items);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+put_int(FfJsonBuilder *builder, const char *key, int64 value)
+{
+	ff_jb_key(builder, key);
+	ff_jb_int(builder, value);
+}
+
+static void
+put_item(FfJsonBuilder *builder, const FfItem *item)
+{
+	ff_jb_object(builder);
+	ff_jb_key(builder, "id");
+	ff_jb_text(builder, item->id);
+	ff_jb_key(builder, "op");
+	ff_jb_text(builder, kind_names[item->kind]);
+	put_int(builder, "at", ff_unix_us(item->created));
+	if (item->name != NULL)
+	{
+		ff_jb_key(builder, "n");
+		ff_jb_text(builder, item->name);
+	}
+	put_int(builder, "a", item->attempt);
+	if (item->group != 0)
+		put_int(builder, "g", item->group);
+	if (item->race)
+	{
+		ff_jb_key(builder, "r");
+		ff_jb_bool(builder, true);
+	}
+	if (item->due != 0 && item->due != DT_NOEND)
+		put_int(builder, "due", ff_unix_us(item->due));
+	if (item->error != NULL)
+	{
+		ff_jb_key(builder, "e");
+		ff_jb_json(builder, item->error);
+	}
+	if (item->unreachable > 0)
+	{
+		put_int(builder, "u", item->unreachable);
+		put_int(builder, "us", ff_unix_us(item->unreachable_since));
+	}
+	ff_jb_end(builder);
+}
+
+Jsonb *
+ff_run_write_state(const FfRun *run)
+{
+	FfJsonBuilder builder = {0};
+	ListCell   *cell;
+	char		ulid[FF_ULID_SIZE];
+
+	ff_jb_object(&builder);
+	put_int(&builder, "v", run->protocol);
+	put_int(&builder, "gen", run->generation);
+	put_int(&builder, "seq", run->seq);
+	put_int(&builder, "grp", run->group);
+	if (run->plan)
+	{
+		ff_jb_key(&builder, "plan");
+		ff_jb_bool(&builder, true);
+	}
+	if (run->started != 0)
+		put_int(&builder, "start", ff_unix_us(run->started));
+	if (run->has_parent)
+	{
+		ff_ulid_encode(&run->parent_id, ulid);
+		ff_jb_key(&builder, "parent");
+		ff_jb_text(&builder, ulid);
+		ff_jb_key(&builder, "pstep");
+		ff_jb_text(&builder, run->parent_step);
+	}
+	ff_jb_key(&builder, "items");
+	ff_jb_array(&builder);
+	foreach(cell, run->items)
+		put_item(&builder, lfirst(cell));
+	ff_jb_end(&builder);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
+void
+ff_run_add_memo(FfRun *run, const char *step_id, Jsonb *memo)
+{
+	char	   *json = ff_jcs_text(memo);
+	FfMemo	   *place;
+
+	if (run->memo_count == run->memo_capacity)
+	{
+		run->memo_capacity = run->memo_capacity * 2 + 4;
+		run->memos = run->memos == NULL ? MemoryContextAlloc(run->context, sizeof(FfMemo) * run->memo_capacity)
+			: repalloc(run->memos, sizeof(FfMemo) * run->memo_capacity);
+	}
+	place = &run->memos[run->memo_count++];
+	strlcpy(place->id, step_id, sizeof(place->id));
+	place->json = MemoryContextStrdup(run->context, json);
+	pfree(json);
+}
+
+TimestampTz
+ff_run_next_due(const FfRun *run, TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+	ListCell   *cell;
+
+	foreach(cell, run->items)
+	{
+		const FfItem *item = lfirst(cell);
+
+		if (item->call != NULL || item->due <= now)
+			return 0;
+		next = Min(next, item->due);
+	}
+	return next;
+}

@@ -1,0 +1,129 @@
+/*
+ * active.c - the runs an executor has in memory, and the queue of those it has yet to read (see executor.h).
+ */
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "worker/executor.h"
+
+#define QUEUE_LIMIT 20000		/* ids; beyond it rows wait in their table for the next sweep */
+
+typedef struct ActiveEntry
+{
+	pg_uuid_t	id;
+	FfRun	   *run;
+} ActiveEntry;
+
+typedef struct QueueNode
+{
+	pg_uuid_t	id;				/* the key of the set of queued ids */
+} QueueNode;
+
+typedef struct Fifo
+{
+	pg_uuid_t  *ids;			/* a ring of QUEUE_LIMIT places */
+	int			head;
+	int			count;
+} Fifo;
+
+static HTAB *active = NULL;
+static HTAB *queued = NULL;
+static Fifo urgent_ids;
+static Fifo ready_ids;
+
+static HTAB *
+make_table(const char *name, Size entry)
+{
+	HASHCTL		control = {0};
+
+	control.keysize = sizeof(pg_uuid_t);
+	control.entrysize = entry;
+	control.hcxt = TopMemoryContext;
+	return hash_create(name, 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+void
+ff_active_init(void)
+{
+	active = make_table("flowforge active runs", sizeof(ActiveEntry));
+	queued = make_table("flowforge queued runs", sizeof(QueueNode));
+	urgent_ids.ids = MemoryContextAlloc(TopMemoryContext, sizeof(pg_uuid_t) * QUEUE_LIMIT);
+	ready_ids.ids = MemoryContextAlloc(TopMemoryContext, sizeof(pg_uuid_t) * QUEUE_LIMIT);
+}
+
+FfRun *
+ff_active_find(const pg_uuid_t *id)
+{
+	ActiveEntry *entry = hash_search(active, id, HASH_FIND, NULL);
+
+	return entry ? entry->run : NULL;
+}
+
+void
+ff_active_add(FfRun *run)
+{
+	ActiveEntry *entry = hash_search(active, &run->id, HASH_ENTER, NULL);
+
+	entry->run = run;
+}
+
+void
+ff_active_drop(FfRun *run)
+{
+	hash_search(active, &run->id, HASH_REMOVE, NULL);
+	ff_run_free(run);
+}
+
+long
+ff_active_count(void)
+{
+	return hash_get_num_entries(active);
+}
+
+bool
+ff_queue_push(const pg_uuid_t *id, bool urgent)
+{
+	Fifo	   *fifo = urgent ? &urgent_ids : &ready_ids;
+	bool		found;
+
+	if (ff_active_find(id) != NULL)
+		return true;
+	if (fifo->count == QUEUE_LIMIT)
+		return false;
+	hash_search(queued, id, HASH_ENTER, &found);
+	if (found)
+		return true;
+	fifo->ids[(fifo->head + fifo->count++) % QUEUE_LIMIT] = *id;
+	return true;
+}
+
+static int
+pop(Fifo *fifo, pg_uuid_t *out, int limit)
+{
+	int			count = 0;
+
+	while (count < limit && fifo->count > 0)
+	{
+		out[count] = fifo->ids[fifo->head];
+		fifo->head = (fifo->head + 1) % QUEUE_LIMIT;
+		fifo->count--;
+		hash_search(queued, &out[count++], HASH_REMOVE, NULL);
+	}
+	return count;
+}
+
+int
+ff_queue_pop(pg_uuid_t *out, int limit)
+{
+	int			count = pop(&urgent_ids, out, limit);
+
+	return count + pop(&ready_ids, out + count, limit - count);
+}
+
+long
+ff_queue_length(void)
+{
+	return (long) urgent_ids.count + ready_ids.count;
+}

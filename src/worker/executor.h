@@ -1,0 +1,83 @@
+/*
+ * executor.h - the parts of an executor: what it knows of its runs (active.c), what is due (timer.c), what is to be written (group.c), and
+ * the loop that turns them (executor.c). All of it is one process's memory; nothing here survives it, nor needs to.
+ */
+#ifndef FF_WORKER_EXECUTOR_H
+#define FF_WORKER_EXECUTOR_H
+
+#include "postgres.h"
+
+#include "run/run.h"
+#include "slot/shared.h"
+#include "worker/store.h"
+
+extern int	ff_max_in_flight;	/* calls of an executor */
+extern int	ff_max_in_flight_per_app;
+extern int	ff_group_size;
+extern int	ff_group_wait;		/* ms */
+extern int	ff_sweep_interval;	/* ms */
+
+extern FfDatabase *ff_my_database;
+extern FfExecutor *ff_me;
+extern int	ff_my_number;
+extern MemoryContext ff_runs_context;	/* parent of all runs in memory */
+extern MemoryContext ff_group_context;	/* of changes not yet written */
+
+/* --- executor.c --- */
+
+/* Runs `work` in a transaction with SPI connected; false, with the error logged and kept in `failure`, when it raises. */
+typedef struct FfFailure
+{
+	int			sqlstate;
+	char		message[FF_MESSAGE_SIZE];
+} FfFailure;
+
+extern bool ff_transaction(void (*work) (void *), void *arg, FfFailure *failure);
+
+/* --- active.c: the runs in memory and those waiting to be read --- */
+
+extern void ff_active_init(void);
+extern FfRun *ff_active_find(const pg_uuid_t *id);
+extern void ff_active_add(FfRun *run);
+extern void ff_active_drop(FfRun *run);
+extern long ff_active_count(void);
+
+/* Queues a run to be read, unless it is in memory or queued; urgent ones go first. False when the queue is full. */
+extern bool ff_queue_push(const pg_uuid_t *id, bool urgent);
+extern int	ff_queue_pop(pg_uuid_t *out, int limit);
+extern long ff_queue_length(void);
+
+/* --- timer.c: the runs that are due soon --- */
+
+extern void ff_timer_push(TimestampTz due, const pg_uuid_t *id);
+extern bool ff_timer_pop(TimestampTz now, pg_uuid_t *id);
+extern TimestampTz ff_timer_next(void);	/* DT_NOEND: none */
+extern int	ff_timer_count(void);
+/* Up to when the heap knows every parked run that is due. */
+extern TimestampTz ff_timer_horizon;
+/* The earliest that is due after it, as far as is known: when it comes near the heap is filled again. */
+extern TimestampTz ff_timer_beyond;
+
+/* --- call.c: the calls under way --- */
+
+/* Calls what a run has to call, keeps it waiting for room, or lets it go when it has nothing to do. The run has no unwritten change. */
+extern void ff_settle(FfRun *run);
+/* Gives up the calls of a run that has ended. */
+extern void ff_abandon(FfRun *run);
+/* libcurl's finished calls. */
+struct FfHttpCall;
+extern void ff_call_done(struct FfHttpCall *call);
+extern int	ff_calls_in_flight(void);
+/* Handles calls that could not even be started. */
+extern void ff_calls_finish_refused(void);
+
+/* --- group.c: what is to be written --- */
+
+/* Notes that a run has a change to be written. */
+extern void ff_group_add(FfRun *run);
+/* Writes the group if it is full, old enough, or `now` is forced. */
+extern void ff_group_flush(bool force);
+/* Milliseconds until the group is old enough; -1 when it is empty. */
+extern long ff_group_wait_left(void);
+
+#endif

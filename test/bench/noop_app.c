@@ -1,0 +1,160 @@
+/*
+ * noop_app.c - an app that does nothing, as fast as it can: what is left is the engine's own cost.
+ *
+ * It serves one function of one step on 127.0.0.1:PORT. Asked what comes next without a memo it answers 206 with the step done; with one
+ * it answers 200. It writes the time of every call (microseconds
+ * since 1970, a line each) to the file named by NOOP_TIMES, if that is set. Usage: noop_app PORT.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define MAX_CLIENTS 4096
+#define BUFFER 65536
+
+typedef struct Client
+{
+	size_t		length;
+	char		data[BUFFER];
+} Client;
+
+static Client *clients[MAX_CLIENTS];
+static FILE *times;
+
+static const char step_done[] =
+	"[{\"id\":\"a9993e364706816aba3e25717850c26c9cd0d89d\",\"op\":\"StepRun\",\"name\":\"abc\",\"displayName\":\"abc\",\"data\":{\"ok\":true}}]";
+
+static void
+note_time(void)
+{
+	struct timeval now;
+
+	if (times == NULL)
+		return;
+	gettimeofday(&now, NULL);
+	fprintf(times, "%lld\n", (long long) now.tv_sec * 1000000 + now.tv_usec);
+}
+
+/* The length of the request at the start of the buffer, or 0 while it is not whole. */
+static size_t
+request_length(const Client *client, const char **body)
+{
+	const char *end = memmem(client->data, client->length, "\r\n\r\n", 4);
+	const char *header;
+	size_t		length = 0;
+
+	if (end == NULL)
+		return 0;
+	for (header = client->data; header < end; header++)
+	{
+		if (strncasecmp(header, "\r\ncontent-length:", 17) == 0)
+			length = strtoul(header + 17, NULL, 10);
+	}
+	*body = end + 4;
+	length += (size_t) (end + 4 - client->data);
+	return length <= client->length ? length : 0;
+}
+
+static void
+answer(int fd, int status, const char *text)
+{
+	char		out[1024];
+	int			length = snprintf(out, sizeof(out),
+								  "HTTP/1.1 %d OK\r\ncontent-type: application/json\r\nx-inngest-sdk: noop:v1\r\n"
+								  "x-inngest-req-version: 2\r\ncontent-length: %zu\r\n\r\n%s", status, strlen(text), text);
+
+	if (write(fd, out, (size_t) length) != length)
+		close(fd);
+}
+
+static void
+drop(int fd)
+{
+	close(fd);
+	free(clients[fd]);
+	clients[fd] = NULL;
+}
+
+static void
+serve(int fd)
+{
+	Client	   *client = clients[fd];
+	ssize_t		got = read(fd, client->data + client->length, sizeof(client->data) - client->length);
+	const char *body;
+	size_t		length;
+
+	if (got <= 0)
+	{
+		if (got == 0 || (errno != EAGAIN && errno != EINTR))
+			drop(fd);
+		return;
+	}
+	client->length += (size_t) got;
+	while ((length = request_length(client, &body)) > 0)
+	{
+		bool		done = memmem(body, length - (size_t) (body - client->data), "\"steps\":{\"", 10) != NULL;
+
+		note_time();
+		answer(fd, done ? 200 : 206, done ? "{\"done\":true}" : step_done);
+		memmove(client->data, client->data + length, client->length - length);
+		client->length -= length;
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	int			listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int			poll = epoll_create1(0);
+	int			one = 1;
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
+
+	if (argc < 2)
+		return 2;
+	if (getenv("NOOP_TIMES") != NULL)
+		times = fopen(getenv("NOOP_TIMES"), "w");
+	if (times != NULL)
+		setlinebuf(times);
+	address.sin_port = htons((uint16_t) atoi(argv[1]));
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(listener, (struct sockaddr *) &address, sizeof(address)) != 0 || listen(listener, 1024) != 0)
+	{
+		perror("noop_app");
+		return 1;
+	}
+	epoll_ctl(poll, EPOLL_CTL_ADD, listener, &event);
+	for (;;)
+	{
+		struct epoll_event events[256];
+		int			ready = epoll_wait(poll, events, 256, -1);
+
+		for (int i = 0; i < ready; i++)
+		{
+			int			fd = events[i].data.fd;
+
+			if (fd != listener)
+			{
+				serve(fd);
+				continue;
+			}
+			fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+			if (fd < 0 || fd >= MAX_CLIENTS)
+				continue;
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+			clients[fd] = calloc(1, sizeof(Client));
+			event.data.fd = fd;
+			epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
+		}
+	}
+}
