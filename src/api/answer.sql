@@ -67,6 +67,19 @@ $$;
 comment on function flowforge.time_of(jsonb, text) is
 'A time from the query string, in ISO 8601 or milliseconds since 1970; null when not given. Error: FF204.';
 
+create function flowforge.id_of(given text, name text) returns uuid
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.id(given);
+exception when data_exception then
+	raise exception using errcode = 'FF204', message = format('%s is not an id', name), detail = format('It is "%s".', given),
+		hint = 'An id is a UUID or a ULID of 26 characters.', column = name;
+end
+$$;
+comment on function flowforge.id_of(text, text) is 'An id from the path or the query string; null when not given. Error: FF204.';
+
 create function flowforge.choice_of(query jsonb, name text, choices text[]) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -95,7 +108,7 @@ as $$
 	select coalesce(flowforge.id_floor(flowforge.time_of(query, 'since')), '00000000-0000-0000-0000-000000000000'),
 		least(
 			coalesce(flowforge.id_floor(flowforge.time_of(query, 'until')), 'ffffffff-ffff-ffff-ffff-ffffffffffff'),
-			coalesce(flowforge.id(query ->> 'cursor'), 'ffffffff-ffff-ffff-ffff-ffffffffffff')),
+			coalesce(flowforge.id_of(query ->> 'cursor', 'cursor'), 'ffffffff-ffff-ffff-ffff-ffffffffffff')),
 		flowforge.integer_of(query, 'limit', 50, 1, 200)
 $$;
 comment on function flowforge.page_of(jsonb) is 'The page that limit, cursor, since and until in the query string ask for. Error: FF204.';

@@ -93,7 +93,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted constant uuid := flowforge.id(request.params ->> 'id');
+	wanted constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
 	found_event flowforge.events;
 begin
 	select e.* into found_event from flowforge.events e where e.tenant_id = flowforge.current_tenant() and e.event_id = wanted;
@@ -111,7 +111,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted constant uuid := flowforge.id(request.params ->> 'id');
+	wanted constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
 begin
 	return flowforge.answer(jsonb_build_object('data', coalesce((
 		select jsonb_agg(flowforge.run_json(r) order by r.run_id)

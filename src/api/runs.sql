@@ -36,7 +36,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted constant uuid := flowforge.id(request.params ->> 'id');
+	wanted constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
 begin
 	if exists (select from flowforge.run r where r.tenant_id = flowforge.current_tenant() and r.run_id = wanted) then
 		return wanted;

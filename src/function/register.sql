@@ -113,7 +113,7 @@ as $$
 		end
 	from (
 		select t.field, t.kind, case
-			when jsonb_typeof(t.value) <> 'string' then format('is %s, not text', jsonb_typeof(t.value))
+			when jsonb_typeof(t.value) <> 'string' then format('is of type %s, not text', jsonb_typeof(t.value))
 			when t.kind = 'expression' then flowforge.check_expression(t.value #>> '{}')
 			when t.kind = 'duration' then flowforge.check_duration(t.value #>> '{}')
 			when t.kind = 'cron' then flowforge.check_cron(t.value #>> '{}')
@@ -157,19 +157,19 @@ as $$
 		'Give the function an id of 1 to 255 bytes without control characters.'
 	where jsonb_typeof(config -> 'id') is distinct from 'string' or not flowforge.is_id(config ->> 'id')
 	union all
-	select k.field, format('is %s, not %s', jsonb_typeof(config -> k.field), array_to_string(k.types, ' or ')),
-		format('Make it %s or leave it out.', k.types[1])
+	select k.field, format('is of type %s, not %s', jsonb_typeof(config -> k.field), array_to_string(k.types, ' or ')),
+		format('Make it of type %s or leave it out.', k.types[1])
 	from (values
 		('triggers', '{array}'::text[]), ('cancel', '{array}'), ('concurrency', '{array,object,number}'), ('batchEvents', '{object}'),
 		('rateLimit', '{object}'), ('throttle', '{object}'), ('debounce', '{object}'), ('priority', '{object}'),
 		('singleton', '{object}'), ('timeouts', '{object}')) as k (field, types)
-	where jsonb_typeof(config -> k.field) <> all (k.types || '{null}'::text[])
+	where jsonb_typeof(config -> k.field) <> all (k.types || 'null'::text)
 	union all
 	select k.field, format('has %s elements', jsonb_array_length(config -> k.field)), format('Use at most %s.', k.most)
 	from (values ('triggers', 10), ('cancel', 5), ('concurrency', 2)) as k (field, most)
 	where case jsonb_typeof(config -> k.field) when 'array' then jsonb_array_length(config -> k.field) > k.most end
 	union all
-	select t.field, 'has neither an event nor a cron schedule, or both', 'Give each trigger either event or cron; use two triggers for both.'
+	select t.field, 'needs either an event or a cron schedule', 'Give each trigger one of event and cron; use two triggers for both.'
 	from flowforge.setting_list(config, 'triggers') t
 	where (flowforge.setting(t.value, 'event') is null) = (flowforge.setting(t.value, 'cron') is null)
 	union all
@@ -217,7 +217,7 @@ as $$
 		'Give the URL at which the app serves its functions.'
 	where coalesce(payload ->> 'url', '') !~ '^https?://[^\s/?#]+[^\s]*$'
 	union all
-	select 'functions', case when payload -> 'functions' is null then 'is missing' else format('is %s, not a list', jsonb_typeof(payload -> 'functions')) end,
+	select 'functions', case when payload -> 'functions' is null then 'is missing' else format('is of type %s, not a list', jsonb_typeof(payload -> 'functions')) end,
 		'Give the list of functions; an empty one archives them all.'
 	where jsonb_typeof(payload -> 'functions') is distinct from 'array'
 	union all
@@ -225,7 +225,7 @@ as $$
 	from flowforge.setting_list(payload, 'functions') s
 	where jsonb_typeof(s.value) <> 'object'
 	union all
-	select 'functions', format('%s has the id "%s" too', string_agg(s.field, ' and '), s.value ->> 'id'), 'Give each function an id of its own.'
+	select 'functions', format('%s have the same id "%s"', string_agg(s.field, ' and '), s.value ->> 'id'), 'Give each function an id of its own.'
 	from flowforge.setting_list(payload, 'functions') s
 	group by s.value ->> 'id'
 	having count(*) > 1 and s.value ->> 'id' is not null
@@ -246,7 +246,7 @@ as $$
 		union all select * from flowforge.number_problems(s.value)
 		union all select * from flowforge.text_problems(s.value)
 	) p
-	where jsonb_typeof(s.value) = 'object'
+	where jsonb_typeof(payload -> 'functions') = 'array' and jsonb_typeof(s.value) = 'object'
 $$;
 comment on function flowforge.registration_problems(jsonb) is
 'Everything that is wrong with what an app registered: where, what, and what to do about it. Nothing for what can be accepted.';

@@ -79,23 +79,14 @@ typedef struct Dev
 static bool
 port_is_free(int port)
 {
-	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t) port)};
-	struct sockaddr_in address4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
-	int			sock = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
+	int			sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int			one = 1;
 	bool		in_use;
 
-	if (sock >= 0)
-	{
-		setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		in_use = bind(sock, (struct sockaddr *) &address, sizeof(address)) != 0 && errno == EADDRINUSE;
-		close(sock);
-		if (in_use)
-			return false;
-	}
-	sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
 	setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	in_use = bind(sock, (struct sockaddr *) &address4, sizeof(address4)) != 0 && errno == EADDRINUSE;
+	in_use = bind(sock, (struct sockaddr *) &address, sizeof(address)) != 0 && errno == EADDRINUSE;
 	close(sock);
 	return !in_use;
 }
@@ -328,9 +319,9 @@ start_gateway(Dev *dev)
 			prctl(PR_SET_PDEATHSIG, SIGTERM);
 		}
 		redirect_to_log(dev, "gateway.log");
-		ff_config_default(&config);
 		config.port = dev->port;
 		config.database_url = dev->gateway_database;
+		config.ready_fd = -1;
 		_exit(ff_serve(&config));
 	}
 	return pid > 0;

@@ -9,6 +9,7 @@
 #include "cluster.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -41,7 +42,6 @@
 #define START_TIMEOUT_MS 120000
 #define STOP_TIMEOUT_MS 60000
 #define ORPHAN_TIMEOUT_MS 20000
-#define START_TRIES 20
 #define TURN_MS 20
 
 static void
@@ -618,24 +618,53 @@ write_config(const FfCluster *cluster, const char *signing_key)
 	return written;
 }
 
-/* Whether a process is a postmaster, or a server process, of this very data directory. */
+/* What a link in /proc points to, "" when the process is gone. */
+static void
+process_link(pid_t pid, const char *name, char link[PATH_MAX])
+{
+	char	   *path = ff_text("/proc/%d/%s", (int) pid, name);
+	ssize_t		length = readlink(path, link, PATH_MAX - 1);
+
+	link[length > 0 ? length : 0] = '\0';
+	free(path);
+}
+
+/* Whether a process is PostgreSQL's and works in this very data directory, as its postmaster and all its backends do. */
 static bool
 works_in(pid_t pid, const char *data)
 {
-	char		link[PATH_MAX] = "";
-	char	   *path = ff_text("/proc/%d/cwd", (int) pid);
-	ssize_t		length = readlink(path, link, sizeof(link) - 1);
+	char		directory[PATH_MAX];
+	char		program[PATH_MAX];
 
-	free(path);
-	if (length < 0)
-		return false;
-	link[length] = '\0';
-	return strcmp(link, data) == 0;
+	process_link(pid, "cwd", directory);
+	process_link(pid, "exe", program);
+	return strcmp(directory, data) == 0 && strstr(program, "/postgres") != NULL;
+}
+
+/* Some process that works in the data directory; 0 when there is none. */
+static pid_t
+find_worker(const char *data)
+{
+	DIR		   *processes = opendir("/proc");
+	const struct dirent *entry;
+	pid_t		found = 0;
+
+	while (processes != NULL && found == 0 && (entry = readdir(processes)) != NULL)
+	{
+		pid_t		pid = (pid_t) atoi(entry->d_name);
+
+		if (pid > 0 && works_in(pid, data))
+			found = pid;
+	}
+	if (processes != NULL)
+		closedir(processes);
+	return found;
 }
 
 /*
- * An earlier start may have been killed. Its postmaster, if it is still there, is stopped; a file of one that is gone is removed, for
- * its number may now be another process's.
+ * An earlier start may have been killed. Its postmaster, if it is still there, is stopped, and backends that lost theirs are awaited:
+ * none may be left when a new one starts. Only then is a file of a dead postmaster removed, and only if its number has become
+ * another process's, which PostgreSQL would take for a running server.
  */
 static bool
 clean_up(const FfCluster *cluster)
@@ -644,24 +673,19 @@ clean_up(const FfCluster *cluster)
 	char	   *text = ff_read_file(path, 4096);
 	pid_t		pid = text != NULL ? (pid_t) atoi(text) : 0;
 	int64_t		deadline = ff_steady_clock() + ORPHAN_TIMEOUT_MS;
-	bool		clean = true;
+	pid_t		left;
 
 	free(text);
 	if (pid > 1 && works_in(pid, cluster->data))
-	{
 		kill(pid, SIGINT);
-		while (works_in(pid, cluster->data) && ff_steady_clock() < deadline)
-			rest(TURN_MS);
-		if (works_in(pid, cluster->data))
-		{
-			ff_complain("stop it first", "an earlier PostgreSQL (process %d) still runs on %s", (int) pid, cluster->shown);
-			clean = false;
-		}
-	}
-	else if (pid > 1)
+	while ((left = find_worker(cluster->data)) != 0 && ff_steady_clock() < deadline)
+		rest(TURN_MS);
+	if (left != 0)
+		ff_complain("stop it first", "an earlier PostgreSQL (process %d) still runs on %s", (int) left, cluster->shown);
+	else if (pid > 1 && kill(pid, 0) == 0)
 		unlink(path);
 	free(path);
-	return clean;
+	return left == 0;
 }
 
 /* Waits until the postmaster takes connections; false when it ended instead. */
@@ -687,39 +711,20 @@ wait_until_ready(FfCluster *cluster)
 	return ready;
 }
 
-/*
- * Whether the last start failed because processes of a postmaster that was killed are still there: they take a moment to notice, and
- * hold the shared memory until then.
- */
-static bool
-memory_in_use(const FfCluster *cluster)
-{
-	char		text[600];
-
-	log_end(cluster, "postgres.log", text, sizeof(text));
-	return strstr(text, "shared memory block") != NULL;
-}
-
 bool
 ff_cluster_start(FfCluster *cluster, const char *signing_key)
 {
 	char	   *postgres[] = {"postgres", "-D", cluster->data, NULL};
 	int			null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	bool		ready = false;
+	bool		ready;
 
 	if (!clean_up(cluster) || !find_port(cluster) || !write_config(cluster, signing_key))
 	{
 		close(null);
 		return false;
 	}
-	for (int tries = 0; !ready && tries < START_TRIES; tries++)
-	{
-		if (tries > 0 && !memory_in_use(cluster))
-			break;
-		rest(tries > 0 ? 500 : 0);
-		cluster->postmaster = spawn(cluster, postgres, "postgres.log", null);
-		ready = cluster->postmaster > 0 && wait_until_ready(cluster);
-	}
+	cluster->postmaster = spawn(cluster, postgres, "postgres.log", null);
+	ready = cluster->postmaster > 0 && wait_until_ready(cluster);
 	close(null);
 	if (!ready)
 	{

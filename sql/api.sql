@@ -1,0 +1,227 @@
+-- The HTTP API as the gateway sees it: flowforge.serve answers everything and never raises.
+set client_min_messages = warning;
+create extension if not exists flowforge;
+reset client_min_messages;
+
+-- Ids and times differ from run to run.
+create function pg_temp.masked(text) returns text
+language sql as $$
+	select regexp_replace(regexp_replace(regexp_replace($1,
+		'[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}', '<uuid>', 'g'),
+		'\m0[0-9A-HJKMNP-TV-Z]{25}\M', '<ulid>', 'g'),
+		'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*\+00:00', '<time>', 'g')
+$$;
+create function pg_temp.req(
+	method text, path text, query text default '', headers jsonb default '{}', body text default null,
+	out status integer, out headers text, out body text
+) language sql as $$
+	select s.status, pg_temp.masked(s.headers), pg_temp.masked(convert_from(s.body, 'UTF8'))
+	from flowforge.serve(method, path, query, headers, convert_to(body, 'UTF8')) s
+$$;
+create function pg_temp.data(path text, query text default '') returns setof jsonb
+language sql as $$
+	select jsonb_array_elements(convert_from(s.body, 'UTF8')::jsonb -> 'data') from flowforge.serve('GET', path, query, '{}', null) s
+$$;
+\pset format unaligned
+\pset tuples_only on
+\pset fieldsep '\n'
+
+-- Every answer says who gave it and under which id.
+select * from pg_temp.req('GET', '/health');
+select headers from pg_temp.req('GET', '/health', '', '{"x-request-id": "mine-1"}');
+select headers from pg_temp.req('GET', '/health', '', '{"x-request-id": "a\nb: c"}');
+
+-- Unknown paths and wrong methods.
+select * from pg_temp.req('GET', '/nowhere');
+select * from pg_temp.req('GET', 'health');
+select status from pg_temp.req('GET', repeat('/x', 40));
+select * from pg_temp.req('POST', '/health');
+select * from pg_temp.req('OPTIONS', '/e/key');
+select status, body from pg_temp.req('GET', '/api/v1/runs/%zz');
+select status, body from pg_temp.req('GET', '/api/v1/runs/a%00b');
+select status, body from pg_temp.req('GET', '/api/v1/runs/%ff');
+select status, body from pg_temp.req('GET', '/api/v1/runs', 'limit=%');
+
+-- Parameters of the wrong form.
+select status, body from pg_temp.req('GET', '/api/v1/runs', 'limit=201');
+select status, body from pg_temp.req('GET', '/api/v1/runs', 'limit=many');
+select status, body from pg_temp.req('GET', '/api/v1/runs', 'status=done');
+select status, body from pg_temp.req('GET', '/api/v1/runs', 'since=yesterday-ish');
+select status, body from pg_temp.req('GET', '/api/v1/runs', 'cursor=xyz');
+select status, body from pg_temp.req('GET', '/api/v1/runs/xyz');
+select status, body from pg_temp.req('GET', '/api/v1/runs/00000000000000000000000000');
+select status, body from pg_temp.req('GET', '/api/v1/events/00000000000000000000000000');
+
+-- Bodies that are not JSON: the place is told, nothing breaks.
+select status, body from pg_temp.req('POST', '/e/key', '', '{}', '');
+select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"name": "a/b", "data": {');
+select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"name": "a/b" "data": {}}');
+select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"name": "a/b", "data": {"x": "\u0000"}}');
+select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"name": "a/b", "data": ' || repeat('[', 100) || repeat(']', 100) || '}');
+select s.status, convert_from(s.body, 'UTF8') from flowforge.serve('POST', '/e/key', '', '{}', '\x7b2261223a22c3287d') s;
+select s.status, convert_from(s.body, 'UTF8') from flowforge.serve('POST', '/e/key', '', '{}', '\x7b2261223a22007d') s;
+select status, body from pg_temp.req('POST', '/api/v1/events', '', '{}', '[1]');
+select status, body from pg_temp.req('POST', '/api/v1/events/batch', '', '{}', '{"name": "a/b"}');
+select status, body from pg_temp.req('POST', '/api/v1/events', '', '{"content-type": "application/octet-stream"}', '{"name": "a/b"}');
+
+-- Events that are refused.
+select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"data": {}}');
+select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"name": "inngest/function.finished"}');
+select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"name": "a/b", "data": [1]}');
+select status, body from pg_temp.req('POST', '/api/v1/events', '', '{}', '{"name": ""}');
+
+-- An app registers.
+select status, body from pg_temp.req('POST', '/fn/register', '', '{}', '{"url": "http://127.0.0.1:9/api", "appName": "api", "functions": [
+	{"id": "api-one", "triggers": [{"event": "api/one"}], "steps": {"step": {"runtime": {"type": "http", "url": "http://127.0.0.1:9/api?fnId=api-one&stepId=step"}}}}]}');
+select status, body from pg_temp.req('PUT', '/fn/register', '', '{}', '{"url": "http://127.0.0.1:9/api", "appName": "api", "functions": [{"id": "api-one"}]}');
+select status, body from pg_temp.req('PUT', '/fn/register', '', '{"x-inngest-expected-server-kind": "cloud"}', '{}');
+select status, body from pg_temp.req('PUT', '/fn/register', '', '{}', '7');
+select d - 'app' from pg_temp.data('/api/v1/functions', 'app=api') d;
+select pg_temp.masked((d - '{id,ulid}'::text[])::text) from pg_temp.data('/api/v1/apps') d where d ->> 'name' = 'api';
+select jsonb_path_query(body::jsonb, '$.functions[*] ? (@.slug == "api-one")'), body::jsonb - '{version,functions,handlers}'::text[] from pg_temp.req('GET', '/dev');
+select jsonb_path_query(body::jsonb, '$.handlers[*] ? (@.appName == "api")') from pg_temp.req('GET', '/dev');
+
+-- It receives events; a seed makes their ids the same when they are sent again.
+select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"name": "api/nobody"}');
+select s.status, convert_from(s.body, 'UTF8') from flowforge.serve('POST', '/e/key', '', '{"x-inngest-event-id-seed": "1795200139106,3K/hRekIR9ZPLQ=="}',
+	convert_to('[{"name": "api/nobody"}, {"name": "api/nobody"}]', 'UTF8')) s;
+select status, body from pg_temp.req('POST', '/e/key', '', '{"content-type": "application/x-www-form-urlencoded"}', '[]');
+select status, body from pg_temp.req('POST', '/api/v1/events', '', '{}', '{"name": "api/one", "data": {"n": 1}, "user": {"id": 7}}');
+select status, body from pg_temp.req('POST', '/api/v1/events', '', '{}', '{"name": "api/nobody", "id": "once"}');
+select status, body from pg_temp.req('POST', '/api/v1/events/batch', '', '{}', '[{"name": "api/one", "ts": 1795200000000}, {"name": "api/nobody"}, {"name": "api/one"}]');
+select status, body from pg_temp.req('POST', '/api/v1/events/batch', '', '{}', '[{"name": "api/one"}, {"nome": "api/one"}]');
+
+-- Lists are pages, newest first.
+select status, body from pg_temp.req('GET', '/api/v1/events', 'name=api/one&limit=1');
+select d -> 'data', d -> 'user', d -> 'name' from pg_temp.data('/api/v1/events', 'name=api/one') d;
+create temp table page as
+select convert_from(s.body, 'UTF8')::jsonb as answer from flowforge.serve('GET', '/api/v1/runs', 'function=api-one&limit=2', '{}', null) s;
+select jsonb_array_length(answer -> 'data'), answer -> 'next_cursor' = answer #> '{data,1,ulid}' from page;
+select jsonb_array_length(convert_from(s.body, 'UTF8')::jsonb -> 'data'), convert_from(s.body, 'UTF8')::jsonb -> 'next_cursor'
+from page, flowforge.serve('GET', '/api/v1/runs', 'function=api-one&limit=2&cursor=' || (answer ->> 'next_cursor'), '{}', null) s;
+select count(*) from pg_temp.data('/api/v1/runs', 'function=api-one&event=api/one&since=2020-01-01T00:00:00Z');
+select count(*) from pg_temp.data('/api/v1/runs', 'function=api-one&until=2020-01-01T00:00:00Z');
+select count(*) from pg_temp.data('/api/v1/runs', 'function=api-one&until=1577836800000');
+select count(*) from pg_temp.data('/api/v1/runs', 'function=api-one&status=failed');
+
+-- One run, found by either form of its id. (What executors would write is written here.)
+insert into flowforge.event (tenant_id, event_id, name, data, ts)
+values (1, '01939c3c-7d2a-7000-8000-000000000001', 'api/made', '{"n": 2}', '2024-12-06T12:00:00Z');
+insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, created_at)
+select 1, '01939c3c-7d2a-7000-8000-000000000002', f.function_id, 1, '01939c3c-7d2a-7000-8000-000000000001', '2024-12-06T12:00:00Z'
+from flowforge.function f where f.slug = 'api-one';
+insert into flowforge.run_event_batch (tenant_id, run_id, seq, events) values
+(1, '01939c3c-7d2a-7000-8000-000000000002', 2, '[{"t": "run.started", "at": 1733486401000000},
+	{"t": "step.completed", "at": 1733486402000000, "s": "abc", "n": "first", "a": 1, "d": {"took_ms": 5}}]');
+insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at)
+values (1, '01939c3c-7d2a-7000-8000-000000000002', 'abc', 1, 'run', 'first', 'completed', 1, '{"data": "one\ntwo"}',
+	'2024-12-06T12:00:01Z', '2024-12-06T12:00:02Z');
+\set run 01939c3c-7d2a-7000-8000-000000000002
+select status, body from pg_temp.req('GET', '/api/v1/runs/' || :'run');
+select a.body = b.body from pg_temp.req('GET', '/api/v1/runs/' || :'run') a, pg_temp.req('GET', '/api/v1/runs/' || flowforge.ulid(:'run')) b;
+select status, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/steps');
+select status, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/events');
+select status, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/events', 'since=1&limit=1');
+select status, body from pg_temp.req('GET', '/api/v1/events/01939c3c-7d2a-7000-8000-000000000001');
+select jsonb_array_length(body::jsonb -> 'data') from pg_temp.req('GET', '/api/v1/events/01939c3c-7d2a-7000-8000-000000000001/runs');
+
+-- A stream begins with a snapshot and goes on from its seq; a reader may begin anywhere, within a stored row too.
+select headers, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream');
+select headers, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream', '', '{"last-event-id": "2"}');
+select headers, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream', 'since=3');
+select headers, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream', 'since=99');
+select status, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream', '', '{"last-event-id": "x"}');
+select status, body from pg_temp.req('GET', '/api/v1/runs/00000000000000000000000000/stream');
+select last_seq, pg_temp.masked(sse), final from flowforge.stream_read(array[:'run']::uuid[], '{0}');
+select * from flowforge.stream_read(array[:'run']::uuid[], '{3}');
+insert into flowforge.run_event_batch (tenant_id, run_id, seq, events) values
+(1, :'run', 4, '[{"t": "run.completed", "at": 1733486403000000}]');
+insert into flowforge.run_end (tenant_id, run_id, status, output, started_at, ended_at)
+values (1, :'run', 'completed', '{"ok": null}', '2024-12-06T12:00:01Z', '2024-12-06T12:00:03Z');
+select last_seq, pg_temp.masked(sse), final from flowforge.stream_read(array[:'run', '00000000-0000-7000-8000-000000000000']::uuid[], '{3,8}');
+select last_seq, sse, final from flowforge.stream_read(array[:'run']::uuid[], '{4}');
+select headers from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream');
+
+-- Cancelling asks the owner; a run that has ended stays as it is.
+select status, body from pg_temp.req('POST', '/api/v1/runs/' || :'run' || '/cancel');
+select status, body from pg_temp.req('POST', '/api/v1/runs/00000000000000000000000000/cancel', '', '{}', '{"reason": "test"}');
+begin;
+select status, r.body from page, pg_temp.req('POST', '/api/v1/runs/' || (answer #>> '{data,0,id}') || '/cancel', '', '{}', '{"reason": "test"}') r;
+select kind, payload from flowforge.inbox where run_id = (select (answer #>> '{data,0,id}')::uuid from page);
+rollback;
+
+-- The pages for people escape what they show.
+select ff_register_app('http://127.0.0.1:9/api', 'api <b>', '[{"id": "<script>alert(1)</script>", "triggers": [{"event": "a\"b''&"}]}]') ->> 'ok';
+select status, position('<script' in body), body ~ '&lt;script&gt;alert\(1\)&lt;/script&gt;', body ~ 'a&quot;b&#39;&amp;' from pg_temp.req('GET', '/');
+select headers from pg_temp.req('GET', '/');
+select status, body ~ '/api/v1/runs/\{id\}/steps' from pg_temp.req('GET', '/api/docs');
+select ff_register_app('http://127.0.0.1:9/api', 'api <b>', '[]') ->> 'ok';
+select status in (200, 503), body::jsonb ? 'executors' from pg_temp.req('GET', '/ready');
+select status, jsonb_typeof(body::jsonb -> 'items') from pg_temp.req('GET', '/api/v1/status');
+
+-- A function that fails in a way that is not the caller's doing tells nothing of it.
+create function public.api_broken(request flowforge.request) returns flowforge.response language plpgsql as $$
+begin
+	raise exception 'secret %', 1 / 0;
+end
+$$;
+create function public.api_busy(request flowforge.request) returns flowforge.response language plpgsql as $$
+begin
+	raise lock_not_available;
+end
+$$;
+insert into flowforge.route (method, pattern, function, scope, tag, summary, response_schema) values
+('GET', '/broken', 'public.api_broken', 'public', 'test', 'Broken', '{}'),
+('GET', '/busy', 'public.api_busy', 'public', 'test', 'Busy', '{}'),
+('GET', '/absent', 'public.api_absent', 'public', 'test', 'Absent', '{}');
+select * from pg_temp.req('GET', '/busy');
+select status, body from pg_temp.req('GET', '/absent');
+create or replace function public.api_broken(request flowforge.request) returns flowforge.response language plpgsql as $$
+begin
+	raise exception 'secret';
+end
+$$;
+select status, body from pg_temp.req('GET', '/broken');
+delete from flowforge.route where tag = 'test';
+select status from pg_temp.req('GET', '/broken');
+drop function public.api_broken, public.api_busy;
+
+-- A request that fails leaves nothing behind and the transaction usable.
+begin;
+select status from pg_temp.req('POST', '/api/v1/events', '', '{}', '{"name": "api/in-transaction"}');
+select status from pg_temp.req('POST', '/api/v1/events/batch', '', '{}', '[{"name": "api/in-transaction"}, {}]');
+commit;
+select count(*) from pg_temp.data('/api/v1/events', 'name=api/in-transaction');
+
+-- With a signing key, callers must prove who they are. The hash is the protocol's test vector.
+alter system set flowforge.signing_key = 'signkey-prod-12345678';
+alter system set flowforge.signing_key_fallback = 'signkey-prod-87654321';
+alter system set flowforge.event_keys = 'first, second';
+select pg_reload_conf(), pg_sleep(0.5);
+\set good '{"authorization": "Bearer signkey-prod-b2ed992186a5cb19f6668aade821f502c1d00970dfd0e35128d51bac4649916c"}'
+select * from pg_temp.req('GET', '/api/v1/runs', 'limit=1');
+select status, body from pg_temp.req('GET', '/api/v1/runs', 'limit=1', '{"authorization": "Bearer signkey-prod-12345678"}');
+select status from pg_temp.req('GET', '/api/v1/runs', 'limit=1', :'good');
+select status from pg_temp.req('GET', '/api/v1/runs', 'limit=1', jsonb_build_object('authorization', 'bearer ' || flowforge.key_hash('signkey-prod-87654321')));
+select status from pg_temp.req('GET', '/health');
+select status, body from pg_temp.req('GET', '/dev');
+select status, body from pg_temp.req('POST', '/e/third', '', '{}', '{"name": "api/nobody"}');
+select status from pg_temp.req('POST', '/e/second', '', '{}', '{"name": "api/nobody"}');
+select status from pg_temp.req('POST', '/e/', '', '{}', '{"name": "api/nobody"}');
+select * from pg_temp.req('POST', '/fn/register', '', '{}', '{}');
+select status, body from pg_temp.req('POST', '/fn/register', '', '{"x-inngest-expected-server-kind": "dev"}', '{}');
+alter system reset flowforge.signing_key;
+alter system reset flowforge.signing_key_fallback;
+alter system reset flowforge.event_keys;
+select pg_reload_conf(), pg_sleep(0.5);
+select status from pg_temp.req('GET', '/dev');
+
+-- The gateway's role can do this and nothing else.
+\set SHOW_CONTEXT never
+set role flowforge_gateway;
+select status from flowforge.serve('GET', '/health', '', '{}', null);
+select count(*) > 0 from flowforge.route;
+select count(*) from flowforge.stream_read('{}', '{}');
+select count(*) from flowforge.run;
+select flowforge.register_app('{}');
+reset role;
