@@ -167,8 +167,7 @@ create table flowforge.event (
 	external_id text,
 	v text,
 	ts timestamptz not null,
-	received_at timestamptz not null default clock_timestamp(),
-	primary key (tenant_id, event_id)
+	received_at timestamptz not null default clock_timestamp()
 ) partition by range (event_id);
 comment on table flowforge.event is 'Every event received, insert-only. event_id is a UUIDv7; ranges of it are time ranges.';
 
@@ -237,11 +236,9 @@ create table flowforge.run (
 	event_id uuid not null,
 	parent_run_id uuid,
 	parent_step_id text,
-	created_at timestamptz not null,
-	primary key (tenant_id, run_id)
+	created_at timestamptz not null
 ) partition by range (run_id);
 comment on table flowforge.run is 'A run: one execution of one version of a function, started by an event.';
-create index run_by_event on flowforge.run (tenant_id, event_id);
 
 -- The live runs that have something to call now: narrow, one index, deleted at the end. Written by the run's owner only (and
 -- inserted by whoever starts the run). state is null until the first commit of the owner; src/run/README.md tells its form.
@@ -289,8 +286,7 @@ create table flowforge.step (
 	attempt smallint not null,
 	memo jsonb,
 	started_at timestamptz not null,
-	ended_at timestamptz not null,
-	primary key (tenant_id, run_id, step_id)
+	ended_at timestamptz not null
 ) partition by range (run_id);
 comment on table flowforge.step is 'The checkpoint of a finished step; position is the order of completion within the run.';
 
@@ -302,8 +298,7 @@ create table flowforge.run_end (
 	output jsonb,
 	error jsonb,
 	started_at timestamptz,
-	ended_at timestamptz not null,
-	primary key (tenant_id, run_id)
+	ended_at timestamptz not null
 ) partition by range (run_id);
 comment on table flowforge.run_end is 'How a run ended: status, output, error.';
 
@@ -313,8 +308,7 @@ create table flowforge.run_event_batch (
 	tenant_id integer not null,
 	run_id uuid not null,
 	seq integer not null,
-	events jsonb not null,
-	primary key (tenant_id, run_id, seq)
+	events jsonb not null
 ) partition by range (run_id);
 comment on table flowforge.run_event_batch is 'The log of runs as it is stored, several events a row; read the view flowforge.run_event.';
 
@@ -346,12 +340,14 @@ select pg_catalog.pg_extension_config_dump('flowforge.run_hot', '');
 select pg_catalog.pg_extension_config_dump('flowforge.run_parked', '');
 select pg_catalog.pg_extension_config_dump('flowforge.inbox', '');
 -- Partitions of the insert-only tables are days of the UUIDv7 key. Default partitions catch what no day holds yet, so that nothing is
--- ever refused; flowforge.maintain makes days ahead, moves what the default caught, and drops what retention allows.
-create table flowforge.event_default partition of flowforge.event default;
-create table flowforge.run_default partition of flowforge.run default;
-create table flowforge.step_default partition of flowforge.step default;
-create table flowforge.run_end_default partition of flowforge.run_end default;
-create table flowforge.run_event_batch_default partition of flowforge.run_event_batch default;
+-- ever refused; flowforge.maintain makes days ahead, moves what the default caught, and drops what retention allows. Keys and indexes are
+-- the partitions' own, not their parents': attaching would make them, and a restored dump would then make them a second time.
+create table flowforge.event_default partition of flowforge.event (primary key (tenant_id, event_id)) default;
+create table flowforge.run_default partition of flowforge.run (primary key (tenant_id, run_id)) default;
+create index run_default_event on flowforge.run_default (tenant_id, event_id);
+create table flowforge.step_default partition of flowforge.step (primary key (tenant_id, run_id, step_id)) default;
+create table flowforge.run_end_default partition of flowforge.run_end (primary key (tenant_id, run_id)) default;
+create table flowforge.run_event_batch_default partition of flowforge.run_event_batch (primary key (tenant_id, run_id, seq)) default;
 
 select pg_catalog.pg_extension_config_dump('flowforge.event_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.run_default', '');
@@ -392,8 +388,9 @@ declare
 	high constant uuid := flowforge.id_floor((day + 1)::timestamp at time zone 'UTC');
 	child constant text := parent || to_char(day, '_YYYYMMDD');
 begin
-	execute format('lock table flowforge.%I in share row exclusive mode', parent || '_default');
-	execute format('create table flowforge.%I (like flowforge.%I including defaults including constraints)', child, parent);
+	-- The parent, so that no insert that has already chosen the default partition meets it with a narrower bound.
+	execute format('lock table only flowforge.%I in access exclusive mode', parent);
+	execute format('create table flowforge.%I (like flowforge.%I including all)', child, parent || '_default');
 	-- The log's guard against DELETE must let the move pass.
 	perform set_config('session_replication_role', 'replica', true);
 	execute format(
@@ -415,7 +412,8 @@ declare
 	old record;
 	changed integer := 0;
 begin
-	perform set_config('lock_timeout', '2s', true);
+	-- Senders queue behind the lock: better to try again in a minute than to make them wait.
+	perform set_config('lock_timeout', '200ms', true);
 	for missing in
 		select d::date from generate_series(today, today + ahead, interval '1 day') as d
 		where d::date not in (select p.day from flowforge.partition_days(parent) p)
@@ -737,7 +735,7 @@ as $$
 		end
 	from (
 		select t.field, t.kind, case
-			when jsonb_typeof(t.value) <> 'string' then format('is %s, not text', jsonb_typeof(t.value))
+			when jsonb_typeof(t.value) <> 'string' then format('is of type %s, not text', jsonb_typeof(t.value))
 			when t.kind = 'expression' then flowforge.check_expression(t.value #>> '{}')
 			when t.kind = 'duration' then flowforge.check_duration(t.value #>> '{}')
 			when t.kind = 'cron' then flowforge.check_cron(t.value #>> '{}')
@@ -781,19 +779,19 @@ as $$
 		'Give the function an id of 1 to 255 bytes without control characters.'
 	where jsonb_typeof(config -> 'id') is distinct from 'string' or not flowforge.is_id(config ->> 'id')
 	union all
-	select k.field, format('is %s, not %s', jsonb_typeof(config -> k.field), array_to_string(k.types, ' or ')),
-		format('Make it %s or leave it out.', k.types[1])
+	select k.field, format('is of type %s, not %s', jsonb_typeof(config -> k.field), array_to_string(k.types, ' or ')),
+		format('Make it of type %s or leave it out.', k.types[1])
 	from (values
 		('triggers', '{array}'::text[]), ('cancel', '{array}'), ('concurrency', '{array,object,number}'), ('batchEvents', '{object}'),
 		('rateLimit', '{object}'), ('throttle', '{object}'), ('debounce', '{object}'), ('priority', '{object}'),
 		('singleton', '{object}'), ('timeouts', '{object}')) as k (field, types)
-	where jsonb_typeof(config -> k.field) <> all (k.types || '{null}'::text[])
+	where jsonb_typeof(config -> k.field) <> all (k.types || 'null'::text)
 	union all
 	select k.field, format('has %s elements', jsonb_array_length(config -> k.field)), format('Use at most %s.', k.most)
 	from (values ('triggers', 10), ('cancel', 5), ('concurrency', 2)) as k (field, most)
 	where case jsonb_typeof(config -> k.field) when 'array' then jsonb_array_length(config -> k.field) > k.most end
 	union all
-	select t.field, 'has neither an event nor a cron schedule, or both', 'Give each trigger either event or cron; use two triggers for both.'
+	select t.field, 'needs either an event or a cron schedule', 'Give each trigger one of event and cron; use two triggers for both.'
 	from flowforge.setting_list(config, 'triggers') t
 	where (flowforge.setting(t.value, 'event') is null) = (flowforge.setting(t.value, 'cron') is null)
 	union all
@@ -841,7 +839,7 @@ as $$
 		'Give the URL at which the app serves its functions.'
 	where coalesce(payload ->> 'url', '') !~ '^https?://[^\s/?#]+[^\s]*$'
 	union all
-	select 'functions', case when payload -> 'functions' is null then 'is missing' else format('is %s, not a list', jsonb_typeof(payload -> 'functions')) end,
+	select 'functions', case when payload -> 'functions' is null then 'is missing' else format('is of type %s, not a list', jsonb_typeof(payload -> 'functions')) end,
 		'Give the list of functions; an empty one archives them all.'
 	where jsonb_typeof(payload -> 'functions') is distinct from 'array'
 	union all
@@ -849,7 +847,7 @@ as $$
 	from flowforge.setting_list(payload, 'functions') s
 	where jsonb_typeof(s.value) <> 'object'
 	union all
-	select 'functions', format('%s has the id "%s" too', string_agg(s.field, ' and '), s.value ->> 'id'), 'Give each function an id of its own.'
+	select 'functions', format('%s have the same id "%s"', string_agg(s.field, ' and '), s.value ->> 'id'), 'Give each function an id of its own.'
 	from flowforge.setting_list(payload, 'functions') s
 	group by s.value ->> 'id'
 	having count(*) > 1 and s.value ->> 'id' is not null
@@ -870,7 +868,7 @@ as $$
 		union all select * from flowforge.number_problems(s.value)
 		union all select * from flowforge.text_problems(s.value)
 	) p
-	where jsonb_typeof(s.value) = 'object'
+	where jsonb_typeof(payload -> 'functions') = 'array' and jsonb_typeof(s.value) = 'object'
 $$;
 comment on function flowforge.registration_problems(jsonb) is
 'Everything that is wrong with what an app registered: where, what, and what to do about it. Nothing for what can be accepted.';
@@ -1216,6 +1214,19 @@ $$;
 comment on function flowforge.time_of(jsonb, text) is
 'A time from the query string, in ISO 8601 or milliseconds since 1970; null when not given. Error: FF204.';
 
+create function flowforge.id_of(given text, name text) returns uuid
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.id(given);
+exception when data_exception then
+	raise exception using errcode = 'FF204', message = format('%s is not an id', name), detail = format('It is "%s".', given),
+		hint = 'An id is a UUID or a ULID of 26 characters.', column = name;
+end
+$$;
+comment on function flowforge.id_of(text, text) is 'An id from the path or the query string; null when not given. Error: FF204.';
+
 create function flowforge.choice_of(query jsonb, name text, choices text[]) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -1244,7 +1255,7 @@ as $$
 	select coalesce(flowforge.id_floor(flowforge.time_of(query, 'since')), '00000000-0000-0000-0000-000000000000'),
 		least(
 			coalesce(flowforge.id_floor(flowforge.time_of(query, 'until')), 'ffffffff-ffff-ffff-ffff-ffffffffffff'),
-			coalesce(flowforge.id(query ->> 'cursor'), 'ffffffff-ffff-ffff-ffff-ffffffffffff')),
+			coalesce(flowforge.id_of(query ->> 'cursor', 'cursor'), 'ffffffff-ffff-ffff-ffff-ffffffffffff')),
 		flowforge.integer_of(query, 'limit', 50, 1, 200)
 $$;
 comment on function flowforge.page_of(jsonb) is 'The page that limit, cursor, since and until in the query string ask for. Error: FF204.';
@@ -1456,7 +1467,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted constant uuid := flowforge.id(request.params ->> 'id');
+	wanted constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
 	found_event flowforge.events;
 begin
 	select e.* into found_event from flowforge.events e where e.tenant_id = flowforge.current_tenant() and e.event_id = wanted;
@@ -1474,7 +1485,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted constant uuid := flowforge.id(request.params ->> 'id');
+	wanted constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
 begin
 	return flowforge.answer(jsonb_build_object('data', coalesce((
 		select jsonb_agg(flowforge.run_json(r) order by r.run_id)
@@ -1592,7 +1603,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	wanted constant uuid := flowforge.id(request.params ->> 'id');
+	wanted constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
 begin
 	if exists (select from flowforge.run r where r.tenant_id = flowforge.current_tenant() and r.run_id = wanted) then
 		return wanted;
@@ -1980,8 +1991,8 @@ create function flowforge.dev_handlers() returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select coalesce(jsonb_agg(jsonb_build_object('url', a.url, 'appName', a.name, 'sdk', a.sdk, 'framework', a.framework,
-		'functions', coalesce((
+	select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('url', a.url, 'appName', a.name, 'sdk', a.sdk,
+		'framework', a.framework, 'appVersion', a.app_version)) || jsonb_build_object('functions', coalesce((
 			select jsonb_agg(flowforge.registered_config(v.config, f.url) order by f.slug)
 			from flowforge.function f
 			join flowforge.function_version v using (tenant_id, function_id, version)
@@ -2243,7 +2254,7 @@ insert into flowforge.route_schema (name, schema) values
 }');
 
 insert into flowforge.route (method, pattern, function, scope, tag, summary, response_schema) values
-('GET', '/api/openapi.json', 'flowforge.api_openapi', 'public', 'health', 'This document',
+('GET', '/api/openapi.json', 'flowforge.api_openapi', 'public', 'pages', 'This document',
 '{"type": "object", "required": ["openapi", "info", "servers", "paths", "components"]}');
 -- The two pages a server has of itself: an overview and the list of routes. Neither needs anything from outside.
 

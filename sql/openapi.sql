@@ -9,7 +9,7 @@ select method, pattern, scope, lane, style from flowforge.route order by pattern
 -- The document names itself and its security.
 create temp table document as
 select s.status, s.headers, convert_from(s.body, 'UTF8')::jsonb as json from flowforge.serve('GET', '/api/openapi.json', '', '{}', null) s;
-select status, json ->> 'openapi' as openapi, json #>> '{info,title}' as title, json #>> '{info,version}' as version,
+select status, json ->> 'openapi' as openapi, json #>> '{info,title}' as title, json #>> '{info,version}' = flowforge.version() as version,
 	json #> '{components,securitySchemes,bearer,scheme}' as security
 from document;
 
@@ -25,8 +25,10 @@ select count(*) as differences from (
 ) d;
 
 -- An operation with a parameter in its path and some in its query, and one with a body.
-select jsonb_pretty(json #> '{paths,/api/v1/runs/{id}/events,get}') from document;
-select jsonb_pretty(json #> '{paths,/e/{key},post}') from document;
+\pset format unaligned
+select jsonb_pretty(json -> 'paths' -> '/api/v1/runs/{id}/events' -> 'get') from document;
+select jsonb_pretty(json -> 'paths' -> '/e/{key}' -> 'post') from document;
+\pset format aligned
 
 -- Every reference leads to a schema, every schema is referred to, operation ids are unique.
 create temp table reference as
@@ -38,5 +40,6 @@ where not exists (select from reference where name = '#/components/schemas/' || 
 select o ->> 'operationId' as repeated from document, jsonb_path_query(json, '$.paths.*.*') o group by 1 having count(*) > 1;
 
 -- Whoever has it need not read it again.
-select status, length(s.body) as bytes, s.headers ~ 'etag: "' as tagged
-from document d, flowforge.serve('GET', '/api/openapi.json', '', jsonb_build_object('if-none-match', substring(d.headers from 'etag: (.*?)\n')), null) as s (status, headers, body);
+select s.status, length(s.body) as bytes, s.headers ~ 'etag: "' as tagged
+from document d,
+	flowforge.serve('GET', '/api/openapi.json', '', jsonb_build_object('if-none-match', substring(d.headers from 'etag: (.*?)\n')), null) s;

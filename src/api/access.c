@@ -67,7 +67,9 @@ bearer(Jsonb *headers)
 {
 	const char *value = ff_json_text(headers, "authorization");
 
-	return value != NULL && pg_strncasecmp(value, "bearer ", 7) == 0 ? value + 7 + strspn(value + 7, " ") : "";
+	if (value == NULL || pg_strncasecmp(value, "bearer ", 7) != 0)
+		return "";
+	return value + 7 + strspn(value + 7, " ");
 }
 
 static void
@@ -78,7 +80,8 @@ check_event_key(const FfMatch *match)
 	ereport(ERROR,
 			(errcode(FF_ERR_UNAUTHORIZED),
 			 errmsg("the event key is not known here"),
-			 errhint("Use one of the keys in flowforge.event_keys as the last part of the path (INNGEST_EVENT_KEY).")));
+			 errhint("Use one of the keys in flowforge.event_keys as the last part of the path"
+					 " (INNGEST_EVENT_KEY).")));
 }
 
 static void
@@ -92,8 +95,10 @@ check_bearer(Jsonb *headers)
 		return;
 	ereport(ERROR,
 			(errcode(FF_ERR_UNAUTHORIZED),
-			 errmsg("%s", token[0] == '\0' ? "this needs a bearer token" : "the bearer token is not valid here"),
-			 errhint("Send \"Authorization: Bearer\" with the hash of flowforge.signing_key, as SDKs with INNGEST_SIGNING_KEY do.")));
+			 token[0] == '\0' ? errmsg("this needs a bearer token")
+			 : errmsg("the bearer token is not valid here"),
+			 errhint("Send \"Authorization: Bearer\" with the hash of flowforge.signing_key,"
+					 " as SDKs with INNGEST_SIGNING_KEY do.")));
 }
 
 void

@@ -1,5 +1,6 @@
 /*
- * answer.c - errors as answers (see answer.h): the one place where an SQLSTATE becomes an HTTP status.
+ * answer.c - errors as answers (see answer.h): the one place where an SQLSTATE becomes an HTTP
+ * status.
  */
 #include "postgres.h"
 
@@ -163,8 +164,10 @@ static void
 tell_sdk(FfAnswer *answer, const ErrorData *error, FfStyle style)
 {
 	StringInfo	json = &answer->body;
-	const char *text = error->hint != NULL ? psprintf("%s. %s", error->message, error->hint) : error->message;
+	const char *text = error->message;
 
+	if (error->hint != NULL)
+		text = psprintf("%s. %s", error->message, error->hint);
 	appendStringInfoString(&answer->headers, "content-type: application/json\n");
 	if (style == FF_STYLE_EVENT)
 		appendStringInfoString(&answer->headers, "access-control-allow-origin: *\n");
@@ -180,8 +183,13 @@ without_details(const ErrorData *error, int status)
 {
 	ErrorData	told = {.sqlerrcode = error->sqlerrcode};
 
-	told.message = status == 503 ? "the server cannot answer now" : "the server failed to answer";
-	told.hint = status == 503 ? "Try again in a moment." : "Its log tells why, under the id in x-request-id.";
+	told.message = "the server failed to answer";
+	told.hint = "Its log tells why, under the id in x-request-id.";
+	if (status == 503)
+	{
+		told.message = "the server cannot answer now";
+		told.hint = "Try again in a moment.";
+	}
 	return told;
 }
 

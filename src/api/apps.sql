@@ -34,8 +34,8 @@ create function flowforge.dev_handlers() returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select coalesce(jsonb_agg(jsonb_build_object('url', a.url, 'appName', a.name, 'sdk', a.sdk, 'framework', a.framework,
-		'functions', coalesce((
+	select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('url', a.url, 'appName', a.name, 'sdk', a.sdk,
+		'framework', a.framework, 'appVersion', a.app_version)) || jsonb_build_object('functions', coalesce((
 			select jsonb_agg(flowforge.registered_config(v.config, f.url) order by f.slug)
 			from flowforge.function f
 			join flowforge.function_version v using (tenant_id, function_id, version)

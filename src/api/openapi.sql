@@ -114,5 +114,5 @@ insert into flowforge.route_schema (name, schema) values
 }');
 
 insert into flowforge.route (method, pattern, function, scope, tag, summary, response_schema) values
-('GET', '/api/openapi.json', 'flowforge.api_openapi', 'public', 'health', 'This document',
+('GET', '/api/openapi.json', 'flowforge.api_openapi', 'public', 'pages', 'This document',
 '{"type": "object", "required": ["openapi", "info", "servers", "paths", "components"]}');

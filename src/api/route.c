@@ -1,9 +1,10 @@
 /*
  * route.c - the cache of routes (see route.h).
  *
- * It lives in a memory context of its own. An invalidation only marks it stale, since it can arrive at any time; the next match drops
- * the context and reads the table anew. There are a few dozen routes: they are compared one after the other, those with literal
- * segments before those with parameters in the same place.
+ * It lives in a memory context of its own. An invalidation only marks it stale, since it can arrive at
+ * any time; the next match drops the context and reads the table anew. There are a few dozen routes:
+ * they are compared one after the other, those with literal segments before those with parameters in
+ * the same place.
  */
 #include "postgres.h"
 
@@ -43,9 +44,12 @@ static bool stale = true;
 static bool loaded = false;	/* the last reading came to its end */
 
 static FfPlan read_routes = {
-	.sql = "select r.method, r.pattern, coalesce(to_regprocedure(r.function || '(flowforge.request)')::oid, 0), r.scope, r.style,"
-	" r.method in ('POST', 'PUT', 'PATCH') and r.request_schema <> '{}' and not coalesce(r.request_schema -> 'type' ? 'null', false)"
-	" from flowforge.route r order by regexp_replace(r.pattern, '[{][^}]*[}]', '~', 'g') collate \"C\", r.method"
+	.sql = "select r.method, r.pattern,"
+	" coalesce(to_regprocedure(r.function || '(flowforge.request)')::oid, 0), r.scope, r.style,"
+	" r.method in ('POST', 'PUT', 'PATCH') and r.request_schema <> '{}'"
+	" and not coalesce(r.request_schema -> 'type' ? 'null', false)"
+	" from flowforge.route r"
+	" order by regexp_replace(r.pattern, '[{][^}]*[}]', '~', 'g') collate \"C\", r.method"
 };
 
 PG_FUNCTION_INFO_V1(ff_api_forget);
@@ -61,9 +65,11 @@ forget_relation(Datum arg, Oid relid)
 Datum
 ff_api_forget(PG_FUNCTION_ARGS)
 {
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "forget_routes is a trigger");
-	CacheInvalidateRelcacheByRelid(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
 	Async_Notify("flowforge_route", "");
 	PG_RETURN_POINTER(NULL);
 }
@@ -133,11 +139,13 @@ load_routes(void)
 	if (cache_context == NULL)
 	{
 		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
-		cache_context = AllocSetContextCreate(CacheMemoryContext, "FlowForge routes", ALLOCSET_SMALL_SIZES);
+		cache_context = AllocSetContextCreate(CacheMemoryContext, "FlowForge routes",
+											  ALLOCSET_SMALL_SIZES);
 	}
 	loaded = stale = false;
 	watched = get_relname_relid("route", schema);
-	request_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("request"), ObjectIdGetDatum(schema));
+	request_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("request"),
+								   ObjectIdGetDatum(schema));
 	SPI_connect();
 	count = ff_spi_run(&read_routes, NULL, NULL, true);
 	MemoryContextReset(cache_context);
@@ -218,7 +226,8 @@ ff_route_match(const char *method, const FfSegments *path, FfMatch *match)
 		if (!match->path_known)
 			match->style = route->style;
 		match->path_known = true;
-		appendStringInfo(&allow, "%s%s%s", allow.len > 0 ? ", " : "", route->method, strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
+		appendStringInfo(&allow, "%s%s%s", allow.len > 0 ? ", " : "", route->method,
+						 strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
 		if (!match->method_known && strcmp(route->method, method) == 0)
 			take_route(path, route, match);
 	}

@@ -1,8 +1,8 @@
 /*
  * route.h - the routes of the HTTP API as a backend remembers them.
  *
- * They are the rows of flowforge.route, read when first needed and again after any change (the table's trigger sends a relcache
- * invalidation).
+ * They are the rows of flowforge.route, read when first needed and again after any change (the
+ * table's trigger sends a relcache invalidation).
  */
 #ifndef FF_ROUTE_H
 #define FF_ROUTE_H
@@ -30,7 +30,7 @@ typedef struct FfMatch
 {
 	bool		path_known;		/* a route has this path */
 	bool		method_known;	/* and this method; what follows is then set */
-	Oid			handler;		/* function(flowforge.request) returns flowforge.response; invalid when it is missing */
+	Oid			handler;		/* function(request) returns response; invalid when missing */
 	Oid			request_type;
 	FfScope		scope;
 	FfStyle		style;			/* set when path_known */

@@ -1,8 +1,9 @@
 /*
  * serve.c - flowforge.serve, which answers the HTTP requests that the gateway passes on.
  *
- * A request goes: route (route.h), access (access.h), body, the route's function, answer (answer.h). All of it happens in a
- * subtransaction, so that an error becomes an answer and leaves the other requests of the transaction alone.
+ * A request goes: route (route.h), access (access.h), body, the route's function, answer (answer.h).
+ * All of it happens in a subtransaction, so that an error becomes an answer and leaves the other
+ * requests of the transaction alone.
  */
 #include "postgres.h"
 
@@ -44,10 +45,11 @@ PG_FUNCTION_INFO_V1(ff_api_serve);
 static bool
 is_request_id(const char *text)
 {
+	static const char allowed[] =
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-";
 	size_t		length = text != NULL ? strlen(text) : 0;
 
-	return length > 0 && length <= MAX_REQUEST_ID
-		&& strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-") == length;
+	return length > 0 && length <= MAX_REQUEST_ID && strspn(text, allowed) == length;
 }
 
 /* The id the caller gave the request, or a new one. */
@@ -85,13 +87,14 @@ read_request(FunctionCallInfo fcinfo, Request *request)
 	request->id = request_id(request->headers);
 }
 
-/* What is sent as JSON: unless the request says otherwise, everything; and what curl -d sends, whatever it says. */
+/* Whether the body is to be read as JSON. It is what curl -d sends, whatever that says it is. */
 static bool
 body_is_json(Jsonb *headers)
 {
 	const char *type = ff_json_text(headers, "content-type");
 
-	return type == NULL || type[0] == '\0' || strstr(type, "json") != NULL || pg_strncasecmp(type, "text/plain", 10) == 0
+	return type == NULL || type[0] == '\0' || strstr(type, "json") != NULL
+		|| pg_strncasecmp(type, "text/plain", 10) == 0
 		|| pg_strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0;
 }
 
@@ -142,7 +145,7 @@ make_request(const Request *request)
 	HeapTuple	tuple;
 
 	if (type->natts != lengthof(values))
-		elog(ERROR, "flowforge.request has %d columns, not %d", type->natts, (int) lengthof(values));
+		elog(ERROR, "flowforge.request has %d columns", type->natts);
 	ff_url_query(request->query, &query);
 	values[0] = CStringGetTextDatum(request->method);
 	values[1] = CStringGetTextDatum(request->path);
@@ -219,8 +222,10 @@ answer_options(FfAnswer *answer, const FfMatch *match)
 {
 	answer->status = 204;
 	if (match->style == FF_STYLE_EVENT)
-		appendStringInfo(&answer->headers, "access-control-allow-origin: *\naccess-control-allow-methods: %s\n"
-						 "access-control-allow-headers: content-type, x-inngest-sdk, x-inngest-env, x-inngest-event-id-seed\n",
+		appendStringInfo(&answer->headers,
+						 "access-control-allow-origin: *\naccess-control-allow-methods: %s\n"
+						 "access-control-allow-headers: content-type, x-inngest-sdk, x-inngest-env,"
+						 " x-inngest-event-id-seed\n",
 						 match->allow);
 }
 
@@ -247,7 +252,10 @@ answer_request(Request *request, FfAnswer *answer)
 	}
 }
 
-/* What is not the caller's doing goes to the log whole, with the request's id and its route: a path may hold a key. */
+/*
+ * What is not the caller's doing goes to the log whole, with the request's id and its route (not its
+ * path, which may hold a key).
+ */
 static void
 log_failure(const Request *request, ErrorData *error)
 {
@@ -300,9 +308,20 @@ answer_safely(Request *request, FfAnswer *answer)
 static void
 add_standard_headers(const Request *request, FfAnswer *answer)
 {
-	if (request->match.path_known && (answer->status == 405 || strcmp(request->method, "OPTIONS") == 0))
-		appendStringInfo(&answer->headers, "allow: %s\n", request->match.allow);
-	appendStringInfo(&answer->headers, "x-inngest-server-kind: %s\nx-request-id: %s\n", ff_server_kind(), request->id);
+	StringInfo	headers = &answer->headers;
+	bool		asked = strcmp(request->method, "OPTIONS") == 0;
+
+	if (request->match.path_known && (asked || answer->status == 405))
+		appendStringInfo(headers, "allow: %s\n", request->match.allow);
+	appendStringInfo(headers, "x-inngest-server-kind: %s\n", ff_server_kind());
+	appendStringInfo(headers, "x-request-id: %s\n", request->id);
+}
+
+/* As text, or, since the two are stored alike, as bytea. */
+static Datum
+text_of(const StringInfoData *string)
+{
+	return PointerGetDatum(cstring_to_text_with_len(string->data, string->len));
 }
 
 static Datum
@@ -315,8 +334,8 @@ make_result(FunctionCallInfo fcinfo, const FfAnswer *answer)
 	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "serve must return a row");
 	values[0] = Int32GetDatum(answer->status);
-	values[1] = PointerGetDatum(cstring_to_text_with_len(answer->headers.data, answer->headers.len));
-	values[2] = PointerGetDatum(cstring_to_text_with_len(answer->body.data, answer->body.len));
+	values[1] = text_of(&answer->headers);
+	values[2] = text_of(&answer->body);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(type), values, nulls));
 }
 

@@ -105,8 +105,10 @@ ff_url_query(const char *query, FfPairs *pairs)
 			refuse("has too many parameters", query, (int) strlen(query));
 		if (length > 0)
 		{
+			size_t		value = equals != NULL ? name + 1 : length;
+
 			pairs->names[pairs->count] = decode(query, (int) name, true);
-			pairs->values[pairs->count++] = equals != NULL ? decode(equals + 1, (int) (length - name - 1), true) : pstrdup("");
+			pairs->values[pairs->count++] = decode(query + value, (int) (length - value), true);
 		}
 		query += length;
 		query += query[0] == '&';

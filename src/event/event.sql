@@ -8,8 +8,7 @@ create table flowforge.event (
 	external_id text,
 	v text,
 	ts timestamptz not null,
-	received_at timestamptz not null default clock_timestamp(),
-	primary key (tenant_id, event_id)
+	received_at timestamptz not null default clock_timestamp()
 ) partition by range (event_id);
 comment on table flowforge.event is 'Every event received, insert-only. event_id is a UUIDv7; ranges of it are time ranges.';
 

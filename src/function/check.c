@@ -23,16 +23,22 @@ take_complaint(MemoryContext context)
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != MAKE_SQLSTATE('F', 'F', '0', '0', '0'))
 		PG_RE_THROW();
 	FlushErrorState();
-	return error->detail != NULL ? psprintf("%s (%s)", error->message, error->detail) : error->message;
+	if (error->detail == NULL)
+		return error->message;
+	return psprintf("%s (%s)", error->message, error->detail);
 }
 
-/* Catching without a subtransaction is safe here: the compiler touches nothing but memory, and that goes with the context. */
+/*
+ * Catching without a subtransaction is safe here: the compiler touches nothing but memory, and that
+ * goes with the context.
+ */
 Datum
 ff_function_check_expression(PG_FUNCTION_ARGS)
 {
 	char	   *expression = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext scratch = AllocSetContextCreate(caller, "FlowForge expression check", ALLOCSET_SMALL_SIZES);
+	MemoryContext scratch = AllocSetContextCreate(caller, "FlowForge expression check",
+												  ALLOCSET_SMALL_SIZES);
 	char	   *volatile complaint = NULL;
 
 	PG_TRY();

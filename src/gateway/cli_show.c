@@ -140,6 +140,17 @@ finish_text(int attempt, int64_t took, const json_t *error)
 	return text;
 }
 
+/* Why a step or call is tried again, and when. To be freed. */
+static char *
+retry_text(const json_t *error, const char *due)
+{
+	char	   *why = error_text(error);
+	char	   *text = ff_text("%s · tried again%s%s", why, due[0] != '\0' ? " " : "", due);
+
+	free(why);
+	return text;
+}
+
 static void
 show_step(FfShown *shown, const json_t *step)
 {
@@ -164,10 +175,7 @@ show_step(FfShown *shown, const json_t *step)
 	}
 	else if (strcmp(status, "retrying") == 0)
 	{
-		char	   *why = error_text(error);
-
-		detail = ff_text("%s · again %s", why, due);
-		free(why);
+		detail = retry_text(error, due);
 		line(shown, started, mark_again, name, detail);
 	}
 	else
@@ -254,24 +262,19 @@ ff_show_snapshot(FfShown *shown, const json_t *snapshot)
 static void
 show_pause(FfShown *shown, const char *type, const char *name, int64_t at, const json_t *data)
 {
-	int64_t		until = ff_json_time(json_object_get(data, "until"));
+	int64_t		again = ff_json_time(json_object_get(data, "due"));
 	char		due[48];
 	char	   *detail;
 
-	due_text(due, until, at);
+	due_text(due, again, at);
 	if (strcmp(type, "step.retrying") == 0)
 	{
-		char	   *why = error_text(json_object_get(data, "error"));
-
-		detail = ff_text("%s · again %s", why, due);
-		free(why);
+		detail = retry_text(json_object_get(data, "error"), due);
 		line(shown, at, mark_again, name, detail);
 	}
 	else if (strcmp(type, "step.waiting") == 0)
 	{
-		const char *event = ff_json_text(data, "event");
-
-		detail = ff_text("waits%s%s", event != NULL ? " for " : "", event != NULL ? event : "");
+		detail = ff_text("waits%s%s", due[0] != '\0' ? " at most" : "", due[0] != '\0' ? due + 2 : "");
 		line(shown, at, mark_idle, name, detail);
 	}
 	else
@@ -296,6 +299,13 @@ ff_show_event(FfShown *shown, const json_t *event)
 	{
 		show_end(shown, at, type + 4, json_object_get(data, "output"), json_object_get(data, "error"));
 		return;
+	}
+	if (strcmp(type, "run.retrying") == 0)
+	{
+		char	   *detail = retry_text(json_object_get(data, "error"), "");
+
+		line(shown, at, mark_again, "the function", detail);
+		free(detail);
 	}
 	if (strncmp(type, "step.", 5) != 0)
 		return;

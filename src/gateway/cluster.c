@@ -244,12 +244,15 @@ static bool
 find_home(FfCluster *cluster)
 {
 	char		full[PATH_MAX];
+	bool		found = make_home(cluster) && realpath(cluster->shown, full) != NULL;
 
-	if (!make_home(cluster))
-		return false;
-	if (!user_can_enter(cluster, cluster->shown) && !link_home(cluster))
-		return false;
-	if (realpath(cluster->shown, full) == NULL)
+	if (found && !user_can_enter(cluster, full))
+	{
+		if (!link_home(cluster))
+			return false;
+		found = realpath(cluster->shown, full) != NULL;
+	}
+	if (!found)
 	{
 		ff_complain(NULL, "cannot use %s: %s", cluster->shown, strerror(errno));
 		return false;
@@ -300,6 +303,8 @@ take_lock(FfCluster *cluster)
 			holder[0] = '\0';
 		ff_complain("use that one, or --persist DIR for another", "`flowforge dev` runs already on %s (process %d)",
 					cluster->shown, atoi(holder));
+		close(cluster->lock);
+		cluster->lock = -1;
 		return false;
 	}
 	snprintf(holder, sizeof(holder), "%d\n", (int) getpid());

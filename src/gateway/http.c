@@ -1,303 +1,261 @@
 /*
- * http.c - strict HTTP/1.1 heads and chunked bodies (see http.h).
- *
- * Lines end in CR LF, nothing else; a name is a token directly before its colon; values hold no control characters; a length is digits
- * and is said once; a body is framed in one way only. What is not so is refused, never repaired.
+ * HTTP/1.1 as bytes (RFC 9110, RFC 9112). The head is first found whole, then cut into texts in place; the chunk reader is a machine
+ * fed with whatever has arrived.
  */
 #define _GNU_SOURCE
 #include "http.h"
 
-#include <ctype.h>
-#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
-#define CHUNK_LINE_LIMIT 128
+#define LARGEST_LENGTH 999999999999999LL
 
-size_t
-ff_http_head_length(const char *data, size_t length)
-{
-	const char *end = memmem(data, length, "\r\n\r\n", 4);
-
-	return end == NULL ? 0 : (size_t) (end - data) + 4;
-}
-
+/* RFC 9110 section 5.6.2. */
 static bool
-token_character(unsigned char c)
+is_token(unsigned char letter)
 {
-	return isalnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+	return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+		(letter != '\0' && strchr("!#$%&'*+-.^_`|~", letter) != NULL);
 }
 
-/* Cuts the next line off; NULL when a CR or LF stands alone in it or it holds a NUL. */
-static char *
-next_line(char **rest, char *end)
+int
+ff_http_head_end(const char *data, size_t length, size_t *seen)
 {
-	char	   *line = *rest;
-	char	   *stop = memmem(line, (size_t) (end - line), "\r\n", 2);
+	for (size_t at = *seen; at < length && at < FF_HTTP_HEAD_SIZE; at++)
+	{
+		if (data[at] == '\0')
+			return -400;
+		if (data[at] == '\n' && (at == 0 || data[at - 1] != '\r'))
+			return -400;
+		if (at > 0 && data[at - 1] == '\r' && data[at] != '\n')
+			return -400;
+		if (data[at] == '\n' && at >= 3 && data[at - 2] == '\n')
+			return (int) at + 1;
+	}
+	*seen = length;
+	return length >= FF_HTTP_HEAD_SIZE ? -431 : 0;
+}
 
-	if (stop == NULL || memchr(line, '\r', (size_t) (stop - line)) || memchr(line, '\n', (size_t) (stop - line)) ||
-		memchr(line, '\0', (size_t) (stop - line)))
-		return NULL;
-	*stop = '\0';
-	*rest = stop + 2;
+/* Cuts off the next line, which ends with CRLF, and moves *data behind it. */
+static char *
+take_line(char **data)
+{
+	char	   *line = *data;
+	char	   *end = strchr(line, '\r');
+
+	*end = '\0';
+	*data = end + 2;
 	return line;
 }
 
-static int
-refuse(int status, const char *why, const char **reason)
+/* Of "http://host/path" only the path counts (RFC 9112 section 3.2.2). */
+static char *
+strip_authority(char *target)
 {
-	*reason = why;
-	return status;
+	char	   *path;
+
+	if (strncasecmp(target, "http://", 7) != 0 && strncasecmp(target, "https://", 8) != 0)
+		return target;
+	target = strstr(target, "//") + 2;
+	path = target + strcspn(target, "/?");
+	if (path == target || *path == '?')
+		return NULL;
+	return *path == '\0' ? strcpy(path - 1, "/") : path;
 }
 
 static int
-parse_request_line(char *line, FfHead *head, const char **reason)
+parse_target(char *target, FfHttpHead *head)
+{
+	char	   *query;
+
+	for (const char *at = target; *at != '\0'; at++)
+	{
+		if ((unsigned char) *at <= ' ' || *at == 0x7f || *at == '#')
+			return 400;
+	}
+	if (!ff_http_is_utf8(target, strlen(target)))
+		return 400;
+	target = strip_authority(target);
+	if (target == NULL || (*target != '/' && !(strcmp(target, "*") == 0 && strcmp(head->method, "OPTIONS") == 0)))
+		return 400;
+	query = strchr(target, '?');
+	if (query != NULL)
+		*query++ = '\0';
+	head->path = target;
+	head->query = query != NULL ? query : "";
+	return 0;
+}
+
+/* method SP target SP HTTP/1.x, exactly one space each. */
+static int
+parse_request_line(char *line, FfHttpHead *head)
 {
 	char	   *target = strchr(line, ' ');
-	char	   *version = target ? strchr(target + 1, ' ') : NULL;
+	char	   *version = target != NULL ? strchr(target + 1, ' ') : NULL;
 
-	if (target == NULL || version == NULL || strchr(version + 1, ' ') != NULL || target == line)
-		return refuse(400, "the request line is malformed", reason);
-	*target++ = *version++ = '\0';
-	for (const char *c = line; *c != '\0'; c++)
+	if (version == NULL || target == line || target - line > 32)
+		return 400;
+	*target++ = '\0';
+	*version++ = '\0';
+	for (const char *at = line; *at != '\0'; at++)
 	{
-		if (!token_character((unsigned char) *c))
-			return refuse(400, "the method is malformed", reason);
+		if (!is_token((unsigned char) *at))
+			return 400;
 	}
-	for (const char *c = target; *c != '\0'; c++)
-	{
-		if ((unsigned char) *c <= 0x20 || (unsigned char) *c == 0x7f)
-			return refuse(400, "the target holds control characters", reason);
-	}
-	if (*target != '/' || strchr(target, '#') != NULL)
-		return refuse(400, "the target is not a path", reason);
-	if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
-		return refuse(strncmp(version, "HTTP/", 5) == 0 ? 505 : 400, "only HTTP/1.1 and 1.0 are spoken here", reason);
-	head->keep_alive = version[7] == '1';
 	head->method = line;
-	head->path = target;
-	head->query = strchr(target, '?');
-	if (head->query != NULL)
-		*head->query++ = '\0';
-	else
-		head->query = target + strlen(target);
-	return 0;
+	head->is_http10 = strcmp(version, "HTTP/1.0") == 0;
+	head->keep_alive = !head->is_http10;
+	if (!head->is_http10 && strcmp(version, "HTTP/1.1") != 0)
+		return strncmp(version, "HTTP/", 5) == 0 && strlen(version) == 8 ? 505 : 400;
+	return parse_target(target, head);
 }
 
+/* Cuts one field line into name and value without the white space around it. A folded line begins with no token, so it is refused. */
 static int
-parse_header(char *line, FfHead *head, const char **reason)
+parse_field(char *line, FfHttpHeader *header)
 {
-	char	   *colon = strchr(line, ':');
-	FfHeader   *header = &head->headers[head->count];
-	char	   *end;
+	char	   *value = line;
+	size_t		length;
 
-	if (head->count == FF_HEADERS_LIMIT)
-		return refuse(431, "too many headers", reason);
-	if (colon == NULL || colon == line)
-		return refuse(400, "a header has no name", reason);
-	for (char *c = line; c < colon; c++)
+	for (; is_token((unsigned char) *value); value++)
 	{
-		if (!token_character((unsigned char) *c))
-			return refuse(400, "a header's name is malformed", reason);
-		*c = (char) tolower((unsigned char) *c);
+		if (*value >= 'A' && *value <= 'Z')
+			*value = (char) (*value + ('a' - 'A'));
 	}
-	*colon++ = '\0';
-	colon += strspn(colon, " \t");
-	for (end = colon + strlen(colon); end > colon && (end[-1] == ' ' || end[-1] == '\t'); end--)
-		end[-1] = '\0';
-	for (const char *c = colon; *c != '\0'; c++)
+	if (value == line || *value != ':')
+		return 400;
+	*value++ = '\0';
+	value += strspn(value, " \t");
+	length = strlen(value);
+	while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
+		value[--length] = '\0';
+	for (const char *at = value; *at != '\0'; at++)
 	{
-		if (((unsigned char) *c < 0x20 && *c != '\t') || (unsigned char) *c == 0x7f)
-			return refuse(400, "a header's value holds control characters", reason);
+		if (((unsigned char) *at < ' ' && *at != '\t') || *at == 0x7f)
+			return 400;
 	}
+	if (!ff_http_is_utf8(value, length))
+		return 400;
 	header->name = line;
-	header->value = colon;
-	head->count++;
+	header->value = value;
 	return 0;
 }
 
-static bool
-read_length(const char *text, size_t *length)
+/* Only digits: no sign, no list, no blank. */
+static int
+parse_length(const char *text, int64_t *length)
 {
 	*length = 0;
-	if (*text == '\0' || strlen(text) > 18)
-		return false;
+	if (*text == '\0')
+		return 400;
 	for (; *text != '\0'; text++)
 	{
-		if (*text < '0' || *text > '9')
-			return false;
-		*length = *length * 10 + (size_t) (*text - '0');
+		if (*text < '0' || *text > '9' || *length > LARGEST_LENGTH / 10 - 1)
+			return 400;
+		*length = *length * 10 + (*text - '0');
 	}
-	return true;
+	return 0;
 }
 
+/* True when a comma separated list holds the word, in any case. */
 static bool
-has_word(const char *list, const char *word)
+list_has(const char *list, const char *word)
 {
 	size_t		length = strlen(word);
 
-	for (const char *at = list; *at != '\0'; at += strcspn(at, ","), at += strspn(at, ", \t"))
+	while (*list != '\0')
 	{
-		if (strncasecmp(at, word, length) == 0 && (at[length] == '\0' || strchr(", \t", at[length]) != NULL))
+		size_t		item;
+
+		list += strspn(list, " \t,");
+		item = strcspn(list, " \t,");
+		if (item == length && strncasecmp(list, word, length) == 0)
 			return true;
+		list += item;
 	}
 	return false;
 }
 
-const char *
-ff_http_header(const FfHead *head, const char *name)
+/* What the fields that frame the request say. Any of them given twice is refused. */
+typedef struct Framing
 {
-	for (int i = 0; i < head->count; i++)
-	{
-		if (strcmp(head->headers[i].name, name) == 0)
-			return head->headers[i].value;
-	}
-	return NULL;
-}
+	int			hosts;
+	int			lengths;
+	int			codings;
+	int			others;
+} Framing;
 
-/* What the headers say of the body and of the connection. */
 static int
-interpret(FfHead *head, size_t body_limit, const char **reason)
+read_framing(const FfHttpHeader *header, FfHttpHead *head, Framing *framing)
 {
-	int			hosts = 0;
-	int			lengths = 0;
-	int			codings = 0;
-	const char *connection = ff_http_header(head, "connection");
-	const char *expect = ff_http_header(head, "expect");
+	const char *value = header->value;
 
-	for (int i = 0; i < head->count; i++)
+	if (strcmp(header->name, "host") == 0)
+		return framing->hosts++ > 0 || strpbrk(value, " \t,/") != NULL ? 400 : 0;
+	if (strcmp(header->name, "content-length") == 0)
+		return framing->lengths++ > 0 ? 400 : parse_length(value, &head->length);
+	if (strcmp(header->name, "transfer-encoding") == 0)
 	{
-		const FfHeader *header = &head->headers[i];
-
-		hosts += strcmp(header->name, "host") == 0;
-		if (strcmp(header->name, "content-length") == 0)
-		{
-			if (++lengths > 1 || !read_length(header->value, &head->content_length))
-				return refuse(400, "Content-Length is not one number", reason);
-		}
-		if (strcmp(header->name, "transfer-encoding") == 0)
-		{
-			if (++codings > 1 || strcasecmp(header->value, "chunked") != 0)
-				return refuse(501, "the only transfer coding is chunked", reason);
-			head->chunked = true;
-		}
+		head->chunked = true;
+		if (framing->codings++ > 0 || head->is_http10)
+			return 400;
+		return strcasecmp(value, "chunked") == 0 ? 0 : 501;
 	}
-	if (hosts > 1 || (hosts == 0 && head->keep_alive))
-		return refuse(400, "exactly one Host is needed", reason);
-	if (head->chunked && (lengths > 0 || !head->keep_alive))
-		return refuse(400, "the body's length is said in two ways", reason);
-	if (head->content_length > body_limit)
-		return refuse(413, "the body is too large", reason);
-	if (connection != NULL && has_word(connection, "close"))
-		head->keep_alive = false;
-	if (expect != NULL && strcasecmp(expect, "100-continue") != 0)
-		return refuse(417, "only 100-continue can be expected", reason);
-	head->expects_continue = expect != NULL;
+	if (strcmp(header->name, "authorization") == 0 && framing->others++ > 0)
+		return 400;
+	if (strcmp(header->name, "expect") == 0)
+	{
+		head->expects_continue = !head->is_http10;
+		return strcasecmp(value, "100-continue") == 0 ? 0 : 417;
+	}
+	if (strcmp(header->name, "connection") == 0)
+	{
+		if (list_has(value, "close"))
+			head->keep_alive = false;
+		else if (head->is_http10 && list_has(value, "keep-alive"))
+			head->keep_alive = true;
+	}
 	return 0;
 }
 
 int
-ff_http_parse(char *data, size_t length, size_t body_limit, FfHead *head, const char **reason)
+ff_http_head_parse(char *data, size_t length, FfHttpHead *head)
 {
-	char	   *rest = data;
-	char	   *end = data + length;
-	char	   *line = next_line(&rest, end);
+	Framing		framing = {0};
+	char	   *end = data + length - 2;
 	int			status;
 
 	memset(head, 0, sizeof(*head));
-	if (line == NULL)
-		return refuse(400, "a line does not end in CR LF", reason);
-	status = parse_request_line(line, head, reason);
-	while (status == 0)
+	status = parse_request_line(take_line(&data), head);
+	while (status == 0 && data < end)
 	{
-		line = next_line(&rest, end);
-		if (line == NULL)
-			return refuse(400, "a line does not end in CR LF", reason);
-		if (*line == '\0')
-			break;
-		if (*line == ' ' || *line == '\t')
-			return refuse(400, "a header is folded", reason);
-		status = parse_header(line, head, reason);
-	}
-	return status != 0 ? status : interpret(head, body_limit, reason);
-}
+		FfHttpHeader *header = &head->header[head->header_count];
 
-/* The size of a chunk from its line (extensions are passed over); false when it is not hexadecimal. */
-static bool
-chunk_size(const char *line, size_t length, size_t *size)
-{
-	size_t		digits = 0;
-
-	*size = 0;
-	for (; digits < length && isxdigit((unsigned char) line[digits]); digits++)
-	{
-		char		c = line[digits];
-
-		if (digits >= 8)
-			return false;
-		*size = *size * 16 + (size_t) (c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
-	}
-	if (digits == 0 || (digits < length && line[digits] != ';'))
-		return false;
-	return memchr(line, '\r', length) == NULL && memchr(line, '\n', length) == NULL && memchr(line, '\0', length) == NULL;
-}
-
-bool
-ff_http_unchunk(FfChunks *chunks, char *data, size_t length, size_t limit, bool *too_large)
-{
-	*too_large = false;
-	while (!chunks->done)
-	{
-		char	   *line = data + chunks->in;
-		size_t		left = length - chunks->in;
-		char	   *end = memmem(line, left < CHUNK_LINE_LIMIT ? left : CHUNK_LINE_LIMIT, "\r\n", 2);
-		size_t		size;
-		size_t		head;
-
-		if (end == NULL)
-			return left < CHUNK_LINE_LIMIT;
-		if (!chunk_size(line, (size_t) (end - line), &size))
-			return false;
-		if (size > limit || chunks->out + size > limit)
+		if (head->header_count == FF_HTTP_HEADERS)
+			return 431;
+		status = parse_field(take_line(&data), header);
+		if (status == 0)
 		{
-			*too_large = true;
-			return false;
+			head->header_count++;
+			status = read_framing(header, head, &framing);
 		}
-		head = (size_t) (end - line) + 2;
-		if (left < head + size + 2)
-			return true;
-		/* Trailers are not taken: after the last chunk comes the empty line. */
-		if (memcmp(line + head + size, "\r\n", 2) != 0)
-			return false;
-		memmove(data + chunks->out, line + head, size);
-		chunks->out += size;
-		chunks->in += head + size + 2;
-		chunks->done = size == 0;
 	}
-	return true;
+	if (status != 0)
+		return status;
+	if (framing.hosts == 0 && !head->is_http10)
+		return 400;
+	if (head->chunked && framing.lengths > 0)
+		return 400;
+	return head->length > FF_HTTP_BODY_SIZE ? 413 : 0;
 }
 
-bool
-ff_utf8_valid(const char *text, size_t length)
+const char *
+ff_http_header(const FfHttpHead *head, const char *name)
 {
-	const unsigned char *s = (const unsigned char *) text;
-
-	for (size_t i = 0; i < length;)
+	for (int at = 0; at < head->header_count; at++)
 	{
-		unsigned char c = s[i];
-		size_t		more = c < 0x80 ? 0 : c < 0xc2 ? 4 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : 4;
-
-		if (more == 4 || i + more >= length)
-			return false;
-		for (size_t k = 1; k <= more; k++)
-		{
-			if ((s[i + k] & 0xc0) != 0x80)
-				return false;
-		}
-		if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f) || (c == 0xf0 && s[i + 1] < 0x90) ||
-			(c == 0xf4 && s[i + 1] > 0x8f))
-			return false;
-		i += more + 1;
+		if (strcmp(head->header[at].name, name) == 0)
+			return head->header[at].value;
 	}
-	return true;
+	return NULL;
 }

@@ -1,56 +1,74 @@
 /*
- * http.h - HTTP/1.1 as the gateway accepts it: strictly (RFC 9112), so that no proxy in front can be made to disagree about where a
- * request ends.
+ * HTTP/1.1 as bytes: request heads, chunked bodies (RFC 9112), strict. No input or output happens here.
+ *
+ * What is doubtful is refused, never guessed: two lengths, a length with chunks, folded lines, a space before a colon, bare CR or LF,
+ * NUL. So no proxy in front can read a request differently than we do.
  */
 #ifndef FF_HTTP_H
 #define FF_HTTP_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-#define FF_HEAD_LIMIT 16384
-#define FF_HEADERS_LIMIT 64
+#define FF_HTTP_HEAD_SIZE 16384
+#define FF_HTTP_HEADERS 64
+#define FF_HTTP_BODY_SIZE (4 * 1024 * 1024)
 
-typedef struct FfHeader
+/* name is lower case. Both point into the head. */
+typedef struct FfHttpHeader
 {
-	char	   *name;			/* lower case */
-	char	   *value;
-} FfHeader;
+	const char *name;
+	const char *value;
+} FfHttpHeader;
 
-/* A request's head. Everything points into the buffer it was parsed in, which the parser changes. */
-typedef struct FfHead
+/* A parsed head; all texts end with NUL and point into the bytes that were parsed. */
+typedef struct FfHttpHead
 {
-	char	   *method;
-	char	   *path;			/* still percent-encoded */
-	char	   *query;			/* after the ?, or "" */
-	FfHeader	headers[FF_HEADERS_LIMIT];
-	int			count;
-	bool		keep_alive;
+	const char *method;
+	const char *path;			/* begins with "/", or is "*"; still percent-encoded */
+	const char *query;			/* without the "?", "" when there is none */
+	FfHttpHeader header[FF_HTTP_HEADERS];
+	int			header_count;
+	int64_t		length;			/* of the body; 0 when there is none or it is chunked */
 	bool		chunked;
+	bool		keep_alive;
 	bool		expects_continue;
-	size_t		content_length;
-} FfHead;
+	bool		is_http10;
+} FfHttpHead;
 
-/* The length of the head at the start of the buffer, its empty line included; 0 while that has not come. */
-extern size_t ff_http_head_length(const char *data, size_t length);
+/*
+ * Looks for the end of a head. *seen (0 at first) remembers how far earlier calls came. Gives the length of the head with its empty
+ * line, 0 when it is not complete, or a negative HTTP status when it never will be (-400, -431).
+ */
+extern int	ff_http_head_end(const char *data, size_t length, size_t *seen);
 
-/* Parses a whole head. 0, or the status of the refusal (400, 413, 431, 501, 505) with the reason. */
-extern int	ff_http_parse(char *data, size_t length, size_t body_limit, FfHead *head, const char **reason);
+/* Parses the `length` bytes of a complete head, changing them in place. Gives 0, or the HTTP status to refuse it with. */
+extern int	ff_http_head_parse(char *data, size_t length, FfHttpHead *head);
 
-/* The value of a header, or NULL. */
-extern const char *ff_http_header(const FfHead *head, const char *name);
+/* The value of a header by its lower-case name, or NULL. */
+extern const char *ff_http_header(const FfHttpHead *head, const char *name);
 
-/* Decodes chunks in place. */
-typedef struct FfChunks
+/* True when the bytes are well-formed UTF-8 (RFC 3629). */
+extern bool ff_http_is_utf8(const char *text, size_t length);
+
+/* A chunked body being read. Zeroed at first. */
+typedef struct FfHttpChunks
 {
-	size_t		in;				/* consumed of the buffer */
-	size_t		out;			/* decoded, at the start of the buffer */
+	int			state;
+	uint64_t	left;			/* of the chunk */
+	int			digits;			/* of its size */
+	size_t		line;			/* bytes of this line, of all trailers together */
 	bool		done;
-} FfChunks;
+} FfHttpChunks;
 
-/* Goes on decoding; false when the chunking is wrong or the body exceeds the limit (then *too_large). */
-extern bool ff_http_unchunk(FfChunks *chunks, char *data, size_t length, size_t limit, bool *too_large);
+/*
+ * Reads on, up to the next piece of content or the end of the bytes. Gives the number of bytes read, and the piece in *piece and
+ * *piece_length (0: none); or -400. Call again with the rest until it is all read or chunks->done.
+ */
+extern long ff_http_chunks(FfHttpChunks *chunks, const char *data, size_t length, const char **piece, size_t *piece_length);
 
-extern bool ff_utf8_valid(const char *text, size_t length);
+/* The reason phrase of a status. */
+extern const char *ff_http_reason(int status);
 
 #endif

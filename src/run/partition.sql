@@ -1,10 +1,12 @@
 -- Partitions of the insert-only tables are days of the UUIDv7 key. Default partitions catch what no day holds yet, so that nothing is
--- ever refused; flowforge.maintain makes days ahead, moves what the default caught, and drops what retention allows.
-create table flowforge.event_default partition of flowforge.event default;
-create table flowforge.run_default partition of flowforge.run default;
-create table flowforge.step_default partition of flowforge.step default;
-create table flowforge.run_end_default partition of flowforge.run_end default;
-create table flowforge.run_event_batch_default partition of flowforge.run_event_batch default;
+-- ever refused; flowforge.maintain makes days ahead, moves what the default caught, and drops what retention allows. Keys and indexes are
+-- the partitions' own, not their parents': attaching would make them, and a restored dump would then make them a second time.
+create table flowforge.event_default partition of flowforge.event (primary key (tenant_id, event_id)) default;
+create table flowforge.run_default partition of flowforge.run (primary key (tenant_id, run_id)) default;
+create index run_default_event on flowforge.run_default (tenant_id, event_id);
+create table flowforge.step_default partition of flowforge.step (primary key (tenant_id, run_id, step_id)) default;
+create table flowforge.run_end_default partition of flowforge.run_end (primary key (tenant_id, run_id)) default;
+create table flowforge.run_event_batch_default partition of flowforge.run_event_batch (primary key (tenant_id, run_id, seq)) default;
 
 select pg_catalog.pg_extension_config_dump('flowforge.event_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.run_default', '');
@@ -45,8 +47,9 @@ declare
 	high constant uuid := flowforge.id_floor((day + 1)::timestamp at time zone 'UTC');
 	child constant text := parent || to_char(day, '_YYYYMMDD');
 begin
-	execute format('lock table flowforge.%I in share row exclusive mode', parent || '_default');
-	execute format('create table flowforge.%I (like flowforge.%I including defaults including constraints)', child, parent);
+	-- The parent, so that no insert that has already chosen the default partition meets it with a narrower bound.
+	execute format('lock table only flowforge.%I in access exclusive mode', parent);
+	execute format('create table flowforge.%I (like flowforge.%I including all)', child, parent || '_default');
 	-- The log's guard against DELETE must let the move pass.
 	perform set_config('session_replication_role', 'replica', true);
 	execute format(
@@ -68,7 +71,8 @@ declare
 	old record;
 	changed integer := 0;
 begin
-	perform set_config('lock_timeout', '2s', true);
+	-- Senders queue behind the lock: better to try again in a minute than to make them wait.
+	perform set_config('lock_timeout', '200ms', true);
 	for missing in
 		select d::date from generate_series(today, today + ahead, interval '1 day') as d
 		where d::date not in (select p.day from flowforge.partition_days(parent) p)

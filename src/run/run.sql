@@ -7,11 +7,9 @@ create table flowforge.run (
 	event_id uuid not null,
 	parent_run_id uuid,
 	parent_step_id text,
-	created_at timestamptz not null,
-	primary key (tenant_id, run_id)
+	created_at timestamptz not null
 ) partition by range (run_id);
 comment on table flowforge.run is 'A run: one execution of one version of a function, started by an event.';
-create index run_by_event on flowforge.run (tenant_id, event_id);
 
 -- The live runs that have something to call now: narrow, one index, deleted at the end. Written by the run's owner only (and
 -- inserted by whoever starts the run). state is null until the first commit of the owner; src/run/README.md tells its form.
@@ -59,8 +57,7 @@ create table flowforge.step (
 	attempt smallint not null,
 	memo jsonb,
 	started_at timestamptz not null,
-	ended_at timestamptz not null,
-	primary key (tenant_id, run_id, step_id)
+	ended_at timestamptz not null
 ) partition by range (run_id);
 comment on table flowforge.step is 'The checkpoint of a finished step; position is the order of completion within the run.';
 
@@ -72,8 +69,7 @@ create table flowforge.run_end (
 	output jsonb,
 	error jsonb,
 	started_at timestamptz,
-	ended_at timestamptz not null,
-	primary key (tenant_id, run_id)
+	ended_at timestamptz not null
 ) partition by range (run_id);
 comment on table flowforge.run_end is 'How a run ended: status, output, error.';
 
@@ -83,8 +79,7 @@ create table flowforge.run_event_batch (
 	tenant_id integer not null,
 	run_id uuid not null,
 	seq integer not null,
-	events jsonb not null,
-	primary key (tenant_id, run_id, seq)
+	events jsonb not null
 ) partition by range (run_id);
 comment on table flowforge.run_event_batch is 'The log of runs as it is stored, several events a row; read the view flowforge.run_event.';
 

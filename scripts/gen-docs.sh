@@ -1,0 +1,112 @@
+#!/bin/sh
+# Writes docs/sql-api.md from the comments of a database that has the extension, and docs/errors.md from src/util/errors.h.
+#
+#   scripts/gen-docs.sh           writes them
+#   scripts/gen-docs.sh --check   fails when they are not what it would write
+#
+# The database is the one psql connects to (PGHOST, PGPORT, PGDATABASE, ...). The same sources give the same text.
+set -eu
+cd "$(dirname "$0")/.."
+
+query() {
+	psql -X -q -A -t -v ON_ERROR_STOP=1 -c "$1"
+}
+
+functions() {
+	query "
+		select format(E'### \`%s\`\n\n\`\`\`sql\n%s(%s) returns %s\n\`\`\`\n\n%s\n', p.proname, p.proname,
+			case when pg_get_function_arguments(p.oid) = '' then '' else E'\n\t' || replace(pg_get_function_arguments(p.oid), ', ', E',\n\t') || E'\n' end,
+			pg_get_function_result(p.oid), obj_description(p.oid, 'pg_proc'))
+		from pg_proc p
+		join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+		join pg_extension e on d.refclassid = 'pg_extension'::regclass and e.oid = d.refobjid and e.extname = 'flowforge'
+		where p.proname like 'ff\\_%'
+		order by p.proname collate \"C\", pg_get_function_identity_arguments(p.oid) collate \"C\""
+}
+
+views() {
+	query "
+		select format(E'### \`flowforge.%s\`\n\n%s\n\n| column | type |\n|---|---|\n%s\n', c.relname, obj_description(c.oid, 'pg_class'),
+			(select string_agg(format('| \`%s\` | %s |', a.attname, format_type(a.atttypid, a.atttypmod)), E'\n' order by a.attnum)
+			from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped))
+		from pg_class c
+		where c.relnamespace = 'flowforge'::regnamespace and c.relkind = 'v'
+		order by c.relname collate \"C\""
+}
+
+sql_api() {
+	cat <<-END
+		# The SQL API
+
+		Made by \`scripts/gen-docs.sh\` from the comments in the database; do not edit. Functions are in the schema the extension was
+		created in, by default \`public\`; tables and views are in \`flowforge\`.
+
+		## Functions
+
+	END
+	functions
+	printf '%s\n\n' '## Views'
+	views
+}
+
+# Rows of the table in errors.h: X(NAME, 'a', 'b', 'c', status, "title")
+error_rows() {
+	sed -n "s/^[[:space:]]*X([A-Z_]*, '\(.\)', '\(.\)', '\(.\)', \([0-9]*\), \"\(.*\)\").*/\1 \1\2\3 \4 \5/p" src/util/errors.h |
+		awk -v area="$1" '$1 == area { code = $2; status = $3; $1 = $2 = $3 = ""; sub(/^ +/, ""); printf "| `FF%s` | %s | %s |\n", code, status, $0 }'
+}
+
+error_area() {
+	printf '## %s\n\n| SQLSTATE | HTTP | meaning |\n|---|---|---|\n' "$2"
+	error_rows "$1"
+	echo
+}
+
+errors() {
+	cat <<-END
+		# Errors
+
+		Made by \`scripts/gen-docs.sh\` from \`src/util/errors.h\`; do not edit. Every error a caller can cause has an SQLSTATE of class FF, a
+		message, a detail that names the offending value, and a hint that says what to do. Over HTTP it is the answer's \`code\`.
+
+	END
+	error_area 0 'Events, functions and runs'
+	error_area 1 'The expression language'
+	error_area 2 'The HTTP API'
+	cat <<-END
+		## Others
+
+		Over HTTP, values PostgreSQL itself refuses (SQLSTATE class 22) are 400, conflicts with what is stored (class 23) 409, a server that is
+		short of something or restarting (classes 40, 53, 57 and \`55P03\`) 503, and everything else 500, whose reason is in the server's log
+		under the id in \`x-request-id\`.
+	END
+}
+
+# Writes a page, or compares it.
+page() {
+	"$2" > "$work/page.md"
+	sed -e :a -e '/^\n*$/{$d;N;ba' -e '}' "$work/page.md" > "$work/trimmed.md"
+	if [ "$mode" = write ]; then
+		mkdir -p docs
+		cp "$work/trimmed.md" "$1"
+		echo "wrote $1"
+	elif ! diff -u "$1" "$work/trimmed.md"; then
+		echo "$1 is out of date: run scripts/gen-docs.sh" >&2
+		failed=1
+	fi
+}
+
+case "${1-}" in
+	'') mode=write ;;
+	--check) mode=check ;;
+	*) echo "usage: $0 [--check]" >&2; exit 2 ;;
+esac
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+if ! query "select 1 from pg_extension where extname = 'flowforge'" > "$work/extension" || [ ! -s "$work/extension" ]; then
+	echo "$0: psql must reach a database with the extension (PGHOST, PGPORT, PGDATABASE)" >&2
+	exit 2
+fi
+page docs/sql-api.md sql_api
+page docs/errors.md errors
+exit $failed

@@ -1,0 +1,137 @@
+/*
+ * From a request head to a call of serve(). The headers become a JSON object, written here byte by byte: values are known to be UTF-8
+ * without control characters other than tabs.
+ */
+#define _GNU_SOURCE
+#include "call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "route.h"
+
+static const char *const allowed[] = {
+	"authorization", "content-type", "user-agent", "traceparent", "tracestate", "idempotency-key", "x-idempotency-key",
+	"last-event-id", "if-match", "if-none-match", "accept", "origin", "host", NULL
+};
+static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", NULL};
+
+bool
+ff_call_is_id(const char *text)
+{
+	size_t		length = strlen(text);
+
+	return length > 0 && length <= 64 &&
+		strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-") == length;
+}
+
+static bool
+is_allowed(const char *name)
+{
+	for (int at = 0; allowed[at] != NULL; at++)
+	{
+		if (strcmp(allowed[at], name) == 0)
+			return true;
+	}
+	for (int at = 0; allowed_prefixes[at] != NULL; at++)
+	{
+		if (strncmp(allowed_prefixes[at], name, strlen(allowed_prefixes[at])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The inside of a JSON string (RFC 8259 section 7). */
+static void
+add_escaped(FfBuffer *json, const char *text)
+{
+	while (*text != '\0')
+	{
+		size_t		plain = strcspn(text, "\"\\\t");
+
+		ff_buffer_add(json, text, plain);
+		text += plain;
+		if (*text == '\t')
+			ff_buffer_text(json, "\\t");
+		else if (*text != '\0')
+			ff_buffer_format(json, "\\%c", *text);
+		text += *text != '\0';
+	}
+}
+
+static void
+add_member(FfBuffer *json, const char *name, const char *value)
+{
+	ff_buffer_text(json, ff_buffer_length(json) == 0 ? "{\"" : ",\"");
+	add_escaped(json, name);
+	ff_buffer_text(json, "\":\"");
+	add_escaped(json, value);
+	ff_buffer_text(json, "\"");
+}
+
+/* One header with all its values, unless an earlier one of the same name has taken this along. */
+static void
+add_header(FfBuffer *json, const FfHttpHead *head, int which)
+{
+	const char *name = head->header[which].name;
+	FfBuffer	value = {0};
+
+	for (int at = 0; at < which; at++)
+	{
+		if (strcmp(head->header[at].name, name) == 0)
+			return;
+	}
+	for (int at = which; at < head->header_count; at++)
+	{
+		if (strcmp(head->header[at].name, name) == 0)
+			ff_buffer_format(&value, "%s%s", at > which ? ", " : "", head->header[at].value);
+	}
+	ff_buffer_add(&value, "", 1);
+	add_member(json, name, ff_buffer_at(&value));
+	ff_buffer_free(&value);
+}
+
+static char *
+copy(const char *text)
+{
+	char	   *result = strdup(text);
+
+	if (result == NULL)
+		abort();
+	return result;
+}
+
+FfCall *
+ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
+{
+	FfCall	   *call = calloc(1, sizeof(FfCall));
+
+	if (call == NULL)
+		abort();
+	call->method = copy(strcmp(head->method, "HEAD") == 0 ? "GET" : head->method);
+	call->path = copy(head->path);
+	call->query = copy(head->query);
+	call->lane = ff_route_lane(call->method, call->path);
+	add_member(&call->headers, "x-request-id", request_id);
+	add_member(&call->headers, "x-ff-remote", remote);
+	for (int at = 0; at < head->header_count; at++)
+	{
+		if (is_allowed(head->header[at].name))
+			add_header(&call->headers, head, at);
+	}
+	ff_buffer_add(&call->headers, "}", 2);
+	return call;
+}
+
+void
+ff_call_free(FfCall *call)
+{
+	if (call == NULL)
+		return;
+	free(call->method);
+	free(call->path);
+	free(call->query);
+	ff_buffer_free(&call->headers);
+	ff_buffer_free(&call->body);
+	free(call);
+}

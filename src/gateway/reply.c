@@ -1,0 +1,191 @@
+/*
+ * Answers as bytes. The lines of serve()'s headers are passed on, except those that are ours to set and any that could not be a header
+ * line.
+ */
+#define _GNU_SOURCE
+#include "reply.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "http.h"
+#include "loop.h"
+
+#define STREAM_HEADER "x-flowforge-stream"
+#define CORS_HEADER "access-control-allow-origin"
+
+/* RFC 9110 section 5.6.7; made once a second. */
+static const char *
+date(void)
+{
+	static char text[32];
+	static time_t made;
+	time_t		now = time(NULL);
+	struct tm	parts;
+
+	if (now != made)
+	{
+		gmtime_r(&now, &parts);
+		strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+		made = now;
+	}
+	return text;
+}
+
+/* The status line and the headers of every answer. */
+static void
+begin(FfBuffer *out, const FfReplyTo *to, int status)
+{
+	ff_buffer_format(out, "HTTP/1.1 %d %s\r\ndate: %s\r\n", status, ff_http_reason(status), date());
+	if (to->closes)
+		ff_buffer_text(out, "connection: close\r\n");
+	else if (to->is_http10)
+		ff_buffer_text(out, "connection: keep-alive\r\n");
+	if (to->is_open)
+		ff_buffer_text(out, CORS_HEADER ": *\r\n");
+}
+
+/* The empty line and the body, with its length. 204 and 304 have none. */
+static void
+end(FfBuffer *out, const FfReplyTo *to, int status, const char *body, size_t length)
+{
+	if (status != 204 && status != 304)
+		ff_buffer_format(out, "content-length: %zu\r\n", length);
+	ff_buffer_text(out, "\r\n");
+	if (!to->is_head && status != 204 && status != 304)
+		ff_buffer_add(out, body, length);
+}
+
+static bool
+is_named(const char *line, size_t length, const char *name)
+{
+	size_t		name_length = strlen(name);
+
+	return length > name_length && line[name_length] == ':' && memcmp(line, name, name_length) == 0;
+}
+
+static bool
+is_passed_on(const char *line, size_t length, const FfReplyTo *to)
+{
+	static const char *const ours[] = {"content-length", "transfer-encoding", "connection", "date", STREAM_HEADER, NULL};
+
+	if (memchr(line, ':', length) == NULL || line[0] == ':' || memchr(line, '\r', length) != NULL || memchr(line, '\0', length) != NULL)
+		return false;
+	for (int at = 0; ours[at] != NULL; at++)
+	{
+		if (is_named(line, length, ours[at]))
+			return false;
+	}
+	return !(to->is_open && is_named(line, length, CORS_HEADER));
+}
+
+/* The next line of the headers, without its end; NULL after the last. */
+static const char *
+next_line(const char **at, const char *stop, size_t *length)
+{
+	const char *line = *at;
+	const char *line_end;
+
+	if (line >= stop)
+		return NULL;
+	line_end = memchr(line, '\n', (size_t) (stop - line));
+	*length = (size_t) ((line_end != NULL ? line_end : stop) - line);
+	*at = line + *length + 1;
+	return line;
+}
+
+/* A uuid as PostgreSQL prints it. */
+static bool
+is_uuid(const char *text)
+{
+	return strlen(text) == 36 && strspn(text, "0123456789abcdef-") == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' &&
+		text[23] == '-';
+}
+
+void
+ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream)
+{
+	const char *at = answer->headers;
+	const char *line;
+	size_t		length;
+
+	memset(stream, 0, sizeof(*stream));
+	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL)
+	{
+		char		value[80];
+		char		word[8] = "";
+
+		if (!is_named(line, length, STREAM_HEADER))
+			continue;
+		snprintf(value, sizeof(value), "%.*s", (int) (length - strlen(STREAM_HEADER ":")), line + strlen(STREAM_HEADER ":"));
+		if (sscanf(value, " %36s %d %7s", stream->run, &stream->cursor, word) < 2 || !is_uuid(stream->run))
+			stream->run[0] = '\0';
+		stream->is_complete = strcmp(word, "end") == 0;
+	}
+}
+
+void
+ff_reply_answer(FfBuffer *out, const FfReplyTo *to, const FfAnswer *answer, bool is_stream)
+{
+	const char *at = answer->headers;
+	const char *line;
+	size_t		length;
+
+	begin(out, to, answer->status);
+	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL)
+	{
+		if (!is_passed_on(line, length, to))
+			continue;
+		ff_buffer_add(out, line, length);
+		ff_buffer_text(out, "\r\n");
+	}
+	if (!is_stream)
+	{
+		end(out, to, answer->status, answer->body, answer->body_length);
+		return;
+	}
+	ff_buffer_text(out, "\r\n");
+	if (!to->is_head)
+		ff_buffer_add(out, answer->body, answer->body_length);
+}
+
+void
+ff_reply_json(FfBuffer *out, const FfReplyTo *to, int status, const char *json)
+{
+	begin(out, to, status);
+	ff_buffer_format(out, "content-type: application/json\r\ncache-control: no-store\r\nx-request-id: %s\r\n", to->request_id);
+	end(out, to, status, json, strlen(json));
+}
+
+void
+ff_reply_problem(FfBuffer *out, const FfReplyTo *to, int status, const char *code, const char *detail, const char *hint)
+{
+	FfBuffer	json = {0};
+
+	ff_buffer_format(&json, "{\"type\":\"urn:flowforge:error:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"code\":\"%s\"", code,
+					 ff_http_reason(status), status, detail, code);
+	if (hint != NULL)
+		ff_buffer_format(&json, ",\"hint\":\"%s\"", hint);
+	ff_buffer_text(&json, "}");
+	begin(out, to, status);
+	ff_buffer_format(out, "content-type: application/problem+json\r\ncache-control: no-store\r\nx-request-id: %s\r\n", to->request_id);
+	if (status == 503)
+		ff_buffer_text(out, "retry-after: 1\r\n");
+	end(out, to, status, ff_buffer_at(&json), ff_buffer_length(&json));
+	ff_buffer_free(&json);
+}
+
+void
+ff_reply_preflight(FfBuffer *out, const FfReplyTo *to)
+{
+	begin(out, to, 204);
+	ff_buffer_format(out,
+					 "access-control-allow-methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+					 "access-control-allow-headers: authorization, content-type, idempotency-key, x-idempotency-key, x-request-id, "
+					 "traceparent, tracestate, x-inngest-env, x-inngest-sdk, x-flowforge-env, *\r\n"
+					 "access-control-max-age: 86400\r\nx-request-id: %s\r\n",
+					 to->request_id);
+	end(out, to, 204, "", 0);
+}

@@ -1,0 +1,113 @@
+-- Every route is complete, and what it answers is what its schema says.
+begin;
+set local client_min_messages = warning;
+create extension if not exists flowforge;
+create extension if not exists pgtap;
+
+-- What is wrong with a value by a JSON Schema; of the standard as much as our schemas use.
+create function pg_temp.type_of(value jsonb) returns text
+language sql as $$
+	select case when jsonb_typeof(value) = 'number' and value::text !~ '[.]' then 'integer' else jsonb_typeof(value) end
+$$;
+create function pg_temp.wrong(given jsonb, wanted jsonb, place text default '$') returns setof text
+language plpgsql as $$
+declare
+	types constant jsonb := case jsonb_typeof(wanted -> 'type') when 'string' then jsonb_build_array(wanted -> 'type') else wanted -> 'type' end;
+begin
+	if wanted ? '$ref' then
+		return query
+		select pg_temp.wrong(given, s.schema, place) from flowforge.route_schema s
+		where wanted ->> '$ref' = '#/components/schemas/' || s.name;
+	end if;
+	if wanted ? 'oneOf' then
+		return query
+		select place || ' is none of those it may be'
+		where not exists (
+			select from jsonb_array_elements(wanted -> 'oneOf') o where not exists (select from pg_temp.wrong(given, o.value, place)));
+	end if;
+	if types is not null and not types ? pg_temp.type_of(given) and not (types ? 'number' and pg_temp.type_of(given) = 'integer') then
+		return next format('%s is %s, not %s', place, pg_temp.type_of(given), types);
+	end if;
+	if wanted ? 'enum' and not wanted -> 'enum' @> given then
+		return next format('%s is %s', place, given);
+	end if;
+	if wanted ? 'const' and wanted -> 'const' <> given then
+		return next format('%s is %s', place, given);
+	end if;
+	return query
+	select format('%s.%s is missing', place, r) from jsonb_array_elements_text(wanted -> 'required') r
+	where jsonb_typeof(given) = 'object' and not given ? r;
+	return query
+	select pg_temp.wrong(given, a.value, place) from jsonb_array_elements(wanted -> 'allOf') a;
+	if jsonb_typeof(given) = 'object' then
+		return query
+		select w from jsonb_each(wanted -> 'properties') p, pg_temp.wrong(given -> p.key, p.value, place || '.' || p.key) w
+		where given ? p.key;
+	elsif jsonb_typeof(given) = 'array' and wanted ? 'items' then
+		return query
+		select w from jsonb_array_elements(given) with ordinality e, pg_temp.wrong(e.value, wanted -> 'items', format('%s[%s]', place, e.ordinality - 1)) w;
+	end if;
+end
+$$;
+
+select plan(10 + (select count(*)::integer from flowforge.route where response_schema ->> 'contentMediaType' is null));
+
+select is_empty('select pattern from flowforge.route where summary = '''' or summary ~ ''[.]$''', 'every route has a summary');
+select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions):(send|read|manage))$''',
+	'every route has a known scope');
+select is_empty('select pattern from flowforge.route where response_schema = ''{}''', 'every route has a schema of its answer');
+select is_empty('select pattern from flowforge.route where method in (''POST'', ''PUT'', ''PATCH'') and request_schema = ''{}''',
+	'every route with a body has a schema of it');
+select is_empty('select pattern from flowforge.route where to_regprocedure(function || ''(flowforge.request)'') is null',
+	'every route has its function');
+select is_empty($$
+	select pattern from flowforge.route r join pg_proc p on p.oid = to_regprocedure(r.function || '(flowforge.request)')
+	where p.prorettype <> 'flowforge.response'::regtype
+$$, 'every function of a route answers a response');
+select is_empty($$
+	select pattern from flowforge.route where scope = 'public' and pattern not in ('/dev', '/health', '/ready', '/api/docs', '/api/openapi.json')
+$$, 'only these routes are open to everybody');
+select is_empty('select pattern from flowforge.route where lane = ''ingest'' and method <> ''POST''', 'the ingest lane is for writing');
+
+-- One request for each route, with something to show.
+select is(ff_register_app('http://127.0.0.1:9/api', 'routes', '[{"id": "routes-a", "triggers": [{"event": "routes/a"}, {"cron": "@daily"}]}]') ->> 'ok',
+	'true', 'an app registers');
+select ff_send_event('routes/a', '{"n": 1}', 'routes-1', '{"id": 1}') as event \gset
+select run_id as run from flowforge.run where event_id = :'event' \gset
+insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
+values (1, :'run', 2, '[{"t": "step.completed", "at": 1733486402000000, "s": "abc", "n": "first", "a": 1, "d": {"took_ms": 5}}]');
+insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at)
+values (1, :'run', 'abc', 1, 'run', 'first', 'completed', 1, '{"data": 1}', now(), now());
+
+create temp table request (method text, pattern text, path text, body text);
+insert into request values
+('GET', '/health', '/health', null), ('GET', '/ready', '/ready', null), ('GET', '/dev', '/dev', null),
+('POST', '/e/{key}', '/e/k', '[{"name": "routes/b"}]'),
+('POST', '/fn/register', '/fn/register', '{"url": "http://a", "appName": "routes-b", "functions": []}'),
+('PUT', '/fn/register', '/fn/register', '{"url": "http://a", "appName": "routes-b", "functions": []}'),
+('POST', '/api/v1/events', '/api/v1/events', '{"name": "routes/a"}'),
+('POST', '/api/v1/events/batch', '/api/v1/events/batch', '[{"name": "routes/a"}]'),
+('GET', '/api/v1/events', '/api/v1/events', null), ('GET', '/api/v1/events/{id}', '/api/v1/events/' || :'event', null),
+('GET', '/api/v1/events/{id}/runs', '/api/v1/events/' || :'event' || '/runs', null),
+('GET', '/api/v1/runs', '/api/v1/runs', null), ('GET', '/api/v1/runs/{id}', '/api/v1/runs/' || :'run', null),
+('GET', '/api/v1/runs/{id}/steps', '/api/v1/runs/' || :'run' || '/steps', null),
+('GET', '/api/v1/runs/{id}/events', '/api/v1/runs/' || :'run' || '/events', null),
+('POST', '/api/v1/runs/{id}/cancel', '/api/v1/runs/' || :'run' || '/cancel', null),
+('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
+('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
+
+create temp table answer as
+select q.method, q.pattern, s.status, convert_from(s.body, 'UTF8')::jsonb as json
+from request q, flowforge.serve(q.method, q.path, '', '{}', convert_to(q.body, 'UTF8')) s;
+
+select is(
+	case when a.json is null then 'not asked' else (select string_agg(w, '; ') from pg_temp.wrong(a.json, r.response_schema) w) end,
+	null, format('%s %s answers what its schema says', r.method, r.pattern))
+from flowforge.route r
+left join answer a using (method, pattern)
+where r.response_schema ->> 'contentMediaType' is null
+order by r.pattern, r.method;
+select is_empty('select method, pattern, status from answer where status not in (200, 202) and pattern <> ''/ready''', 'none of them is an error');
+
+select * from finish();
+rollback;

@@ -1,0 +1,143 @@
+"""CREATE and DROP EXTENSION, databases that come and go, restarts, dumps, foreign versions."""
+import os
+import subprocess
+import time
+
+from harness import App, Cluster, run, wait_for
+
+
+def state(cluster):
+    return cluster.sql("select string_agg(distinct state, '; ') from flowforge.executors()")
+
+
+def log_has(cluster, text):
+    return text in cluster.tail(100000)
+
+
+def test_the_extension_can_be_dropped_with_runs_in_flight_and_created_again(use):
+    cluster = use(Cluster())
+    slow = use(App(steps=2, delay=3))
+    cluster.register(slow)
+    cluster.send(slow.event, 20)
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.calls()") != "0", what="calls are under way")
+    started = time.monotonic()
+    cluster.sql("drop extension flowforge cascade")
+    assert time.monotonic() - started < 5, "dropping took long"
+    wait_for(lambda: log_has(cluster, "is idle: the extension is not installed"), 10, "the executors say that they idle")
+    cluster.sql("create extension flowforge")
+    cluster.wait_working()
+    quick = use(App(name="again"))
+    cluster.register(quick)
+    cluster.send(quick.event, 5)
+    cluster.wait_all_ended(5)
+    cluster.assert_clean()
+
+
+def test_another_database_can_be_dropped_while_executors_wait_on_a_slow_app(use):
+    cluster = use(Cluster())
+    slow = use(App(steps=1, delay=4))
+    cluster.register(slow)
+    cluster.send(slow.event, 8)
+    cluster.sql("create database other", database="postgres")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.calls()") != "0", what="calls are under way")
+    started = time.monotonic()
+    cluster.sql("drop database other", database="postgres")
+    took = time.monotonic() - started
+    assert took < 1, f"it took {took:.2f} s"
+    cluster.wait_all_ended(8)
+
+
+def test_its_own_database_can_be_dropped_and_made_again(use):
+    cluster = use(Cluster())
+    slow = use(App(steps=1, delay=2))
+    cluster.register(slow)
+    cluster.send(slow.event, 4)
+    cluster.sql("drop database flowforge", database="postgres")
+    cluster.sql("create database flowforge", database="postgres")
+    cluster.sql("create extension flowforge")
+    cluster.wait_working()
+    cluster.register(slow)
+    cluster.send(slow.event, 2)
+    cluster.wait_all_ended(2)
+
+
+def test_ten_thousand_sleeping_runs_survive_a_restart(use):
+    cluster = use(Cluster())
+    app = use(App(steps=0, sleep="6s"))
+    cluster.register(app)
+    for _ in range(2):
+        cluster.send(app.event, 5000)
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_parked") == "10000"
+             or cluster.statuses().get("completed", 0) > 0, 60, "runs sleep")
+    cluster.stop("fast")
+    cluster.start()
+    cluster.wait_all_ended(10000, 180)
+    assert cluster.statuses() == {"completed": 10000}
+    cluster.assert_clean()
+
+
+def test_a_dump_with_runs_in_flight_goes_on_where_it_is_restored(use):
+    cluster = use(Cluster(settings={"flowforge.databases": "'flowforge,restored'"}))
+    app = use(App(steps=1, sleep="4s"))
+    cluster.register(app)
+    cluster.send(app.event, 30)
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_parked") == "30", what="all runs sleep")
+    environment = dict(os.environ, PGHOST=cluster.directory, PGPORT=str(cluster.port), PGUSER="postgres")
+    dump = os.path.join(cluster.directory, "dump")
+    subprocess.run(["pg_dump", "-Fc", "-f", dump, "flowforge"], env=environment, check=True)
+    cluster.sql("create database restored", database="postgres")
+    cluster.sql("alter database restored set flowforge.restoring = on", database="postgres")
+    restored = subprocess.run(["pg_restore", "-d", "restored", dump], env=environment, text=True, capture_output=True)
+    assert restored.returncode == 0, restored.stderr
+    assert cluster.sql("select count(*) from flowforge.run_parked", database="restored") == "30"
+    cluster.sql("alter database restored reset flowforge.restoring", database="restored")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_end where status = 'completed'", database="restored") == "30", 60,
+             "the restored runs complete")
+
+
+def test_workers_idle_when_the_extension_has_another_version(use):
+    cluster = use(Cluster())
+    cluster.sql("update pg_extension set extversion = '0.0.9' where extname = 'flowforge'")
+    cluster.stop("fast")
+    cluster.start()
+    wait_for(lambda: "another version" in state(cluster), 20, "the executors idle")
+    assert log_has(cluster, "the extension has another version than the library")
+    lines = cluster.tail(100000).count("another version than the library")
+    assert lines == 1, f"it was logged {lines} times"
+    cluster.sql("update pg_extension set extversion = '0.1.0' where extname = 'flowforge'")
+    cluster.sql("alter database flowforge set flowforge.restoring = off")
+    cluster.wait_working()
+
+
+def test_a_prepared_transaction_starts_its_run_when_it_is_committed(use):
+    cluster = use(Cluster(settings={"max_prepared_transactions": "5"}))
+    app = use(App(steps=1))
+    cluster.register(app)
+    cluster.psql(stdin=f"begin;\nselect ff_send_event('{app.event}');\nprepare transaction 'later';\n")
+    time.sleep(1)
+    assert cluster.statuses() == {}
+    cluster.sql("commit prepared 'later'")
+    cluster.wait_all_ended(1, 10)
+
+
+def test_an_idle_server_runs_no_query_and_writes_no_wal(use):
+    cluster = use(Cluster(settings={"wal_level": "minimal", "max_wal_senders": "0", "autovacuum": "off"}))
+    app = use(App(steps=1))
+    cluster.register(app)
+    cluster.send(app.event, 3)
+    cluster.wait_all_ended(3)
+    time.sleep(12)
+    cluster.sql("checkpoint")
+    time.sleep(1)
+    quiet = int(os.environ.get("FLOWFORGE_QUIET_SECONDS", "20"))
+    before = cluster.sql("select pg_current_wal_insert_lsn()")
+    counted = "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del + seq_scan + idx_scan), 0) from pg_stat_user_tables where schemaname = 'flowforge'"
+    cluster.sql("select pg_stat_force_next_flush()")
+    work = cluster.sql(counted)
+    time.sleep(quiet)
+    assert cluster.sql("select pg_current_wal_insert_lsn()") == before, "WAL was written"
+    assert cluster.sql(counted) == work, "tables were read or written"
+
+
+if __name__ == "__main__":
+    run(globals())
