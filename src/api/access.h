@@ -1,9 +1,9 @@
 /*
  * access.h - who may call a route.
  *
- * Without flowforge.signing_key everybody may call everything (a development server). With it, event
- * keys (flowforge.event_keys) open the routes that receive events, and the hash of the signing key, or
- * of flowforge.signing_key_fallback, opens the others.
+ * Without flowforge.signing_key everybody may call everything (a development server). With it,
+ * event keys (flowforge.event_keys) open the routes that receive events, and the hash of the
+ * signing key, or of flowforge.signing_key_fallback, opens the others.
  */
 #ifndef FF_ACCESS_H
 #define FF_ACCESS_H

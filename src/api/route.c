@@ -1,10 +1,10 @@
 /*
  * route.c - the cache of routes (see route.h).
  *
- * It lives in a memory context of its own. An invalidation only marks it stale, since it can arrive at
- * any time; the next match drops the context and reads the table anew. There are a few dozen routes:
- * they are compared one after the other, those with literal segments before those with parameters in
- * the same place.
+ * It lives in a memory context of its own. An invalidation only marks it stale, since it can
+ * arrive at any time; the next match drops the context and reads the table anew. There are a few
+ * dozen routes: they are compared one after the other, those with literal segments before those
+ * with parameters in the same place.
  */
 #include "postgres.h"
 

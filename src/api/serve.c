@@ -1,9 +1,9 @@
 /*
  * serve.c - flowforge.serve, which answers the HTTP requests that the gateway passes on.
  *
- * A request goes: route (route.h), access (access.h), body, the route's function, answer (answer.h).
- * All of it happens in a subtransaction, so that an error becomes an answer and leaves the other
- * requests of the transaction alone.
+ * A request goes: route (route.h), access (access.h), body, the route's function, answer
+ * (answer.h). All of it happens in a subtransaction, so that an error becomes an answer and leaves
+ * the other requests of the transaction alone.
  */
 #include "postgres.h"
 
@@ -253,8 +253,8 @@ answer_request(Request *request, FfAnswer *answer)
 }
 
 /*
- * What is not the caller's doing goes to the log whole, with the request's id and its route (not its
- * path, which may hold a key).
+ * What is not the caller's doing goes to the log whole, with the request's id and its route (not
+ * its path, which may hold a key).
  */
 static void
 log_failure(const Request *request, ErrorData *error)

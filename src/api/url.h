@@ -25,14 +25,14 @@ typedef struct FfPairs
 } FfPairs;
 
 /*
- * The segments of a path, percent-decoded one by one. False for a path that does not begin with / or
- * has more than FF_MAX_SEGMENTS; raises FF204 for a bad %XX, U+0000 or what is not UTF-8.
+ * The segments of a path, percent-decoded one by one. False for a path that does not begin with /
+ * or has more than FF_MAX_SEGMENTS; raises FF204 for a bad %XX, U+0000 or what is not UTF-8.
  */
 extern bool ff_url_segments(const char *path, FfSegments *segments);
 
 /*
- * The pairs of a query string (no '?'), in which + is a space. Raises FF204 as above and for more than
- * FF_MAX_PAIRS.
+ * The pairs of a query string (no '?'), in which + is a space. Raises FF204 as above and for more
+ * than FF_MAX_PAIRS.
  */
 extern void ff_url_query(const char *query, FfPairs *pairs);
 

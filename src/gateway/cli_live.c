@@ -199,20 +199,24 @@ take_bytes(char *bytes, size_t size, size_t count, void *context)
 static void
 handle_bytes(Stream *stream)
 {
-	char	   *line = stream->line;
+	size_t		done = 0;
 	char	   *end;
 
-	while (line != NULL && stream->state != STREAM_OVER && (end = memchr(line, '\n', stream->length)) != NULL)
+	while (stream->state != STREAM_OVER && done < stream->length &&
+		   (end = memchr(stream->line + done, '\n', stream->length - done)) != NULL)
 	{
+		char	   *line = stream->line + done;
+
 		*end = '\0';
 		if (end > line && end[-1] == '\r')
 			end[-1] = '\0';
 		handle_line(stream, line);
-		stream->length -= (size_t) (end + 1 - line);
-		line = end + 1;
+		done = (size_t) (end + 1 - stream->line);
 	}
-	if (line != NULL && line != stream->line)
-		memmove(stream->line, line, stream->length + 1);
+	if (done == 0)
+		return;
+	stream->length -= done;
+	memmove(stream->line, stream->line + done, stream->length + 1);
 }
 
 static void

@@ -43,8 +43,6 @@ print_runs(const json_t *answer)
 {
 	const json_t *runs = json_object_get(answer, "data");
 	const char *cursor = ff_json_text(answer, "next_cursor");
-	size_t		at;
-	json_t	   *run;
 
 	if (json_array_size(runs) == 0)
 	{
@@ -52,8 +50,8 @@ print_runs(const json_t *answer)
 		return;
 	}
 	ff_show_run_head();
-	json_array_foreach((json_t *) runs, at, run)
-		ff_show_run_line(run);
+	for (size_t at = 0; at < json_array_size(runs); at++)
+		ff_show_run_line(json_array_get(runs, at));
 	if (cursor != NULL)
 		printf("%smore: --cursor %s%s\n", ff_style(FF_STYLE_DIM), cursor, ff_style(FF_STYLE_END));
 }

@@ -48,11 +48,10 @@ follow_runs(const FfServer *server, const json_t *runs)
 {
 	FfLive	   *live = ff_live_open(server);
 	FfExit		result;
-	size_t		at;
-	json_t	   *run;
 
-	json_array_foreach((json_t *) runs, at, run)
+	for (size_t at = 0; at < json_array_size(runs); at++)
 	{
+		const json_t *run = json_array_get(runs, at);
 		const char *id = ff_json_text(run, "id");
 
 		if (id != NULL)
@@ -70,15 +69,14 @@ print_sent(const char *name, const json_t *answer)
 {
 	const json_t *runs = json_object_get(answer, "runs");
 	const char *id = ff_json_text(answer, "id");
-	size_t		at;
-	json_t	   *run;
 
 	printf("%s%s%s %s%s%s\n", ff_style(FF_STYLE_BOLD), name, ff_style(FF_STYLE_END), ff_style(FF_STYLE_DIM),
 		   id != NULL ? id : "", ff_style(FF_STYLE_END));
 	if (json_array_size(runs) == 0)
 		printf("  no function is triggered by it\n");
-	json_array_foreach((json_t *) runs, at, run)
+	for (size_t at = 0; at < json_array_size(runs); at++)
 	{
+		const json_t *run = json_array_get(runs, at);
 		const char *function = ff_json_text(run, "function");
 
 		printf("  starts %s%s%s %s\n", ff_style(FF_STYLE_NAME), function != NULL ? function : "a run", ff_style(FF_STYLE_END),

@@ -6,12 +6,10 @@
 #include "reply.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "http.h"
-#include "loop.h"
 
 #define STREAM_HEADER "x-flowforge-stream"
 #define CORS_HEADER "access-control-allow-origin"

@@ -302,7 +302,7 @@ acceptable(FfAnswer *answer, const FfHttpCall *call)
 	/* An SDK refuses our signature with an unsigned 401; that answer ends nothing and is only reported. */
 	if (signature == FF_SIGNATURE_OK || (signature == FF_SIGNATURE_MISSING && call->status == 401))
 		return true;
-	set_error(answer, "WrongSignature", signature == FF_SIGNATURE_MISSING ? "the app's answer is not signed"
+	set_error(answer, "WrongSignature", signature == FF_SIGNATURE_MISSING ? "the app's answer is not signed (an SDK of version 3 signs only with INNGEST_DEV=0 or NODE_ENV=production)"
 			  : "the signature of the app's answer is wrong or too old", true);
 	return false;
 }

@@ -7,8 +7,28 @@
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "utils/builtins.h"
+#include "utils/resowner.h"
 
 #include "util/sign.h"
+
+/*
+ * The server's crypto contexts belong to a resource owner; between an executor's transactions there is none, so they get one of ours. Gives
+ * the owner to restore.
+ */
+static ResourceOwner
+enter_owner(void)
+{
+	static ResourceOwner own = NULL;
+	ResourceOwner before = CurrentResourceOwner;
+
+	if (before == NULL)
+	{
+		if (own == NULL)
+			own = ResourceOwnerCreate(NULL, "flowforge signatures");
+		CurrentResourceOwner = own;
+	}
+	return before;
+}
 
 /* The part of a key after "signkey-<word>-", or all of it. */
 static const char *
@@ -32,6 +52,7 @@ to_hex(const uint8 *bytes, int count, char *out)
 static void
 sign(const char *key, const char *body, size_t length, int64 t, char hex[2 * PG_SHA256_DIGEST_LENGTH + 1])
 {
+	ResourceOwner owner = enter_owner();
 	pg_hmac_ctx *context = pg_hmac_create(PG_SHA256);
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	const char *secret = key_secret(key);
@@ -45,6 +66,7 @@ sign(const char *key, const char *body, size_t length, int64 t, char hex[2 * PG_
 		pg_hmac_final(context, digest, sizeof(digest)) >= 0;
 	if (context != NULL)
 		pg_hmac_free(context);
+	CurrentResourceOwner = owner;
 	if (!ok)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute an HMAC")));
 	to_hex(digest, sizeof(digest), hex);
@@ -114,16 +136,19 @@ ff_key_hash(const char *key)
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	char		hex[2 * PG_SHA256_DIGEST_LENGTH + 1];
 	pg_cryptohash_ctx *context;
+	ResourceOwner owner;
 	bool		ok;
 
 	if (!from_hex(secret, bytes))
 		return NULL;
+	owner = enter_owner();
 	context = pg_cryptohash_create(PG_SHA256);
 	ok = context != NULL && pg_cryptohash_init(context) >= 0 &&
 		pg_cryptohash_update(context, bytes, strlen(secret) / 2) >= 0 &&
 		pg_cryptohash_final(context, digest, sizeof(digest)) >= 0;
 	if (context != NULL)
 		pg_cryptohash_free(context);
+	CurrentResourceOwner = owner;
 	if (!ok)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a SHA-256")));
 	to_hex(digest, sizeof(digest), hex);

@@ -130,10 +130,11 @@ def test_an_idle_server_runs_no_query_and_writes_no_wal(use):
     cluster.sql("checkpoint")
     time.sleep(1)
     quiet = int(os.environ.get("FLOWFORGE_QUIET_SECONDS", "20"))
-    before = cluster.sql("select pg_current_wal_insert_lsn()")
     counted = "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del + seq_scan + idx_scan), 0) from pg_stat_user_tables where schemaname = 'flowforge'"
     cluster.sql("select pg_stat_force_next_flush()")
-    work = cluster.sql(counted)
+    # Reading the catalogs for the first time may itself prune pages: the measure begins after that.
+    work = [cluster.sql(counted) for _ in range(3)][-1]
+    before = cluster.sql("select pg_current_wal_insert_lsn()")
     time.sleep(quiet)
     assert cluster.sql("select pg_current_wal_insert_lsn()") == before, "WAL was written"
     assert cluster.sql(counted) == work, "tables were read or written"

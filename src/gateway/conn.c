@@ -1,0 +1,656 @@
+/*
+ * Client connections: states, limits, deadlines.
+ *
+ * Everything that is to be written is gathered in `out` and written once at the end of the turn. A connection that ended is kept until
+ * then too, because events already fetched may still name it. Reading is paused while a call runs or an answer is unwritten, so a
+ * client can not make us hold more than one request of it.
+ */
+#define _GNU_SOURCE
+#include "conn.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "call.h"
+#include "http.h"
+#include "live.h"
+#include "log.h"
+#include "loop.h"
+#include "reply.h"
+
+#define IDLE_MS 60000
+#define HEAD_MS 10000
+#define BODY_MS 30000
+#define WRITE_MS 30000			/* without a byte taken */
+#define LINGER_MS 2000
+#define PING_MS 15000
+#define READ_SIZE 65536
+#define UNSENT_SIZE (1024 * 1024)
+#define BODIES_SIZE (256u * 1024 * 1024) /* of all connections together */
+#define MOST_CONNECTIONS 10000
+
+typedef enum State
+{
+	IDLE,						/* between requests */
+	HEAD,
+	BODY,
+	CALL,						/* the database works */
+	STREAM,
+	CLOSING,					/* the last answer is being written */
+	LINGER,						/* it is written; what the client still sends is dropped, so that a reset does not overtake it */
+	DEAD
+} State;
+
+typedef struct Conn Conn;
+struct Conn
+{
+	FfWatch		watch;			/* first */
+	FfSubscriber subscriber;
+	Conn	   *next;
+	Conn	   *previous;
+	Conn	   *next_unflushed;
+	bool		is_unflushed;
+	State		state;
+	int64_t		since;			/* the state's clock */
+	int64_t		written_at;
+	FfBuffer	in;
+	FfBuffer	out;
+	size_t		seen;			/* of the head */
+	char		remote[64];
+	/* the request */
+	FfCall	   *call;			/* ours in BODY; the database's in CALL */
+	FfHttpChunks chunks;
+	bool		chunked;
+	int64_t		body_left;
+	size_t		body_size;		/* counted in bodies_size */
+	int64_t		began;
+	char		request_id[65];
+	char		method[33];
+	char	   *path;
+	FfReplyTo	to;
+};
+
+static Conn *conns;
+static Conn *unflushed;
+static Conn *graves;
+static int	conn_count;
+static size_t bodies_size;
+static bool is_quiet;
+static bool is_draining;
+
+static void read_requests(Conn *conn);
+
+/* ---- life ---- */
+
+static void
+enter(Conn *conn, State state)
+{
+	conn->state = state;
+	conn->since = ff_loop_now();
+}
+
+/* What the connection waits for in its state. */
+static void
+watch(Conn *conn)
+{
+	bool		unsent = ff_buffer_length(&conn->out) > 0;
+	uint32_t	events = unsent ? EPOLLOUT : 0;
+
+	if (conn->state == DEAD)
+		return;
+	if (conn->state == STREAM || conn->state == LINGER || (!unsent && conn->state <= BODY))
+		events |= EPOLLIN;
+	if (events != conn->watch.events)
+		ff_loop_watch(&conn->watch, conn->watch.fd, events);
+}
+
+static void
+forget_request(Conn *conn)
+{
+	if (conn->state == CALL && conn->call != NULL)
+		conn->call->argument = NULL;
+	else
+		ff_call_free(conn->call);
+	conn->call = NULL;
+	bodies_size -= conn->body_size;
+	conn->body_size = 0;
+	free(conn->path);
+	conn->path = NULL;
+}
+
+static void
+bury(Conn *conn)
+{
+	int			fd = conn->watch.fd;
+
+	if (conn->state == DEAD)
+		return;
+	ff_live_unsubscribe(&conn->subscriber);
+	forget_request(conn);
+	ff_loop_unwatch(&conn->watch);
+	close(fd);
+	conn->state = DEAD;
+	if (conn->previous != NULL)
+		conn->previous->next = conn->next;
+	else
+		conns = conn->next;
+	if (conn->next != NULL)
+		conn->next->previous = conn->previous;
+	conn->next = graves;
+	graves = conn;
+	conn_count--;
+}
+
+static void
+free_graves(void)
+{
+	while (graves != NULL)
+	{
+		Conn	   *conn = graves;
+
+		graves = conn->next;
+		ff_buffer_free(&conn->in);
+		ff_buffer_free(&conn->out);
+		free(conn);
+	}
+}
+
+/* ---- answers ---- */
+
+/* Has `out` written at the end of the turn. */
+static void
+to_be_flushed(Conn *conn)
+{
+	if (conn->is_unflushed)
+		return;
+	conn->is_unflushed = true;
+	conn->next_unflushed = unflushed;
+	unflushed = conn;
+}
+
+/* The answer is in `out`. */
+static void
+answered(Conn *conn, int status)
+{
+	if (!is_quiet)
+		ff_log_request(conn->request_id, conn->method, conn->path != NULL ? conn->path : "", status, ff_log_clock() - conn->began);
+	forget_request(conn);
+	conn->written_at = ff_loop_now();
+	enter(conn, conn->to.closes ? CLOSING : IDLE);
+	to_be_flushed(conn);
+}
+
+/* Refuses a request that can not be understood or takes too long: after it nothing on this connection can be trusted. */
+static void
+refuse(Conn *conn, int status, const char *detail)
+{
+	static const struct
+	{
+		int			status;
+		const char *code;
+	}			codes[] = {{408, "timeout"}, {413, "too_large"}, {417, "expectation"}, {431, "too_large"}, {501, "not_implemented"},
+	{503, "unavailable"}, {505, "version"}};
+	const char *code = "bad_request";
+
+	for (size_t at = 0; at < sizeof(codes) / sizeof(codes[0]); at++)
+		code = codes[at].status == status ? codes[at].code : code;
+	conn->to.closes = true;
+	ff_reply_problem(&conn->out, &conn->to, status, code, detail, NULL);
+	answered(conn, status);
+}
+
+static void
+answer_unavailable(Conn *conn)
+{
+	ff_reply_problem(&conn->out, &conn->to, 503, "unavailable", "The database cannot be reached or is too busy. Nothing was done.",
+					 "Try again in a moment.");
+	answered(conn, 503);
+}
+
+/* More of a stream. */
+static void
+deliver(FfSubscriber *subscriber, const char *text, size_t length, bool final)
+{
+	Conn	   *conn = (Conn *) ((char *) subscriber - offsetof(Conn, subscriber));
+
+	if (ff_buffer_length(&conn->out) == 0)
+		conn->written_at = ff_loop_now();
+	ff_buffer_add(&conn->out, text, length);
+	if (ff_buffer_length(&conn->out) > UNSENT_SIZE)
+	{
+		ff_log("warning", "request %s: a follower that does not read was dropped", conn->request_id);
+		bury(conn);
+		return;
+	}
+	if (final)
+	{
+		ff_live_unsubscribe(subscriber);
+		enter(conn, CLOSING);
+	}
+	to_be_flushed(conn);
+}
+
+/* serve() answered with a stream: it goes on until the run ends or the client leaves. */
+static void
+begin_stream(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
+{
+	conn->to.closes = true;
+	ff_reply_answer(&conn->out, &conn->to, answer, true);
+	answered(conn, answer->status);
+	if (stream->is_complete || conn->to.is_head || is_draining)
+		return;
+	enter(conn, STREAM);
+	conn->subscriber.deliver = deliver;
+	ff_live_subscribe(&conn->subscriber, stream->run, stream->cursor);
+}
+
+static void
+ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
+{
+	Conn	   *conn = call->argument;
+	FfReplyStream stream;
+
+	if (conn == NULL)
+		return;
+	conn->call = NULL;
+	conn->to.closes |= is_draining;
+	switch (end)
+	{
+		case FF_CALL_ANSWERED:
+			ff_reply_stream(answer, &stream);
+			if (stream.run[0] != '\0')
+			{
+				begin_stream(conn, answer, &stream);
+				return;
+			}
+			ff_reply_answer(&conn->out, &conn->to, answer, false);
+			answered(conn, answer->status);
+			return;
+		case FF_CALL_REFUSED:
+			answer_unavailable(conn);
+			return;
+		case FF_CALL_UNKNOWN:
+			ff_reply_problem(&conn->out, &conn->to, 503, "outcome_unknown",
+							 "The connection to the database was lost. The request may have been carried out or not.",
+							 "Look before you repeat it, or repeat it with the same id, which counts once.");
+			answered(conn, 503);
+			return;
+		case FF_CALL_TIMEOUT:
+			ff_reply_problem(&conn->out, &conn->to, 504, "timeout", "The database took longer than 30 seconds. Nothing was done.", NULL);
+			answered(conn, 504);
+			return;
+		case FF_CALL_BROKEN:
+			break;
+	}
+	ff_reply_problem(&conn->out, &conn->to, 500, "internal", "The database failed to answer. Nothing was done.",
+					 "The logs of the gateway and the database tell why.");
+	answered(conn, 500);
+}
+
+/* ---- requests ---- */
+
+/* The request is complete: answers it here or hands it to the database. */
+static void
+dispatch(Conn *conn)
+{
+	FfCall	   *call = conn->call;
+	bool		is_get = strcmp(call->method, "GET") == 0;
+
+	conn->to.closes |= is_draining;
+	if (is_get && strcmp(conn->path, "/health") == 0)
+	{
+		ff_reply_json(&conn->out, &conn->to, 200, "{\"status\":\"ok\"}");
+		answered(conn, 200);
+	}
+	else if (conn->to.is_open && strcmp(call->method, "OPTIONS") == 0)
+	{
+		ff_reply_preflight(&conn->out, &conn->to);
+		answered(conn, 204);
+	}
+	else if (is_get && strcmp(conn->path, "/ready") == 0 && !ff_pg_is_ready(FF_LANE_CALL))
+		answer_unavailable(conn);
+	else
+	{
+		call->ended = ended;
+		call->argument = conn;
+		enter(conn, CALL);
+		ff_pg_call(call);
+	}
+}
+
+/* Takes from the head what the answer will need. */
+static void
+note_request(Conn *conn, const FfHttpHead *head)
+{
+	const char *id = ff_http_header(head, "x-request-id");
+
+	if (id != NULL && ff_call_is_id(id))
+		snprintf(conn->request_id, sizeof(conn->request_id), "%s", id);
+	snprintf(conn->method, sizeof(conn->method), "%s", head->method);
+	conn->path = strdup(head->path);
+	if (conn->path == NULL)
+		abort();
+	conn->to.is_head = strcmp(head->method, "HEAD") == 0;
+	conn->to.is_open = strncmp(head->path, "/e/", 3) == 0;
+	conn->to.is_http10 = head->is_http10;
+	conn->to.closes = !head->keep_alive;
+}
+
+/* A new request begins; until its head is read we know nothing of it. */
+static void
+begin_request(Conn *conn)
+{
+	conn->began = ff_log_clock();
+	conn->seen = 0;
+	ff_log_request_id(conn->request_id);
+	snprintf(conn->method, sizeof(conn->method), "-");
+	conn->to = (FfReplyTo) {.request_id = conn->request_id};
+	memset(&conn->chunks, 0, sizeof(conn->chunks));
+	enter(conn, HEAD);
+}
+
+/* False: more bytes are needed, or it is over. */
+static bool
+read_head(Conn *conn)
+{
+	FfHttpHead	head;
+	int			length = ff_http_head_end(ff_buffer_at(&conn->in), ff_buffer_length(&conn->in), &conn->seen);
+	int			status;
+
+	if (length == 0)
+		return false;
+	status = length < 0 ? -length : ff_http_head_parse(ff_buffer_at(&conn->in), (size_t) length, &head);
+	if (status != 0)
+	{
+		refuse(conn, status, status == 413 ? "The body is larger than 4 MB." : status == 431 ? "The head is larger than 16 KB or has more than 64 fields." :
+			   "The request is not well-formed HTTP/1.1.");
+		return false;
+	}
+	note_request(conn, &head);
+	conn->call = ff_call_make(&head, conn->request_id, conn->remote);
+	conn->chunked = head.chunked;
+	conn->body_left = head.length;
+	ff_buffer_skip(&conn->in, (size_t) length);
+	enter(conn, BODY);
+	if (head.expects_continue && (head.chunked || head.length > 0) && ff_buffer_length(&conn->in) == 0)
+	{
+		ff_buffer_text(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
+		to_be_flushed(conn);
+	}
+	return true;
+}
+
+/* Adds content to the body. False when it gets too large. */
+static bool
+add_body(Conn *conn, const char *bytes, size_t length)
+{
+	if (ff_buffer_length(&conn->call->body) + length > FF_HTTP_BODY_SIZE)
+	{
+		refuse(conn, 413, "The body is larger than 4 MB.");
+		return false;
+	}
+	if (bodies_size + length > BODIES_SIZE)
+	{
+		refuse(conn, 503, "Too many large requests at once. Nothing was done.");
+		return false;
+	}
+	ff_buffer_add(&conn->call->body, bytes, length);
+	conn->body_size += length;
+	bodies_size += length;
+	return true;
+}
+
+static bool
+read_chunks(Conn *conn)
+{
+	while (!conn->chunks.done && ff_buffer_length(&conn->in) > 0)
+	{
+		const char *piece;
+		size_t		piece_length;
+		long		used = ff_http_chunks(&conn->chunks, ff_buffer_at(&conn->in), ff_buffer_length(&conn->in), &piece, &piece_length);
+
+		if (used < 0)
+		{
+			refuse(conn, 400, "The body is not well-formed in its chunks.");
+			return false;
+		}
+		if (piece_length > 0 && !add_body(conn, piece, piece_length))
+			return false;
+		ff_buffer_skip(&conn->in, (size_t) used);
+	}
+	return conn->chunks.done;
+}
+
+static bool
+read_length(Conn *conn)
+{
+	size_t		length = ff_buffer_length(&conn->in);
+
+	if (length > (size_t) conn->body_left)
+		length = (size_t) conn->body_left;
+	if (length > 0 && !add_body(conn, ff_buffer_at(&conn->in), length))
+		return false;
+	conn->body_left -= (int64_t) length;
+	ff_buffer_skip(&conn->in, length);
+	return conn->body_left == 0;
+}
+
+/* Goes as far as the bytes at hand allow, but not beyond an unwritten answer. */
+static void
+read_requests(Conn *conn)
+{
+	while (conn->state <= BODY)
+	{
+		if (conn->state == IDLE)
+		{
+			if (ff_buffer_length(&conn->out) > 0)
+				return;
+			/* Some clients send an empty line after a body (RFC 9112 section 2.2). */
+			while (ff_buffer_length(&conn->in) >= 2 && memcmp(ff_buffer_at(&conn->in), "\r\n", 2) == 0)
+				ff_buffer_skip(&conn->in, 2);
+			if (ff_buffer_length(&conn->in) == 0)
+				return;
+			begin_request(conn);
+		}
+		if (conn->state == HEAD && !read_head(conn))
+			return;
+		if (conn->state == BODY)
+		{
+			if (!(conn->chunked ? read_chunks(conn) : read_length(conn)))
+				return;
+			dispatch(conn);
+		}
+	}
+}
+
+/* ---- bytes ---- */
+
+/* Reads once. What comes in a stream or while lingering is dropped. False: the connection is gone. */
+static bool
+receive(Conn *conn)
+{
+	size_t		room = conn->state == HEAD || conn->state == IDLE ? FF_HTTP_HEAD_SIZE : READ_SIZE;
+	ssize_t		length;
+
+	if (ff_buffer_length(&conn->in) >= room)
+		return true;
+	room -= ff_buffer_length(&conn->in);
+	length = recv(conn->watch.fd, ff_buffer_room(&conn->in, room), room, 0);
+	if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
+	{
+		bury(conn);
+		return false;
+	}
+	if (length > 0 && conn->state <= BODY)
+		conn->in.end += (size_t) length;
+	return true;
+}
+
+static void
+send_out(Conn *conn)
+{
+	ssize_t		length = 0;
+
+	if (ff_buffer_length(&conn->out) > 0)
+		length = send(conn->watch.fd, ff_buffer_at(&conn->out), ff_buffer_length(&conn->out), MSG_NOSIGNAL);
+	if (length < 0 && errno != EAGAIN && errno != EINTR)
+	{
+		bury(conn);
+		return;
+	}
+	if (length > 0)
+	{
+		conn->written_at = ff_loop_now();
+		ff_buffer_skip(&conn->out, (size_t) length);
+	}
+	if (ff_buffer_length(&conn->out) == 0 && conn->state == CLOSING)
+	{
+		shutdown(conn->watch.fd, SHUT_WR);
+		ff_buffer_free(&conn->in);
+		enter(conn, LINGER);
+	}
+	if (conn->state == IDLE)
+		read_requests(conn);
+	watch(conn);
+}
+
+static void
+ready(FfWatch *watched, uint32_t events)
+{
+	Conn	   *conn = (Conn *) watched;
+
+	if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0)
+	{
+		bury(conn);
+		return;
+	}
+	if ((events & EPOLLIN) != 0 && !receive(conn))
+		return;
+	if ((events & EPOLLIN) != 0)
+		read_requests(conn);
+	to_be_flushed(conn);
+}
+
+void
+ff_conn_flush(void)
+{
+	while (unflushed != NULL)
+	{
+		Conn	   *conn = unflushed;
+
+		unflushed = conn->next_unflushed;
+		conn->is_unflushed = false;
+		if (conn->state != DEAD)
+			send_out(conn);
+	}
+	free_graves();
+}
+
+/* ---- the outside ---- */
+
+void
+ff_conn_open(bool quiet)
+{
+	is_quiet = quiet;
+}
+
+bool
+ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
+{
+	Conn	   *conn = conn_count < MOST_CONNECTIONS ? calloc(1, sizeof(Conn)) : NULL;
+
+	if (conn == NULL)
+		return false;
+	if (getnameinfo(address, length, conn->remote, sizeof(conn->remote), NULL, 0, NI_NUMERICHOST) != 0)
+		snprintf(conn->remote, sizeof(conn->remote), "unknown");
+	conn->watch.fd = -1;
+	conn->watch.ready = ready;
+	conn->next = conns;
+	if (conns != NULL)
+		conns->previous = conn;
+	conns = conn;
+	conn_count++;
+	enter(conn, IDLE);
+	conn->written_at = conn->since;
+	ff_loop_watch(&conn->watch, fd, EPOLLIN);
+	return true;
+}
+
+/* A comment line keeps proxies from closing a quiet stream. */
+static void
+ping(Conn *conn)
+{
+	if (ff_loop_now() - conn->since < PING_MS)
+		return;
+	conn->since = ff_loop_now();
+	deliver(&conn->subscriber, ": ping\n\n", 8, false);
+}
+
+static void
+sweep(Conn *conn)
+{
+	int64_t		age = ff_loop_now() - conn->since;
+
+	if (ff_buffer_length(&conn->out) > 0 && ff_loop_now() - conn->written_at > WRITE_MS)
+		bury(conn);
+	else if (conn->state == STREAM)
+		ping(conn);
+	else if (conn->state == HEAD && age > HEAD_MS)
+		refuse(conn, 408, "The head of the request did not arrive in 10 seconds.");
+	else if (conn->state == BODY && age > BODY_MS)
+		refuse(conn, 408, "The body of the request did not arrive in 30 seconds.");
+	else if ((conn->state == IDLE && age > IDLE_MS) || (conn->state == LINGER && age > LINGER_MS))
+		bury(conn);
+}
+
+void
+ff_conn_sweep(void)
+{
+	Conn	   *next;
+
+	for (Conn *conn = conns; conn != NULL; conn = next)
+	{
+		next = conn->next;
+		sweep(conn);
+	}
+}
+
+void
+ff_conn_drain(void)
+{
+	Conn	   *next;
+
+	is_draining = true;
+	for (Conn *conn = conns; conn != NULL; conn = next)
+	{
+		next = conn->next;
+		conn->to.closes = true;
+		if (conn->state == IDLE && ff_buffer_length(&conn->out) == 0)
+			bury(conn);
+		else if (conn->state == STREAM || conn->state == IDLE)
+		{
+			ff_live_unsubscribe(&conn->subscriber);
+			enter(conn, CLOSING);
+			to_be_flushed(conn);
+		}
+	}
+}
+
+void
+ff_conn_close_all(void)
+{
+	while (conns != NULL)
+		bury(conns);
+	free_graves();
+}
+
+int
+ff_conn_count(void)
+{
+	return conn_count;
+}

@@ -1,0 +1,77 @@
+-- What the gateway needs of a database, in miniature: routes, serve(), streams.
+create schema flowforge;
+
+create table flowforge.route (method text, pattern text, lane text);
+insert into flowforge.route values ('POST', '/e/{key}', 'ingest'), ('GET', '/echo', 'call');
+
+create table flowforge.seen (id bigint generated always as identity, body text, path text);
+create table flowforge.parent (id integer primary key);
+create table flowforge.child (parent integer references flowforge.parent deferrable initially deferred);
+create table flowforge.news (run_id uuid, seq integer, sse text, final boolean default false);
+
+-- The path says what is to happen.
+create function flowforge.serve(method text, path text, query text, headers jsonb, body bytea,
+	out status integer, out headers_out text, out body_out bytea)
+language plpgsql
+as $$
+declare
+	run text := '00000000-0000-7000-8000-000000000001';
+	last_seq integer;
+begin
+	status := 200;
+	headers_out := E'content-type: application/json\nx-request-id: ' || (headers ->> 'x-request-id') || E'\n';
+	if path like '/e/%' then
+		insert into flowforge.seen (body, path) values (convert_from(body, 'UTF8'), path);
+		if convert_from(body, 'UTF8') = 'deferred' then
+			insert into flowforge.child values (1);
+		elsif convert_from(body, 'UTF8') = 'raise' then
+			raise exception 'as asked';
+		end if;
+		body_out := convert_to('{"ok":true}', 'UTF8');
+	elsif path = '/echo' then
+		body_out := convert_to(jsonb_build_object('method', method, 'path', path, 'query', query, 'headers', headers,
+			'length', length(body), 'md5', md5(body))::text, 'UTF8');
+	elsif path = '/ready' then
+		body_out := convert_to('{"ready":true}', 'UTF8');
+	elsif path = '/sleep' then
+		perform pg_sleep(query::float8);
+		insert into flowforge.seen (body, path) values ('slept', path);
+		body_out := convert_to('{"slept":true}', 'UTF8');
+	elsif path = '/die' then
+		perform pg_terminate_backend(pg_backend_pid());
+	elsif path = '/raise' then
+		raise exception 'as asked';
+	elsif path = '/large' then
+		body_out := convert_to(repeat('x', query::integer), 'UTF8');
+	elsif path = '/none' then
+		status := 204;
+	elsif path = '/forge' then
+		headers_out := E'connection: upgrade\ncontent-length: 7\nno colon here\nx-good: yes\n';
+		body_out := convert_to('{}', 'UTF8');
+	elsif path like '/stream%' then
+		select coalesce(max(seq), 0) into last_seq from flowforge.news;
+		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: ' || run || ' ' || last_seq
+			|| case when path = '/stream/ended' then ' end' else '' end || E'\n';
+		body_out := convert_to(format(E'event: snapshot\nid: %s\ndata: {}\n\n', last_seq), 'UTF8');
+	else
+		status := 404;
+		body_out := convert_to('{"status":404}', 'UTF8');
+	end if;
+end
+$$;
+
+-- The gateway asks for columns named status, headers, body.
+alter function flowforge.serve(text, text, text, jsonb, bytea) rename to serve_answer;
+create function flowforge.serve(text, text, text, jsonb, bytea) returns table (status integer, headers text, body bytea)
+language sql
+as $$ select * from flowforge.serve_answer($1, $2, $3, $4, $5) $$;
+
+create function flowforge.stream_read(runs uuid[], cursors integer[])
+returns table (run_id uuid, last_seq integer, sse text, final boolean)
+language sql
+as $$
+	select n.run_id, max(n.seq), string_agg(n.sse, '' order by n.seq), bool_or(n.final)
+	from unnest(runs, cursors) w (run_id, cursor)
+	join flowforge.news n on n.run_id = w.run_id and n.seq > w.cursor
+	group by n.run_id
+$$;
