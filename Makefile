@@ -22,26 +22,32 @@ REGRESS = install util lang send register api openapi
 REGRESS_OPTS = --inputdir=$(srcdir)
 
 PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
-with_llvm = no
+PGXS := $(shell command -v $(PG_CONFIG) >/dev/null && $(PG_CONFIG) --pgxs)
+override with_llvm = no
+ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
+endif
 
 all: gateway
+.DEFAULT_GOAL := all
 
 $(DATA_built): $(SQL_PARTS) flowforge.control Makefile
 	@{ printf '%s\n' '\echo Use "create extension flowforge" to load this file. \quit'; cat $(SQL_PARTS); } > $@
 
 $(OBJS): $(wildcard src/*/*.h)
 
-.PHONY: gateway dev check check-sql check-memory bench crash lint format fuzz docs help
+.PHONY: gateway dev check check-sql check-crash check-memory bench crash lint format docs help
 
 gateway:
-	$(MAKE) -C src/gateway PG_CONFIG=$(PG_CONFIG)
+	@$(MAKE) --no-print-directory -C src/gateway PG_CONFIG=$(PG_CONFIG)
 
 install: install-gateway
 install-gateway: gateway
-	$(MAKE) -C src/gateway install PG_CONFIG=$(PG_CONFIG)
+	@$(MAKE) --no-print-directory -C src/gateway install PG_CONFIG=$(PG_CONFIG)
 
 clean: clean-gateway
 clean-gateway:
-	$(MAKE) -C src/gateway clean PG_CONFIG=$(PG_CONFIG)
+	@$(MAKE) --no-print-directory -C src/gateway clean PG_CONFIG=$(PG_CONFIG)
+
+# The targets people use install what is missing first: PGXS itself comes with a package, so they live in a file of their own.
+include tasks.mk

@@ -485,7 +485,7 @@ create view flowforge.runs with (security_invoker = true) as
 select r.run_id, flowforge.ulid(r.run_id) as ulid, r.tenant_id, f.slug as function, r.version,
 	case
 		when e.status is not null then e.status
-		when l.state is null and c.run_id is null then 'pending'
+		when l.state -> 'start' is null and c.run_id is null then 'pending'
 		else 'running'
 	end as status,
 	r.event_id, ev.name as event_name, r.parent_run_id, e.output, e.error, r.created_at,
@@ -505,7 +505,7 @@ select s.tenant_id, s.run_id, s.step_id, s.name, s.op, s.status, s.attempt::inte
 	s.memo -> 'error' as error, s.started_at, s.ended_at, null::timestamptz as due_at, s.position
 from flowforge.step s
 union all
-select l.tenant_id, l.run_id, i.value ->> 'id', i.value ->> 'n', i.value ->> 'op',
+select r.tenant_id, r.run_id, i.value ->> 'id', i.value ->> 'n', i.value ->> 'op',
 	case
 		when c.run_id is not null then 'running'
 		when i.value ->> 'op' = 'sleep' then 'sleeping'
@@ -515,7 +515,8 @@ select l.tenant_id, l.run_id, i.value ->> 'id', i.value ->> 'n', i.value ->> 'op
 	end,
 	(i.value ->> 'a')::integer, null, i.value -> 'e', to_timestamp((i.value ->> 'at')::numeric / 1000000), null,
 	to_timestamp((i.value ->> 'due')::numeric / 1000000), null
-from flowforge.live_run l
+from flowforge.run r
+join flowforge.live_run l on l.slot = flowforge.slot(r.run_id) and l.run_id = r.run_id
 cross join lateral jsonb_array_elements(l.state -> 'items') i
 left join flowforge.calls() c on c.run_id = l.run_id and c.step_id = i.value ->> 'id'
 where i.value ->> 'id' <> '';

@@ -43,3 +43,8 @@ select ff_cancel('00000000-0000-0000-0000-000000000000');
 insert into flowforge.run_event_batch values (1, flowforge.uuid7(), 2, '[]');
 update flowforge.run_event_batch set seq = 3;
 delete from flowforge.run_event_batch;
+-- Dropping the extension takes everything with it.
+set client_min_messages = warning;
+drop extension flowforge cascade;
+select count(*) as left_behind from pg_namespace where nspname = 'flowforge';
+create extension flowforge;

@@ -67,6 +67,7 @@ typedef struct Dev
 	int			signals;		/* descriptor of our signals */
 	int			apps_told;		/* readable once all apps have registered */
 	int			app_output;		/* -1: closed */
+	int			app_log;		/* -1: none */
 	char		app_line[1000];
 	size_t		app_length;
 	Phase		phase;
@@ -185,7 +186,7 @@ start_cluster(Dev *dev)
 		return false;
 	if (!ff_cluster_create(&dev->cluster) || stop_asked())
 		return false;
-	if (!ff_cluster_start(&dev->cluster, dev->server.signing_key))
+	if (!ff_cluster_start(&dev->cluster, dev->server.signing_key, dev->server.event_key))
 		return false;
 	dev->server.database_url = ff_cluster_url(&dev->cluster);
 	dev->gateway_database = ff_cluster_socket_url(&dev->cluster, "flowforge_gateway");
@@ -285,23 +286,19 @@ prepare_database(Dev *dev)
 
 /* ---- the gateway ---- */
 
-/* The gateway's and the app's own words go to a log file, if we have a place for one. */
-static void
-redirect_to_log(const Dev *dev, const char *name)
+/* Opens a log file in the directory for them; -1 when we have none. */
+static int
+open_log(const Dev *dev, const char *name)
 {
 	char	   *path;
 	int			log;
 
 	if (!dev->has_cluster)
-		return;
+		return -1;
 	path = ff_text("%s/%s", dev->cluster.log, name);
 	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (log >= 0)
-	{
-		dup2(log, STDOUT_FILENO);
-		dup2(log, STDERR_FILENO);
-	}
 	free(path);
+	return log;
 }
 
 static bool
@@ -312,13 +309,19 @@ start_gateway(Dev *dev)
 	if (pid == 0)
 	{
 		FfConfig	config = {0};
+		int			log;
 
 		if (dev->has_cluster)
 		{
 			ff_cluster_become_user(&dev->cluster);
 			prctl(PR_SET_PDEATHSIG, SIGTERM);
 		}
-		redirect_to_log(dev, "gateway.log");
+		log = open_log(dev, "gateway.log");
+		if (log >= 0)
+		{
+			dup2(log, STDOUT_FILENO);
+			dup2(log, STDERR_FILENO);
+		}
 		config.port = dev->port;
 		config.database_url = dev->gateway_database;
 		config.ready_fd = -1;
@@ -412,6 +415,7 @@ start_app(Dev *dev)
 	}
 	close(ends[1]);
 	dev->app_output = ends[0];
+	dev->app_log = open_log(dev, "app.log");
 	return dev->app.pid > 0;
 }
 
@@ -428,13 +432,17 @@ start_demo(Dev *dev)
 	}
 }
 
-/* Prints what the app wrote, line by line. */
+/* A line of the app's output: to its log, and to the screen unless the demonstration is being watched there. */
 static void
 print_app_line(Dev *dev)
 {
 	dev->app_line[dev->app_length] = '\0';
 	dev->app_length = 0;
-	printf("  %sapp │%s %s\n", ff_style(FF_STYLE_DIM), ff_style(FF_STYLE_END), dev->app_line);
+	if (dev->app_log >= 0)
+		dprintf(dev->app_log, "%s\n", dev->app_line);
+	if (dev->app_log >= 0 && dev->phase == PHASE_DEMO)
+		return;
+	printf("  %sapp │ %s%s\n", ff_style(FF_STYLE_DIM), dev->app_line, ff_style(FF_STYLE_END));
 	fflush(stdout);
 }
 
@@ -461,13 +469,18 @@ read_app_output(Dev *dev)
 
 /* ---- the box ---- */
 
-/* An event that starts something here, to try. To be freed. */
+/* An event to try: that of the first run there was, else one that a function is triggered by. To be freed. */
 static char *
 example_event(const Dev *dev)
 {
 	PGconn	   *connection = ff_database_connect(dev->server.database_url);
-	char	   *event = ff_database_value(connection, "select event from flowforge.trigger where event !~ '^inngest/|[*]$' "
-										  "order by trigger_id limit 1", NULL);
+	char	   *event = ff_database_value(connection,
+										  "select coalesce((select t.event "
+										  "from (select tenant_id, event_id from flowforge.run order by run_id limit 1) r "
+										  "join flowforge.event e using (tenant_id, event_id) "
+										  "join flowforge.trigger t on t.event = e.name limit 1), "
+										  "(select event from flowforge.trigger where event !~ '^inngest/|[*]$' "
+										  "order by trigger_id limit 1))", NULL);
 
 	PQfinish(connection);
 	return event != NULL ? event : ff_text(DEFAULT_EVENT);
@@ -602,7 +615,7 @@ restart_cluster(Dev *dev, const char *how)
 	ff_term_warn("PostgreSQL", what);
 	free(what);
 	dev->cluster.postmaster = 0;
-	if (ff_cluster_start(&dev->cluster, dev->server.signing_key))
+	if (ff_cluster_start(&dev->cluster, dev->server.signing_key, dev->server.event_key))
 		ff_term_done("PostgreSQL", "is back; the runs go on");
 	else
 		stop(dev, FF_EXIT_FAILED);
@@ -754,6 +767,7 @@ develop(Dev *dev)
 	take_signals(dev);
 	dev->apps_told = -1;
 	dev->app_output = -1;
+	dev->app_log = -1;
 	dev->result = FF_EXIT_FAILED;
 	dev->program = program_name();
 	putchar('\n');

@@ -284,22 +284,34 @@ check_gateway(Doctor *doctor)
 
 /* ---- the apps ---- */
 
-/* One request to an app, signed when there is a key. */
+/*
+ * One request to an app, signed when there is a key. A POST has the body {}: what an app makes of none depends on its framework, and
+ * with it what it takes the signature to be of.
+ */
 static bool
 ask_app(const Doctor *doctor, const char *method, const char *url, FfReply *reply)
 {
 	const char *key = doctor->server.signing_key;
-	char	   *signature = ff_app_signature(key, "", ff_wall_clock() / 1000);
+	const char *body = strcmp(method, "POST") == 0 ? "{}" : NULL;
+	char	   *signature = ff_app_signature(key, body != NULL ? body : "", ff_wall_clock() / 1000);
 	FfRequest	request = {
 		.method = method,
 		.url = url,
-		.body = strcmp(method, "POST") == 0 ? "" : NULL,
+		.body = body,
 		.headers = {signature, key != NULL ? "x-inngest-server-kind: cloud" : "x-inngest-server-kind: dev"},
 	};
 	bool		answered = ff_http(&request, reply);
 
 	free(signature);
 	return answered;
+}
+
+static void
+report_refusal(Doctor *doctor, const char *what, const char *url, long status)
+{
+	report(doctor, what, ff_text("%s refuses our signature (%ld)", url, status),
+		   ff_text("give the app the same key: INNGEST_SIGNING_KEY there, flowforge.signing_key in PostgreSQL, "
+				   "FLOWFORGE_SIGNING_KEY here"));
 }
 
 /* The trust probe: a signed POST that an app answers with 200 only if its key is ours. */
@@ -312,9 +324,7 @@ check_trust(Doctor *doctor, const char *what, const char *url, const char *mode)
 	if (ask_app(doctor, "POST", probe, &reply) && reply.status == 200)
 		report(doctor, what, ff_text("%s, %s mode, the keys match", url, mode), NULL);
 	else
-		report(doctor, what, ff_text("%s refuses our signature (%ld)", url, reply.status),
-			   ff_text("give the app the same key: INNGEST_SIGNING_KEY there, flowforge.signing_key in PostgreSQL, "
-					   "FLOWFORGE_SIGNING_KEY here"));
+		report_refusal(doctor, what, url, reply.status);
 	ff_reply_free(&reply);
 	free(probe);
 }
@@ -331,6 +341,8 @@ check_app(Doctor *doctor, const char *name, const char *url)
 
 	if (!answered)
 		report(doctor, what, ff_text("%s: %s", url, reply.failure), ff_text("start the app; its runs wait for it"));
+	else if (reply.is_sdk && reply.status == 401)
+		report_refusal(doctor, what, url, reply.status);
 	else if (!reply.is_sdk && reply.status != 200)
 		report(doctor, what, ff_text("%s answers %ld, and not as an app does", url, reply.status),
 			   ff_text("something else listens there, or the app serves another path; register it anew"));

@@ -53,7 +53,7 @@ take_header(char *bytes, size_t size, size_t count, void *context)
 
 		reply->date = date > 0 ? (int64_t) date * 1000 : 0;
 	}
-	else if (strncasecmp(line, "x-inngest-sdk:", 14) == 0)
+	else if (strncasecmp(line, "x-inngest-sdk:", 14) == 0 || strncasecmp(line, "x-inngest-sdk-handled:", 22) == 0)
 		reply->is_sdk = true;
 	return length;
 }

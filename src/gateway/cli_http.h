@@ -27,7 +27,7 @@ typedef struct FfReply
 	char	   *body;
 	size_t		length;
 	int64_t		date;			/* the Date header in milliseconds since 1970, 0 when there is none */
-	bool		is_sdk;			/* it carries x-inngest-sdk */
+	bool		is_sdk;			/* it came from an SDK */
 	bool		reconnected;	/* a new connection had to be made */
 	char	   *failure;
 } FfReply;

@@ -14,7 +14,8 @@
 #include "cli_http.h"
 #include "term.h"
 
-#define NAME_COLUMNS 24
+#define NAME_COLUMNS 28
+#define FAR_MS (300LL * 86400 * 1000)
 #define LABEL_COLUMNS 22
 #define TIME_COLUMNS 10
 
@@ -111,14 +112,14 @@ step_name(FfShown *shown, const char *id, const json_t *described)
 	return name != NULL ? name : id;
 }
 
-/* "in 2.0 s", or "" for what is past or not known. In a buffer of 48 bytes. */
+/* "in 2.0 s", or "" for what is past, far off or not known. In a buffer of 48 bytes. */
 static const char *
 due_text(char buffer[48], int64_t due, int64_t now)
 {
 	char		duration[32];
 
 	buffer[0] = '\0';
-	if (due > now)
+	if (due > now && due - now < FAR_MS)
 		snprintf(buffer, 48, "in %s", ff_term_duration(duration, (double) (due - now)));
 	return buffer;
 }
@@ -332,8 +333,10 @@ ago_text(char buffer[48], int64_t at)
 	char		duration[32];
 
 	buffer[0] = '\0';
-	if (at > 0)
-		snprintf(buffer, 48, "%s ago", ff_term_duration(duration, (double) ((ff_wall_clock() - at) / 1000 * 1000)));
+	if (at > 0 && ff_wall_clock() - at < 60000)
+		snprintf(buffer, 48, "%d s ago", (int) ((ff_wall_clock() - at) / 1000));
+	else if (at > 0)
+		snprintf(buffer, 48, "%s ago", ff_term_duration(duration, (double) (ff_wall_clock() - at)));
 	return buffer;
 }
 

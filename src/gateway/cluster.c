@@ -588,7 +588,7 @@ write_setting(FILE *file, const char *name, const char *value)
 }
 
 static bool
-write_config(const FfCluster *cluster, const char *signing_key)
+write_config(const FfCluster *cluster, const char *signing_key, const char *event_key)
 {
 	char	   *path = ff_text("%s/flowforge.conf", cluster->data);
 	char	   *socket = ff_text("\"%s\"", cluster->socket);
@@ -611,7 +611,10 @@ write_config(const FfCluster *cluster, const char *signing_key)
 				"log_line_prefix = '%%m [%%p] '\n", cluster->port);
 		write_setting(file, "unix_socket_directories", socket);
 		if (signing_key != NULL)
+		{
 			write_setting(file, "flowforge.signing_key", signing_key);
+			write_setting(file, "flowforge.event_keys", event_key);
+		}
 		written = fchmod(fileno(file), 0600) == 0 &&
 			(geteuid() != 0 || fchown(fileno(file), cluster->uid, cluster->gid) == 0);
 		written = fclose(file) == 0 && written;
@@ -717,13 +720,13 @@ wait_until_ready(FfCluster *cluster)
 }
 
 bool
-ff_cluster_start(FfCluster *cluster, const char *signing_key)
+ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_key)
 {
 	char	   *postgres[] = {"postgres", "-D", cluster->data, NULL};
 	int			null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	bool		ready;
 
-	if (!clean_up(cluster) || !find_port(cluster) || !write_config(cluster, signing_key))
+	if (!clean_up(cluster) || !find_port(cluster) || !write_config(cluster, signing_key, event_key))
 	{
 		close(null);
 		return false;

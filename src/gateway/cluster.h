@@ -44,8 +44,11 @@ extern bool ff_cluster_open(FfCluster *cluster, const char *directory);
 /* Makes the data directory with the database `flowforge` in it, unless it is there. All or nothing. */
 extern bool ff_cluster_create(FfCluster *cluster);
 
-/* Writes the configuration and starts the postmaster, cleaning up after one that crashed; returns when it takes connections. */
-extern bool ff_cluster_start(FfCluster *cluster, const char *signing_key);
+/*
+ * Writes the configuration and starts the postmaster, cleaning up after one that crashed; returns when it takes connections. With a
+ * signing key (else NULL) calls are signed, and only events with the event key are taken.
+ */
+extern bool ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_key);
 
 /* Stops the postmaster (fast; at once when `hurry`) and waits until it is gone. */
 extern void ff_cluster_stop(FfCluster *cluster, bool hurry);

@@ -140,7 +140,8 @@ send_group(Lane *lane, Slot *slot)
 			ff_link_drop(&slot->link, PQerrorMessage(slot->link.connection));
 			return;
 		}
-		ff_buffer_free(&call->body);
+		if (lane->group == 1)
+			ff_buffer_free(&call->body);	/* libpq has it, and it will not be sent again */
 		if (call->alone)
 			break;
 	}

@@ -297,6 +297,8 @@ evaluate_arithmetic(Evaluation *e, const FfNode *node, JsonbValue *out)
 			break;
 		case '/':
 			out->val.numeric = numeric_div_opt_error(a.val.numeric, b.val.numeric, &failed);
+			if (!failed)
+				out->val.numeric = DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(out->val.numeric)));
 			break;
 		default:
 			out->val.numeric = numeric_mod_opt_error(a.val.numeric, b.val.numeric, &failed);
@@ -562,10 +564,11 @@ text_function(Evaluation *e, const FfNode *node, const JsonbValue *v, JsonbValue
 static bool
 affix_function(Evaluation *e, const FfNode *node, const JsonbValue *v, const JsonbValue *affix, JsonbValue *out)
 {
-	int			rest = v->val.string.len - affix->val.string.len;
+	int			rest;
 
 	if (v->type != jbvString || affix->type != jbvString)
 		return fail(e, node, FF_ERR_EXPRESSION_TYPE, "the function takes texts");
+	rest = v->val.string.len - affix->val.string.len;
 	set_bool(out, rest >= 0 && memcmp(v->val.string.val + (node->function == F_ENDS ? rest : 0), affix->val.string.val,
 									  affix->val.string.len) == 0);
 	return true;

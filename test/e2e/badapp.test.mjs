@@ -172,6 +172,276 @@ describe("an app that does not behave", () => {
 	});
 });
 
+describe("an app that answers with odd operations", () => {
+	let server;
+	const rogues = [];
+	before(async () => {
+		server = await startServer({ settings });
+	});
+	after(async () => {
+		for (const rogue of rogues) rogue.stop();
+		await server?.stop();
+	});
+	logOnFailure(() => server);
+
+	const id = (letter) => letter.repeat(40);
+	const op = (kind, letter, more = {}) => ({ op: kind, id: id(letter), name: letter, displayName: letter, opts: {}, userland: { id: letter }, ...more });
+	const stepRun = (letter, data) => op("StepRun", letter, { data });
+
+	let count = 0;
+	/**
+	 * Starts a run of an app that answers each call with what `script` says: given the call's body and number, it returns
+	 * [status, body] or [status, body, headers], where a body that is text is sent as it is.  Gives the run when it has ended, the app, and the run's steps.
+	 */
+	async function played(script, { retries = 0, data = {}, ms = 15_000 } = {}) {
+		const name = `odd${++count}`;
+		const app = await Rogue.start(server, name, (request, response, text) => {
+			const [status, body, headers] = script(JSON.parse(text), app.calls.length, new URL(request.url, "http://x").searchParams);
+			response.writeHead(status, { ...sdkHeaders, ...headers });
+			response.end(typeof body === "string" ? body : JSON.stringify(body));
+		}, { retries });
+		rogues.push(app);
+		const { id: runId } = await server.start(`${name}/go`, data);
+		const run = await server.finished(runId, ms);
+		return { run, app, name, steps: await server.steps(runId) };
+	}
+	const done = (value = "done") => [200, JSON.stringify(value)];
+
+	it("ends a run whose app finds nothing to do again and again", async () => {
+		const { run, app } = await played(() => [206, []]);
+		assert.equal(run.status, "failed");
+		assert.ok(app.calls.length <= 3, `${app.calls.length} calls`);
+		assert.match(run.error.message, /neither finished nor asked for a step/);
+	});
+
+	it("ends a run whose app reports the same finished step again and again", async () => {
+		const { run, app } = await played(() => [206, [stepRun("a", 1)]]);
+		assert.equal(run.status, "failed");
+		assert.ok(app.calls.length <= 12, `${app.calls.length} calls`);
+	});
+
+	it("takes a step that is reported twice in one answer once", async () => {
+		const { run, steps } = await played((call) => (call.steps[id("a")] === undefined ? [206, [stepRun("a", 1), stepRun("a", 2)]] : done()));
+		assert.equal(run.output, "done");
+		assert.equal(steps.length, 1);
+	});
+
+	it("keeps the first result of a step when the app changes its mind", async () => {
+		const { run } = await played((call, turn) => {
+			if (turn === 1) return [206, [stepRun("a", "first")]];
+			if (turn === 2) return [206, [stepRun("a", "second"), stepRun("b", 1)]];
+			return done(call.steps[id("a")].data);
+		});
+		assert.equal(run.status, "completed", JSON.stringify(run.error));
+		assert.equal(run.output, "first");
+	});
+
+	it("takes one operation that is not in a list", async () => {
+		const { run } = await played((call) => (call.steps[id("a")] === undefined ? [206, stepRun("a", 7)] : done(call.steps[id("a")].data)));
+		assert.equal(run.output, 7);
+	});
+
+	it("runs 300 parallel steps", async () => {
+		const ids = [...Array(300).keys()].map((n) => n.toString(16).padStart(40, "0"));
+		const executed = new Map();
+		const { run } = await played((call, turn, query) => {
+			const target = query.get("stepId");
+			if (target !== "step") {
+				executed.set(target, (executed.get(target) ?? 0) + 1);
+				return [206, [{ ...stepRun("x", target), id: target }]];
+			}
+			return Object.keys(call.steps).length === 300
+				? done(call.ctx.stack.stack.length)
+				: [206, ids.filter((i) => call.steps[i] === undefined).map((i) => ({ ...op("StepPlanned", "x"), id: i }))];
+		}, { ms: 30_000 });
+		assert.equal(run.status, "completed", JSON.stringify(run.error));
+		assert.equal(run.output, 300);
+		assert.deepEqual([...executed.values()], Array(300).fill(1));
+	});
+
+	it("drops late results of parallel steps when the run has ended", async () => {
+		const held = [];
+		const app = await Rogue.start(server, "early", (request, response) => {
+			const target = new URL(request.url, "http://x").searchParams.get("stepId");
+			const answer = (status, body) => {
+				response.writeHead(status, { ...sdkHeaders, "x-inngest-req-version": "1" });
+				response.end(JSON.stringify(body));
+			};
+			if (target === id("a")) answer(206, [stepRun("a", 1)]);
+			else if (target === id("b")) held.push(() => answer(206, [stepRun("b", 2)]));
+			else if (app.calls.length === 1) answer(206, [op("StepPlanned", "a"), op("StepPlanned", "b"), op("Sleep", "c", { name: "1h" }), op("WaitForEvent", "d", { name: "early/never", opts: { timeout: "1h" } })]);
+			else answer(200, "won");
+		});
+		rogues.push(app);
+		const { id: runId } = await server.start("early/go");
+		assert.equal((await server.finished(runId)).output, "won");
+		const before = (await server.events(runId)).length;
+		await until("the late call was made", () => held.length > 0);
+		for (const answer of held) answer();
+		await pause(500);
+		assert.equal((await server.events(runId)).length, before, "the log ends with the run");
+		for (const table of ["run_hot", "run_parked", "wait"]) {
+			assert.deepEqual(await server.sql(`select count(*) from flowforge.${table} where run_id = '${runId}'`), ["0"], table);
+		}
+	});
+
+	const answersThatFail = [
+		["a sleep beyond every calendar", [op("Sleep", "a", { name: "99999999999999999999w" })]],
+		["a sleep until a day that is none", [op("Sleep", "a", { name: "2026-02-31T00:00:00.000Z" })]],
+		["a wait without a timeout that is a time", [op("WaitForEvent", "a", { name: "x/y", opts: { timeout: "later" } })]],
+		["a wait for an expression that is none", [op("WaitForEvent", "a", { name: "x/y", opts: { timeout: "1h", if: "event.data. == (" } })]],
+		["a wait for no event", [op("WaitForEvent", "a", { name: undefined, opts: { timeout: "1h" } })]],
+		["an id that is a number", [{ ...stepRun("a", 1), id: 7 }]],
+		["an id of 10,000 characters", [{ ...stepRun("a", 1), id: "x".repeat(10_000) }]],
+		["an operation that is a number", [{ ...stepRun("a", 1), op: 5 }]],
+		["options that are a list", [op("InvokeFunction", "a", { opts: [1] })]],
+		["an invocation of nothing", [op("InvokeFunction", "a", { opts: {} })]],
+	];
+	for (const [what, ops] of answersThatFail) {
+		it(`fails the run, or the step, for ${what}`, async () => {
+			const { run } = await played((call) => (call.steps[id("a")] === undefined ? [206, ops] : [200, call.steps[id("a")]]));
+			const error = run.error ?? run.output?.error;
+			assert.ok(error?.message?.length > 10, JSON.stringify(run));
+		});
+	}
+
+	it("keeps a step's error whose parts are of other types", async () => {
+		for (const error of ["just text", 7, null, { message: { deep: true } }, { name: 5, message: null, stack: [] }, []]) {
+			const { run } = await played((call) =>
+				call.steps[id("a")] === undefined ? [206, [op("StepFailed", "a", { error })], { "x-inngest-no-retry": "true" }] : done("went on"));
+			assert.equal(run.output, "went on", `${JSON.stringify(error)}: ${JSON.stringify(run.error)}`);
+		}
+	});
+
+	it("fails a run with an error of any type", async () => {
+		for (const error of ["just text", 7, null, [], { message: { deep: true } }, { name: "E".repeat(100_000), message: "m".repeat(100_000) }]) {
+			const { run } = await played(() => [400, JSON.stringify(error), { "x-inngest-no-retry": "true" }]);
+			assert.equal(run.status, "failed");
+			assert.equal(typeof run.error.message, "string", JSON.stringify(error));
+		}
+	});
+
+	it("says what is wrong with characters that PostgreSQL cannot store", async () => {
+		for (const text of ["\\u0000", "a\\u0000b", "\\ud800", "\\udc00\\ud800"]) {
+			const result = await played(() => [206, `[{"op":"StepRun","id":"${id("a")}","name":"a","data":"${text}"}]`]);
+			assert.equal(result.run.status, "failed", text);
+			const thrown = await played(() => [500, `{"name":"Error","message":"x${text}"}`, { "x-inngest-no-retry": "true" }]);
+			assert.equal(thrown.run.status, "failed", text);
+		}
+	});
+
+	it("does not choke on numbers beyond JavaScript's", async () => {
+		const { run } = await played((call) => done(call.event.data.n > 1e300 || call.event.data.n === null ? "big" : call.event.data.n), {
+			data: { n: 1e308 },
+		});
+		assert.equal(run.output, "big");
+		const answer = await server.request("POST", "/api/v1/events", '{"name":"odd/huge","data":{"n":1e400}}');
+		assert.ok(answer.status === 200 || answer.status === 400, String(answer.status));
+		const returned = await played((call) => (call.steps[id("a")] === undefined ? [206, `[{"op":"StepRun","id":"${id("a")}","name":"a","data":1e400}]`] : done("went on")));
+		assert.ok(returned.run.ended_at);
+	});
+
+	it("clamps a retry-after that is absurd, and ignores one that is none", async () => {
+		for (const value of ["-5", "0", "soon", "NaN", "", "Mon, 01 Jan 1990 00:00:00 GMT", "x".repeat(5000)]) {
+			const { run } = await played((call, turn) => (turn === 1 ? [500, '{"name":"E","message":"later"}', { "retry-after": value }] : done()), {
+				retries: 1,
+				ms: 8_000,
+			});
+			assert.equal(run.output, "done", value);
+		}
+		const name = `far${process.pid}`;
+		const app = await Rogue.start(server, name, (request, response) => {
+			response.writeHead(500, { ...sdkHeaders, "retry-after": "9999999999" });
+			response.end('{"name":"E","message":"much later"}');
+		}, { retries: 1 });
+		rogues.push(app);
+		const { id: runId } = await server.start(`${name}/go`);
+		const { wake_at } = await until("it backs off", async () => {
+			const run = await server.run(runId);
+			return run.wake_at && run;
+		});
+		assert.ok(Date.parse(wake_at) - Date.now() <= 24 * 3600_000 + 60_000, "a day at most");
+		await server.request("POST", `/api/v1/runs/${runId}/cancel`);
+		assert.equal((await server.finished(runId)).status, "cancelled", "a run that backs off can be cancelled");
+	});
+
+	it("obeys x-inngest-no-retry against the status", async () => {
+		const never = await played(() => [500, '{"name":"E","message":"never"}', { "x-inngest-no-retry": "true" }], { retries: 3 });
+		assert.equal(never.app.calls.length, 1);
+		const again = await played((call, turn) => (turn === 1 ? [400, '{"name":"E","message":"again"}', { "x-inngest-no-retry": "false" }] : done()), { retries: 3 });
+		assert.equal(again.run.output, "done");
+	});
+
+	it("unwraps the answer of a streaming SDK", async () => {
+		const { run } = await played(() => [201, `     ${JSON.stringify({ status: 200, headers: sdkHeaders, body: '"streamed"' })}`]);
+		assert.equal(run.status, "completed", JSON.stringify(run.error));
+		assert.equal(run.output, "streamed");
+	});
+
+	it("sends a state of more than 4 MB, or says that it is too large", async () => {
+		const piece = "x".repeat(600_000);
+		const { run } = await played((call) => {
+			const have = Object.keys(call.steps).length;
+			return have === 10 ? done("whole") : [206, [stepRun("abcdef0123"[have], piece)]];
+		}, { ms: 30_000 });
+		if (run.status === "completed") assert.equal(run.output, "whole");
+		else assert.match(run.error.message, /large|limit|state/i);
+	});
+
+	it("waits for an event only when both sides have the field that must match", async () => {
+		const name = `match${process.pid}`;
+		const app = await Rogue.start(server, name, (request, response, text) => {
+			const call = JSON.parse(text);
+			const waiting = op("WaitForEvent", "a", { name: `${name}/answer`, opts: { timeout: "2s", if: "event.data.key == async.data.key" } });
+			const known = id("a") in call.steps;
+			response.writeHead(known ? 200 : 206, sdkHeaders);
+			response.end(JSON.stringify(known ? call.steps[id("a")] : [waiting]));
+		});
+		rogues.push(app);
+		const { id: runId } = await server.start(`${name}/go`, { other: 1 });
+		await until("it waits", async () => (await server.steps(runId)).some((s) => s.status === "waiting"));
+		await server.send(`${name}/answer`, { other: 1 });
+		const run = await server.finished(runId);
+		assert.equal(run.output, null, "timed out");
+	});
+
+	it("ends a function that invokes itself for ever", async () => {
+		const name = `loop${process.pid}`;
+		const app = await Rogue.start(server, name, (request, response, text) => {
+			const call = JSON.parse(text);
+			const known = call.steps[id("a")];
+			response.writeHead(known ? 200 : 206, sdkHeaders);
+			response.end(JSON.stringify(known ?? [op("InvokeFunction", "a", { opts: { function_id: `${name}-f`, payload: { data: {} } } })]));
+		});
+		rogues.push(app);
+		const { id: runId } = await server.start(`${name}/go`);
+		await server.finished(runId, 30_000);
+		const calls = app.calls.length;
+		await pause(500);
+		assert.equal(app.calls.length, calls, "no run goes on");
+		assert.ok(calls < 3000, `${calls} calls`);
+	});
+
+	it("refuses to register an address that is no HTTP address", async () => {
+		for (const url of ["file:///etc/passwd", "gopher://127.0.0.1/", "ftp://127.0.0.1/x", "//127.0.0.1/x", "http://", "javascript:1", "http://a b/", "unix:/tmp/x"]) {
+			const runtime = { type: "http", url };
+			const functions = [{ id: "evil-f", name: "f", triggers: [{ event: "evil/go" }], steps: { step: { id: "step", name: "step", runtime } } }];
+			const { status, body } = await server.request("POST", "/fn/register", { url: "http://127.0.0.1:9/", appName: "evil", sdk: "js:v4.24.0", functions });
+			assert.equal(status, 400, url);
+			assert.match(body.error, /url/i, url);
+		}
+	});
+
+	it("has nothing left to do after all of it", async () => {
+		assert.equal((await server.request("GET", "/ready")).status, 200);
+		assert.deepEqual(await server.sql("select run_id, function, status from flowforge.runs where status in ('pending', 'running')"), []);
+		for (const table of ["run_hot", "run_parked", "wait", "inbox"]) {
+			assert.deepEqual(await server.sql(`select count(*) from flowforge.${table}`), ["0"], table);
+		}
+		assert.doesNotMatch(server.cluster.logTail(5000), /PANIC|signal (6|11)|TRAP/);
+	});
+});
+
 describe("signatures", () => {
 	let server;
 	const rogues = [];

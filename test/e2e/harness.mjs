@@ -149,9 +149,11 @@ export class Server {
 	startGateway() {
 		const log = openSync(join(this.cluster.directory, "gateway.log"), "a");
 		const database = `host=127.0.0.1 port=${this.cluster.port} dbname=flow user=flowforge_gateway`;
-		const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--db", database];
+		const args = ["serve", "--host", "127.0.0.1", "--port", String(this.port), "--db", database];
 		this.gateway = spawn(gatewayProgram, args, { stdio: ["ignore", log, log] });
-		return until("the server is ready", async () => (await fetch(`${this.url}/ready`)).ok, 30_000);
+		const exited = once(this.gateway, "exit").then(([code]) => Promise.reject(new Error(`the gateway exited with ${code}`)));
+		exited.catch(() => {});
+		return Promise.race([exited, until("the server is ready", async () => (await fetch(`${this.url}/ready`)).ok, 30_000)]);
 	}
 
 	get authorization() {

@@ -9,7 +9,6 @@ The exit code is 1 when a check failed. As root the cluster runs as user postgre
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -183,3 +182,539 @@ class Bench:
 
 def equal(found: object, wanted: object) -> None:
     assert found == wanted, f"{found!r} is not {wanted!r}"
+
+
+# ---- what is refused ----
+
+GET = "GET /echo HTTP/1.1\r\n"
+POST = "POST /e/k HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + "Transfer-Encoding: chunked\r\n\r\n"
+REFUSED: list[tuple[str, int, str | bytes]] = [
+    ("two different lengths", 400, POST + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc"),
+    ("the same length twice", 400, POST + "Content-Length: 2\r\nContent-Length: 2\r\n\r\nab"),
+    ("a list of lengths", 400, POST + "Content-Length: 2, 2\r\n\r\nab"),
+    ("a length with a sign", 400, POST + "Content-Length: +2\r\n\r\nab"),
+    ("a negative length", 400, POST + "Content-Length: -2\r\n\r\nab"),
+    ("a length in hexadecimal", 400, POST + "Content-Length: 0x2\r\n\r\nab"),
+    ("an empty length", 400, POST + "Content-Length: \r\n\r\n"),
+    ("a length beyond 64 bits", 400, POST + "Content-Length: 99999999999999999999\r\n\r\n"),
+    ("a length with chunks", 400, POST + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("chunks with a length", 400, POST + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
+    ("two transfer encodings", 400, POST + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("an unknown transfer encoding", 501, POST + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+    ("gzip before chunked", 501, POST + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    ("chunks in HTTP/1.0", 400, "POST /e/k HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("a chunk size that is no number", 400, CHUNKED + "zz\r\nab\r\n0\r\n\r\n"),
+    ("a chunk without a size", 400, CHUNKED + "\r\nab\r\n0\r\n\r\n"),
+    ("a chunk size with 0x", 400, CHUNKED + "0x2\r\nab\r\n0\r\n\r\n"),
+    ("a chunk size with a sign", 400, CHUNKED + "+2\r\nab\r\n0\r\n\r\n"),
+    ("a chunk size beyond 32 bits", 400, CHUNKED + "fffffffff\r\nab\r\n0\r\n\r\n"),
+    ("a chunk longer than its size", 400, CHUNKED + "2\r\nabc\r\n0\r\n\r\n"),
+    ("a chunk size with a bare LF", 400, CHUNKED + "2\nab\r\n0\r\n\r\n"),
+    ("a chunk extension with a bare LF", 400, CHUNKED + "2;x\nab\r\n0\r\n\r\n"),
+    ("a chunk extension without end", 400, CHUNKED + "2;" + "x" * 400 + "\r\nab\r\n0\r\n\r\n"),
+    ("a folded trailer", 400, CHUNKED + "0\r\n folded: x\r\n\r\n"),
+    ("trailers without end", 400, CHUNKED + "0\r\n" + "a: b\r\n" * 1000 + "\r\n"),
+    ("a bare LF in the head", 400, "GET /echo HTTP/1.1\nHost: x\r\n\r\n"),
+    ("a bare CR in a header", 400, GET + "Host: x\r\nA: b\rc\r\n\r\n"),
+    ("a NUL in a header", 400, GET + "Host: x\r\nA: b\0c\r\n\r\n"),
+    ("a control character in a header", 400, GET + "Host: x\r\nA: b\x07c\r\n\r\n"),
+    ("a folded header", 400, GET + "Host: x\r\nA: b\r\n c\r\n\r\n"),
+    ("a folded first header", 400, GET + " Host: x\r\n\r\n"),
+    ("a space before the colon", 400, GET + "Host : x\r\n\r\n"),
+    ("a header without a colon", 400, GET + "Host: x\r\nnothing\r\n\r\n"),
+    ("a header without a name", 400, GET + "Host: x\r\n: b\r\n\r\n"),
+    ("no host", 400, GET + "\r\n"),
+    ("two hosts", 400, GET + "Host: x\r\nHost: x\r\n\r\n"),
+    ("a host with a space", 400, GET + "Host: x y\r\n\r\n"),
+    ("two authorizations", 400, GET + "Host: x\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n"),
+    ("a request line of two words", 400, "GET /echo\r\nHost: x\r\n\r\n"),
+    ("two spaces in the request line", 400, "GET  /echo HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("a space in the path", 400, "GET /ec ho HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("a fragment in the path", 400, "GET /echo#x HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("a path without a slash", 400, "GET echo HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("a method that is no token", 400, "G(T /echo HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("HTTP/2.0", 505, "GET /echo HTTP/2.0\r\nHost: x\r\n\r\n"),
+    ("no HTTP at all", 400, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n"),
+    ("an expectation we do not know", 417, POST + "Expect: coffee\r\nContent-Length: 0\r\n\r\n"),
+    ("a head of more than 16 KB", 431, GET + "Host: x\r\nA: " + "b" * 17000 + "\r\n\r\n"),
+    ("more than 64 headers", 431, GET + "Host: x\r\n" + "A: b\r\n" * 64 + "\r\n"),
+    ("a path of more than 16 KB", 431, "GET /" + "a" * 17000),
+    ("a length of more than 4 MB", 413, POST + "Content-Length: 4194305\r\n\r\n"),
+    ("broken UTF-8 in the path", 400, b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("overlong UTF-8 in the path", 400, b"GET /\xc0\xaf HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("broken UTF-8 in a header", 400, b"GET /echo HTTP/1.1\r\nHost: x\r\nUser-Agent: \xe4\r\n\r\n"),
+]
+
+
+def refusal(name: str, status: int, data: str | bytes) -> Callable[[Bench], None]:
+    def run(bench: Bench) -> None:
+        equal(bench.status_of(data.encode() if isinstance(data, str) else data), status)
+
+    run.__doc__ = f"{name} is refused with {status}"
+    return run
+
+
+CHECKS.extend(refusal(*each) for each in REFUSED)
+
+
+# ---- what is accepted ----
+
+
+@check
+def health(bench: Bench) -> None:
+    """/health is answered with a length, a date and a request id"""
+    answer = bench.get("/health")
+    equal((answer.status, answer.json()), (200, {"status": "ok"}))
+    assert "date" in answer.headers and len(answer.headers["x-request-id"]) == 32
+
+
+@check
+def passes_on(bench: Bench) -> None:
+    """method, path, query, allow-listed headers and body reach serve()"""
+    headers = ('Authorization: Bearer a"\\\tb\r\nX-Inngest-Sign: 1\r\nX-Inngest-Sign: 2\r\nX-Flowforge-A: \u00e9\r\nCookie: no\r\n'
+               "X-FF-Remote: 9.9.9.9\r\nX-Request-Id: mine.1\r\n")
+    answer = bench.get("/echo?a=%20b&c", headers, body=b"\0\xff", method="GET")
+    found = answer.json()
+    given = found["headers"]
+    assert isinstance(given, dict)
+    equal((found["method"], found["path"], found["query"], found["length"]), ("GET", "/echo", "a=%20b&c", 2))
+    equal(given, {"authorization": 'Bearer a"\\\tb', "x-inngest-sign": "1, 2", "x-flowforge-a": "\u00e9", "x-ff-remote": "127.0.0.1",
+                  "x-request-id": "mine.1", "host": "x"})
+    equal(answer.headers["x-request-id"], "mine.1")
+
+
+@check
+def keeps_alive(bench: Bench) -> None:
+    """a connection carries many requests, of which pipelined ones wait their turn"""
+    client = bench.client()
+    client.send(b"GET /echo?1 HTTP/1.1\r\nhost: x\r\n\r\n" + b"POST /e/k HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nab" +
+                b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n" + b"GET /echo?2 HTTP/1.1\r\nhost: x\r\n\r\n" * 50)
+    equal(client.answer().json()["query"], "1")
+    equal(client.answer().json(), {"ok": True})
+    equal(client.answer().json(), {"status": "ok"})
+    for _ in range(50):
+        equal(client.answer().json()["query"], "2")
+
+
+@check
+def byte_by_byte(bench: Bench) -> None:
+    """a request that comes byte by byte is understood"""
+    client = bench.client()
+    for byte in b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n2\r\nde\r\n0\r\na: b\r\n\r\n":
+        client.send(bytes([byte]))
+    equal(client.answer().json()["md5"], hashlib.md5(b"abcde").hexdigest())
+
+
+@check
+def largest_body(bench: Bench) -> None:
+    """a body of 4 MB arrives whole, with a length and in chunks; one byte more does not"""
+    body = os.urandom(4 * 1024 * 1024)
+    equal(bench.get("/echo", method="POST", body=body).json()["md5"], hashlib.md5(body).hexdigest())
+    for extra, status in ((b"", 200), (b"x", 413)):
+        client = bench.client()
+        client.send(b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        client.send(b"%x\r\n" % (len(body) + len(extra)) + body + extra + b"\r\n0\r\n\r\n")
+        equal(client.answer().status, status)
+
+
+@check
+def large_answer(bench: Bench) -> None:
+    """an answer of 8 MB comes whole to a slow reader"""
+    client = bench.client()
+    client.send(b"GET /large?8388608 HTTP/1.1\r\nhost: x\r\n\r\n")
+    time.sleep(0.3)
+    equal(len(client.answer().body), 8388608)
+
+
+@check
+def head_method(bench: Bench) -> None:
+    """HEAD gets the headers of GET and no body"""
+    client = bench.client()
+    client.send(b"HEAD /echo HTTP/1.1\r\nhost: x\r\n\r\nGET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert int(client.answer("HEAD").headers["content-length"]) > 0
+    equal(client.answer().json(), {"status": "ok"})
+
+
+@check
+def no_content(bench: Bench) -> None:
+    """204 has neither length nor body"""
+    answer = bench.get("/none")
+    assert answer.status == 204 and "content-length" not in answer.headers
+
+
+@check
+def forged_headers(bench: Bench) -> None:
+    """serve() cannot set the headers that frame an answer"""
+    answer = bench.get("/forge")
+    equal((answer.headers["content-length"], answer.headers["connection"], answer.headers["x-good"]), ("2", "close", "yes"))
+
+
+@check
+def preflight(bench: Bench) -> None:
+    """/e/ is open to all origins, other paths are not"""
+    answer = bench.get("/e/k", "origin: https://a.example\r\naccess-control-request-method: POST\r\n", method="OPTIONS")
+    equal((answer.status, answer.headers["access-control-allow-origin"]), (204, "*"))
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    equal(bench.get("/e/k", method="POST", body=b"a").headers["access-control-allow-origin"], "*")
+    assert "access-control-allow-origin" not in bench.get("/echo").headers
+    assert "access-control-allow-origin" not in bench.get("/echo", method="OPTIONS").headers
+
+
+@check
+def expects_continue(bench: Bench) -> None:
+    """Expect: 100-continue is answered before the body, once"""
+    client = bench.client()
+    client.send(b"POST /echo HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+    equal(client.head()[0], 100)
+    client.send(b"abc")
+    equal(client.answer().json()["length"], 3)
+
+
+@check
+def http10(bench: Bench) -> None:
+    """HTTP/1.0 needs no host, closes, and stays when asked to"""
+    client = bench.client()
+    client.send(b"GET /health HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
+    equal(client.answer().headers["connection"], "keep-alive")
+    client.send(b"GET /health HTTP/1.0\r\n\r\n")
+    equal(client.answer().headers["connection"], "close")
+    assert client.ends()
+
+
+@check
+def absolute_form(bench: Bench) -> None:
+    """of an absolute target the path counts"""
+    client = bench.client()
+    client.send(b"GET http://a.example/echo?q HTTP/1.1\r\nhost: x\r\n\r\n")
+    equal(client.answer().json()["path"], "/echo")
+
+
+# ---- time ----
+
+
+def trickle(client: Client, data: bytes, seconds: float) -> float:
+    """Sends a byte every half second until the server answers; gives how long that took."""
+    started = time.monotonic()
+    client.socket.settimeout(0.5)
+    for byte in data:
+        client.send(bytes([byte]))
+        try:
+            client.more()
+            break
+        except TimeoutError:
+            if time.monotonic() - started > seconds:
+                break
+    client.socket.settimeout(5)
+    return time.monotonic() - started
+
+
+@check
+def slow_head(bench: Bench) -> None:
+    """heads that trickle are ended with 408 after 10 seconds, and do not hinder others"""
+    clients = [bench.client() for _ in range(200)]
+    for client in clients:
+        client.send(b"GET /echo HTTP/1.1\r\n")
+    started = time.monotonic()
+    equal(bench.get("/echo").status, 200)
+    assert time.monotonic() - started < 1
+    took = trickle(clients[0], b"a" * 60, 15)
+    assert 8 < took < 13, took
+    equal(clients[0].answer().status, 408)
+    equal([client.answer().status for client in clients[1:]], [408] * 199)
+
+
+@check
+def slow_neighbour(bench: Bench) -> None:
+    """requests that take long do not hold up events"""
+    threads = [threading.Thread(target=bench.get, args=("/sleep?2",)) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    started = time.monotonic()
+    for _ in range(20):
+        equal(bench.get("/e/k", method="POST", body=b"quick").status, 200)
+    assert time.monotonic() - started < 1.5
+    for thread in threads:
+        thread.join()
+
+
+@check
+def many_clients(bench: Bench) -> None:
+    """64 clients at once each get their own answers"""
+    failures: list[str] = []
+
+    def work(which: int) -> None:
+        client = bench.client(30)
+        for number in range(50):
+            mark = f"{which}-{number}"
+            body = mark.encode()
+            client.send(f"POST /e/k HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+            if client.answer().status != 200:
+                failures.append(mark)
+            client.send(f"GET /echo?{mark} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            if client.answer().json()["query"] != mark:
+                failures.append(mark)
+
+    threads = [threading.Thread(target=work, args=(which,)) for which in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(failures, [])
+    equal(bench.sql("select count(distinct body) from flowforge.seen where body ~ '^[0-9]+-[0-9]+$'"), "3200")
+
+
+# ---- the database fails ----
+
+
+@check
+def errors(bench: Bench) -> None:
+    """an error in the database is a 500 that tells nothing, and the next request works"""
+    answer = bench.get("/raise")
+    equal((answer.status, answer.headers["content-type"]), (500, "application/problem+json"))
+    assert b"as asked" not in answer.body
+    equal(bench.get("/echo").status, 200)
+
+
+@check
+def failing_group(bench: Bench) -> None:
+    """of events sent together only those that fail, be it at the commit, are refused; the others are there once"""
+    bench.sql("truncate flowforge.seen")
+    results: dict[int, int] = {}
+
+    def work(which: int) -> None:
+        body = b"deferred" if which % 10 == 0 else b"raise" if which % 10 == 5 else b"n%d" % which
+        results[which] = bench.get("/e/k", method="POST", body=body, timeout=30).status
+
+    threads = [threading.Thread(target=work, args=(which,)) for which in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal({which: status for which, status in results.items() if status != (500 if which % 5 == 0 else 200)}, {})
+    equal(bench.sql("select count(*), count(distinct body) from flowforge.seen"), "80|80")
+
+
+@check
+def killed_backend(bench: Bench) -> None:
+    """a request whose backend is killed gets a 503 that says the outcome is unknown"""
+    bench.sql("truncate flowforge.seen")
+    answers: list[Answer] = []
+    thread = threading.Thread(target=lambda: answers.append(bench.get("/sleep?8", timeout=20)))
+    thread.start()
+    time.sleep(0.5)
+    pid = bench.sql("select pid from pg_stat_activity where state = 'active' and query like '%flowforge.serve(%' and pid <> pg_backend_pid()")
+    os.kill(int(pid), signal.SIGKILL)
+    thread.join()
+    equal((answers[0].status, answers[0].json()["code"], answers[0].headers["retry-after"]), (503, "outcome_unknown", "1"))
+    bench.await_ready()
+    equal(bench.get("/die").json()["code"], "outcome_unknown")
+    equal(bench.get("/echo").status, 200)
+
+
+@check
+def restart(bench: Bench) -> None:
+    """while the database is away: 503 with Retry-After, /health stays 200; it is found again within 3 seconds"""
+    bench.database_down()
+    time.sleep(0.3)
+    for path in ("/echo", "/e/k", "/ready"):
+        answer = bench.get(path, method="GET" if path != "/e/k" else "POST", body=b"")
+        equal((answer.status, answer.headers["content-type"], answer.headers["retry-after"]), (503, "application/problem+json", "1"))
+    equal(bench.get("/health").status, 200)
+    time.sleep(3)
+    bench.database_up()
+    started = time.monotonic()
+    bench.await_ready()
+    assert time.monotonic() - started < 3
+
+
+@check
+def acknowledged(bench: Bench) -> None:
+    """no event that was acknowledged is lost when the database stops at once"""
+    bench.sql("truncate flowforge.seen")
+    done: list[str] = []
+    stop = threading.Event()
+
+    def work(which: int) -> None:
+        number = 0
+        while not stop.is_set():
+            mark = f"a{which}.{number}"
+            number += 1
+            if bench.get("/e/k", method="POST", body=mark.encode()).status == 200:
+                done.append(mark)
+
+    threads = [threading.Thread(target=work, args=(which,)) for which in range(16)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    bench.database_down("fast")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    bench.database_up()
+    bench.await_ready()
+    kept = set(bench.sql("select body from flowforge.seen").split("\n"))
+    assert len(done) > 100, len(done)
+    equal([mark for mark in done if mark not in kept], [])
+
+
+@check
+def new_routes(bench: Bench) -> None:
+    """routes that change are taken up by notification"""
+    bench.sql("insert into flowforge.route values ('GET', '/sleep', 'ingest'); notify flowforge_route")
+    time.sleep(0.3)
+    threads = [threading.Thread(target=bench.get, args=("/sleep?0.3",)) for _ in range(6)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    bench.sql("delete from flowforge.route where pattern = '/sleep'; notify flowforge_route")
+    assert time.monotonic() - started > 0.8, "two lanes did six of them at once"
+
+
+# ---- streams ----
+
+
+def follow(bench: Bench) -> Client:
+    client = bench.client(20)
+    client.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+    status, headers = client.head()
+    equal((status, headers["content-type"], headers["connection"]), (200, "text/event-stream", "close"))
+    assert "content-length" not in headers and "x-flowforge-stream" not in headers
+    client.read_until(b"data: {}\n\n")
+    return client
+
+
+def news(bench: Bench, seq: int, final: bool = False, payload: str = RUN) -> None:
+    bench.sql(f"insert into flowforge.news values ('{RUN}', {seq}, E'id: {seq}\\n\\n', {final}); notify flowforge, '{payload}'")
+
+
+@check
+def stream(bench: Bench) -> None:
+    """followers get what is new once and in order, and the end closes the stream"""
+    bench.sql("truncate flowforge.news")
+    clients = [follow(bench) for _ in range(20)]
+    news(bench, 1)
+    for client in clients:
+        equal(client.read_until(b"\n\n"), b"id: 1")
+    clients.append(follow(bench))
+    news(bench, 2, payload="")
+    news(bench, 3, final=True, payload=f"11111111-1111-1111-1111-111111111111 {RUN}")
+    for client in clients:
+        equal((client.read_until(b"\n\n"), client.read_until(b"\n\n")), (b"id: 2", b"id: 3"))
+        assert client.ends() and client.pending == b""
+
+
+@check
+def ended_stream(bench: Bench) -> None:
+    """a stream that is complete, or asked for with HEAD, is closed at once"""
+    for method, wanted in (("GET", b"event: snapshot"), ("HEAD", b"")):
+        client = bench.client()
+        client.send(f"{method} /stream/ended HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        client.head()
+        assert client.ends()
+        equal(client.pending[:15], wanted)
+
+
+@check
+def stream_survives(bench: Bench) -> None:
+    """a stream goes on after a restart of the database, with what happened meanwhile"""
+    bench.sql("truncate flowforge.news")
+    client = follow(bench)
+    news(bench, 1)
+    equal(client.read_until(b"\n\n"), b"id: 1")
+    bench.database_down()
+    bench.database_up()
+    bench.sql(f"insert into flowforge.news values ('{RUN}', 2, E'id: 2\\n\\n')")
+    equal(client.read_until(b"\n\n"), b"id: 2")
+    bench.await_ready()
+
+
+@check
+def stream_ping(bench: Bench) -> None:
+    """a quiet stream gets a comment after 15 seconds, and the database is told when nobody listens"""
+    client = follow(bench)
+    started = time.monotonic()
+    client.read_until(b": ping\n\n")
+    assert 13 < time.monotonic() - started < 18
+    client.socket.close()
+    time.sleep(0.5)
+    deadline = time.monotonic() + 5
+    while bench.sql("select count(*) from pg_stat_activity where query = 'unlisten flowforge'") != "1":
+        assert time.monotonic() < deadline, "it still listens"
+        time.sleep(0.1)
+
+
+@check
+def deaf_follower(bench: Bench) -> None:
+    """a follower that does not read is dropped at 1 MB, others go on"""
+    bench.sql("truncate flowforge.news")
+    deaf, good = follow(bench), follow(bench)
+    for seq in range(1, 13):
+        bench.sql(f"insert into flowforge.news values ('{RUN}', {seq}, repeat('x', 900000) || E'\\n\\n', {seq == 12}); notify flowforge")
+        equal(len(good.read_until(b"\n\n")), 900000)
+    assert good.ends()
+    assert "follower that does not read" in bench.log.read_text()
+    deaf.socket.close()
+
+
+# ---- the end ----
+
+
+@check
+def drains(bench: Bench) -> None:
+    """SIGTERM: what is under way is finished, streams and idle connections end, nothing new is taken, exit code 0"""
+    bench.sql("truncate flowforge.news")
+    idle, streaming, busy = bench.client(), follow(bench), bench.client()
+    busy.send(b"GET /sleep?1 HTTP/1.1\r\nhost: x\r\n\r\n")
+    time.sleep(0.3)
+    bench.gateway.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    try:
+        socket.create_connection(("127.0.0.1", bench.port))
+        raise AssertionError("it still accepts")
+    except ConnectionRefusedError:
+        pass
+    answer = busy.answer()
+    equal((answer.status, answer.headers["connection"]), (200, "close"))
+    assert idle.ends() and streaming.ends() and busy.ends()
+    idle.socket.close()
+    equal(bench.gateway.wait(12), 0)
+    bench.start()
+
+
+@check
+def logs(bench: Bench) -> None:
+    """there is one log line a request, which nothing a client sends can forge"""
+    bench.get('/echo"a\\b', "x-request-id: log-1\r\n")
+    time.sleep(0.1)
+    lines = [line for line in bench.log.read_text().split("\n") if "request_id=log-1 " in line]
+    equal(len(lines), 1)
+    assert re.fullmatch(r'time=\S+ level=info request_id=log-1 method=GET path="/echo\\"a\\\\b" status=404 ms=\d+', lines[0]), lines
+
+
+def main() -> int:
+    bench = Bench(sys.argv[1])
+    only = sys.argv[2] if len(sys.argv) > 2 else ""
+    checks = [each for each in CHECKS if only in str(each.__doc__)]
+    failed = 0
+    print(f"1..{len(checks)}")
+    for number, each in enumerate(checks, 1):
+        started = time.monotonic()
+        try:
+            each(bench)
+            print(f"ok {number} - {each.__doc__} # {time.monotonic() - started:.2f} s", flush=True)
+        except Exception as problem:  # a check may fail in any way
+            failed += 1
+            print(f"not ok {number} - {each.__doc__}\n# {type(problem).__name__}: {str(problem)[:1000]}", flush=True)
+            if bench.gateway.poll() is not None:
+                print("# the gateway ended:", bench.log.read_text()[-3000:].replace("\n", "\n# "))
+                bench.start()
+    bench.close()
+    return 1 if failed > 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+#!/bin/bash
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [tap] [gateway] [e2e]. Ends with "N passed, N failed".
+#
+# The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
+set -u
+cd "$(dirname "$0")/.."
+root=$PWD
+kinds=${*:-regress pgtap isolation tap gateway e2e}
+bin=$(pg_config --bindir)
+work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
+chmod 755 "$work"
+passed=0
+failed=0
+as_user=
+if [ "$(id -u)" = 0 ]; then
+	chown postgres "$work"
+	as_user='runuser -u postgres --'
+fi
+
+stop_cluster() {
+	[ -f "$work/data/postmaster.pid" ] && (cd /tmp && $as_user "$bin/pg_ctl" -D "$work/data" -m immediate -w stop >/dev/null)
+}
+cleanup() {
+	stop_cluster
+	[ -n "${FLOWFORGE_KEEP:-}" ] && cp -r "$work" "$FLOWFORGE_KEEP"; rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+count() { # name, ok?
+	if [ "$2" = 0 ]; then
+		passed=$((passed + 1))
+		echo "ok - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok - $1"
+	fi
+}
+
+start_cluster() {
+	(cd /tmp && $as_user "$bin/initdb" -D "$work/data" -A trust -N -U postgres --locale=C.UTF-8 >/dev/null) || return 1
+	cat >>"$work/data/postgresql.conf" <<-CONF
+		shared_preload_libraries = 'flowforge,pg_cron'
+		cron.database_name = 'postgres'
+		flowforge.databases = 'nowhere'
+		unix_socket_directories = '$work'
+		listen_addresses = ''
+		max_prepared_transactions = 5
+		timezone = 'UTC'
+	CONF
+	(cd /tmp && $as_user "$bin/pg_ctl" -D "$work/data" -l "$work/log" -w start >/dev/null)
+	export PGHOST=$work PGPORT=5432 PGUSER=postgres
+}
+
+run_regress() {
+	mkdir -p "$work/regress" "$work/isolation"
+	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang send register api openapi >"$work/regress.out" 2>&1
+	cat "$work/regress.out"
+	while read -r line; do
+		case "$line" in
+			test*' ok '*) count "regress: $(echo "$line" | awk '{print $2}')" 0 ;;
+			test*FAILED*) count "regress: $(echo "$line" | awk '{print $2}')" 1 ;;
+		esac
+	done <"$work/regress.out"
+	grep -q '^test ' "$work/regress.out" || count 'regress: it runs' 1
+	grep -q 'No such file' "$work/regress.out" && count 'regress: every test has its expected output' 1
+	[ -f "$work/regress/regression.diffs" ] && head -150 "$work/regress/regression.diffs"
+}
+
+run_isolation() {
+	local tester
+	tester=$(dirname "$(pg_config --pgxs)")/../test/isolation/pg_isolation_regress
+	"$tester" --inputdir="$root/test/isolation" --outputdir="$work/isolation" --bindir="$bin" --dbname=flowforge_isolation --host="$work" \
+		--user=postgres $(cd "$root/test/isolation/specs" && ls *.spec | sed 's/\.spec$//') >"$work/isolation.out" 2>&1
+	cat "$work/isolation.out"
+	while read -r line; do
+		case "$line" in
+			test*' ok '*) count "isolation: $(echo "$line" | awk '{print $2}')" 0 ;;
+			test*FAILED*) count "isolation: $(echo "$line" | awk '{print $2}')" 1 ;;
+		esac
+	done <"$work/isolation.out"
+	grep -q '^test ' "$work/isolation.out" || count 'isolation: it runs' 1
+	[ -f "$work/isolation/regression.diffs" ] && head -100 "$work/isolation/regression.diffs"
+}
+
+run_pgtap() {
+	psql -qX -d postgres -c 'create database flowforge_pgtap' && psql -qX -d flowforge_pgtap -c 'create extension flowforge' -c 'create extension pgtap'
+	for file in test/pgtap/*.sql; do
+		take_tap "pgtap $(basename "$file" .sql)" psql -XqAt -v ON_ERROR_STOP=1 -d flowforge_pgtap -f "$file"
+	done
+}
+
+# Runs a command that prints TAP and counts its lines; a command that fails without a "not ok" counts as one failure.
+take_tap() {
+	local name=$1 line ok=0 bad=0 status
+	shift
+	"$@" >"$work/tap.out" 2>&1
+	status=$?
+	while IFS= read -r line; do
+		case "$line" in
+			'ok '*) ok=$((ok + 1)) ;;
+			'not ok '*) bad=$((bad + 1)) ;;
+		esac
+	done <"$work/tap.out"
+	[ "$status" != 0 ] && [ "$bad" = 0 ] && bad=1
+	if [ "$bad" = 0 ]; then
+		echo "ok - $name ($ok)"
+	else
+		cat "$work/tap.out"
+		echo "not ok - $name ($bad of $((ok + bad)))"
+	fi
+	passed=$((passed + ok))
+	failed=$((failed + bad))
+}
+
+run_e2e() {
+	(cd test/e2e && { [ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --no-audit --no-fund --loglevel=error &&
+		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci' 1; return; }
+	(cd examples/orders-typescript && { [ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --no-audit --no-fund --loglevel=error &&
+		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci of the example' 1; return; }
+	for file in test/e2e/*.test.mjs; do
+		(cd test/e2e && node --test --test-concurrency=1 --test-reporter=spec "$(basename "$file")") >"$work/node.out" 2>&1
+		local status=$? ok bad
+		# Leaves are counted, not the groups they stand in.
+		ok=$(sed -n 's/^ℹ pass //p' "$work/node.out")
+		bad=$(sed -n 's/^ℹ fail //p' "$work/node.out")
+		[ "$status" != 0 ] && [ "${bad:-0}" = 0 ] && bad=1
+		passed=$((passed + ${ok:-0}))
+		failed=$((failed + ${bad:-0}))
+		if [ "${bad:-0}" = 0 ]; then
+			echo "ok - e2e $(basename "$file" .test.mjs) (${ok:-0})"
+		else
+			tail -150 "$work/node.out"
+			echo "not ok - e2e $(basename "$file" .test.mjs) ($bad)"
+		fi
+	done
+}
+
+case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '*) start_cluster || count 'a private cluster starts' 1 ;; esac
+for kind in $kinds; do
+	case $kind in
+		regress) run_regress ;;
+		isolation) run_isolation ;;
+		pgtap) run_pgtap ;;
+		tap) for file in test/tap/crash.py test/tap/lifecycle.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
+		gateway) [ -f test/gateway/protocol_test.py ] && take_tap 'gateway protocol' python3 test/gateway/protocol_test.py ;;
+		e2e) run_e2e ;;
+		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
+	esac
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
