@@ -88,7 +88,7 @@ open_listener(const FfConfig *config)
 static int
 bound_port(int fd)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {0};
 	socklen_t	length = sizeof(address);
 
 	if (getsockname(fd, (struct sockaddr *) &address, &length) != 0)

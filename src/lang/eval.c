@@ -229,8 +229,8 @@ character(Evaluation *e, const FfNode *node, const JsonbValue *text, const Jsonb
 static bool
 evaluate_index(Evaluation *e, const FfNode *node, JsonbValue *out)
 {
-	JsonbValue	object;
-	JsonbValue	key;
+	JsonbValue	object = {0};
+	JsonbValue	key = {0};
 
 	if (!evaluate(e, node->kids[0], &object) || !evaluate(e, node->kids[1], &key))
 		return false;
@@ -266,8 +266,8 @@ document_of(const JsonbValue *v)
 static bool
 evaluate_arithmetic(Evaluation *e, const FfNode *node, JsonbValue *out)
 {
-	JsonbValue	a;
-	JsonbValue	b;
+	JsonbValue	a = {0};
+	JsonbValue	b = {0};
 	bool		failed = false;
 
 	if (!evaluate(e, node->kids[0], &a) || !evaluate(e, node->kids[1], &b))
@@ -387,14 +387,14 @@ compare(Evaluation *e, const FfNode *node, FfCompare how, const JsonbValue *a, c
 static bool
 evaluate_compare(Evaluation *e, const FfNode *node, JsonbValue *out)
 {
-	JsonbValue	left;
+	JsonbValue	left = {0};
 	bool		result = true;
 
 	if (!evaluate(e, node->kids[0], &left))
 		return false;
 	for (int i = 1; i < node->count && result; i++)
 	{
-		JsonbValue	right;
+		JsonbValue	right = {0};
 
 		if (!evaluate(e, node->kids[i], &right) || !compare(e, node, node->compares[i - 1], &left, &right, &result))
 			return false;
@@ -422,8 +422,8 @@ static bool
 evaluate_list(Evaluation *e, const FfNode *node, JsonbValue *out)
 {
 	FfJsonBuilder builder = {0};
-	JsonbValue	value;
-	JsonbValue	key;
+	JsonbValue	value = {0};
+	JsonbValue	key = {0};
 
 	if (node->kind == FF_NODE_LIST)
 		ff_jb_array(&builder);
@@ -592,8 +592,8 @@ try_argument(Evaluation *e, const FfNode *node, JsonbValue *out)
 static bool
 evaluate_call(Evaluation *e, const FfNode *node, JsonbValue *out)
 {
-	JsonbValue	a;
-	JsonbValue	b;
+	JsonbValue	a = {0};
+	JsonbValue	b = {0};
 	bool		inside;
 
 	if (node->function == F_HAS || node->function == F_DEFAULT)
@@ -661,7 +661,7 @@ evaluate_minus(Evaluation *e, const FfNode *node, JsonbValue *out)
 static bool
 evaluate(Evaluation *e, const FfNode *node, JsonbValue *out)
 {
-	JsonbValue	object;
+	JsonbValue	object = {0};
 
 	CHECK_FOR_INTERRUPTS();
 	if (++e->steps > ff_lang_max_steps)
@@ -708,7 +708,7 @@ Jsonb *
 ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count)
 {
 	Evaluation	e = {.expr = expr, .bindings = bindings, .count = count};
-	JsonbValue	value;
+	JsonbValue	value = {0};
 
 	if (!evaluate(&e, expr->root, &value))
 		ereport(ERROR, (errcode(e.code), errmsg("the expression cannot be evaluated: %s", e.message),
@@ -721,7 +721,7 @@ Jsonb *
 ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 {
 	Evaluation	e = {.expr = expr, .bindings = bindings, .count = count, .filter = true};
-	JsonbValue	value;
+	JsonbValue	value = {0};
 
 	return evaluate(&e, expr->root, &value) ? document_of(&value) : NULL;
 }
@@ -730,7 +730,7 @@ bool
 ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 {
 	Evaluation	e = {.expr = expr, .bindings = bindings, .count = count, .filter = true};
-	JsonbValue	value;
+	JsonbValue	value = {0};
 
 	return evaluate(&e, expr->root, &value) && truthy(&value);
 }
@@ -767,7 +767,7 @@ key_of_equality(const FfExpr *expr, const FfNode *node, Jsonb *event, char **pat
 {
 	FfBinding	binding = {"event", event};
 	Evaluation	e = {.expr = expr, .bindings = &binding, .count = 1, .filter = true};
-	JsonbValue	constant;
+	JsonbValue	constant = {0};
 
 	if (node->kind != FF_NODE_COMPARE || node->count != 2 || node->compares[0] != FF_EQ)
 		return false;
@@ -802,7 +802,7 @@ static FfBinding *
 bindings_of(Jsonb *context, int *count)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&context->root);
-	JsonbValue	part;
+	JsonbValue	part = {0};
 	JsonbIteratorToken token;
 	FfBinding  *bindings = palloc(sizeof(FfBinding) * Max(JB_ROOT_COUNT(context), 1));
 

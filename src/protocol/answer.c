@@ -310,7 +310,7 @@ acceptable(FfAnswer *answer, const FfHttpCall *call)
 void
 ff_protocol_answer(FfAnswer *answer, const FfHttpCall *call, TimestampTz now)
 {
-	FfJsonError error;
+	FfJsonError error = {0};
 	Jsonb	   *json;
 	long		status = call->status;
 	char	   *no_retry = call->headers[FF_HEADER_NO_RETRY];

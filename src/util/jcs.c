@@ -108,8 +108,8 @@ shortest_digits(double value, char *digits, int *point)
 static void
 append_double(StringInfo out, double value)
 {
-	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
-	int			n;
+	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN] = "";
+	int			n = 0;
 	int			k;
 
 	if (value == 0)

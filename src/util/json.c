@@ -140,7 +140,10 @@ ff_json_depth(Jsonb *value, int enough)
 	while ((token = JsonbIteratorNext(&iterator, &part, false)) != WJB_DONE && deepest < enough)
 	{
 		if (token == WJB_BEGIN_ARRAY || token == WJB_BEGIN_OBJECT)
-			deepest = Max(deepest, ++depth);
+		{
+			depth++;
+			deepest = Max(deepest, depth);
+		}
 		else if (token == WJB_END_ARRAY || token == WJB_END_OBJECT)
 			depth--;
 	}

@@ -548,7 +548,7 @@ def acknowledged(bench: Bench) -> None:
     for thread in threads:
         thread.start()
     time.sleep(1)
-    bench.database_down("fast")
+    bench.database_down("immediate")
     stop.set()
     for thread in threads:
         thread.join()
