@@ -1,53 +1,72 @@
-# FlowForge: `make help` lists what can be made.
-EXTENSION = flowforge
-EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.control)
-MODULE_big = flowforge
+# FlowForge: `make help` lists the targets. Each installs the packages it needs and is complete on a fresh Debian 12.
+# What is compiled, and how, is in extension.mk.
+.PHONY: all install clean dev check check-sql check-crash check-memory bench crash fuzz lint format docs help
 
-# Folders in the order they depend on each other.
-ROOMS = util lang slot function event run http protocol worker api
-OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
+PGXS_MAKE = $(MAKE) --no-print-directory -f extension.mk
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
+BUILD = $(PGXS_MAKE) -s -j2 all && $(SUDO) $(PGXS_MAKE) -s install >/dev/null
 
-# The install script is the rooms' SQL in this order.
-SQL_PARTS = src/util/util.sql src/lang/lang.sql src/team/team.sql src/function/function.sql src/event/event.sql src/run/run.sql \
-	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/run/control.sql src/function/register.sql \
-	$(foreach part,route answer serve health events runs stream apps openapi page,src/api/$(part).sql)
-DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+all: ## build the extension and the gateway
+	@$(PGXS_MAKE) all
 
-PG_CPPFLAGS = -I$(srcdir)/src -DFF_VERSION='"$(EXTVERSION)"'
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered -std=gnu11
-SHLIB_LINK = -lcurl
-EXTRA_CLEAN = src/*/*.bc
+install: ## install both (needs root)
+	@$(PGXS_MAKE) install
 
-REGRESS = install util lang send register api openapi
-REGRESS_OPTS = --inputdir=$(srcdir)
+clean: ## remove what was built
+	@$(PGXS_MAKE) clean
 
-PG_CONFIG ?= pg_config
-PGXS := $(shell command -v $(PG_CONFIG) >/dev/null && $(PG_CONFIG) --pgxs)
-override with_llvm = no
-ifneq ($(wildcard $(PGXS)),)
-include $(PGXS)
-endif
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 	/p' Makefile | expand -t 24
 
-all: gateway
-.DEFAULT_GOAL := all
+dev: ## install what is missing, build, start a private server with the example app, run a demo order, serve until Ctrl-C
+	@sh scripts/deps.sh dev
+	@$(BUILD)
+	@exec sh scripts/dev.sh
 
-$(DATA_built): $(SQL_PARTS) flowforge.control Makefile
-	@{ printf '%s\n' '\echo Use "create extension flowforge" to load this file. \quit'; cat $(SQL_PARTS); } > $@
+check: ## every test; ends with "N passed, N failed"
+	@sh scripts/deps.sh check
+	@$(BUILD)
+	@bash scripts/check.sh
 
-$(OBJS): $(wildcard src/*/*.h)
+check-sql: ## pg_regress, pgTAP and isolation tests
+	@sh scripts/deps.sh check
+	@$(BUILD)
+	@bash scripts/check.sh regress pgtap isolation
 
-.PHONY: gateway dev check check-sql check-crash check-memory bench crash lint format docs help
+check-crash: ## crash and lifecycle tests
+	@sh scripts/deps.sh check
+	@$(BUILD)
+	@bash scripts/check.sh tap
 
-gateway:
-	@$(MAKE) --no-print-directory -C src/gateway PG_CONFIG=$(PG_CONFIG)
+crash: ## 200 random kills
+	@sh scripts/deps.sh check
+	@$(BUILD)
+	@FLOWFORGE_KILLS=200 python3 test/tap/crash.py random
 
-install: install-gateway
-install-gateway: gateway
-	@$(MAKE) --no-print-directory -C src/gateway install PG_CONFIG=$(PG_CONFIG)
+check-memory: ## SQL, crash and gateway tests with assertions, ASan and UBSan in the extension and the gateway
+	@sh scripts/deps.sh check
+	@bash scripts/check-memory.sh
 
-clean: clean-gateway
-clean-gateway:
-	@$(MAKE) --no-print-directory -C src/gateway clean PG_CONFIG=$(PG_CONFIG)
+bench: ## the benchmarks, as ratios to limits measured in the same run
+	@sh scripts/deps.sh check
+	@$(BUILD)
+	@bash test/bench/run.sh
 
-# The targets people use install what is missing first: PGXS itself comes with a package, so they live in a file of their own.
-include tasks.mk
+fuzz: ## byte fuzzing of the HTTP parser for FUZZ_SECONDS (60), under sanitizers
+	@sh scripts/deps.sh dev
+	@gcc -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc -o /tmp/flowforge-fuzz \
+		test/fuzz/http_head.c src/gateway/http.c src/gateway/http_body.c
+	@/tmp/flowforge-fuzz $${FUZZ_SECONDS:-60}
+
+lint: ## -Werror build, cppcheck, clang-tidy
+	@sh scripts/deps.sh lint
+	@bash scripts/lint.sh
+
+format: ## clang-format over the C sources
+	@sh scripts/deps.sh lint
+	@clang-format -i $$(git ls-files 'src/*.c' 'src/*.h' 'test/*.c')
+
+docs: ## docs/sql-api.md and docs/errors.md from the sources
+	@sh scripts/deps.sh check
+	@$(BUILD)
+	@sh scripts/gen-docs.sh

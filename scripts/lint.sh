@@ -6,7 +6,7 @@ status=0
 server=$(pg_config --includedir-server)
 
 echo 'lint: -Wall -Wextra -Werror'
-make -s -j2 all >/tmp/flowforge-lint.$$ 2>&1 || { cat /tmp/flowforge-lint.$$; status=1; }
+make -s -f extension.mk -j2 all >/tmp/flowforge-lint.$$ 2>&1 || { cat /tmp/flowforge-lint.$$; status=1; }
 rm -f /tmp/flowforge-lint.$$
 
 echo 'lint: cppcheck'

@@ -1,0 +1,45 @@
+# The extension and the gateway, by PGXS. People use the Makefile; `make -f extension.mk` needs the packages to be there.
+EXTENSION = flowforge
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.control)
+MODULE_big = flowforge
+
+# Folders in the order they depend on each other.
+ROOMS = util lang slot function event run http protocol worker api
+OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
+
+# The install script is the rooms' SQL in this order.
+SQL_PARTS = src/util/util.sql src/lang/lang.sql src/team/team.sql src/function/function.sql src/event/event.sql src/run/run.sql \
+	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/run/control.sql src/function/register.sql \
+	$(foreach part,route answer serve health events runs stream apps openapi page,src/api/$(part).sql)
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+
+PG_CPPFLAGS = -I$(srcdir)/src -DFF_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered -std=gnu11
+SHLIB_LINK = -lcurl
+EXTRA_CLEAN = src/*/*.bc
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+override with_llvm = no
+include $(PGXS)
+
+all: gateway
+.DEFAULT_GOAL := all
+
+$(DATA_built): $(SQL_PARTS) flowforge.control extension.mk
+	@{ printf '%s\n' '\echo Use "create extension flowforge" to load this file. \quit'; cat $(SQL_PARTS); } > $@
+
+$(OBJS): $(wildcard src/*/*.h)
+
+.PHONY: gateway
+
+gateway:
+	@$(MAKE) --no-print-directory -C src/gateway PG_CONFIG=$(PG_CONFIG)
+
+install: install-gateway
+install-gateway: gateway
+	@$(MAKE) --no-print-directory -C src/gateway install PG_CONFIG=$(PG_CONFIG)
+
+clean: clean-gateway
+clean-gateway:
+	@$(MAKE) --no-print-directory -C src/gateway clean PG_CONFIG=$(PG_CONFIG)
