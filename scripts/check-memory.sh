@@ -14,7 +14,7 @@ cp -r "/usr/lib/postgresql/$version" "$copy/usr/lib/postgresql/"
 cp -r "/usr/share/postgresql/$version" "$copy/usr/share/postgresql/"
 git ls-files -z | xargs -0 cp --parents -t "$copy/source"
 config="$copy/usr/lib/postgresql/$version/bin/pg_config"
-flags='-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=alignment,function'
+flags='-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=alignment'
 
 echo 'check-memory: building with assertions and sanitizers'
 (cd "$copy/source" &&

@@ -89,6 +89,8 @@ define_call_settings(void)
 			   86400000, PGC_SIGHUP, GUC_UNIT_MS);
 	define_int("flowforge.unreachable_limit", "How long an app may be unreachable before its runs fail.", &ff_unreachable_limit, 86400, 0,
 			   INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
+	define_int("flowforge.invoke_depth_limit", "How long a chain of runs that invoke runs may be.", &ff_invoke_depth_limit, 100, 1, 10000,
+			   PGC_SIGHUP, 0);
 	define_text("flowforge.signing_key", "Signs calls to apps; without one the server is in development mode.", &ff_signing_key, "",
 				PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 	define_text("flowforge.signing_key_fallback", "A second key that is accepted while keys are rotated.", &ff_signing_key_fallback, "",

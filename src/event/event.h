@@ -37,6 +37,7 @@ typedef struct FfNewRun
 	pg_uuid_t	event_id;
 	pg_uuid_t	parent_run_id;
 	const char *parent_step_id; /* NULL: no parent */
+	int			depth;			/* of invocation: 0 when an event started it */
 	pg_uuid_t	run_id;			/* out */
 } FfNewRun;
 

@@ -46,6 +46,8 @@ initial_state(const FfNewRun *run)
 	ff_jb_text(&builder, ulid);
 	ff_jb_key(&builder, "pstep");
 	ff_jb_text(&builder, run->parent_step_id);
+	ff_jb_key(&builder, "depth");
+	ff_jb_int(&builder, run->depth);
 	ff_jb_end(&builder);
 	return ff_jb_finish(&builder);
 }

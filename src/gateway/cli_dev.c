@@ -277,7 +277,10 @@ prepare_database(Dev *dev)
 		prepared = create_extensions(dev, connection);
 	else
 	{
-		ff_complain("is it a connection URL, and is the server up?", "cannot reach the database: %s", PQerrorMessage(connection));
+		char	   *why = ff_term_clean(PQerrorMessage(connection), 0);
+
+		ff_complain("is it a connection URL, and is the server up?", "cannot reach the database: %s", why);
+		free(why);
 		dev->result = FF_EXIT_UNREACHABLE;
 	}
 	PQfinish(connection);

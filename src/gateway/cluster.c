@@ -364,7 +364,7 @@ ff_cluster_close(FfCluster *cluster)
 
 /* Starts a server program as the cluster's user, in its own process group, with its output at the end of a log file. */
 static pid_t
-spawn(const FfCluster *cluster, char *const *argv, const char *log_name, int input)
+spawn(const FfCluster *cluster, char **argv, const char *log_name, int input)
 {
 	char	   *log = ff_text("%s/%s", cluster->log, log_name);
 	char	   *program = ff_text("%s/%s", cluster->binaries, argv[0]);
@@ -391,6 +391,7 @@ spawn(const FfCluster *cluster, char *const *argv, const char *log_name, int inp
 		prctl(PR_SET_PDEATHSIG, SIGINT);
 		if (getppid() != parent)
 			_exit(FF_EXIT_FAILED);
+		argv[0] = program;		/* by which it finds the programs beside it */
 		execv(program, argv);
 		dprintf(STDERR_FILENO, "cannot run %s: %s\n", program, strerror(errno));
 		_exit(FF_EXIT_FAILED);
@@ -433,7 +434,7 @@ show_log(const FfCluster *cluster, const char *name)
 
 /* Runs a server program to its end, with a text as its input. */
 static bool
-run(const FfCluster *cluster, char *const *argv, const char *input)
+run(const FfCluster *cluster, char **argv, const char *input)
 {
 	int			ends[2];
 	pid_t		child;
@@ -470,7 +471,7 @@ append_line(const char *path, const char *line)
 
 /* Removes what a start that was cut short left in data.new. */
 static void
-remove_unfinished(const FfCluster *cluster, const char *path)
+remove_unfinished(const char *path)
 {
 	pid_t		child;
 
@@ -479,12 +480,10 @@ remove_unfinished(const FfCluster *cluster, const char *path)
 	child = fork();
 	if (child == 0)
 	{
-		ff_cluster_become_user(cluster);
 		execl("/bin/rm", "rm", "-rf", "--", path, (char *) NULL);
 		_exit(FF_EXIT_FAILED);
 	}
 	waitpid(child, NULL, 0);
-	rmdir(path);
 }
 
 static bool
@@ -521,7 +520,7 @@ ff_cluster_create(FfCluster *cluster)
 	}
 	else
 	{
-		remove_unfinished(cluster, unfinished);
+		remove_unfinished(unfinished);
 		made = make_own_directory(cluster, unfinished, 0700) && run(cluster, initdb, "") &&
 			run(cluster, single, "create database flowforge\n") &&
 			append_line(config, "\n# Written by `flowforge dev` at every start; settings below this line win.\n"

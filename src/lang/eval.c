@@ -48,6 +48,14 @@ static void
 set_null(JsonbValue *out)
 {
 	out->type = jbvNull;
+	out->val.boolean = false;
+}
+
+/* Two things that are both missing are not equal: a wait for the order's id must not meet an event when neither has one. */
+static bool
+both_missing(const JsonbValue *a, const JsonbValue *b)
+{
+	return a->type == jbvNull && b->type == jbvNull && a->val.boolean && b->val.boolean;
 }
 
 static void
@@ -70,7 +78,11 @@ static void
 open_document(Jsonb *document, JsonbValue *out)
 {
 	if (JB_ROOT_IS_SCALAR(document))
+	{
 		JsonbExtractScalar(&document->root, out);
+		if (out->type == jbvNull)
+			out->val.boolean = false;
+	}
 	else
 	{
 		out->type = jbvBinary;
@@ -160,6 +172,7 @@ missing(Evaluation *e, const FfNode *node, int code, const char *message, JsonbV
 	if (!e->filter)
 		return fail(e, node, code, message);
 	set_null(out);
+	out->val.boolean = true;	/* marks a null that stands for something missing */
 	return true;
 }
 
@@ -169,7 +182,11 @@ member(Evaluation *e, const FfNode *node, const JsonbValue *object, const char *
 	if (is_object(object))
 	{
 		if (getKeyJsonValueFromContainer(object->val.binary.data, key, length, out) != NULL)
+		{
+			if (out->type == jbvNull)
+				out->val.boolean = false;
 			return true;
+		}
 		return missing(e, node, FF_ERR_EXPRESSION_MISSING_KEY, "the object has no such key", out);
 	}
 	return missing(e, node, FF_ERR_EXPRESSION_NAVIGATE, "this value has no members", out);
@@ -204,6 +221,8 @@ element(Evaluation *e, const FfNode *node, const JsonbValue *list, const JsonbVa
 		return missing(e, node, FF_ERR_EXPRESSION_RANGE, "the list has no such index", out);
 	found = getIthJsonbValueFromContainer(list->val.binary.data, (uint32) index);
 	*out = *found;
+	if (out->type == jbvNull)
+		out->val.boolean = false;
 	return true;
 }
 
@@ -363,7 +382,7 @@ compare(Evaluation *e, const FfNode *node, FfCompare how, const JsonbValue *a, c
 
 	if (how == FF_EQ || how == FF_NE)
 	{
-		*result = equal_values(a, b) == (how == FF_EQ);
+		*result = (equal_values(a, b) && !both_missing(a, b)) == (how == FF_EQ);
 		return true;
 	}
 	if (how == FF_IN || how == FF_NOT_IN)

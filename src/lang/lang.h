@@ -1,8 +1,9 @@
 /*
- * lang.h - the expression language: filters of triggers and waits, and ff_eval.
+ * lang.h - the expression language: filters of triggers and waits, keys, conditions, and ff_eval.
  *
- * An expression reads JSON and yields JSON; it can name what it is given and call the functions of functions.c, nothing else. Two
- * spellings, one grammar: the Common Expression Language's (&& || ! true null) and Python's (and or not True None).
+ * An expression reads JSON and yields JSON; it can name what it is given and call the functions of
+ * functions.c, nothing else. Two spellings, one grammar: the Common Expression Language's
+ * (&& || ! true null) and Python's (and or not True None). The README has the picture.
  */
 #ifndef FF_LANG_H
 #define FF_LANG_H
@@ -13,6 +14,7 @@
 
 typedef struct FfExpr FfExpr;
 
+/* What a name stands for while an expression is evaluated. */
 typedef struct FfBinding
 {
 	const char *name;
@@ -20,26 +22,34 @@ typedef struct FfBinding
 } FfBinding;
 
 /* Limits; a violation is FF110. */
-extern int	ff_lang_max_source;		/* bytes */
-extern int	ff_lang_max_depth;		/* of nesting */
-extern int	ff_lang_max_steps;		/* of evaluation */
+extern int	ff_lang_max_source;	/* bytes of an expression */
+extern int	ff_lang_max_depth;	/* levels of nesting, of an expression and of a value it makes */
+extern int	ff_lang_max_steps;	/* steps of an evaluation */
+extern int	ff_lang_max_output;	/* bytes of a value an expression makes */
 
-/* Reads an expression into `context`. Raises FF101, FF109 or FF110 with the place in DETAIL. */
+/* Reads an expression into `context`. Raises FF101, FF109 or FF110; DETAIL shows the place. */
 extern FfExpr *ff_expr_compile(const char *source, MemoryContext context);
 
-/* Strict mode: a missing name or member is an error; raises FF102 to FF110. */
+/* Strict mode: what is missing is an error. Raises FF101 to FF110. The result is palloc'ed. */
 extern Jsonb *ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count);
 
-/* Filter mode: a missing member is null, comparing with null by order is false, any other error makes the result false. Never raises. */
+/*
+ * Filter mode: a missing member is null, comparing null by order is false, any other error makes
+ * the result false. Raises nothing but interrupts and want of memory.
+ */
 extern bool ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count);
 
-/* The value in filter mode; NULL on an error. */
+/* The value in filter mode, palloc'ed; NULL on an error. */
 extern Jsonb *ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings, int count);
 
 /*
- * What a wait can be found by: a conjunct `async.<path> == <value>` whose other side depends on `event` alone. Gives the path below
- * async, dotted, and the value; false when the expression demands no such equality.
+ * What a wait can be found by: a conjunct `async.<path> == <constant>`, in either order, whose
+ * constant depends on `event` alone. Gives the dotted path below async and the constant (JSON null
+ * where the event lacks it); false when the expression demands no such equality.
  */
 extern bool ff_expr_wait_key(const FfExpr *expr, Jsonb *event, char **path, Jsonb **value);
+
+/* The expression in one canonical spelling (CEL's), palloc'ed; it compiles to the same tree. */
+extern char *ff_expr_print(const FfExpr *expr);
 
 #endif

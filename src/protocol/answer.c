@@ -74,6 +74,18 @@ read_due(Jsonb *op, Jsonb *opts, const char *key, bool from_name, TimestampTz no
 	return ff_when_parse(text, now, due);
 }
 
+/* How long to wait at most: a year when the function does not say. */
+static const char *
+read_timeout(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
+{
+	JsonbValue *said = opts ? ff_json_get(opts, "timeout") : NULL;
+
+	out->due = now + FF_MAX_DURATION_US;
+	if (said == NULL || said->type == jbvNull || read_due(op, opts, "timeout", false, now, &out->due))
+		return NULL;
+	return "has a timeout that is neither a duration nor an instant";
+}
+
 static const char *
 read_wait(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
 {
@@ -84,9 +96,7 @@ read_wait(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
 	out->expression = opts ? ff_json_text(opts, "if") : NULL;
 	if (out->event == NULL || *out->event == '\0')
 		return "names no event";
-	if (!read_due(op, opts, "timeout", false, now, &out->due))
-		out->due = now + FF_MAX_DURATION_US;
-	return NULL;
+	return read_timeout(out, op, opts, now);
 }
 
 static const char *
@@ -97,9 +107,7 @@ read_invoke(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
 	out->payload = opts ? ff_json_member(opts, "payload") : NULL;
 	if (out->function == NULL)
 		return "names no function";
-	if (!read_due(op, opts, "timeout", false, now, &out->due))
-		out->due = now + FF_MAX_DURATION_US;
-	return NULL;
+	return read_timeout(out, op, opts, now);
 }
 
 static const char *

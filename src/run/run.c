@@ -20,6 +20,7 @@
 
 int			ff_retry_interval = 0;
 int			ff_unreachable_limit = 86400;
+int			ff_invoke_depth_limit = 100;
 
 /* The run's change, begun when there is none; made in the current context, the group's. */
 FfChange *
@@ -374,6 +375,13 @@ begin_invoke(FfRun *run, const FfOp *op, int group, TimestampTz now)
 	note(run, item, "step.waiting", now);
 }
 
+static Jsonb *
+invoked_too_deeply(const FfRun *run)
+{
+	return ff_run_error("InvocationTooDeep", psprintf("this run is the %dth of a chain of invocations; flowforge.invoke_depth_limit allows %d",
+													  run->depth + 1, ff_invoke_depth_limit));
+}
+
 static void
 begin_sleep(FfRun *run, const FfOp *op, int group, TimestampTz now)
 {
@@ -436,6 +444,11 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 			begin_wait(run, op, group, now);
 			return false;
 		case FF_OP_INVOKE:
+			if (run->depth >= ff_invoke_depth_limit)
+			{
+				checkpoint(run, op->id, "invoke", op->name, "failed", 0, wrap("error", invoked_too_deeply(run)), now, now);
+				return true;
+			}
 			begin_invoke(run, op, group, now);
 			return false;
 		case FF_OP_RETURN:

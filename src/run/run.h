@@ -71,6 +71,7 @@ typedef struct FfRun
 	bool		has_parent;
 	pg_uuid_t	parent_id;
 	char		parent_step[FF_STEP_ID_SIZE];
+	int			depth;			/* of invocation: 0 when an event started it */
 	FfEvent		event;
 	char	   *event_json;		/* canonical JSON */
 	int			protocol;		/* the SDK's request version; -1 until it has said it */
@@ -167,6 +168,7 @@ extern void ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *err
 extern Jsonb *ff_run_error(const char *name, const char *message);
 
 extern int	ff_retry_interval;	/* ms; 0: exponential with jitter */
+extern int	ff_invoke_depth_limit;	/* runs that invoke runs that invoke ... */
 extern int	ff_unreachable_limit;	/* seconds an app may be away before its runs fail */
 
 #endif

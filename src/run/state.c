@@ -1,7 +1,7 @@
 /*
  * state.c - a run's state as the jsonb of its row, and what it is in memory.
  *
- * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent": ULID, "pstep": id, "items": [...]};
+ * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent": ULID, "pstep": id, "depth": invocations, "items": [...]};
  * an item is {"id", "n": name, "op": run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "u":
  * unreachable count, "us": since}. Times are microseconds since 1970. Members that say nothing are left out.
  */
@@ -128,6 +128,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 	{
 		run->has_parent = true;
 		copy_text(state, "pstep", run->parent_step, sizeof(run->parent_step));
+		run->depth = (int) number(state, "depth", 0);
 	}
 	if (items == NULL)
 		run->items = list_make1(first_call(now));
@@ -214,6 +215,7 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_text(&builder, ulid);
 		ff_jb_key(&builder, "pstep");
 		ff_jb_text(&builder, run->parent_step);
+		put_int(&builder, "depth", run->depth);
 	}
 	ff_jb_key(&builder, "items");
 	ff_jb_array(&builder);

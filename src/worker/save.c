@@ -410,6 +410,7 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 	run.version = function->version;
 	run.parent_run_id = change->run->id;
 	run.parent_step_id = invocation->step_id;
+	run.depth = change->run->depth + 1;
 	event.tenant_id = run.tenant_id;
 	event.name = "inngest/function.invoked";
 	event.data = invocation_data(change, invocation);

@@ -208,7 +208,7 @@ export function defineFunctions(sdk, client, calls, seen, major) {
 	});
 
 	on("wait-timeout", "wait-timeout", {}, async ({ step }) => {
-		const answer = await step.waitForEvent("answer", { event: `${app}/answer`, timeout: "1s" });
+		const answer = await step.waitForEvent("answer", { event: `${app}/never`, timeout: "1s" });
 		return { answer };
 	});
 
