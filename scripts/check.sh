@@ -12,7 +12,6 @@ chmod 755 "$work"
 passed=0
 failed=0
 as_user=
-preload=${FLOWFORGE_SERVER_PRELOAD:+env LD_PRELOAD=$FLOWFORGE_SERVER_PRELOAD}
 if [ "$(id -u)" = 0 ]; then
 	chown postgres "$work"
 	as_user='runuser -u postgres --'
@@ -49,7 +48,7 @@ start_cluster() {
 		max_prepared_transactions = 5
 		timezone = 'UTC'
 	CONF
-	(cd /tmp && $as_user $preload "$bin/pg_ctl" -D "$work/data" -l "$work/log" -w start >/dev/null)
+	(cd /tmp && $as_user "$bin/pg_ctl" -D "$work/data" -l "$work/log" -w start >/dev/null)
 	export PGHOST=$work PGPORT=5432 PGUSER=postgres
 }
 

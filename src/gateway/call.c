@@ -10,11 +10,15 @@
 
 #include "route.h"
 
+#define BODIES_SIZE (256u * 1024 * 1024)	/* of all calls together */
+
+static size_t bodies_size;
+
 static const char *const allowed[] = {
 	"authorization", "content-type", "user-agent", "traceparent", "tracestate", "idempotency-key", "x-idempotency-key",
 	"last-event-id", "if-match", "if-none-match", "accept", "origin", "host", NULL
 };
-static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", NULL};
+static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", "ce-", NULL};
 
 bool
 ff_call_is_id(const char *text)
@@ -123,6 +127,25 @@ ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 	return call;
 }
 
+int
+ff_call_add_body(FfCall *call, const char *bytes, size_t length)
+{
+	if (ff_buffer_length(&call->body) + length > FF_HTTP_BODY_SIZE)
+		return 413;
+	if (bodies_size + length > BODIES_SIZE)
+		return 503;
+	ff_buffer_add(&call->body, bytes, length);
+	bodies_size += length;
+	return 0;
+}
+
+void
+ff_call_free_body(FfCall *call)
+{
+	bodies_size -= ff_buffer_length(&call->body);
+	ff_buffer_free(&call->body);
+}
+
 void
 ff_call_free(FfCall *call)
 {
@@ -132,6 +155,6 @@ ff_call_free(FfCall *call)
 	free(call->path);
 	free(call->query);
 	ff_buffer_free(&call->headers);
-	ff_buffer_free(&call->body);
+	ff_call_free_body(call);
 	free(call);
 }

@@ -14,6 +14,13 @@
 extern FfCall *ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote);
 extern void ff_call_free(FfCall *call);
 
+/*
+ * Adds to a call's body. Gives 0, or the status to refuse it with: 413 when the body gets too large, 503 when the bodies of all calls
+ * together do. A body counts until it or its call is freed, also when its client has left.
+ */
+extern int	ff_call_add_body(FfCall *call, const char *bytes, size_t length);
+extern void ff_call_free_body(FfCall *call);
+
 /* True for what may be a request's id: 1 to 64 letters, digits, ".", "_", "-". */
 extern bool ff_call_is_id(const char *text);
 

@@ -30,8 +30,7 @@
 #define LINGER_MS 2000
 #define PING_MS 15000
 #define READ_SIZE 65536
-#define UNSENT_SIZE (1024 * 1024)
-#define BODIES_SIZE (256u * 1024 * 1024) /* of all connections together */
+#define UNSENT_SIZE (1024 * 1024)	/* of news; a snapshot and the latest piece may be larger */
 #define MOST_CONNECTIONS 10000
 
 typedef enum State
@@ -58,6 +57,7 @@ struct Conn
 	State		state;
 	int64_t		since;			/* the state's clock */
 	int64_t		written_at;
+	size_t		unsent_limit;	/* of a stream */
 	FfBuffer	in;
 	FfBuffer	out;
 	size_t		seen;			/* of the head */
@@ -67,7 +67,6 @@ struct Conn
 	FfHttpChunks chunks;
 	bool		chunked;
 	int64_t		body_left;
-	size_t		body_size;		/* counted in bodies_size */
 	int64_t		began;
 	char		request_id[65];
 	char		method[33];
@@ -79,7 +78,6 @@ static Conn *conns;
 static Conn *unflushed;
 static Conn *graves;
 static int	conn_count;
-static size_t bodies_size;
 static bool is_quiet;
 static bool is_draining;
 
@@ -113,12 +111,10 @@ static void
 forget_request(Conn *conn)
 {
 	if (conn->state == CALL && conn->call != NULL)
-		conn->call->argument = NULL;
+		ff_pg_abandon(conn->call);
 	else
 		ff_call_free(conn->call);
 	conn->call = NULL;
-	bodies_size -= conn->body_size;
-	conn->body_size = 0;
 	free(conn->path);
 	conn->path = NULL;
 }
@@ -218,15 +214,15 @@ deliver(FfSubscriber *subscriber, const char *text, size_t length, bool final)
 {
 	Conn	   *conn = (Conn *) ((char *) subscriber - offsetof(Conn, subscriber));
 
-	if (ff_buffer_length(&conn->out) == 0)
-		conn->written_at = ff_loop_now();
-	ff_buffer_add(&conn->out, text, length);
-	if (ff_buffer_length(&conn->out) > UNSENT_SIZE)
+	if (ff_buffer_length(&conn->out) > conn->unsent_limit)
 	{
 		ff_log("warning", "request %s: a follower that does not read was dropped", conn->request_id);
 		bury(conn);
 		return;
 	}
+	if (ff_buffer_length(&conn->out) == 0)
+		conn->written_at = ff_loop_now();
+	ff_buffer_add(&conn->out, text, length);
 	if (final)
 	{
 		ff_live_unsubscribe(subscriber);
@@ -245,6 +241,7 @@ begin_stream(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
 	if (stream->is_complete || conn->to.is_head || is_draining)
 		return;
 	enter(conn, STREAM);
+	conn->unsent_limit = ff_buffer_length(&conn->out) + UNSENT_SIZE;
 	conn->subscriber.deliver = deliver;
 	ff_live_subscribe(&conn->subscriber, stream->run, stream->cursor);
 }
@@ -385,24 +382,15 @@ read_head(Conn *conn)
 	return true;
 }
 
-/* Adds content to the body. False when it gets too large. */
+/* Adds content to the body. False when that is refused. */
 static bool
 add_body(Conn *conn, const char *bytes, size_t length)
 {
-	if (ff_buffer_length(&conn->call->body) + length > FF_HTTP_BODY_SIZE)
-	{
-		refuse(conn, 413, "The body is larger than 4 MB.");
-		return false;
-	}
-	if (bodies_size + length > BODIES_SIZE)
-	{
-		refuse(conn, 503, "Too many large requests at once. Nothing was done.");
-		return false;
-	}
-	ff_buffer_add(&conn->call->body, bytes, length);
-	conn->body_size += length;
-	bodies_size += length;
-	return true;
+	int			status = ff_call_add_body(conn->call, bytes, length);
+
+	if (status != 0)
+		refuse(conn, status, status == 413 ? "The body is larger than 4 MB." : "Too many large requests at once. Nothing was done.");
+	return status == 0;
 }
 
 static bool
@@ -595,8 +583,9 @@ static void
 sweep(Conn *conn)
 {
 	int64_t		age = ff_loop_now() - conn->since;
+	int64_t		rest = ff_loop_now() - conn->written_at;
 
-	if (ff_buffer_length(&conn->out) > 0 && ff_loop_now() - conn->written_at > WRITE_MS)
+	if (ff_buffer_length(&conn->out) > 0 && rest > WRITE_MS)
 		bury(conn);
 	else if (conn->state == STREAM)
 		ping(conn);
@@ -604,7 +593,7 @@ sweep(Conn *conn)
 		refuse(conn, 408, "The head of the request did not arrive in 10 seconds.");
 	else if (conn->state == BODY && age > BODY_MS)
 		refuse(conn, 408, "The body of the request did not arrive in 30 seconds.");
-	else if ((conn->state == IDLE && age > IDLE_MS) || (conn->state == LINGER && age > LINGER_MS))
+	else if ((conn->state == IDLE && rest > IDLE_MS) || (conn->state == LINGER && age > LINGER_MS))
 		bury(conn);
 }
 

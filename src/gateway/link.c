@@ -14,6 +14,7 @@
 
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 2000
+#define TELL_MS 30000			/* a database that stays away is logged this often */
 #define SETTINGS \
 	"select pg_catalog.set_config('statement_timeout', '30s', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false)"
 
@@ -59,13 +60,18 @@ void
 ff_link_drop(FfLink *link, const char *reason)
 {
 	bool		was_busy = link->state == FF_LINK_BUSY;
+	bool		was_up = was_busy || link->state == FF_LINK_IDLE;
 
 	if (link->state == FF_LINK_DOWN)
 		return;
 	link->backoff = link->backoff == 0 ? BACKOFF_MIN_MS : link->backoff * 2;
 	if (link->backoff > BACKOFF_MAX_MS)
 		link->backoff = BACKOFF_MAX_MS;
-	ff_log("warning", "database connection lost: %.*s", (int) strcspn(reason, "\n"), reason);
+	if (was_up || link->told_at == 0 || ff_loop_now() - link->told_at >= TELL_MS)
+	{
+		ff_log("warning", "database connection %s: %.*s", was_up ? "lost" : "not made", (int) strcspn(reason, "\n"), reason);
+		link->told_at = ff_loop_now();
+	}
 	ff_loop_unwatch(&link->watch);
 	PQfinish(link->connection);
 	link->connection = NULL;

@@ -64,6 +64,7 @@ struct FfLink
 	int64_t		since;			/* when it came into this state */
 	int64_t		retry_at;		/* when a link that is down may try again */
 	int			backoff;		/* milliseconds until the next attempt after a failure */
+	int64_t		told_at;		/* when a failure was last logged */
 	int			sent;			/* statements in the group */
 	int			answered;		/* of these, results read so far */
 	PGresult   *result[FF_GROUP_SIZE];

@@ -23,6 +23,7 @@
 #define CONNECT_MS 10000
 #define STATEMENT_MS 35000
 #define BELL_MS 15000
+#define PAUSE_MS 2000			/* after an errand that failed */
 #define RUN_SIZE 37
 
 #define UUID_ARRAY_OID 2951
@@ -294,7 +295,7 @@ idle(FfLink *link)
 		ff_link_drop(link, PQerrorMessage(link->connection));
 }
 
-/* An errand that failed is run again on a new connection, after the usual pause. */
+/* An errand that failed is run again on a new connection, after a pause: see down(). */
 static void
 ended(FfLink *link, FfOutcome outcome)
 {
@@ -331,7 +332,8 @@ ended(FfLink *link, FfOutcome outcome)
 static void
 down(FfLink *link)
 {
-	(void) link;
+	if (link->useless)
+		link->retry_at = ff_loop_now() + PAUSE_MS;
 	hears_routes = hears_runs = false;
 	errand = NOTHING;
 }

@@ -17,6 +17,7 @@
 
 #define MOST_LINKS 16
 #define MOST_QUEUED 2048
+#define GROUP_BYTES (1024 * 1024)	/* of bodies: no more calls join a group that has as much */
 #define QUEUED_MS 30000
 #define CONNECT_MS 10000
 #define STATEMENT_MS 35000		/* above statement_timeout, which should come first */
@@ -129,10 +130,13 @@ send_call(FfLink *link, const FfCall *call)
 static void
 send_group(Lane *lane, Slot *slot)
 {
-	while (slot->count < lane->group && lane->first != NULL && !(slot->count > 0 && lane->first->alone))
+	size_t		bytes = 0;
+
+	while (slot->count < lane->group && bytes < GROUP_BYTES && lane->first != NULL && !(slot->count > 0 && lane->first->alone))
 	{
 		FfCall	   *call = dequeue(lane);
 
+		bytes += ff_buffer_length(&call->body);
 		slot->call[slot->count++] = call;
 		if (!send_call(&slot->link, call))
 		{
@@ -141,7 +145,7 @@ send_group(Lane *lane, Slot *slot)
 			return;
 		}
 		if (lane->group == 1)
-			ff_buffer_free(&call->body);	/* libpq has it, and it will not be sent again */
+			ff_call_free_body(call);	/* libpq has it, and it will not be sent again */
 		if (call->alone)
 			break;
 	}
@@ -294,11 +298,31 @@ ff_pg_call(FfCall *call)
 		enqueue(lane, call);
 }
 
+void
+ff_pg_abandon(FfCall *call)
+{
+	Lane	   *lane = &lanes[call->lane];
+
+	call->argument = NULL;
+	for (FfCall **at = &lane->first; *at != NULL; at = &(*at)->next)
+	{
+		if (*at != call)
+			continue;
+		*at = call->next;
+		if (lane->last == &call->next)
+			lane->last = at;
+		lane->queued--;
+		ff_call_free(call);
+		return;
+	}
+}
+
 /* Gives the queue to idle links; opens one more when that is not enough, one at a time. */
 static void
 flush_lane(Lane *lane)
 {
 	FfLink	   *spare = NULL;
+	bool		is_opening = false;
 
 	for (int at = 0; at < lane->most && lane->first != NULL; at++)
 	{
@@ -307,11 +331,11 @@ flush_lane(Lane *lane)
 		if (link->state == FF_LINK_IDLE)
 			send_group(lane, &lane->slot[at]);
 		else if (link->state == FF_LINK_CONNECTING || link->state == FF_LINK_SETUP)
-			return;
+			is_opening = true;
 		else if (link->state == FF_LINK_DOWN && link->retry_at <= ff_loop_now() && spare == NULL)
 			spare = link;
 	}
-	if (lane->first != NULL && spare != NULL)
+	if (lane->first != NULL && spare != NULL && !is_opening)
 		ff_link_open(spare);
 }
 
@@ -337,7 +361,7 @@ tend(Lane *lane, int at)
 	}
 	else if ((link->state == FF_LINK_CONNECTING || link->state == FF_LINK_SETUP) && age > CONNECT_MS)
 		ff_link_drop(link, "connecting takes too long");
-	else if (link->state == FF_LINK_BUSY && age > (int64_t) STATEMENT_MS * (lane->slot[at].count > 0 ? lane->slot[at].count : 1))
+	else if (link->state == FF_LINK_BUSY && age > STATEMENT_MS)
 		ff_link_drop(link, "no answer");
 	else if (link->state == FF_LINK_IDLE && at >= lane->fewest && age > SPARE_MS)
 		ff_link_close(link);

@@ -65,6 +65,9 @@ extern void ff_pg_close(void);
 /* Hands a call over. `ended` may be called before this returns. */
 extern void ff_pg_call(FfCall *call);
 
+/* Nobody waits for a call any more: it is forgotten if it is still queued, else its answer is dropped. */
+extern void ff_pg_abandon(FfCall *call);
+
 /* Sends what was queued in this turn. To be called once at the end of each turn. */
 extern void ff_pg_flush(void);
 

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "http.h"
@@ -61,7 +62,7 @@ is_named(const char *line, size_t length, const char *name)
 {
 	size_t		name_length = strlen(name);
 
-	return length > name_length && line[name_length] == ':' && memcmp(line, name, name_length) == 0;
+	return length > name_length && line[name_length] == ':' && strncasecmp(line, name, name_length) == 0;
 }
 
 static bool

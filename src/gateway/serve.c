@@ -7,6 +7,7 @@
 #include "serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -55,6 +56,18 @@ try_listen(const struct addrinfo *address)
 	return -1;
 }
 
+/* A socket that is passed on blocks unless its unit says otherwise; accepting must not. */
+static int
+take_over(int fd)
+{
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+	{
+		ff_log("error", "cannot use the socket that was passed: %s", strerror(errno));
+		return -1;
+	}
+	return fd;
+}
+
 /* The socket we were started with (LISTEN_FDS, sd_listen_fds(3)), or a new one; -1 when there is none to be had. */
 static int
 open_listener(const FfConfig *config)
@@ -69,7 +82,7 @@ open_listener(const FfConfig *config)
 	int			problem;
 
 	if (passed != NULL && passed_to != NULL && atoi(passed) == 1 && atol(passed_to) == (long) getpid())
-		return FIRST_PASSED_FD;
+		return take_over(FIRST_PASSED_FD);
 	snprintf(port, sizeof(port), "%d", config->port);
 	problem = getaddrinfo(host, port, &hints, &found);
 	if (problem != 0)

@@ -2,8 +2,8 @@
  * noop_app.c - an app that does nothing, as fast as it can: what is left is the engine's own cost.
  *
  * It serves one function of one step on 127.0.0.1:PORT. Asked what comes next without a memo it answers 206 with the step done; with one
- * it answers 200. It writes the time of every call (microseconds
- * since 1970, a line each) to the file named by NOOP_TIMES, if that is set. Usage: noop_app PORT.
+ * it answers 200. In mode `sleep` the step is a sleep until BASE (milliseconds since 1970) plus 0 to 60 s, in turn. It writes the time of every call (microseconds
+ * since 1970, a line each) to the file named by NOOP_TIMES, if that is set. Usage: noop_app PORT [sleep BASE].
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_CLIENTS 4096
@@ -29,6 +30,8 @@ typedef struct Client
 
 static Client *clients[MAX_CLIENTS];
 static FILE *times;
+static long long sleep_base;
+static long long sleep_count;
 
 static const char step_done[] =
 	"[{\"id\":\"a9993e364706816aba3e25717850c26c9cd0d89d\",\"op\":\"StepRun\",\"name\":\"abc\",\"displayName\":\"abc\",\"data\":{\"ok\":true}}]";
@@ -76,6 +79,22 @@ answer(int fd, int status, const char *text)
 		close(fd);
 }
 
+static const char *
+sleep_step(void)
+{
+	static char text[256];
+	long long	at = sleep_base + sleep_count++ * 7 % 60000;
+	time_t		seconds = (time_t) (at / 1000);
+	struct tm	utc;
+	char		date[32];
+
+	gmtime_r(&seconds, &utc);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(text, sizeof(text), "[{\"id\":\"a9993e364706816aba3e25717850c26c9cd0d89d\",\"op\":\"Sleep\",\"name\":\"%s.%03lldZ\",\"opts\":{}}]",
+			 date, at % 1000);
+	return text;
+}
+
 static void
 drop(int fd)
 {
@@ -104,7 +123,7 @@ serve(int fd)
 		bool		done = memmem(body, length - (size_t) (body - client->data), "\"steps\":{\"", 10) != NULL;
 
 		note_time();
-		answer(fd, done ? 200 : 206, done ? "{\"done\":true}" : step_done);
+		answer(fd, done ? 200 : 206, done ? "{\"done\":true}" : sleep_base != 0 ? sleep_step() : step_done);
 		memmove(client->data, client->data + length, client->length - length);
 		client->length -= length;
 	}
@@ -121,6 +140,8 @@ main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
+	if (argc > 3 && strcmp(argv[2], "sleep") == 0)
+		sleep_base = atoll(argv[3]);
 	if (getenv("NOOP_TIMES") != NULL)
 		times = fopen(getenv("NOOP_TIMES"), "w");
 	if (times != NULL)

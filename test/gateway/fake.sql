@@ -46,7 +46,7 @@ begin
 	elsif path = '/none' then
 		status := 204;
 	elsif path = '/forge' then
-		headers_out := E'connection: upgrade\ncontent-length: 7\nno colon here\nx-good: yes\n';
+		headers_out := E'connection: upgrade\nContent-Length: 7\nno colon here\nx-good: yes\n';
 		body_out := convert_to('{}', 'UTF8');
 	elsif path like '/stream%' then
 		select coalesce(max(seq), 0) into last_seq from flowforge.news;

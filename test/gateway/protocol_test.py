@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -162,6 +163,10 @@ class Bench:
         self.database_down("immediate")
         shutil.rmtree(self.home)
 
+    def memory(self) -> int:
+        """Resident bytes of the gateway."""
+        return int(Path(f"/proc/{self.gateway.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
     def client(self, timeout: float = 10) -> Client:
         return Client(self.port, timeout)
 
@@ -273,14 +278,14 @@ def health(bench: Bench) -> None:
 def passes_on(bench: Bench) -> None:
     """method, path, query, allow-listed headers and body reach serve()"""
     headers = ('Authorization: Bearer a"\\\tb\r\nX-Inngest-Sign: 1\r\nX-Inngest-Sign: 2\r\nX-Flowforge-A: \u00e9\r\nCookie: no\r\n'
-               "X-FF-Remote: 9.9.9.9\r\nX-Request-Id: mine.1\r\n")
+               "X-FF-Remote: 9.9.9.9\r\nX-Request-Id: mine.1\r\nCe-Type: t\r\n")
     answer = bench.get("/echo?a=%20b&c", headers, body=b"\0\xff", method="GET")
     found = answer.json()
     given = found["headers"]
     assert isinstance(given, dict)
     equal((found["method"], found["path"], found["query"], found["length"]), ("GET", "/echo", "a=%20b&c", 2))
     equal(given, {"authorization": 'Bearer a"\\\tb', "x-inngest-sign": "1, 2", "x-flowforge-a": "\u00e9", "x-ff-remote": "127.0.0.1",
-                  "x-request-id": "mine.1", "host": "x"})
+                  "x-request-id": "mine.1", "host": "x", "ce-type": "t"})
     equal(answer.headers["x-request-id"], "mine.1")
 
 
@@ -530,6 +535,56 @@ def restart(bench: Bench) -> None:
 
 
 @check
+def slow_reconnect(bench: Bench) -> None:
+    """a connection that takes long to make does not hold up the others of its lane"""
+    equal(bench.stop(), 0)
+    bench.start()
+    first = bench.sql("select min(pid) from pg_stat_activity where application_name = 'flowforge gateway'")
+    postmaster = int((bench.home / "data/postmaster.pid").read_text().split("\n")[0])
+    os.kill(postmaster, signal.SIGSTOP)
+    try:
+        os.kill(int(first), signal.SIGTERM)
+        time.sleep(0.5)
+        started = time.monotonic()
+        equal(bench.get("/e/k", method="POST", body=b"on time").status, 200)
+        assert time.monotonic() - started < 2
+    finally:
+        os.kill(postmaster, signal.SIGCONT)
+
+
+@check
+def left_behind(bench: Bench) -> None:
+    """requests whose clients have left while they waited take no memory and are not carried out"""
+    busy = [bench.client(20) for _ in range(16)]
+    for client in busy:
+        client.send(b"GET /sleep?5 HTTP/1.1\r\nhost: x\r\n\r\n")
+    time.sleep(1.5)
+    before = bench.memory()
+    for _ in range(60):
+        client = bench.client()
+        client.send(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4000000\r\n\r\n" + b"x" * 4000000)
+        time.sleep(0.01)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.socket.close()
+    time.sleep(0.2)
+    grown = bench.memory() - before
+    equal([client.answer().status for client in busy], [200] * 16)
+    assert grown < 40_000_000, f"{grown // 1_000_000} MB more for 60 requests of 4 MB"
+
+
+@check
+def quiet_log(bench: Bench) -> None:
+    """a database that stays away does not fill the log"""
+    bench.database_down()
+    before = bench.log.stat().st_size
+    time.sleep(5)
+    grown = bench.log.read_text()[before:].count("database connection")
+    bench.database_up()
+    bench.await_ready()
+    assert grown <= 5, f"{grown} lines in 5 seconds"
+
+
+@check
 def acknowledged(bench: Bench) -> None:
     """no event that was acknowledged is lost when the database stops at once"""
     bench.sql("truncate flowforge.seen")
@@ -648,6 +703,31 @@ def stream_ping(bench: Bench) -> None:
 
 
 @check
+def large_news(bench: Bench) -> None:
+    """a follower that reads gets news of any size"""
+    bench.sql("truncate flowforge.news")
+    client = follow(bench)
+    bench.sql(f"insert into flowforge.news values ('{RUN}', 1, repeat('x', 3000000) || E'\\n\\n', true); notify flowforge")
+    equal(len(client.read_until(b"\n\n")), 3000000)
+    assert client.ends()
+
+
+@check
+def failing_news(bench: Bench) -> None:
+    """news that cannot be read are asked for again, in good time and not in a hurry"""
+    bench.sql("truncate flowforge.news")
+    client = follow(bench)
+    bench.sql("alter table flowforge.news rename to hidden; notify flowforge")
+    before = bench.log.stat().st_size
+    time.sleep(3)
+    failures = bench.log.read_text()[before:].count("the listener failed")
+    bench.sql("alter table flowforge.hidden rename to news")
+    news(bench, 1, final=True)
+    equal(client.read_until(b"\n\n"), b"id: 1")
+    assert 1 <= failures <= 3, failures
+
+
+@check
 def deaf_follower(bench: Bench) -> None:
     """a follower that does not read is dropped at 1 MB, others go on"""
     bench.sql("truncate flowforge.news")
@@ -683,6 +763,26 @@ def drains(bench: Bench) -> None:
     idle.socket.close()
     equal(bench.gateway.wait(12), 0)
     bench.start()
+
+
+@check
+def socket_activation(bench: Bench) -> None:
+    """a listening socket that is passed on, as systemd does it, is served"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        passed = f'exec 3<&{listener.fileno()} {listener.fileno()}<&-; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        command = ["sh", "-c", passed, "sh", bench.program, "serve", "--db", "host=/nowhere"]
+        with open(bench.log, "ab") as log:
+            gateway = subprocess.Popen(command, stderr=log, pass_fds=[listener.fileno()])
+        try:
+            for _ in range(3):
+                client = Client(listener.getsockname()[1], 3)
+                client.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+                equal(client.answer().status, 200)
+                client.socket.close()
+            gateway.terminate()
+            equal(gateway.wait(5), 0)
+        finally:
+            gateway.kill()
 
 
 @check

@@ -79,8 +79,7 @@ class Cluster:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/tmp")
 
     def start(self):
-        preload = os.environ.get("FLOWFORGE_SERVER_PRELOAD")
-        self._as_user(*(["env", f"LD_PRELOAD={preload}"] if preload else []), f"{BIN}/pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "start")
+        self._as_user(f"{BIN}/pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "start")
 
     def stop(self, mode="fast"):
         self._as_user(f"{BIN}/pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")

@@ -1,0 +1,171 @@
+"""The benchmarks of `make bench`. No figure fails anything: machines are noisy; what counts is the ratio within one run."""
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tap"))
+from harness import BIN, Cluster, free_port, wait_for  # noqa: E402
+
+
+def say(name, value, bar=None, good=None):
+    print(f"{name:58} {value:>14}" + (f"   bar {bar}: {'met' if good else 'MISSED'}" if bar else ""), flush=True)
+
+
+def registration(port):
+    url = f"http://127.0.0.1:{port}/api/inngest"
+    return {"url": url, "appName": "bench", "framework": "none", "sdk": "js:v0", "v": "0.1", "functions": [{
+        "id": "bench-one", "name": "one", "triggers": [{"event": "bench/one"}], "steps": {"step": {
+            "id": "step", "name": "step", "retries": {"attempts": 3},
+            "runtime": {"type": "http", "url": f"{url}?fnId=bench-one&stepId=step"}}}}]}
+
+
+class Noop:
+    def __init__(self, *arguments, times=None):
+        self.port = free_port()
+        environment = dict(os.environ, **({"NOOP_TIMES": times} if times else {}))
+        self.process = subprocess.Popen([os.environ["NOOP_APP"], str(self.port), *map(str, arguments)], env=environment)
+        time.sleep(0.2)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def percentile(values, p):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * p / 100))]
+
+
+def executor_pids(cluster):
+    return [int(p) for p in cluster.sql("select string_agg(pid::text, ',') from flowforge.executors()").split(",")]
+
+
+def cpu_seconds(pids):
+    total = 0
+    for pid in pids:
+        fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def anonymous_kb(pids):
+    return sum(int(re.search(r"RssAnon:\s+(\d+)", open(f"/proc/{pid}/status").read()).group(1)) for pid in pids)
+
+
+def pgbench(cluster, script, seconds=6):
+    path = os.path.join(cluster.directory, "script.sql")
+    with open(path, "w") as f:
+        f.write(script)
+    out = subprocess.run([f"{BIN}/pgbench", "-n", "-c", "8", "-j", "2", "-T", str(seconds), "-M", "prepared", "-f", path, "-h",
+                          cluster.directory, "-p", str(cluster.port), "-U", "postgres", cluster.database],
+                         capture_output=True, text=True, check=True).stdout
+    return float(re.search(r"tps = ([\d.]+)", out).group(1))
+
+
+def send(close):
+    """ff_send_event with one matching function, against a plain two-row insert, both by 8 clients."""
+    cluster = close(Cluster(settings={"flowforge.databases": "'nowhere'"}, create=False))
+    cluster.sql("create database flowforge", database="postgres")
+    cluster.sql("create extension flowforge; create table a (id bigserial primary key, v text); create table b (id bigserial primary key, v text)")
+    for table in ("event", "run", "step", "run_end", "run_event_batch"):
+        cluster.sql(f"select flowforge.maintain('{table}', 1, interval '0')")
+    cluster.sql("select flowforge.register_app($j$" + json.dumps(registration(9)) + "$j$)")
+    ratios, rates = [], []
+    for _ in range(3):
+        plain = pgbench(cluster, "begin;\ninsert into a (v) values ('x');\ninsert into b (v) values ('y');\ncommit;\n")
+        ours = pgbench(cluster, "select ff_send_event('bench/one', '{\"id\": 1}');\n")
+        ratios.append(ours / plain)
+        rates.append(ours)
+    ratio = statistics.median(ratios)
+    say("events sent a second, 8 clients", f"{statistics.median(rates):.0f}")
+    say("  ratio to a two-row insert", f"{ratio:.2f}", "0.5", ratio >= 0.5)
+
+
+def throughput(close):
+    """20,000 queued runs of one step."""
+    cluster = close(Cluster())
+    app = close(Noop())
+    cluster.sql("select flowforge.register_app($j$" + json.dumps(registration(app.port)) + "$j$)")
+    pids = executor_pids(cluster)
+    before = cpu_seconds(pids)
+    started = time.monotonic()
+    for _ in range(4):
+        cluster.send("bench/one", 5000)
+    wait_for(lambda: cluster.sql("select sum(runs_ended) from flowforge.executors()") == "20000", 120, "20,000 runs ended")
+    seconds = time.monotonic() - started
+    commits, steps = map(int, cluster.sql("select sum(commits), sum(steps) from flowforge.executors()").split("|"))
+    say("one-step runs a second", f"{20000 / seconds:.0f}")
+    say("  executor CPU a run", f"{(cpu_seconds(pids) - before) / 20000 * 1e6:.0f} us")
+    say("  commits a run", f"{commits / 20000:.4f}")
+    say("  steps a commit", f"{steps / commits:.1f}", "16", steps / commits >= 16)
+
+
+def latency(close):
+    """One event at a time on an idle server: from the end of the sending statement to the app's call."""
+    cluster = close(Cluster())
+    times = os.path.join(cluster.directory, "times")
+    app = close(Noop(times=times))
+    cluster.sql("select flowforge.register_app($j$" + json.dumps(registration(app.port)) + "$j$)")
+    psql = subprocess.Popen(["psql", "-XqAt", "-h", cluster.directory, "-p", str(cluster.port), "-U", "postgres", cluster.database],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    sent = []
+    for _ in range(200):
+        psql.stdin.write("select ff_send_event('bench/one') is not null;\n")
+        psql.stdin.flush()
+        psql.stdout.readline()
+        sent.append(time.time() * 1e6)
+        time.sleep(0.05)
+    psql.stdin.close()
+    psql.wait()
+    time.sleep(0.5)
+    called = [int(line) for line in open(times)]
+    first = []
+    for at in sent[20:]:
+        later = [c for c in called if c > at - 2000]
+        first.append((min(later) - at) / 1000 if later else 1000)
+    p50, p99 = percentile(first, 50), percentile(first, 99)
+    say("event committed to app called, p50", f"{p50:.2f} ms", "3 ms", p50 < 3)
+    say("event committed to app called, p99", f"{p99:.2f} ms", "10 ms", p99 < 10)
+
+
+def sleepers(close):
+    """100,000 runs that sleep until instants spread over a minute."""
+    cluster = close(Cluster(settings={"max_wal_size": "'4GB'"}))
+    base = int(time.time() * 1000) + 100000
+    app = close(Noop("sleep", base))
+    cluster.sql("select flowforge.register_app($j$" + json.dumps(registration(app.port)) + "$j$)")
+    pids = executor_pids(cluster)
+    cluster.send("bench/one", 1000)
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_parked") == "1000", 30, "1,000 runs sleep")
+    before = anonymous_kb(pids)
+    for _ in range(20):
+        cluster.send("bench/one", 4950)
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_parked") == "100000", 95, "100,000 runs sleep")
+    grown = (anonymous_kb(pids) - before) / 1024
+    say("100,000 sleeping runs: executors' memory grew by", f"{grown:.1f} MB", "20 MB", grown < 20)
+    wait_for(lambda: cluster.sql("select sum(runs_ended) from flowforge.executors()") == "100000", 200, "all have ended")
+    p50, p99 = map(float, cluster.sql(
+        "select percentile_cont(0.5) within group (order by late), percentile_cont(0.99) within group (order by late) from ("
+        "select extract(epoch from s.ended_at) * 1000 - (e.data ->> 'due')::numeric as late from flowforge.step s "
+        "join flowforge.run_event e on e.run_id = s.run_id and e.type = 'step.sleeping' where s.op = 'sleep') l").split("|"))
+    say("woken late, p50", f"{p50:.1f} ms")
+    say("woken late, p99", f"{p99:.1f} ms", "50 ms", p99 < 50)
+
+
+def main():
+    parts = sys.argv[1:] or ["send", "throughput", "latency", "sleepers"]
+    for part in parts:
+        opened = []
+        try:
+            {"send": send, "throughput": throughput, "latency": latency, "sleepers": sleepers}[part](lambda thing: opened.append(thing) or thing)
+        finally:
+            for thing in reversed(opened):
+                (thing.remove if isinstance(thing, Cluster) else thing.stop)()
+
+
+if __name__ == "__main__":
+    main()
