@@ -674,7 +674,8 @@ make_wait_set(void)
 static void
 publish_gauges(void)
 {
-	pg_atomic_write_u32(&ff_me->ready, (uint32) (ff_queue_length() + ff_active_count() - ff_calls_in_flight()));
+	/* A run with parallel steps has several calls under way: what is left over is at least what is queued. */
+	pg_atomic_write_u32(&ff_me->ready, (uint32) (ff_queue_length() + Max(ff_active_count() - ff_calls_in_flight(), 0)));
 	pg_atomic_write_u32(&ff_me->timers, (uint32) ff_timer_count());
 }
 

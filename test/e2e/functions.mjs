@@ -167,7 +167,7 @@ export function defineFunctions(sdk, client, calls, seen, major) {
 	on("race", "race", {}, async ({ runId, step }) => {
 		const winner = await Promise.race([
 			counted(step, runId, "fast"),
-			step.sleep("slow", "3s").then(() => "slow"),
+			step.sleep("slow", "6s").then(() => "slow"),
 		]);
 		await counted(step, runId, "after");
 		return { winner };
@@ -176,7 +176,7 @@ export function defineFunctions(sdk, client, calls, seen, major) {
 	if (major === 4) {
 		on("declared-race", "declared-race", {}, async ({ runId, step, group }) => {
 			const winner = await group.parallel(() =>
-				Promise.race([counted(step, runId, "fast"), step.sleep("slow", "3s").then(() => "slow")]),
+				Promise.race([counted(step, runId, "fast"), step.sleep("slow", "6s").then(() => "slow")]),
 			);
 			await counted(step, runId, "after");
 			return { winner };

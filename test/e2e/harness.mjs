@@ -29,7 +29,7 @@ const run = promisify(execFile);
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until `probe` gives something truthy and returns that; an error that names `what` after `ms`. */
-export async function until(what, probe, ms = 20_000) {
+export async function until(what, probe, ms = 40_000) {
 	const end = Date.now() + ms;
 	let last;
 	for (;;) {
@@ -210,7 +210,7 @@ export class Server {
 	}
 
 	/** Waits until a run has ended. */
-	async finished(id, ms = 20_000) {
+	async finished(id, ms = 40_000) {
 		let run;
 		try {
 			return await until("the run has ended", async () => {

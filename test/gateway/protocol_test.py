@@ -135,7 +135,9 @@ class Bench:
         url = f"host={self.home} user=postgres dbname=flowforge"
         with open(self.log, "ab") as log:
             self.log_start = self.log.stat().st_size
-            self.gateway = subprocess.Popen([self.program, "serve", "--db", url, "-p", "0"], stderr=log)
+            # So that memory is what is in use, also in a build with ASan, which keeps freed memory back.
+            environment = {**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1"}
+            self.gateway = subprocess.Popen([self.program, "serve", "--db", url, "-p", "0"], stderr=log, env=environment)
         found = None
         while found is None:
             time.sleep(0.02)
@@ -353,6 +355,7 @@ def forged_headers(bench: Bench) -> None:
     """serve() cannot set the headers that frame an answer"""
     answer = bench.get("/forge")
     equal((answer.headers["content-length"], answer.headers["connection"], answer.headers["x-good"]), ("2", "close", "yes"))
+    assert "Content-Length" not in answer.headers
 
 
 @check
@@ -554,7 +557,7 @@ def slow_reconnect(bench: Bench) -> None:
 
 @check
 def left_behind(bench: Bench) -> None:
-    """requests whose clients have left while they waited take no memory and are not carried out"""
+    """requests whose clients have left while they waited take no memory"""
     busy = [bench.client(20) for _ in range(16)]
     for client in busy:
         client.send(b"GET /sleep?5 HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -769,7 +772,7 @@ def drains(bench: Bench) -> None:
 def socket_activation(bench: Bench) -> None:
     """a listening socket that is passed on, as systemd does it, is served"""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        passed = f'exec 3<&{listener.fileno()} {listener.fileno()}<&-; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        passed = f'exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
         command = ["sh", "-c", passed, "sh", bench.program, "serve", "--db", "host=/nowhere"]
         with open(bench.log, "ab") as log:
             gateway = subprocess.Popen(command, stderr=log, pass_fds=[listener.fileno()])
