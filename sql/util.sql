@@ -15,6 +15,8 @@ select count(distinct flowforge.slot(flowforge.uuid7())) as slots_used from gene
 select flowforge.jcs('{"b": 1, "a": [1.0, 1e21, 1e-7, 0.000001, 123456789012345680000, -0, 4.50, 2e-3, 9007199254740993], "": "\u20ac$\u000f\nA''B\"\\\"/"}');
 select flowforge.jcs('{"\u20ac": "Euro", "\r": "CR", "\ufb33": "Hebrew", "1": "One", "\ud83d\ude00": "Smile", "\u0080": "Control", "\u00f6": "o"}');
 select flowforge.jcs(v::jsonb) from (values ('null'), ('true'), ('"x"'), ('[]'), ('{}'), ('333333333.33333329'), ('1e400'), ('0.1'), ('5e-324'), ('1.7976931348623157e308')) t (v);
+-- A double ECMAScript writes with fewer digits, on the border halfway to its neighbour; numbers beyond the doubles cost no more than others.
+select flowforge.jcs('[1e23, 68240017356821424, 9.999999999999997e22, 1.0000000000000001e23, 1e131071, -1e131071, 1e-16383, 1e-324, 2.4703282292062328e-324]');
 -- Time strings.
 select t, flowforge.duration(t) from (values ('500ms'), ('10s'), ('1h30m'), ('1.5h'), ('2d'), ('1w'), ('90us')) v (t);
 select flowforge.duration('10');

@@ -144,8 +144,12 @@ parse_rfc3339(const char *text, TimestampTz *out)
 		hour = number_at(&text, 2);
 		minute = expect(&text, ':') ? number_at(&text, 2) : -1;
 		if (expect(&text, ':'))
+		{
 			second = number_at(&text, 2);
-		usec = parse_fraction(&text);
+			if (*text == '.' && (text[1] < '0' || text[1] > '9'))
+				return false;
+			usec = parse_fraction(&text);
+		}
 	}
 	return parse_zone(text, &offset) && make_instant(year, month, day, hour, minute, second, usec, offset, out);
 }
@@ -162,7 +166,8 @@ parse_http_date(const char *text, TimestampTz *out)
 	int			minute;
 	int			second;
 
-	if (strlen(text) != 29 || text[3] != ',' || text[4] != ' ' || strcmp(text + 25, " GMT") != 0)
+	if (strlen(text) != 29 || text[3] != ',' || text[4] != ' ' || text[7] != ' ' || text[11] != ' ' || text[16] != ' ' ||
+		strcmp(text + 25, " GMT") != 0)
 		return false;
 	text += 5;
 	day = number_at(&text, 2);

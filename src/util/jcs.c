@@ -7,13 +7,13 @@
 #include "postgres.h"
 
 #include <float.h>
-#include <math.h>
 
 #include "common/shortest_dec.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 
 #include "util/jcs.h"
@@ -104,6 +104,29 @@ shortest_digits(double value, char *digits, int *point)
 	return count;
 }
 
+/*
+ * PostgreSQL's shortest text never lies on the border halfway to the next double; ECMAScript's may, where reading rounds to even. A border has
+ * as few digits only between 2^54 and 10^40, where fewer digits are tried until they no longer read back as the value.
+ */
+static int
+fewer_digits(double value, char *digits, int *point, int count)
+{
+	char		text[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
+
+	while (count > 1)
+	{
+		snprintf(text, sizeof(text), "%.*e", count - 2, value);
+		if (strtod(text, NULL) != value)
+			break;
+		*point = atoi(strchr(text, 'e') + 1) + 1;
+		digits[0] = text[0];
+		memcpy(digits + 1, text + 2, Max(count - 2, 0));
+		for (count--; count > 1 && digits[count - 1] == '0';)
+			count--;
+	}
+	return count;
+}
+
 /* ECMA-262, Number::toString with radix 10: n is the point's place, k the number of digits. */
 static void
 append_double(StringInfo out, double value)
@@ -123,6 +146,8 @@ append_double(StringInfo out, double value)
 		value = -value;
 	}
 	k = shortest_digits(value, digits, &n);
+	if (value > 1e16 && value < 1e40)
+		k = fewer_digits(value, digits, &n, k);
 	if (k <= n && n <= 21)
 		appendStringInfo(out, "%.*s%.*s", k, digits, n - k, "000000000000000000000");
 	else if (0 < n && n <= 21)
@@ -135,12 +160,63 @@ append_double(StringInfo out, double value)
 		appendStringInfo(out, "%c.%.*se%c%d", digits[0], k - 1, digits + 1, n - 1 < 0 ? '-' : '+', abs(n - 1));
 }
 
+static Numeric
+constant(const char *text)
+{
+	MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+	Numeric		number = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text), InvalidOid, Int32GetDatum(-1)));
+
+	MemoryContextSwitchTo(before);
+	return number;
+}
+
+static bool
+less(Numeric a, Numeric b)
+{
+	return DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(a), NumericGetDatum(b)));
+}
+
+/*
+ * Numbers beyond the doubles, or so small that they read as 0, are told by comparing: the text of one like 1e131071 is long out of all
+ * proportion. False when the number is neither.
+ */
+static bool
+append_extreme(StringInfo out, Numeric number)
+{
+	static Numeric highest = NULL;
+	static Numeric lowest;
+	static Numeric tiny;
+	static Numeric minus_tiny;
+
+	if (highest == NULL)
+	{
+		lowest = constant("-1.7976931348623157e308");
+		tiny = constant("1e-324");
+		minus_tiny = constant("-1e-324");
+		highest = constant("1.7976931348623157e308");
+	}
+	if (less(highest, number))
+		append_double(out, DBL_MAX);
+	else if (less(number, lowest))
+		append_double(out, -DBL_MAX);
+	else if (less(number, tiny) && less(minus_tiny, number))
+		append_double(out, 0);
+	else
+		return false;
+	return true;
+}
+
 static void
 append_number(StringInfo out, Numeric number)
 {
-	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
-	int			length = strlen(text);
+	char	   *text;
+	int			length;
 	double		value;
+
+	if (append_extreme(out, number))
+		return;
+	text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+	length = strlen(text);
 
 	/* Up to 15 digits an integer is its own canonical text. */
 	if (length <= 15 && strspn(text, "-0123456789") == (size_t) length)
@@ -150,8 +226,6 @@ append_number(StringInfo out, Numeric number)
 		return;
 	}
 	value = strtod(text, NULL);
-	if (isinf(value))
-		value = value > 0 ? DBL_MAX : -DBL_MAX;
 	append_double(out, value);
 	pfree(text);
 }
