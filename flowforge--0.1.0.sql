@@ -43,11 +43,12 @@ language c immutable strict parallel safe as 'MODULE_PATHNAME', 'ff_sql_key_hash
 comment on function flowforge.key_hash(text) is 'The bearer an SDK derives from a signing key; null when the key is not hex.';
 revoke all on function flowforge.sign(text, text, bigint) from public;
 create function @extschema@.ff_eval(expression text, context jsonb, mode text default 'strict') returns jsonb
-language c immutable strict parallel safe
+language c stable strict parallel safe
 as 'MODULE_PATHNAME', 'ff_sql_eval';
 comment on function @extschema@.ff_eval(text, jsonb, text) is
-'Evaluates an expression as filters of triggers and waits are; the members of context are the names it may use. mode strict raises '
-'FF102 to FF110 for what is missing or wrong; mode filter takes a missing member for null and gives null for any other error.';
+'Evaluates an expression; the members of context are the names it may use. In mode strict, what is missing or wrong raises FF102 to '
+'FF110. In mode filter, as in the filters of triggers and waits, a missing member is null, comparing with null by order is false, '
+'and any other error gives false. An expression that cannot be read raises FF101, FF109 or FF110 in both.';
 -- Tenants. One row per tenant; every other table of FlowForge carries the tenant's id. Written by administrators.
 create table flowforge.tenant (
 	tenant_id integer primary key check (tenant_id > 0),

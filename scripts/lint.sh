@@ -1,5 +1,5 @@
 #!/bin/bash
-# The C sources compile without a warning, and cppcheck and clang-tidy find nothing.
+# The C sources compile without a warning and are formatted, and cppcheck and clang-tidy find nothing.
 set -u
 cd "$(dirname "$0")/.."
 status=0
@@ -8,6 +8,10 @@ server=$(pg_config --includedir-server)
 echo 'lint: -Wall -Wextra -Werror'
 make -s -f extension.mk -j2 all >/tmp/flowforge-lint.$$ 2>&1 || { cat /tmp/flowforge-lint.$$; status=1; }
 rm -f /tmp/flowforge-lint.$$
+
+echo 'lint: clang-format'
+git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror 2>&1 | grep -E '(error|warning):' | sort -u | head -20
+[ "${PIPESTATUS[1]}" = 0 ] || { echo 'lint: run "make format"'; status=1; }
 
 echo 'lint: cppcheck'
 cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 -j2 --suppress=unknownMacro \

@@ -26,89 +26,108 @@ extern PGDLLEXPORT void _PG_init(void);
 
 static char *tenant_setting = NULL;
 
-char	   *ff_event_keys = NULL;
-char	   *ff_signing_key_fallback = NULL;
-extern int	ff_executors;
+char	  *ff_event_keys = NULL;
+char	  *ff_signing_key_fallback = NULL;
+extern int ff_executors;
 
 static int
 default_executors(void)
 {
-	long		cores = sysconf(_SC_NPROCESSORS_ONLN);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return (int) Min(Max(cores, 1), 4);
 }
 
 static void
-define_int(const char *name, const char *description, int *variable, int start, int min, int max, GucContext context, int flags)
+define_int(const char *name, const char *description, int *variable, int start, int min, int max,
+		   GucContext context, int flags)
 {
-	DefineCustomIntVariable(name, description, NULL, variable, start, min, max, context, flags, NULL, NULL, NULL);
+	DefineCustomIntVariable(name, description, NULL, variable, start, min, max, context, flags,
+							NULL, NULL, NULL);
 }
 
 static void
-define_text(const char *name, const char *description, char **variable, const char *start, GucContext context, int flags)
+define_text(const char *name, const char *description, char **variable, const char *start,
+			GucContext context, int flags)
 {
-	DefineCustomStringVariable(name, description, NULL, variable, start, context, flags, NULL, NULL, NULL);
+	DefineCustomStringVariable(name, description, NULL, variable, start, context, flags, NULL, NULL,
+							   NULL);
 }
 
 /* Settings of the workers: where they work and how much they do at once. */
 static void
 define_worker_settings(void)
 {
-	define_text("flowforge.databases", "The databases that have executors (names, comma-separated).", &ff_databases, "postgres",
-				PGC_POSTMASTER, GUC_LIST_INPUT);
-	define_int("flowforge.executors", "Executors of each database.", &ff_executors, default_executors(), 1, FF_MAX_EXECUTORS,
-			   PGC_POSTMASTER, 0);
-	define_int("flowforge.max_in_flight", "Calls to apps an executor has under way at most.", &ff_max_in_flight, 512, 1, FF_MAX_CALLS,
-			   PGC_SIGHUP, 0);
-	define_int("flowforge.max_in_flight_per_app", "Calls to one app an executor has under way at most.", &ff_max_in_flight_per_app, 128, 1,
-			   FF_MAX_CALLS, PGC_SIGHUP, 0);
-	define_int("flowforge.group_size", "Runs whose changes are written in one transaction at most.", &ff_group_size, 128, 1, 1000,
-			   PGC_SIGHUP, 0);
-	define_int("flowforge.group_wait", "How long a change may wait for others to be written with.", &ff_group_wait, 2, 0, 1000, PGC_SIGHUP,
-			   GUC_UNIT_MS);
-	define_int("flowforge.sweep_interval", "How long after work came in the executors look whether a hint was lost.", &ff_sweep_interval,
-			   5000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
-	define_int("flowforge.partitions_ahead", "Days for which partitions are made ahead.", &ff_partitions_ahead, 3, 1, 90, PGC_SIGHUP, 0);
-	define_int("flowforge.retention", "Days after which partitions are dropped; 0 keeps everything.", &ff_retention, 30, 0, 36500,
-			   PGC_SIGHUP, 0);
-	DefineCustomBoolVariable("flowforge.restoring", "Executors idle, for the time a dump is restored.", NULL, &ff_restoring, false,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
+	define_text("flowforge.databases",
+				"The databases that have executors (names, comma-separated).", &ff_databases,
+				"postgres", PGC_POSTMASTER, GUC_LIST_INPUT);
+	define_int("flowforge.executors", "Executors of each database.", &ff_executors,
+			   default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0);
+	define_int("flowforge.max_in_flight", "Calls to apps an executor has under way at most.",
+			   &ff_max_in_flight, 512, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
+	define_int("flowforge.max_in_flight_per_app",
+			   "Calls to one app an executor has under way at most.", &ff_max_in_flight_per_app,
+			   128, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
+	define_int("flowforge.group_size", "Runs whose changes are written in one transaction at most.",
+			   &ff_group_size, 128, 1, 1000, PGC_SIGHUP, 0);
+	define_int("flowforge.group_wait", "How long a change may wait for others to be written with.",
+			   &ff_group_wait, 2, 0, 1000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("flowforge.sweep_interval",
+			   "How long after work came in the executors look whether a hint was lost.",
+			   &ff_sweep_interval, 5000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("flowforge.partitions_ahead", "Days for which partitions are made ahead.",
+			   &ff_partitions_ahead, 3, 1, 90, PGC_SIGHUP, 0);
+	define_int("flowforge.retention",
+			   "Days after which partitions are dropped; 0 keeps everything.", &ff_retention, 30, 0,
+			   36500, PGC_SIGHUP, 0);
+	DefineCustomBoolVariable("flowforge.restoring",
+							 "Executors idle, for the time a dump is restored.", NULL,
+							 &ff_restoring, false, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 /* Settings of calls to apps. */
 static void
 define_call_settings(void)
 {
-	define_int("flowforge.request_timeout", "How long a call to an app may take.", &ff_request_timeout, 7200000, 1, INT_MAX, PGC_SIGHUP,
-			   GUC_UNIT_MS);
-	define_int("flowforge.connect_timeout", "How long connecting to an app may take.", &ff_connect_timeout, 10000, 1, INT_MAX, PGC_SIGHUP,
-			   GUC_UNIT_MS);
-	define_int("flowforge.response_limit", "The largest answer an app may give.", &ff_response_limit, 4 * 1024 * 1024, 1024,
-			   256 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE);
-	define_int("flowforge.retry_interval", "A fixed delay between attempts; 0 doubles it each time, with jitter.", &ff_retry_interval, 0, 0,
-			   86400000, PGC_SIGHUP, GUC_UNIT_MS);
-	define_int("flowforge.unreachable_limit", "How long an app may be unreachable before its runs fail.", &ff_unreachable_limit, 86400, 0,
-			   INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
-	define_int("flowforge.invoke_depth_limit", "How long a chain of runs that invoke runs may be.", &ff_invoke_depth_limit, 100, 1, 10000,
-			   PGC_SIGHUP, 0);
-	define_text("flowforge.signing_key", "Signs calls to apps; without one the server is in development mode.", &ff_signing_key, "",
-				PGC_SIGHUP, GUC_SUPERUSER_ONLY);
-	define_text("flowforge.signing_key_fallback", "A second key that is accepted while keys are rotated.", &ff_signing_key_fallback, "",
-				PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_int("flowforge.request_timeout", "How long a call to an app may take.",
+			   &ff_request_timeout, 7200000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("flowforge.connect_timeout", "How long connecting to an app may take.",
+			   &ff_connect_timeout, 10000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("flowforge.response_limit", "The largest answer an app may give.",
+			   &ff_response_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+	define_int("flowforge.retry_interval",
+			   "A fixed delay between attempts; 0 doubles it each time, with jitter.",
+			   &ff_retry_interval, 0, 0, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("flowforge.unreachable_limit",
+			   "How long an app may be unreachable before its runs fail.", &ff_unreachable_limit,
+			   86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
+	define_int("flowforge.invoke_depth_limit", "How long a chain of runs that invoke runs may be.",
+			   &ff_invoke_depth_limit, 100, 1, 10000, PGC_SIGHUP, 0);
+	define_text("flowforge.signing_key",
+				"Signs calls to apps; without one the server is in development mode.",
+				&ff_signing_key, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_text("flowforge.signing_key_fallback",
+				"A second key that is accepted while keys are rotated.", &ff_signing_key_fallback,
+				"", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 }
 
 /* Settings of events. */
 static void
 define_event_settings(void)
 {
-	define_int("flowforge.event_limit", "The largest event that is accepted.", &ff_event_size_limit, 512 * 1024, 1024,
-			   64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE);
-	define_int("flowforge.event_dedupe_window", "How long a repeated event id is recognised.", &ff_event_dedupe_window, 86400, 1, 31536000,
-			   PGC_SIGHUP, GUC_UNIT_S);
-	define_int("flowforge.json_depth_limit", "How deep JSON from outside may be nested.", &ff_json_depth_limit, 64, 8, 1000, PGC_SIGHUP, 0);
-	define_text("flowforge.event_keys", "The keys that may send events over HTTP (comma-separated); unused in development mode.",
-				&ff_event_keys, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
-	define_text("flowforge.tenant", "The tenant the session works for.", &tenant_setting, "1", PGC_SUSET, 0);
+	define_int("flowforge.event_limit", "The largest event that is accepted.", &ff_event_size_limit,
+			   512 * 1024, 1024, 64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE);
+	define_int("flowforge.event_dedupe_window", "How long a repeated event id is recognised.",
+			   &ff_event_dedupe_window, 86400, 1, 31536000, PGC_SIGHUP, GUC_UNIT_S);
+	define_int("flowforge.json_depth_limit", "How deep JSON from outside may be nested.",
+			   &ff_json_depth_limit, 64, 8, 1000, PGC_SIGHUP, 0);
+	define_text(
+		"flowforge.event_keys",
+		"The keys that may send events over HTTP (comma-separated); unused in development mode.",
+		&ff_event_keys, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_text("flowforge.tenant", "The tenant the session works for.", &tenant_setting, "1",
+				PGC_SUSET, 0);
 }
 
 void
@@ -118,8 +137,9 @@ _PG_init(void)
 	{
 		/* Without preloading there is no shared memory: SQL functions work, nothing is executed. */
 		if (ff_shared == NULL)
-			ereport(WARNING, (errmsg("flowforge is not preloaded: events are recorded but nothing runs"),
-							  errhint("Add flowforge to shared_preload_libraries and restart the server.")));
+			ereport(WARNING,
+					(errmsg("flowforge is not preloaded: events are recorded but nothing runs"),
+					 errhint("Add flowforge to shared_preload_libraries and restart the server.")));
 		ff_hint_init();
 		ff_function_init();
 		return;

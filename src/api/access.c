@@ -40,9 +40,9 @@ param(const FfMatch *match, const char *name)
 static bool
 is_event_key(const char *given)
 {
-	char	   *rest = pstrdup(setting("flowforge.event_keys"));
-	char	   *key;
-	bool		found = false;
+	char *rest = pstrdup(setting("flowforge.event_keys"));
+	char *key;
+	bool  found = false;
 
 	while ((key = strsep(&rest, ",")) != NULL)
 	{
@@ -56,7 +56,7 @@ is_event_key(const char *given)
 static bool
 is_hash_of(const char *key, const char *given)
 {
-	char	   *hash = key[0] != '\0' ? ff_key_hash(key) : NULL;
+	char *hash = key[0] != '\0' ? ff_key_hash(key) : NULL;
 
 	return hash != NULL && ff_equal_constant_time(hash, given);
 }
@@ -78,8 +78,7 @@ check_event_key(const FfMatch *match)
 	if (is_event_key(param(match, "key")))
 		return;
 	ereport(ERROR,
-			(errcode(FF_ERR_UNAUTHORIZED),
-			 errmsg("the event key is not known here"),
+			(errcode(FF_ERR_UNAUTHORIZED), errmsg("the event key is not known here"),
 			 errhint("Use one of the keys in flowforge.event_keys as the last part of the path"
 					 " (INNGEST_EVENT_KEY).")));
 }
@@ -93,12 +92,11 @@ check_bearer(Jsonb *headers)
 
 	if (current || fallback)
 		return;
-	ereport(ERROR,
-			(errcode(FF_ERR_UNAUTHORIZED),
-			 token[0] == '\0' ? errmsg("this needs a bearer token")
-			 : errmsg("the bearer token is not valid here"),
-			 errhint("Send \"Authorization: Bearer\" with the hash of flowforge.signing_key,"
-					 " as SDKs with INNGEST_SIGNING_KEY do.")));
+	ereport(ERROR, (errcode(FF_ERR_UNAUTHORIZED),
+					token[0] == '\0' ? errmsg("this needs a bearer token")
+									 : errmsg("the bearer token is not valid here"),
+					errhint("Send \"Authorization: Bearer\" with the hash of flowforge.signing_key,"
+							" as SDKs with INNGEST_SIGNING_KEY do.")));
 }
 
 void
@@ -119,7 +117,6 @@ ff_access_check_kind(Jsonb *headers)
 
 	if (expected == NULL || expected[0] == '\0' || strcmp(expected, ff_server_kind()) == 0)
 		return;
-	ereport(ERROR,
-			(errcode(FF_ERR_SERVER_KIND),
-			 errmsg("Expected server kind %.20s, got %s", expected, ff_server_kind())));
+	ereport(ERROR, (errcode(FF_ERR_SERVER_KIND),
+					errmsg("Expected server kind %.20s, got %s", expected, ff_server_kind())));
 }

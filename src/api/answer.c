@@ -51,13 +51,13 @@ ff_answer_status(int sqlstate)
 		return entry->status;
 	switch (ERRCODE_TO_CATEGORY(sqlstate))
 	{
-		case CLASS('2', '2'):	/* data exception */
+		case CLASS('2', '2'): /* data exception */
 			return 400;
-		case CLASS('2', '3'):	/* integrity constraint violation */
+		case CLASS('2', '3'): /* integrity constraint violation */
 			return 409;
-		case CLASS('4', '0'):	/* transaction rollback: deadlock, serialization */
-		case CLASS('5', '3'):	/* insufficient resources */
-		case CLASS('5', '7'):	/* operator intervention */
+		case CLASS('4', '0'): /* transaction rollback: deadlock, serialization */
+		case CLASS('5', '3'): /* insufficient resources */
+		case CLASS('5', '7'): /* operator intervention */
 			return 503;
 		default:
 			return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ? 503 : 500;
@@ -108,12 +108,12 @@ add_problem(StringInfo json, const char *field, const char *detail)
 static void
 add_config_problems(StringInfo json, const char *detail)
 {
-	char	   *rest = pstrdup(detail);
-	char	   *line;
+	char *rest = pstrdup(detail);
+	char *line;
 
 	while ((line = strsep(&rest, "\n")) != NULL)
 	{
-		char	   *colon = strstr(line, ": ");
+		char *colon = strstr(line, ": ");
 
 		if (colon == NULL)
 			continue;
@@ -181,7 +181,7 @@ tell_sdk(FfAnswer *answer, const ErrorData *error, FfStyle style)
 static ErrorData
 without_details(const ErrorData *error, int status)
 {
-	ErrorData	told = {.sqlerrcode = error->sqlerrcode};
+	ErrorData told = {.sqlerrcode = error->sqlerrcode};
 
 	told.message = "the server failed to answer";
 	told.hint = "Its log tells why, under the id in x-request-id.";
@@ -196,7 +196,7 @@ without_details(const ErrorData *error, int status)
 void
 ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style)
 {
-	ErrorData	told = *error;
+	ErrorData told = *error;
 
 	answer->status = ff_answer_status(error->sqlerrcode);
 	resetStringInfo(&answer->headers);

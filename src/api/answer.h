@@ -13,15 +13,15 @@
 
 typedef struct FfAnswer
 {
-	int			status;			/* of HTTP */
-	StringInfoData headers;		/* lines of "name: value" */
+	int			   status;	/* of HTTP */
+	StringInfoData headers; /* lines of "name: value" */
 	StringInfoData body;
 } FfAnswer;
 
 extern void ff_answer_init(FfAnswer *answer);
 
 /* The HTTP status that tells an error of this SQLSTATE; 500 for what is not the caller's doing. */
-extern int	ff_answer_status(int sqlstate);
+extern int ff_answer_status(int sqlstate);
 
 /* Makes the answer tell an error. What is not the caller's doing is told without its details. */
 extern void ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style);

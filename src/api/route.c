@@ -26,31 +26,31 @@
 
 typedef struct Route
 {
-	char	   *method;
-	char	   *pattern;
-	FfSegments	segments;
-	Oid			handler;
-	FfScope		scope;
-	FfStyle		style;
-	bool		needs_body;
+	char	  *method;
+	char	  *pattern;
+	FfSegments segments;
+	Oid		   handler;
+	FfScope	   scope;
+	FfStyle	   style;
+	bool	   needs_body;
 } Route;
 
 static MemoryContext cache_context = NULL;
-static Route *routes = NULL;
-static int	route_count = 0;
-static Oid	request_type = InvalidOid;
-static Oid	watched = InvalidOid;	/* flowforge.route */
-static bool stale = true;
-static bool loaded = false;	/* the last reading came to its end */
+static Route		*routes = NULL;
+static int			 route_count = 0;
+static Oid			 request_type = InvalidOid;
+static Oid			 watched = InvalidOid; /* flowforge.route */
+static bool			 stale = true;
+static bool			 loaded = false; /* the last reading came to its end */
 
 static FfPlan read_routes = {
-	.sql = "select r.method, r.pattern,"
-	" coalesce(to_regprocedure(r.function || '(flowforge.request)')::oid, 0), r.scope, r.style,"
-	" r.method in ('POST', 'PUT', 'PATCH') and r.request_schema <> '{}'"
-	" and not coalesce(r.request_schema -> 'type' ? 'null', false)"
-	" from flowforge.route r"
-	" order by regexp_replace(r.pattern, '[{][^}]*[}]', '~', 'g') collate \"C\", r.method"
-};
+	.sql =
+		"select r.method, r.pattern,"
+		" coalesce(to_regprocedure(r.function || '(flowforge.request)')::oid, 0), r.scope, r.style,"
+		" r.method in ('POST', 'PUT', 'PATCH') and r.request_schema <> '{}'"
+		" and not coalesce(r.request_schema -> 'type' ? 'null', false)"
+		" from flowforge.route r"
+		" order by regexp_replace(r.pattern, '[{][^}]*[}]', '~', 'g') collate \"C\", r.method"};
 
 PG_FUNCTION_INFO_V1(ff_api_forget);
 
@@ -93,8 +93,8 @@ style_of(const char *name)
 static char *
 text_at(uint64 row, int number)
 {
-	bool		isnull;
-	Datum		value = ff_spi_value(row, number, &isnull);
+	bool  isnull;
+	Datum value = ff_spi_value(row, number, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -103,7 +103,7 @@ text_at(uint64 row, int number)
 static void
 split_pattern(const char *pattern, FfSegments *segments)
 {
-	char	   *rest = pstrdup(pattern) + 1;
+	char *rest = pstrdup(pattern) + 1;
 
 	segments->count = 0;
 	do
@@ -117,7 +117,7 @@ split_pattern(const char *pattern, FfSegments *segments)
 static void
 read_route(uint64 row, Route *route)
 {
-	bool		isnull;
+	bool isnull;
 
 	route->method = text_at(row, 1);
 	route->pattern = text_at(row, 2);
@@ -132,15 +132,15 @@ read_route(uint64 row, Route *route)
 static void
 load_routes(void)
 {
-	Oid			schema = get_namespace_oid("flowforge", false);
+	Oid			  schema = get_namespace_oid("flowforge", false);
 	MemoryContext caller = CurrentMemoryContext;
-	uint64		count;
+	uint64		  count;
 
 	if (cache_context == NULL)
 	{
 		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
-		cache_context = AllocSetContextCreate(CacheMemoryContext, "FlowForge routes",
-											  ALLOCSET_SMALL_SIZES);
+		cache_context =
+			AllocSetContextCreate(CacheMemoryContext, "FlowForge routes", ALLOCSET_SMALL_SIZES);
 	}
 	loaded = stale = false;
 	watched = get_relname_relid("route", schema);

@@ -13,31 +13,31 @@
 
 typedef enum FfScope
 {
-	FF_SCOPE_PUBLIC,			/* anybody */
-	FF_SCOPE_EVENT_KEY,			/* whoever names an event key in the path */
-	FF_SCOPE_BEARER				/* whoever shows the hash of the signing key */
+	FF_SCOPE_PUBLIC,	/* anybody */
+	FF_SCOPE_EVENT_KEY, /* whoever names an event key in the path */
+	FF_SCOPE_BEARER		/* whoever shows the hash of the signing key */
 } FfScope;
 
 typedef enum FfStyle
 {
-	FF_STYLE_PROBLEM,			/* application/problem+json, RFC 9457 */
-	FF_STYLE_SDK,				/* {"error", "status"} */
-	FF_STYLE_EVENT				/* {"ids": [], "status", "error"} */
+	FF_STYLE_PROBLEM, /* application/problem+json, RFC 9457 */
+	FF_STYLE_SDK,	  /* {"error", "status"} */
+	FF_STYLE_EVENT	  /* {"ids": [], "status", "error"} */
 } FfStyle;
 
 /* How a request's path and method meet the routes. A copy: it outlives changes of the routes. */
 typedef struct FfMatch
 {
-	bool		path_known;		/* a route has this path */
-	bool		method_known;	/* and this method; what follows is then set */
-	Oid			handler;		/* function(request) returns response; invalid when missing */
-	Oid			request_type;
-	FfScope		scope;
-	FfStyle		style;			/* set when path_known */
-	bool		needs_body;
-	char	   *pattern;
-	FfPairs		params;			/* what the path has in place of {name}s */
-	char	   *allow;			/* the methods of the path, comma separated; when path_known */
+	bool	path_known;	  /* a route has this path */
+	bool	method_known; /* and this method; what follows is then set */
+	Oid		handler;	  /* function(request) returns response; invalid when missing */
+	Oid		request_type;
+	FfScope scope;
+	FfStyle style; /* set when path_known */
+	bool	needs_body;
+	char   *pattern;
+	FfPairs params; /* what the path has in place of {name}s */
+	char   *allow;	/* the methods of the path, comma separated; when path_known */
 } FfMatch;
 
 /* Finds the route of a request; path holds the decoded segments. */

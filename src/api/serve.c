@@ -33,7 +33,7 @@ typedef struct Request
 	const char *path;
 	const char *query;
 	Jsonb	   *headers;
-	bytea	   *body;			/* NULL: none */
+	bytea	   *body; /* NULL: none */
 	const char *id;
 	FfMatch		match;
 } Request;
@@ -47,7 +47,7 @@ is_request_id(const char *text)
 {
 	static const char allowed[] =
 		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-";
-	size_t		length = text != NULL ? strlen(text) : 0;
+	size_t length = text != NULL ? strlen(text) : 0;
 
 	return length > 0 && length <= MAX_REQUEST_ID && strspn(text, allowed) == length;
 }
@@ -56,9 +56,9 @@ is_request_id(const char *text)
 static const char *
 request_id(Jsonb *headers)
 {
-	char	   *given = ff_json_text(headers, "x-request-id");
-	char		ulid[FF_ULID_SIZE];
-	pg_uuid_t	id;
+	char	 *given = ff_json_text(headers, "x-request-id");
+	char	  ulid[FF_ULID_SIZE];
+	pg_uuid_t id;
 
 	if (is_request_id(given))
 		return given;
@@ -76,7 +76,7 @@ text_arg(FunctionCallInfo fcinfo, int number)
 static void
 read_request(FunctionCallInfo fcinfo, Request *request)
 {
-	FfPairs		none = {0};
+	FfPairs none = {0};
 
 	memset(request, 0, sizeof(Request));
 	request->method = text_arg(fcinfo, 0);
@@ -93,18 +93,16 @@ body_is_json(Jsonb *headers)
 {
 	const char *type = ff_json_text(headers, "content-type");
 
-	return type == NULL || type[0] == '\0' || strstr(type, "json") != NULL
-		|| pg_strncasecmp(type, "text/plain", 10) == 0
-		|| pg_strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0;
+	return type == NULL || type[0] == '\0' || strstr(type, "json") != NULL ||
+		   pg_strncasecmp(type, "text/plain", 10) == 0 ||
+		   pg_strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0;
 }
 
 static void
 refuse_body(const char *problem)
 {
-	ereport(ERROR,
-			(errcode(FF_ERR_BAD_JSON),
-			 errmsg("the body is not valid JSON: %s", problem),
-			 errhint("Send JSON in UTF-8 with content-type application/json.")));
+	ereport(ERROR, (errcode(FF_ERR_BAD_JSON), errmsg("the body is not valid JSON: %s", problem),
+					errhint("Send JSON in UTF-8 with content-type application/json.")));
 }
 
 /* The body as JSON, or NULL. */
@@ -131,18 +129,18 @@ parse_body(const Request *request)
 static bool
 takes_body(const char *method)
 {
-	return method[0] == 'P';	/* POST, PUT, PATCH */
+	return method[0] == 'P'; /* POST, PUT, PATCH */
 }
 
 static Datum
 make_request(const Request *request)
 {
-	TupleDesc	type = lookup_rowtype_tupdesc(request->match.request_type, -1);
-	Jsonb	   *json = takes_body(request->method) ? parse_body(request) : NULL;
-	FfPairs		query;
-	Datum		values[8];
-	bool		nulls[8] = {0};
-	HeapTuple	tuple;
+	TupleDesc type = lookup_rowtype_tupdesc(request->match.request_type, -1);
+	Jsonb	 *json = takes_body(request->method) ? parse_body(request) : NULL;
+	FfPairs	  query;
+	Datum	  values[8];
+	bool	  nulls[8] = {0};
+	HeapTuple tuple;
 
 	if (type->natts != lengthof(values))
 		elog(ERROR, "flowforge.request has %d columns", type->natts);
@@ -165,7 +163,7 @@ make_request(const Request *request)
 static void
 append_text(StringInfo out, Datum value, bool isnull)
 {
-	text	   *read;
+	text *read;
 
 	if (isnull)
 		return;
@@ -177,10 +175,10 @@ static void
 call_handler(const Request *request, FfAnswer *answer)
 {
 	LOCAL_FCINFO(call, 1);
-	FmgrInfo	handler;
+	FmgrInfo		handler;
 	HeapTupleHeader row;
-	Datum		status;
-	bool		isnull;
+	Datum			status;
+	bool			isnull;
 
 	if (!OidIsValid(request->match.handler))
 		elog(ERROR, "the function of the route %s does not exist", request->match.pattern);
@@ -202,18 +200,15 @@ call_handler(const Request *request, FfAnswer *answer)
 static void
 refuse_path(void)
 {
-	ereport(ERROR,
-			(errcode(FF_ERR_NOT_FOUND),
-			 errmsg("no route has this path"),
-			 errhint("GET /api/docs lists the routes.")));
+	ereport(ERROR, (errcode(FF_ERR_NOT_FOUND), errmsg("no route has this path"),
+					errhint("GET /api/docs lists the routes.")));
 }
 
 static void
 refuse_method(const Request *request)
 {
 	ereport(ERROR,
-			(errcode(FF_ERR_METHOD),
-			 errmsg("the path does not answer %.20s", request->method),
+			(errcode(FF_ERR_METHOD), errmsg("the path does not answer %.20s", request->method),
 			 errhint("It answers %s.", request->match.allow)));
 }
 
@@ -232,7 +227,7 @@ answer_options(FfAnswer *answer, const FfMatch *match)
 static void
 answer_request(Request *request, FfAnswer *answer)
 {
-	FfSegments	segments;
+	FfSegments segments;
 
 	if (!ff_url_segments(request->path, &segments))
 		refuse_path();
@@ -282,7 +277,7 @@ answer_safely(Request *request, FfAnswer *answer)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -308,8 +303,8 @@ answer_safely(Request *request, FfAnswer *answer)
 static void
 add_standard_headers(const Request *request, FfAnswer *answer)
 {
-	StringInfo	headers = &answer->headers;
-	bool		asked = strcmp(request->method, "OPTIONS") == 0;
+	StringInfo headers = &answer->headers;
+	bool	   asked = strcmp(request->method, "OPTIONS") == 0;
 
 	if (request->match.path_known && (asked || answer->status == 405))
 		appendStringInfo(headers, "allow: %s\n", request->match.allow);
@@ -327,9 +322,9 @@ text_of(const StringInfoData *string)
 static Datum
 make_result(FunctionCallInfo fcinfo, const FfAnswer *answer)
 {
-	TupleDesc	type;
-	Datum		values[3];
-	bool		nulls[3] = {0};
+	TupleDesc type;
+	Datum	  values[3];
+	bool	  nulls[3] = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "serve must return a row");
@@ -343,8 +338,8 @@ make_result(FunctionCallInfo fcinfo, const FfAnswer *answer)
 Datum
 ff_api_serve(PG_FUNCTION_ARGS)
 {
-	Request		request;
-	FfAnswer	answer;
+	Request	 request;
+	FfAnswer answer;
 
 	read_request(fcinfo, &request);
 	ff_answer_init(&answer);

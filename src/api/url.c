@@ -24,19 +24,17 @@ hex_value(char c)
 static void
 refuse(const char *problem, const char *text, int length)
 {
-	ereport(ERROR,
-			(errcode(FF_ERR_BAD_PARAMETER),
-			 errmsg("the request's URL %s", problem),
-			 errdetail("It is in \"%.*s\".", pg_mbcliplen(text, length, 200), text),
-			 errhint("Percent-encode UTF-8 text.")));
+	ereport(ERROR, (errcode(FF_ERR_BAD_PARAMETER), errmsg("the request's URL %s", problem),
+					errdetail("It is in \"%.*s\".", pg_mbcliplen(text, length, 200), text),
+					errhint("Percent-encode UTF-8 text.")));
 }
 
 /* The byte that the two digits at `text` mean, or -1. */
 static int
 hex_byte(const char *text, const char *end)
 {
-	int			high = end - text >= 2 ? hex_value(text[0]) : -1;
-	int			low = end - text >= 2 ? hex_value(text[1]) : -1;
+	int high = end - text >= 2 ? hex_value(text[0]) : -1;
+	int low = end - text >= 2 ? hex_value(text[1]) : -1;
 
 	return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
@@ -51,7 +49,7 @@ decode(const char *text, int length, bool plus_is_space)
 
 	for (const char *at = text; at < end; at++)
 	{
-		int			byte = *at;
+		int byte = *at;
 
 		if (byte == '+' && plus_is_space)
 			byte = ' ';
@@ -105,7 +103,7 @@ ff_url_query(const char *query, FfPairs *pairs)
 			refuse("has too many parameters", query, (int) strlen(query));
 		if (length > 0)
 		{
-			size_t		value = equals != NULL ? name + 1 : length;
+			size_t value = equals != NULL ? name + 1 : length;
 
 			pairs->names[pairs->count] = decode(query, (int) name, true);
 			pairs->values[pairs->count++] = decode(query + value, (int) (length - value), true);

@@ -13,15 +13,15 @@
 
 typedef struct FfSegments
 {
-	int			count;
-	char	   *texts[FF_MAX_SEGMENTS];
+	int	  count;
+	char *texts[FF_MAX_SEGMENTS];
 } FfSegments;
 
 typedef struct FfPairs
 {
-	int			count;
-	char	   *names[FF_MAX_PAIRS];
-	char	   *values[FF_MAX_PAIRS];
+	int	  count;
+	char *names[FF_MAX_PAIRS];
+	char *values[FF_MAX_PAIRS];
 } FfPairs;
 
 /*

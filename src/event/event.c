@@ -1,8 +1,9 @@
 /*
  * event.c - recording events and starting the runs they trigger (see event.h).
  *
- * One statement per table whatever the number of events: events are written with unnest, then the runs of all of them. A repeated event
- * is recognised by its key in flowforge.event_key before anything else is written.
+ * One statement per table whatever the number of events: events are written with unnest, then the
+ * runs of all of them. A repeated event is recognised by its key in flowforge.event_key before
+ * anything else is written.
  */
 #include "postgres.h"
 
@@ -21,11 +22,12 @@
 #include "util/spi.h"
 
 #define MAX_NAME_BYTES 512
-#define MIN_EVENT_TIME (-631152000 * INT64CONST(1000000))	/* 1980-01-01 from 2000-01-01, microseconds */
-#define MAX_EVENT_TIME (3155760000 * INT64CONST(1000000))	/* 2100-01-01 */
+#define MIN_EVENT_TIME \
+	(-631152000 * INT64CONST(1000000)) /* 1980-01-01 from 2000-01-01, microseconds */
+#define MAX_EVENT_TIME (3155760000 * INT64CONST(1000000)) /* 2100-01-01 */
 
-int			ff_event_size_limit = 512 * 1024;
-int			ff_event_dedupe_window = 86400;
+int ff_event_size_limit = 512 * 1024;
+int ff_event_dedupe_window = 86400;
 
 static bool
 reserved_name(const char *name)
@@ -36,35 +38,49 @@ reserved_name(const char *name)
 void
 ff_event_check(const FfEvent *event, bool internal)
 {
-	size_t		size = VARSIZE_ANY(event->data) + (event->user ? VARSIZE_ANY(event->user) : 0);
+	size_t size = VARSIZE_ANY(event->data) + (event->user ? VARSIZE_ANY(event->user) : 0);
 
 	if (event->name == NULL || *event->name == '\0')
-		ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg("an event needs a name"), errhint("For example 'order/created'.")));
+		ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg("an event needs a name"),
+						errhint("For example 'order/created'.")));
 	if (strlen(event->name) > MAX_NAME_BYTES)
 		ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg("the event's name is too long"),
-						errdetail("It has %zu bytes, at most %d are allowed.", strlen(event->name), MAX_NAME_BYTES)));
+						errdetail("It has %zu bytes, at most %d are allowed.", strlen(event->name),
+								  MAX_NAME_BYTES)));
 	if (!internal && reserved_name(event->name))
-		ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg("the event name \"%s\" is reserved", event->name),
-						errdetail("Names that begin with inngest/ or flowforge/ are sent by the engine alone."),
-						errhint("Choose another prefix.")));
+		ereport(ERROR,
+				(errcode(FF_ERR_EVENT_NAME),
+				 errmsg("the event name \"%s\" is reserved", event->name),
+				 errdetail(
+					 "Names that begin with inngest/ or flowforge/ are sent by the engine alone."),
+				 errhint("Choose another prefix.")));
 	if (!ff_json_is_object(event->data))
-		ereport(ERROR, (errcode(FF_ERR_EVENT_DATA), errmsg("the data of event \"%s\" is not a JSON object", event->name),
+		ereport(ERROR, (errcode(FF_ERR_EVENT_DATA),
+						errmsg("the data of event \"%s\" is not a JSON object", event->name),
 						errhint("Wrap it: {\"value\": ...}.")));
 	if (event->user != NULL && !ff_json_is_object(event->user))
-		ereport(ERROR, (errcode(FF_ERR_EVENT_DATA), errmsg("the user data of event \"%s\" is not a JSON object", event->name)));
+		ereport(ERROR, (errcode(FF_ERR_EVENT_DATA),
+						errmsg("the user data of event \"%s\" is not a JSON object", event->name)));
 	if (size > (size_t) ff_event_size_limit)
-		ereport(ERROR, (errcode(FF_ERR_EVENT_SIZE), errmsg("event \"%s\" is too large", event->name),
-						errdetail("It has %zu bytes, at most %d are allowed.", size, ff_event_size_limit),
-						errhint("Store the payload elsewhere and send a reference, or raise flowforge.event_limit.")));
+		ereport(
+			ERROR,
+			(errcode(FF_ERR_EVENT_SIZE), errmsg("event \"%s\" is too large", event->name),
+			 errdetail("It has %zu bytes, at most %d are allowed.", size, ff_event_size_limit),
+			 errhint(
+				 "Store the payload elsewhere and send a reference, or raise flowforge.event_limit.")));
 	if (ff_json_depth(event->data, ff_json_depth_limit + 1) > ff_json_depth_limit)
-		ereport(ERROR, (errcode(FF_ERR_EVENT_DEPTH), errmsg("the data of event \"%s\" is nested too deeply", event->name),
+		ereport(ERROR, (errcode(FF_ERR_EVENT_DEPTH),
+						errmsg("the data of event \"%s\" is nested too deeply", event->name),
 						errdetail("At most %d levels are allowed.", ff_json_depth_limit)));
 	if (event->ts < MIN_EVENT_TIME || event->ts > MAX_EVENT_TIME)
-		ereport(ERROR, (errcode(FF_ERR_EVENT_TIME), errmsg("the time of event \"%s\" is not between 1980 and 2100", event->name),
-						errhint("ts is in milliseconds since 1970.")));
+		ereport(ERROR,
+				(errcode(FF_ERR_EVENT_TIME),
+				 errmsg("the time of event \"%s\" is not between 1980 and 2100", event->name),
+				 errhint("ts is in milliseconds since 1970.")));
 }
 
-/* Claims the event's key; when it is taken and not expired the event is a repeat and gets the first one's id. */
+/* Claims the event's key; when it is taken and not expired the event is a repeat and gets the first
+ * one's id. */
 static void
 deduplicate(FfEvent *event)
 {
@@ -73,13 +89,14 @@ deduplicate(FfEvent *event)
 		"values ($1, $2, $3, now() + make_interval(secs => $4)) "
 		"on conflict (tenant_id, key) do update set event_id = excluded.event_id, expires_at = excluded.expires_at "
 		"where k.expires_at < now() returning 1",
-		4, {INT4OID, TEXTOID, UUIDOID, FLOAT8OID}
-	};
+		4,
+		{INT4OID, TEXTOID, UUIDOID, FLOAT8OID}};
 	static FfPlan first = {
-		"select event_id from flowforge.event_key where tenant_id = $1 and key = $2", 2, {INT4OID, TEXTOID}
-	};
-	Datum		values[4];
-	bool		isnull;
+		"select event_id from flowforge.event_key where tenant_id = $1 and key = $2",
+		2,
+		{INT4OID, TEXTOID}};
+	Datum values[4];
+	bool  isnull;
 
 	values[0] = Int32GetDatum(event->tenant_id);
 	values[1] = CStringGetTextDatum(event->dedupe_key);
@@ -95,14 +112,15 @@ deduplicate(FfEvent *event)
 static FfPlan insert_event = {
 	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts) "
 	"values ($1, $2, $3, $4, $5, $6, $7, $8)",
-	8, {INT4OID, UUIDOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
-};
+	8,
+	{INT4OID, UUIDOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}};
 
 static FfPlan insert_events = {
 	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts) "
 	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)",
-	8, {INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID}
-};
+	8,
+	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
+	 TEXTARRAYOID, TIMESTAMPTZARRAYOID}};
 
 static Datum
 text_or_null(const char *text, bool *isnull)
@@ -129,9 +147,9 @@ event_values(const FfEvent *event, Datum values[8], bool nulls[8])
 static void
 write_one_event(const FfEvent *event)
 {
-	Datum		values[8];
-	bool		isnull[8];
-	char		nulls[9] = "        ";
+	Datum values[8];
+	bool  isnull[8];
+	char  nulls[9] = "        ";
 
 	event_values(event, values, isnull);
 	for (int i = 0; i < 8; i++)
@@ -142,12 +160,12 @@ write_one_event(const FfEvent *event)
 static void
 write_events(FfEvent **events, int count)
 {
-	FfBatch		batch = {.plan = &insert_events};
+	FfBatch batch = {.plan = &insert_events};
 
 	for (int i = 0; i < count; i++)
 	{
-		Datum		values[8];
-		bool		nulls[8];
+		Datum values[8];
+		bool  nulls[8];
 
 		event_values(events[i], values, nulls);
 		ff_batch_add(&batch, values, nulls);
@@ -158,8 +176,8 @@ write_events(FfEvent **events, int count)
 void
 ff_event_insert(FfEvent *events, int count)
 {
-	FfEvent   **fresh = palloc(sizeof(FfEvent *) * Max(count, 1));
-	int			fresh_count = 0;
+	FfEvent **fresh = palloc(sizeof(FfEvent *) * Max(count, 1));
+	int		  fresh_count = 0;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -179,21 +197,22 @@ ff_event_insert(FfEvent *events, int count)
 /* What runs are triggered, gathered over all events of a call. */
 typedef struct RunList
 {
-	FfNewRun   *runs;
-	int			count;
-	int			capacity;
+	FfNewRun *runs;
+	int		  count;
+	int		  capacity;
 } RunList;
 
 static void
 add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 {
-	FfNewRun   *run;
+	FfNewRun *run;
 
 	if (list->count == list->capacity)
 	{
 		list->capacity = list->capacity * 2 + 4;
-		list->runs = list->runs == NULL ? palloc0(sizeof(FfNewRun) * list->capacity)
-			: repalloc_huge(list->runs, sizeof(FfNewRun) * list->capacity);
+		list->runs = list->runs == NULL
+						 ? palloc0(sizeof(FfNewRun) * list->capacity)
+						 : repalloc_huge(list->runs, sizeof(FfNewRun) * list->capacity);
 	}
 	run = &list->runs[list->count++];
 	memset(run, 0, sizeof(*run));
@@ -203,14 +222,15 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 	run->event_id = event->id;
 }
 
-/* Every function whose trigger the event meets runs once, whichever and however many of its triggers match. */
+/* Every function whose trigger the event meets runs once, whichever and however many of its
+ * triggers match. */
 static void
 match_triggers(RunList *list, const FfEvent *event)
 {
 	const FfTrigger *triggers;
-	int			count = ff_triggers_for(event->tenant_id, event->name, &triggers);
-	int32		matched = 0;
-	Jsonb	   *json = NULL;
+	int				 count = ff_triggers_for(event->tenant_id, event->name, &triggers);
+	int32			 matched = 0;
+	Jsonb			*json = NULL;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -220,7 +240,7 @@ match_triggers(RunList *list, const FfEvent *event)
 			continue;
 		if (trigger->filter != NULL)
 		{
-			FfBinding	binding;
+			FfBinding binding;
 
 			if (json == NULL)
 				json = ff_event_json(event);
@@ -237,7 +257,7 @@ match_triggers(RunList *list, const FfEvent *event)
 void
 ff_event_record(FfEvent *events, int count)
 {
-	RunList		list = {0};
+	RunList list = {0};
 
 	ff_event_insert(events, count);
 	for (int i = 0; i < count; i++)
@@ -264,7 +284,7 @@ Jsonb *
 ff_event_json(const FfEvent *event)
 {
 	FfJsonBuilder builder = {0};
-	char		ulid[FF_ULID_SIZE];
+	char		  ulid[FF_ULID_SIZE];
 
 	ff_ulid_encode(&event->id, ulid);
 	ff_jb_object(&builder);
@@ -296,8 +316,8 @@ ff_event_json(const FfEvent *event)
 static char *
 column_text(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = ff_spi_value(row, column, &isnull);
+	bool  isnull;
+	Datum value = ff_spi_value(row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -305,8 +325,8 @@ column_text(uint64 row, int column)
 void
 ff_event_read(FfEvent *event, uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value;
+	bool  isnull;
+	Datum value;
 
 	memset(event, 0, sizeof(*event));
 	value = ff_spi_value(row, column, &isnull);

@@ -1,8 +1,8 @@
 /*
  * event.h - receiving events: the only way a run starts.
  *
- * All of it works in the caller's transaction and needs SPI connected: an event, the runs it starts and the waits it resolves commit
- * together or not at all.
+ * All of it works in the caller's transaction and needs SPI connected: an event, the runs it starts
+ * and the waits it resolves commit together or not at all.
  */
 #ifndef FF_EVENT_H
 #define FF_EVENT_H
@@ -15,16 +15,16 @@
 
 typedef struct FfEvent
 {
-	pg_uuid_t	id;				/* given by ff_event_record unless has_id */
+	pg_uuid_t	id; /* given by ff_event_record unless has_id */
 	bool		has_id;
-	bool		duplicate;		/* out: already received; id is then the first one's */
+	bool		duplicate; /* out: already received; id is then the first one's */
 	int32		tenant_id;
 	const char *name;
-	Jsonb	   *data;			/* an object */
-	Jsonb	   *user;			/* an object, or NULL */
-	const char *external_id;	/* the sender's id, or NULL */
-	const char *dedupe_key;		/* what makes a repeat harmless, or NULL */
-	const char *v;				/* the sender's version of the event's form, or NULL */
+	Jsonb	   *data;		 /* an object */
+	Jsonb	   *user;		 /* an object, or NULL */
+	const char *external_id; /* the sender's id, or NULL */
+	const char *dedupe_key;	 /* what makes a repeat harmless, or NULL */
+	const char *v;			 /* the sender's version of the event's form, or NULL */
 	TimestampTz ts;
 } FfEvent;
 
@@ -41,11 +41,12 @@ typedef struct FfNewRun
 	pg_uuid_t	run_id;			/* out */
 } FfNewRun;
 
-extern int	ff_event_size_limit;	/* bytes of data and user together */
-extern int	ff_json_depth_limit;
-extern int	ff_event_dedupe_window;	/* seconds */
+extern int ff_event_size_limit; /* bytes of data and user together */
+extern int ff_json_depth_limit;
+extern int ff_event_dedupe_window; /* seconds */
 
-/* Checks what a sender may send; raises FF001 to FF007. Internal events may use the reserved names. */
+/* Checks what a sender may send; raises FF001 to FF007. Internal events may use the reserved names.
+ */
 extern void ff_event_check(const FfEvent *event, bool internal);
 
 /* Records events, starts the runs they trigger and resolves the waits for them. */
@@ -63,22 +64,24 @@ extern bool ff_event_wanted(int32 tenant_id, const char *name);
 /* The event as functions and expressions see it: {data, id, name, ts (ms), user, v?}. */
 extern Jsonb *ff_event_json(const FfEvent *event);
 
-/* Reads the n-th row of SPI_tuptable, whose columns from `column` on are event_id, name, data, user_data, external_id, v, ts. */
+/* Reads the n-th row of SPI_tuptable, whose columns from `column` on are event_id, name, data,
+ * user_data, external_id, v, ts. */
 extern void ff_event_read(FfEvent *event, uint64 row, int column);
 #define FF_EVENT_COLUMNS "ev.event_id, ev.name, ev.data, ev.user_data, ev.external_id, ev.v, ev.ts"
 
 /* --- waits (wait.c) --- */
 
-/* Registers a wait of a run's step; the filter may name `event` (the run's own) and `async` (the awaited one). */
+/* Registers a wait of a run's step; the filter may name `event` (the run's own) and `async` (the
+ * awaited one). */
 typedef struct FfWait
 {
 	int32		tenant_id;
 	const char *event_name;
 	pg_uuid_t	run_id;
 	const char *step_id;
-	const char *expression;		/* NULL: any event of that name */
-	pg_uuid_t	event_id;		/* the run's own event */
-	Jsonb	   *event;			/* and its JSON */
+	const char *expression; /* NULL: any event of that name */
+	pg_uuid_t	event_id;	/* the run's own event */
+	Jsonb	   *event;		/* and its JSON */
 } FfWait;
 
 extern void ff_wait_insert(const FfWait *wait);

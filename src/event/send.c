@@ -54,8 +54,8 @@ PG_FUNCTION_INFO_V1(ff_send_event);
 Datum
 ff_send_event(PG_FUNCTION_ARGS)
 {
-	FfEvent		event = {0};
-	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+	FfEvent	   event = {0};
+	pg_uuid_t *result = palloc(sizeof(pg_uuid_t));
 
 	event.tenant_id = current_tenant();
 	event.name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -75,15 +75,18 @@ ff_send_event(PG_FUNCTION_ARGS)
 static void
 not_an_event(int index, const char *what)
 {
-	ereport(ERROR, (errcode(FF_ERR_EVENT_FORM), errmsg("event %d of the request %s", index + 1, what),
-					errhint("An event is {\"name\": \"order/created\", \"data\": {...}, \"id\": ..., \"user\": {...}, \"ts\": milliseconds}.")));
+	ereport(
+		ERROR,
+		(errcode(FF_ERR_EVENT_FORM), errmsg("event %d of the request %s", index + 1, what),
+		 errhint(
+			 "An event is {\"name\": \"order/created\", \"data\": {...}, \"id\": ..., \"user\": {...}, \"ts\": milliseconds}.")));
 }
 
 /* Removes data._inngest, with which a client could forge an invocation. */
 static Jsonb *
 without_internals(Jsonb *data)
 {
-	Datum		key = CStringGetTextDatum("_inngest");
+	Datum key = CStringGetTextDatum("_inngest");
 
 	if (ff_json_get(data, "_inngest") == NULL)
 		return data;
@@ -93,7 +96,7 @@ without_internals(Jsonb *data)
 static Jsonb *
 member_or_null(Jsonb *object, const char *key)
 {
-	Jsonb	   *member = ff_json_member(object, key);
+	Jsonb *member = ff_json_member(object, key);
 
 	return member == NULL || ff_json_is_null(member) ? NULL : member;
 }
@@ -125,7 +128,9 @@ read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool interna
 		if (!ff_json_int64(json, "ts", &ms))
 			not_an_event(index, "has a ts that is not a number of milliseconds");
 		if (ms != 0)
-			event->ts = ms > PG_INT64_MAX / 1000 || ms < PG_INT64_MIN / 2000 ? PG_INT64_MAX : ff_from_unix_us(ms * 1000);
+			event->ts = ms > PG_INT64_MAX / 1000 || ms < PG_INT64_MIN / 2000
+							? PG_INT64_MAX
+							: ff_from_unix_us(ms * 1000);
 	}
 	ff_event_check(event, internal);
 	id = member_or_null(json, "id");
@@ -134,12 +139,13 @@ read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool interna
 	use_key(event, ff_json_text(json, "id"));
 }
 
-/* Ids from the sender's seed repeat when it sends again; a seed far from now would put the event into another day's partition. */
+/* Ids from the sender's seed repeat when it sends again; a seed far from now would put the event
+ * into another day's partition. */
 static void
 use_seed(FfEvent *event, const FfIdSeed *seed, int index)
 {
-	int64		skew = seed->ms - ff_unix_us(GetCurrentTimestamp()) / 1000;
-	char		ulid[FF_ULID_SIZE];
+	int64 skew = seed->ms - ff_unix_us(GetCurrentTimestamp()) / 1000;
+	char  ulid[FF_ULID_SIZE];
 
 	if (event->dedupe_key != NULL || skew > MAX_SEED_SKEW_MS || skew < -MAX_SEED_SKEW_MS)
 		return;
@@ -152,8 +158,8 @@ use_seed(FfEvent *event, const FfIdSeed *seed, int index)
 static FfEvent *
 read_events(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
 {
-	int32		tenant_id = current_tenant();
-	FfEvent    *events;
+	int32	 tenant_id = current_tenant();
+	FfEvent *events;
 
 	if (ff_json_is_object(list))
 	{
@@ -169,12 +175,14 @@ read_events(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
 	*count = JB_ROOT_COUNT(list);
 	if (*count > MAX_EVENTS)
 		ereport(ERROR, (errcode(FF_ERR_EVENT_COUNT), errmsg("too many events in one call"),
-						errdetail("There are %d, at most %d are allowed.", *count, MAX_EVENTS), errhint("Send them in several calls.")));
+						errdetail("There are %d, at most %d are allowed.", *count, MAX_EVENTS),
+						errhint("Send them in several calls.")));
 	events = palloc0(sizeof(FfEvent) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		read_event(&events[i], JsonbValueToJsonb(getIthJsonbValueFromContainer(&list->root, i)), i, tenant_id, internal);
+		read_event(&events[i], JsonbValueToJsonb(getIthJsonbValueFromContainer(&list->root, i)), i,
+				   tenant_id, internal);
 		if (seed != NULL)
 			use_seed(&events[i], seed, i);
 	}
@@ -184,7 +192,7 @@ read_events(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
 static FfEvent *
 record(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
 {
-	FfEvent    *events = read_events(list, seed, internal, count);
+	FfEvent *events = read_events(list, seed, internal, count);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
@@ -198,8 +206,8 @@ Datum
 ff_send_events(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	FfEvent    *events;
-	int			count;
+	FfEvent		  *events;
+	int			   count;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0))
@@ -207,8 +215,8 @@ ff_send_events(PG_FUNCTION_ARGS)
 	events = record(PG_GETARG_JSONB_P(0), NULL, false, &count);
 	for (int i = 0; i < count; i++)
 	{
-		Datum		values[1] = {UUIDPGetDatum(&events[i].id)};
-		bool		nulls[1] = {false};
+		Datum values[1] = {UUIDPGetDatum(&events[i].id)};
+		bool  nulls[1] = {false};
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
@@ -219,11 +227,11 @@ PG_FUNCTION_INFO_V1(ff_event_ingest);
 Datum
 ff_event_ingest(PG_FUNCTION_ARGS)
 {
-	FfIdSeed	seed;
-	bool		seeded = !PG_ARGISNULL(1) && ff_seed_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)), &seed);
-	FfEvent    *events;
-	Datum	   *ids;
-	int			count;
+	FfIdSeed seed;
+	bool seeded = !PG_ARGISNULL(1) && ff_seed_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)), &seed);
+	FfEvent *events;
+	Datum	*ids;
+	int		 count;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
 		not_an_event(0, "is null");

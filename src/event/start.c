@@ -18,8 +18,8 @@ static FfPlan insert_run = {
 	"values ($2, $3, $4, $5, $6, $7, $8, clock_timestamp())) "
 	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
 	"values ($1, $3, $2, $4, $5, $6, $9)",
-	9, {INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID}
-};
+	9,
+	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID}};
 
 static FfPlan insert_runs = {
 	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
@@ -28,17 +28,19 @@ static FfPlan insert_runs = {
 	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, clock_timestamp() from n) "
 	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
 	"select slot, run_id, tenant_id, function_id, version, event_id, state from n",
-	9, {INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID}
-};
+	9,
+	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
+	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID}};
 
 #define COLUMNS 9
 
-/* An invoked run carries its parent in its state, so that its end can tell the parent without another read. */
+/* An invoked run carries its parent in its state, so that its end can tell the parent without
+ * another read. */
 static Jsonb *
 initial_state(const FfNewRun *run)
 {
 	FfJsonBuilder builder = {0};
-	char		ulid[FF_ULID_SIZE];
+	char		  ulid[FF_ULID_SIZE];
 
 	ff_ulid_encode(&run->parent_run_id, ulid);
 	ff_jb_object(&builder);
@@ -55,7 +57,7 @@ initial_state(const FfNewRun *run)
 static void
 run_values(FfNewRun *run, Datum values[COLUMNS], bool nulls[COLUMNS])
 {
-	bool		parent = run->parent_step_id != NULL;
+	bool parent = run->parent_step_id != NULL;
 
 	memset(nulls, false, sizeof(bool) * COLUMNS);
 	values[0] = Int16GetDatum(ff_slot_of(&run->run_id));
@@ -73,9 +75,9 @@ run_values(FfNewRun *run, Datum values[COLUMNS], bool nulls[COLUMNS])
 static void
 write_one_run(FfNewRun *run)
 {
-	Datum		values[COLUMNS];
-	bool		isnull[COLUMNS];
-	char		nulls[COLUMNS + 1];
+	Datum values[COLUMNS];
+	bool  isnull[COLUMNS];
+	char  nulls[COLUMNS + 1];
 
 	run_values(run, values, isnull);
 	for (int i = 0; i < COLUMNS; i++)
@@ -87,12 +89,12 @@ write_one_run(FfNewRun *run)
 static void
 write_runs(FfNewRun *runs, int count)
 {
-	FfBatch		batch = {.plan = &insert_runs};
+	FfBatch batch = {.plan = &insert_runs};
 
 	for (int i = 0; i < count; i++)
 	{
-		Datum		values[COLUMNS];
-		bool		nulls[COLUMNS];
+		Datum values[COLUMNS];
+		bool  nulls[COLUMNS];
 
 		run_values(&runs[i], values, nulls);
 		ff_batch_add(&batch, values, nulls);

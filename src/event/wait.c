@@ -1,9 +1,10 @@
 /*
  * wait.c - runs waiting for events.
  *
- * A wait is found by (tenant, event name, path, key): if its filter demands `async.<path> == <constant>` the key is a hash of the
- * constant, so a thousand runs waiting for their own order cost one probe, not a thousand evaluations. A sender visits the few
- * distinct paths of a name by skipping through the index, and evaluates the whole filter only for what the key selects.
+ * A wait is found by (tenant, event name, path, key): if its filter demands `async.<path> ==
+ * <constant>` the key is a hash of the constant, so a thousand runs waiting for their own order
+ * cost one probe, not a thousand evaluations. A sender visits the few distinct paths of a name by
+ * skipping through the index, and evaluates the whole filter only for what the key selects.
  */
 #include "postgres.h"
 
@@ -19,12 +20,12 @@
 #include "util/json.h"
 #include "util/spi.h"
 
-#define ANY_PATH "*"			/* the path of a wait whose filter demands no equality */
+#define ANY_PATH "*" /* the path of a wait whose filter demands no equality */
 
 static int64
 key_of(Jsonb *value)
 {
-	char	   *text = ff_jcs_text(value);
+	char *text = ff_jcs_text(value);
 
 	return (int64) hash_bytes_extended((const unsigned char *) text, (int) strlen(text), 0);
 }
@@ -35,15 +36,15 @@ ff_wait_insert(const FfWait *wait)
 	static FfPlan insert = {
 		"insert into flowforge.wait (tenant_id, event_name, match_path, match_key, run_id, step_id, event_id, expression) "
 		"values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
-		8, {INT4OID, TEXTOID, TEXTOID, INT8OID, UUIDOID, TEXTOID, UUIDOID, TEXTOID}
-	};
-	Datum		values[8];
-	char	   *path = NULL;
-	Jsonb	   *constant = NULL;
+		8,
+		{INT4OID, TEXTOID, TEXTOID, INT8OID, UUIDOID, TEXTOID, UUIDOID, TEXTOID}};
+	Datum  values[8];
+	char  *path = NULL;
+	Jsonb *constant = NULL;
 
 	if (wait->expression != NULL)
 	{
-		FfExpr	   *filter = ff_expr_compile(wait->expression, CurrentMemoryContext);
+		FfExpr *filter = ff_expr_compile(wait->expression, CurrentMemoryContext);
 
 		if (!ff_expr_wait_key(filter, wait->event, &path, &constant))
 			path = NULL;
@@ -63,9 +64,10 @@ bool
 ff_wait_exists(int32 tenant_id, const char *event_name)
 {
 	static FfPlan plan = {
-		"select 1 from flowforge.wait where tenant_id = $1 and event_name = $2 limit 1", 2, {INT4OID, TEXTOID}
-	};
-	Datum		values[2] = {Int32GetDatum(tenant_id), CStringGetTextDatum(event_name)};
+		"select 1 from flowforge.wait where tenant_id = $1 and event_name = $2 limit 1",
+		2,
+		{INT4OID, TEXTOID}};
+	Datum values[2] = {Int32GetDatum(tenant_id), CStringGetTextDatum(event_name)};
 
 	return ff_spi_run(&plan, values, NULL, false) > 0;
 }
@@ -77,10 +79,11 @@ next_path(const FfEvent *event, const char *path)
 	static FfPlan plan = {
 		"select match_path from flowforge.wait where tenant_id = $1 and event_name = $2 and match_path > $3 "
 		"order by match_path limit 1",
-		3, {INT4OID, TEXTOID, TEXTOID}
-	};
-	Datum		values[3] = {Int32GetDatum(event->tenant_id), CStringGetTextDatum(event->name), CStringGetTextDatum(path)};
-	bool		isnull;
+		3,
+		{INT4OID, TEXTOID, TEXTOID}};
+	Datum values[3] = {Int32GetDatum(event->tenant_id), CStringGetTextDatum(event->name),
+					   CStringGetTextDatum(path)};
+	bool  isnull;
 
 	if (ff_spi_run(&plan, values, NULL, false) == 0)
 		return NULL;
@@ -104,8 +107,8 @@ tell_owner(const FfEvent *event, Jsonb *json, const pg_uuid_t *run_id, const cha
 static bool
 passes(const char *expression, const FfEvent *own, Jsonb *async)
 {
-	FfExpr	   *filter = ff_expr_compile(expression, CurrentMemoryContext);
-	FfBinding	bindings[2] = {{"event", ff_event_json(own)}, {"async", async}};
+	FfExpr	 *filter = ff_expr_compile(expression, CurrentMemoryContext);
+	FfBinding bindings[2] = {{"event", ff_event_json(own)}, {"async", async}};
 
 	return ff_expr_filter(filter, bindings, 2);
 }
@@ -118,11 +121,11 @@ resolve_key(const FfEvent *event, Jsonb *json, const char *path, int64 key)
 		"select w.run_id, w.step_id, w.expression, " FF_EVENT_COLUMNS " from flowforge.wait w "
 		"join flowforge.event ev on ev.tenant_id = w.tenant_id and ev.event_id = w.event_id "
 		"where w.tenant_id = $1 and w.event_name = $2 and w.match_path = $3 and w.match_key = $4",
-		4, {INT4OID, TEXTOID, TEXTOID, INT8OID}
-	};
-	Datum		values[4];
+		4,
+		{INT4OID, TEXTOID, TEXTOID, INT8OID}};
+	Datum		   values[4];
 	SPITupleTable *found;
-	uint64		count;
+	uint64		   count;
 
 	values[0] = Int32GetDatum(event->tenant_id);
 	values[1] = CStringGetTextDatum(event->name);
@@ -132,11 +135,11 @@ resolve_key(const FfEvent *event, Jsonb *json, const char *path, int64 key)
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < count; i++)
 	{
-		FfEvent		own;
-		bool		isnull;
-		pg_uuid_t	run_id;
-		char	   *step_id;
-		Datum		expression;
+		FfEvent	  own;
+		bool	  isnull;
+		pg_uuid_t run_id;
+		char	 *step_id;
+		Datum	  expression;
 
 		SPI_tuptable = found;
 		run_id = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
@@ -156,15 +159,15 @@ resolve_key(const FfEvent *event, Jsonb *json, const char *path, int64 key)
 void
 ff_wait_resolve(const FfEvent *event)
 {
-	char	   *path = next_path(event, "");
-	Jsonb	   *json;
+	char  *path = next_path(event, "");
+	Jsonb *json;
 
 	if (path == NULL)
 		return;
 	json = ff_event_json(event);
 	for (; path != NULL; path = next_path(event, path))
 	{
-		Jsonb	   *value;
+		Jsonb *value;
 
 		if (strcmp(path, ANY_PATH) == 0)
 		{

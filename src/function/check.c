@@ -16,7 +16,7 @@ PG_FUNCTION_INFO_V1(ff_function_check_expression);
 static char *
 take_complaint(MemoryContext context)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
@@ -35,11 +35,11 @@ take_complaint(MemoryContext context)
 Datum
 ff_function_check_expression(PG_FUNCTION_ARGS)
 {
-	char	   *expression = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char		 *expression = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext scratch = AllocSetContextCreate(caller, "FlowForge expression check",
-												  ALLOCSET_SMALL_SIZES);
-	char	   *volatile complaint = NULL;
+	MemoryContext scratch =
+		AllocSetContextCreate(caller, "FlowForge expression check", ALLOCSET_SMALL_SIZES);
+	char *volatile complaint = NULL;
 
 	PG_TRY();
 	{

@@ -1,8 +1,8 @@
 /*
  * function.c - the caches of functions and triggers (see function.h).
  *
- * A cache lives in a memory context of its own. An invalidation only marks it stale, since it can arrive at any time; the next look
- * drops the context and starts anew.
+ * A cache lives in a memory context of its own. An invalidation only marks it stale, since it can
+ * arrive at any time; the next look drops the context and starts anew.
  */
 #include "postgres.h"
 
@@ -20,26 +20,27 @@
 #include "function/function.h"
 #include "util/spi.h"
 
-#define MAX_CACHED 8192			/* entries of a kind; then the cache starts anew */
-#define MAX_NAME 520			/* of an event or function; longer ones are not cached because they cannot exist */
+#define MAX_CACHED 8192 /* entries of a kind; then the cache starts anew */
+#define MAX_NAME \
+	520 /* of an event or function; longer ones are not cached because they cannot exist */
 
 typedef struct TriggerKey
 {
-	char		text[MAX_NAME + 16];	/* tenant, colon, event name */
+	char text[MAX_NAME + 16]; /* tenant, colon, event name */
 } TriggerKey;
 
 typedef struct TriggerEntry
 {
-	TriggerKey	key;
-	int			count;
-	FfTrigger  *triggers;
+	TriggerKey key;
+	int		   count;
+	FfTrigger *triggers;
 } TriggerEntry;
 
 typedef struct FunctionKey
 {
-	int32		tenant_id;
-	int32		function_id;
-	int32		version;
+	int32 tenant_id;
+	int32 function_id;
+	int32 version;
 } FunctionKey;
 
 typedef struct FunctionEntry
@@ -50,10 +51,11 @@ typedef struct FunctionEntry
 } FunctionEntry;
 
 static MemoryContext cache_context = NULL;
-static HTAB *triggers_cache = NULL;
-static HTAB *functions_cache = NULL;
-static bool stale = true;
-static Oid	watched = InvalidOid;	/* flowforge.trigger: the three tables' changes are all announced on it */
+static HTAB			*triggers_cache = NULL;
+static HTAB			*functions_cache = NULL;
+static bool			 stale = true;
+static Oid			 watched =
+	InvalidOid; /* flowforge.trigger: the three tables' changes are all announced on it */
 
 static void
 forget_relation(Datum arg, Oid relid)
@@ -71,7 +73,7 @@ ff_function_init(void)
 static HTAB *
 make_cache(const char *name, Size keysize, Size entrysize, int flags)
 {
-	HASHCTL		control = {0};
+	HASHCTL control = {0};
 
 	control.keysize = keysize;
 	control.entrysize = entrysize;
@@ -82,27 +84,31 @@ make_cache(const char *name, Size keysize, Size entrysize, int flags)
 static void
 renew_cache(void)
 {
-	bool		full = cache_context != NULL && (hash_get_num_entries(triggers_cache) > MAX_CACHED ||
-												 hash_get_num_entries(functions_cache) > MAX_CACHED);
+	bool full = cache_context != NULL && (hash_get_num_entries(triggers_cache) > MAX_CACHED ||
+										  hash_get_num_entries(functions_cache) > MAX_CACHED);
 
 	if (!stale && !full)
 		return;
 	if (cache_context != NULL)
 		MemoryContextDelete(cache_context);
-	cache_context = AllocSetContextCreate(TopMemoryContext, "flowforge functions", ALLOCSET_DEFAULT_SIZES);
-	triggers_cache = make_cache("flowforge triggers", sizeof(TriggerKey), sizeof(TriggerEntry), HASH_STRINGS);
-	functions_cache = make_cache("flowforge functions", sizeof(FunctionKey), sizeof(FunctionEntry), HASH_BLOBS);
+	cache_context =
+		AllocSetContextCreate(TopMemoryContext, "flowforge functions", ALLOCSET_DEFAULT_SIZES);
+	triggers_cache =
+		make_cache("flowforge triggers", sizeof(TriggerKey), sizeof(TriggerEntry), HASH_STRINGS);
+	functions_cache =
+		make_cache("flowforge functions", sizeof(FunctionKey), sizeof(FunctionEntry), HASH_BLOBS);
 	watched = get_relname_relid("trigger", get_namespace_oid("flowforge", false));
 	stale = false;
 }
 
-/* The names a trigger may have to meet this event: the name itself, and each of its prefixes that ends in / or . followed by *. */
+/* The names a trigger may have to meet this event: the name itself, and each of its prefixes that
+ * ends in / or . followed by *. */
 static Datum
 candidate_names(const char *event_name)
 {
-	int			length = strlen(event_name);
-	Datum	   *names = palloc(sizeof(Datum) * (length + 2));
-	int			count = 0;
+	int	   length = strlen(event_name);
+	Datum *names = palloc(sizeof(Datum) * (length + 2));
+	int	   count = 0;
 
 	names[count++] = CStringGetTextDatum(event_name);
 	for (int i = 0; i < length; i++)
@@ -127,16 +133,16 @@ load_triggers(TriggerEntry *entry, int32 tenant_id, const char *event_name)
 	static FfPlan plan = {
 		"select t.function_id, t.version, t.expression from flowforge.trigger t "
 		"where t.tenant_id = $1 and t.event = any ($2) order by t.function_id, t.trigger_id",
-		2, {INT4OID, TEXTARRAYOID}
-	};
-	Datum		values[2] = {Int32GetDatum(tenant_id), candidate_names(event_name)};
-	int			count = (int) ff_spi_run(&plan, values, NULL, true);
+		2,
+		{INT4OID, TEXTARRAYOID}};
+	Datum values[2] = {Int32GetDatum(tenant_id), candidate_names(event_name)};
+	int	  count = (int) ff_spi_run(&plan, values, NULL, true);
 
 	entry->triggers = MemoryContextAlloc(cache_context, sizeof(FfTrigger) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 	{
-		bool		isnull;
-		Datum		expression;
+		bool  isnull;
+		Datum expression;
 
 		entry->triggers[i].function_id = DatumGetInt32(ff_spi_value(i, 1, &isnull));
 		entry->triggers[i].version = DatumGetInt32(ff_spi_value(i, 2, &isnull));
@@ -149,9 +155,9 @@ load_triggers(TriggerEntry *entry, int32 tenant_id, const char *event_name)
 int
 ff_triggers_for(int32 tenant_id, const char *event_name, const FfTrigger **triggers)
 {
-	TriggerKey	key;
+	TriggerKey	  key;
 	TriggerEntry *entry;
-	TriggerEntry loaded;
+	TriggerEntry  loaded;
 
 	renew_cache();
 	memset(&key, 0, sizeof(key));
@@ -172,8 +178,8 @@ ff_triggers_for(int32 tenant_id, const char *event_name, const FfTrigger **trigg
 static char *
 cached_text(uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = ff_spi_value(row, column, &isnull);
+	bool  isnull;
+	Datum value = ff_spi_value(row, column, &isnull);
 
 	return isnull ? NULL : MemoryContextStrdup(cache_context, TextDatumGetCString(value));
 }
@@ -185,11 +191,12 @@ load_function(FfFunction *function, const FunctionKey *key)
 		"select v.retries, f.app_id, f.slug, f.url from flowforge.function f "
 		"join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = $3 "
 		"where f.tenant_id = $1 and f.function_id = $2",
-		3, {INT4OID, INT4OID, INT4OID}
-	};
-	Datum		values[3] = {Int32GetDatum(key->tenant_id), Int32GetDatum(key->function_id), Int32GetDatum(key->version)};
-	bool		isnull;
-	Datum		app_id;
+		3,
+		{INT4OID, INT4OID, INT4OID}};
+	Datum values[3] = {Int32GetDatum(key->tenant_id), Int32GetDatum(key->function_id),
+					   Int32GetDatum(key->version)};
+	bool  isnull;
+	Datum app_id;
 
 	if (ff_spi_run(&plan, values, NULL, true) == 0)
 		return false;
@@ -209,15 +216,15 @@ load_function(FfFunction *function, const FunctionKey *key)
 const FfFunction *
 ff_function_get(int32 tenant_id, int32 function_id, int32 version)
 {
-	FunctionKey key = {tenant_id, function_id, version};
+	FunctionKey	   key = {tenant_id, function_id, version};
 	FunctionEntry *entry;
 
 	renew_cache();
 	entry = hash_search(functions_cache, &key, HASH_FIND, NULL);
 	if (entry == NULL)
 	{
-		FfFunction	function = {0};
-		bool		known = load_function(&function, &key);
+		FfFunction function = {0};
+		bool	   known = load_function(&function, &key);
 
 		entry = hash_search(functions_cache, &key, HASH_ENTER, NULL);
 		entry->known = known;
@@ -229,7 +236,7 @@ ff_function_get(int32 tenant_id, int32 function_id, int32 version)
 const FfFunction *
 ff_function_cached(int32 tenant_id, int32 function_id, int32 version)
 {
-	FunctionKey key = {tenant_id, function_id, version};
+	FunctionKey	   key = {tenant_id, function_id, version};
 	FunctionEntry *entry = stale ? NULL : hash_search(functions_cache, &key, HASH_FIND, NULL);
 
 	return entry != NULL && entry->known ? &entry->function : NULL;
@@ -238,17 +245,17 @@ ff_function_cached(int32 tenant_id, int32 function_id, int32 version)
 const FfFunction *
 ff_function_by_slug(int32 tenant_id, const char *slug)
 {
-	static FfPlan plan = {
-		"select f.function_id, f.version from flowforge.function f "
-		"where f.tenant_id = $1 and f.slug = $2 and f.archived_at is null",
-		2, {INT4OID, TEXTOID}
-	};
-	Datum		values[2] = {Int32GetDatum(tenant_id), CStringGetTextDatum(slug)};
-	bool		isnull;
+	static FfPlan plan = {"select f.function_id, f.version from flowforge.function f "
+						  "where f.tenant_id = $1 and f.slug = $2 and f.archived_at is null",
+						  2,
+						  {INT4OID, TEXTOID}};
+	Datum		  values[2] = {Int32GetDatum(tenant_id), CStringGetTextDatum(slug)};
+	bool		  isnull;
 
 	if (ff_spi_run(&plan, values, NULL, true) == 0)
 		return NULL;
-	return ff_function_get(tenant_id, DatumGetInt32(ff_spi_value(0, 1, &isnull)), DatumGetInt32(ff_spi_value(0, 2, &isnull)));
+	return ff_function_get(tenant_id, DatumGetInt32(ff_spi_value(0, 1, &isnull)),
+						   DatumGetInt32(ff_spi_value(0, 2, &isnull)));
 }
 
 PG_FUNCTION_INFO_V1(ff_function_forget);
@@ -256,7 +263,9 @@ Datum
 ff_function_forget(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("flowforge.forget_functions is a trigger")));
-	CacheInvalidateRelcacheByRelid(get_relname_relid("trigger", get_namespace_oid("flowforge", false)));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("flowforge.forget_functions is a trigger")));
+	CacheInvalidateRelcacheByRelid(
+		get_relname_relid("trigger", get_namespace_oid("flowforge", false)));
 	PG_RETURN_POINTER(NULL);
 }

@@ -1,5 +1,6 @@
 /*
- * A growing array of bytes. Unread bytes move to the front when that makes room, so a buffer never grows beyond twice what it held.
+ * A growing array of bytes. Unread bytes move to the front when that makes room, so a buffer never
+ * grows beyond twice what it held.
  */
 #include "buffer.h"
 
@@ -10,13 +11,13 @@
 #include <string.h>
 
 #define SMALLEST 1024
-#define KEPT_SIZE 16384			/* what is larger than this is given back when empty */
+#define KEPT_SIZE 16384 /* what is larger than this is given back when empty */
 
 char *
 ff_buffer_room(FfBuffer *buffer, size_t length)
 {
-	size_t		used = ff_buffer_length(buffer);
-	size_t		size = buffer->size < SMALLEST ? SMALLEST : buffer->size;
+	size_t used = ff_buffer_length(buffer);
+	size_t size = buffer->size < SMALLEST ? SMALLEST : buffer->size;
 
 	if (length <= buffer->size - buffer->end)
 		return buffer->data + buffer->end;
@@ -58,8 +59,8 @@ ff_buffer_text(FfBuffer *buffer, const char *text)
 void
 ff_buffer_format(FfBuffer *buffer, const char *format, ...)
 {
-	va_list		arguments;
-	int			length;
+	va_list arguments;
+	int		length;
 
 	va_start(arguments, format);
 	length = vsnprintf(NULL, 0, format, arguments);

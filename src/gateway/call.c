@@ -1,6 +1,6 @@
 /*
- * From a request head to a call of serve(). The headers become a JSON object, written here byte by byte: values are known to be UTF-8
- * without control characters other than tabs.
+ * From a request head to a call of serve(). The headers become a JSON object, written here byte by
+ * byte: values are known to be UTF-8 without control characters other than tabs.
  */
 #define _GNU_SOURCE
 #include "call.h"
@@ -10,23 +10,34 @@
 
 #include "route.h"
 
-#define BODIES_SIZE (256u * 1024 * 1024)	/* of all calls together */
+#define BODIES_SIZE (256u * 1024 * 1024) /* of all calls together */
 
 static size_t bodies_size;
 
-static const char *const allowed[] = {
-	"authorization", "content-type", "user-agent", "traceparent", "tracestate", "idempotency-key", "x-idempotency-key",
-	"last-event-id", "if-match", "if-none-match", "accept", "origin", "host", NULL
-};
+static const char *const allowed[] = {"authorization",
+									  "content-type",
+									  "user-agent",
+									  "traceparent",
+									  "tracestate",
+									  "idempotency-key",
+									  "x-idempotency-key",
+									  "last-event-id",
+									  "if-match",
+									  "if-none-match",
+									  "accept",
+									  "origin",
+									  "host",
+									  NULL};
 static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", "ce-", NULL};
 
 bool
 ff_call_is_id(const char *text)
 {
-	size_t		length = strlen(text);
+	size_t length = strlen(text);
 
 	return length > 0 && length <= 64 &&
-		strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-") == length;
+		   strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-") ==
+			   length;
 }
 
 static bool
@@ -51,7 +62,7 @@ add_escaped(FfBuffer *json, const char *text)
 {
 	while (*text != '\0')
 	{
-		size_t		plain = strcspn(text, "\"\\\t");
+		size_t plain = strcspn(text, "\"\\\t");
 
 		ff_buffer_add(json, text, plain);
 		text += plain;
@@ -98,7 +109,7 @@ add_header(FfBuffer *json, const FfHttpHead *head, int which)
 static char *
 copy(const char *text)
 {
-	char	   *result = strdup(text);
+	char *result = strdup(text);
 
 	if (result == NULL)
 		abort();
@@ -108,7 +119,7 @@ copy(const char *text)
 FfCall *
 ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 {
-	FfCall	   *call = calloc(1, sizeof(FfCall));
+	FfCall *call = calloc(1, sizeof(FfCall));
 
 	if (call == NULL)
 		abort();

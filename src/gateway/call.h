@@ -8,15 +8,17 @@
 #include "pg.h"
 
 /*
- * A call for a request: its texts, lane and headers object, the body still empty. Only headers on the allow-list are handed over,
- * repeated ones joined by ", "; x-request-id and x-ff-remote are set by us. To be given to ff_pg_call or ff_call_free.
+ * A call for a request: its texts, lane and headers object, the body still empty. Only headers on
+ * the allow-list are handed over, repeated ones joined by ", "; x-request-id and x-ff-remote are
+ * set by us. To be given to ff_pg_call or ff_call_free.
  */
 extern FfCall *ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote);
-extern void ff_call_free(FfCall *call);
+extern void	   ff_call_free(FfCall *call);
 
 /*
- * Adds to a call's body. Gives 0, or the status to refuse it with: 413 when the body gets too large, 503 when the bodies of all calls
- * together do. A body counts until it or its call is freed, also when its client has left.
+ * Adds to a call's body. Gives 0, or the status to refuse it with: 413 when the body gets too
+ * large, 503 when the bodies of all calls together do. A body counts until it or its call is freed,
+ * also when its client has left.
  */
 extern int	ff_call_add_body(FfCall *call, const char *bytes, size_t length);
 extern void ff_call_free_body(FfCall *call);

@@ -26,7 +26,7 @@ out_of_memory(void)
 void *
 ff_alloc(size_t size)
 {
-	void	   *memory = calloc(1, size > 0 ? size : 1);
+	void *memory = calloc(1, size > 0 ? size : 1);
 
 	if (memory == NULL)
 		out_of_memory();
@@ -36,8 +36,8 @@ ff_alloc(size_t size)
 char *
 ff_text(const char *format, ...)
 {
-	va_list		arguments;
-	char	   *text;
+	va_list arguments;
+	char   *text;
 
 	va_start(arguments, format);
 	if (vasprintf(&text, format, arguments) < 0)
@@ -70,10 +70,10 @@ ff_steady_clock(void)
 char *
 ff_read_file(const char *path, size_t limit)
 {
-	FILE	   *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	char	   *text;
-	size_t		length;
-	int			failure;
+	FILE  *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	char  *text;
+	size_t length;
+	int	   failure;
 
 	if (file == NULL)
 		return NULL;
@@ -95,7 +95,7 @@ ff_read_file(const char *path, size_t limit)
 void
 ff_complain(const char *hint, const char *format, ...)
 {
-	va_list		arguments;
+	va_list arguments;
 
 	fflush(stdout);
 	fputs("flowforge: ", stderr);
@@ -111,7 +111,7 @@ ff_complain(const char *hint, const char *format, ...)
 static char *
 line_value(const char *text, const char *name)
 {
-	size_t		length = strlen(name);
+	size_t length = strlen(name);
 
 	for (const char *line = text; line != NULL && *line != '\0';)
 	{
@@ -124,17 +124,18 @@ line_value(const char *text, const char *name)
 	return NULL;
 }
 
-/* What `flowforge dev` wrote in this directory or the nearest one above it; NULL when there is none. */
+/* What `flowforge dev` wrote in this directory or the nearest one above it; NULL when there is
+ * none. */
 static char *
 dev_environment(void)
 {
-	char	   *directory = getcwd(NULL, 0);
-	char	   *text = NULL;
+	char *directory = getcwd(NULL, 0);
+	char *text = NULL;
 
 	while (directory != NULL && text == NULL)
 	{
-		char	   *path = ff_text("%s/" FF_DEV_DIRECTORY "/" FF_DEV_ENVIRONMENT, directory);
-		char	   *slash = strrchr(directory, '/');
+		char *path = ff_text("%s/" FF_DEV_DIRECTORY "/" FF_DEV_ENVIRONMENT, directory);
+		char *slash = strrchr(directory, '/');
 
 		text = ff_read_file(path, ENVIRONMENT_LIMIT);
 		free(path);
@@ -160,8 +161,8 @@ resolve(const char **setting, const char *name, const char *file)
 void
 ff_server_resolve(FfServer *server)
 {
-	char	   *file = dev_environment();
-	size_t		length;
+	char  *file = dev_environment();
+	size_t length;
 
 	resolve(&server->url, "FLOWFORGE_URL", file);
 	resolve(&server->database_url, "FLOWFORGE_DATABASE_URL", file);

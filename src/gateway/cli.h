@@ -1,8 +1,9 @@
 /*
  * The command line's shared ground: exit codes, options, where the server is, small helpers.
  *
- * A command is a function (argc, argv) whose argv[0] is its own name; it gives one of FfExit. What a person has to know goes to
- * standard error through ff_complain; standard output carries results only.
+ * A command is a function (argc, argv) whose argv[0] is its own name; it gives one of FfExit. What
+ * a person has to know goes to standard error through ff_complain; standard output carries results
+ * only.
  */
 #ifndef FF_CLI_H
 #define FF_CLI_H
@@ -27,7 +28,8 @@ typedef enum FfExit
 
 /* ---- helpers ---- */
 
-/* malloc and asprintf that end the program when memory does. The result is to be freed by the caller. */
+/* malloc and asprintf that end the program when memory does. The result is to be freed by the
+ * caller. */
 extern void *ff_alloc(size_t size);
 extern char *ff_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -35,11 +37,14 @@ extern char *ff_text(const char *format, ...) __attribute__((format(printf, 1, 2
 extern int64_t ff_wall_clock(void);
 extern int64_t ff_steady_clock(void);
 
-/* The whole of a file ("-": standard input), NUL added; NULL with errno set on failure or beyond `limit` bytes (EFBIG). */
+/* The whole of a file ("-": standard input), NUL added; NULL with errno set on failure or beyond
+ * `limit` bytes (EFBIG). */
 extern char *ff_read_file(const char *path, size_t limit);
 
-/* Prints "flowforge: message" and, when hint is not NULL, a dim line below it that says what to do. */
-extern void ff_complain(const char *hint, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Prints "flowforge: message" and, when hint is not NULL, a dim line below it that says what to do.
+ */
+extern void ff_complain(const char *hint, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* ---- options ---- */
 
@@ -47,26 +52,28 @@ extern void ff_complain(const char *hint, const char *format, ...) __attribute__
 typedef struct FfList
 {
 	const char **item;
-	int			count;
+	int			 count;
 } FfList;
 
-/* One option. Exactly one of text, flag and list is set; `value` names the value in the help and is NULL for a switch. */
+/* One option. Exactly one of text, flag and list is set; `value` names the value in the help and is
+ * NULL for a switch. */
 typedef struct FfOption
 {
-	char		letter;
-	const char *name;
-	const char *value;
-	const char *help;
+	char		 letter;
+	const char	*name;
+	const char	*value;
+	const char	*help;
 	const char **text;
-	bool	   *flag;
-	FfList	   *list;
+	bool		*flag;
+	FfList		*list;
 } FfOption;
 
-/* How a command is used: the line after its name, a paragraph, its options (name NULL ends them). */
+/* How a command is used: the line after its name, a paragraph, its options (name NULL ends them).
+ */
 typedef struct FfUsage
 {
-	const char *synopsis;
-	const char *about;
+	const char	   *synopsis;
+	const char	   *about;
 	const FfOption *options;
 } FfUsage;
 
@@ -78,39 +85,58 @@ typedef enum FfParse
 } FfParse;
 
 /*
- * Reads the options, in any order between the words; "--" ends them, and what follows it goes to `rest` when that is not NULL, else
- * to `words`. `-h` prints the usage. The caller ends with FF_EXIT_DONE or FF_EXIT_USAGE unless the result is FF_PARSE_GO.
+ * Reads the options, in any order between the words; "--" ends them, and what follows it goes to
+ * `rest` when that is not NULL, else to `words`. `-h` prints the usage. The caller ends with
+ * FF_EXIT_DONE or FF_EXIT_USAGE unless the result is FF_PARSE_GO.
  */
 extern FfParse ff_options(int argc, char **argv, const FfUsage *usage, FfList *words, FfList *rest);
 
 /* Says that a command was used wrongly. Always FF_EXIT_USAGE. */
-extern FfExit ff_misused(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+extern FfExit ff_misused(const char *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* ---- where the server is ---- */
 
-/* Each from its flag, else the environment, else the file that `flowforge dev` leaves, else the default. NULL: not known. */
+/* Each from its flag, else the environment, else the file that `flowforge dev` leaves, else the
+ * default. NULL: not known. */
 typedef struct FfServer
 {
-	const char *url;			/* the gateway, without a slash at the end; never NULL */
+	const char *url; /* the gateway, without a slash at the end; never NULL */
 	const char *database_url;
 	const char *event_key;
 	const char *signing_key;
-	bool		json;			/* results as JSON */
+	bool		json; /* results as JSON */
 } FfServer;
 
 /* The options by which these are given; put them at the end of a command's own. */
-#define FF_SERVER_OPTIONS(server) \
-	{0, "url", "URL", "the gateway (FLOWFORGE_URL, default http://127.0.0.1:8288)", &(server).url, NULL, NULL}, \
-	{0, "event-key", "KEY", "the event key (FLOWFORGE_EVENT_KEY)", &(server).event_key, NULL, NULL}, \
-	{0, "signing-key", "KEY", "the signing key (FLOWFORGE_SIGNING_KEY)", &(server).signing_key, NULL, NULL}
-#define FF_DATABASE_OPTION(server) \
-	{0, "db", "URL", "the database (FLOWFORGE_DATABASE_URL)", &(server).database_url, NULL, NULL}
-#define FF_JSON_OPTION(server) \
-	{0, "json", NULL, "print JSON", NULL, &(server).json, NULL}
+#define FF_SERVER_OPTIONS(server)                                                                  \
+	{0,                                                                                            \
+	 "url",                                                                                        \
+	 "URL",                                                                                        \
+	 "the gateway (FLOWFORGE_URL, default http://127.0.0.1:8288)",                                 \
+	 &(server).url,                                                                                \
+	 NULL,                                                                                         \
+	 NULL},                                                                                        \
+		{0,	   "event-key", "KEY", "the event key (FLOWFORGE_EVENT_KEY)", &(server).event_key,     \
+		 NULL, NULL},                                                                              \
+	{                                                                                              \
+		0, "signing-key", "KEY", "the signing key (FLOWFORGE_SIGNING_KEY)", &(server).signing_key, \
+			NULL, NULL                                                                             \
+	}
+#define FF_DATABASE_OPTION(server)                                                             \
+	{                                                                                          \
+		0, "db", "URL", "the database (FLOWFORGE_DATABASE_URL)", &(server).database_url, NULL, \
+			NULL                                                                               \
+	}
+#define FF_JSON_OPTION(server)                                    \
+	{                                                             \
+		0, "json", NULL, "print JSON", NULL, &(server).json, NULL \
+	}
 
 extern void ff_server_resolve(FfServer *server);
 
-/* The directory and file in which `flowforge dev` keeps its data and says where it listens (lines of NAME=value). */
+/* The directory and file in which `flowforge dev` keeps its data and says where it listens (lines
+ * of NAME=value). */
 #define FF_DEV_DIRECTORY ".flowforge"
 #define FF_DEV_ENVIRONMENT "env"
 

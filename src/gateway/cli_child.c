@@ -19,12 +19,12 @@
 pid_t
 ff_child_fork(FfChild *child)
 {
-	pid_t		parent = getpid();
-	pid_t		pid = fork();
+	pid_t parent = getpid();
+	pid_t pid = fork();
 
 	if (pid == 0)
 	{
-		sigset_t	none;
+		sigset_t none;
 
 		setpgid(0, 0);
 		sigemptyset(&none);
@@ -61,7 +61,7 @@ ff_child_signal(const FfChild *child, int signal)
 void
 ff_child_wait(FfChild *child, int64_t deadline)
 {
-	pid_t		group = child->pid;
+	pid_t group = child->pid;
 
 	if (group <= 0)
 		return;
@@ -73,6 +73,6 @@ ff_child_wait(FfChild *child, int64_t deadline)
 			kill(-group, SIGKILL);
 		nanosleep(&time, NULL);
 	}
-	kill(-group, SIGKILL);		/* what it may have left behind */
+	kill(-group, SIGKILL); /* what it may have left behind */
 	child->pid = 0;
 }

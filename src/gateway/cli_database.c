@@ -22,7 +22,7 @@ ff_database_connect(const char *url)
 {
 	const char *const names[] = {"dbname", "connect_timeout", "application_name", NULL};
 	const char *const values[] = {url, "10", "flowforge", NULL};
-	PGconn	   *connection = PQconnectdbParams(names, values, 1);
+	PGconn			 *connection = PQconnectdbParams(names, values, 1);
 
 	PQsetNoticeProcessor(connection, ignore_notice, NULL);
 	return connection;
@@ -40,8 +40,8 @@ set_error(char **error, PGconn *connection)
 char *
 ff_database_value(PGconn *connection, const char *query, char **error)
 {
-	PGresult   *result = PQexec(connection, query);
-	char	   *value = NULL;
+	PGresult *result = PQexec(connection, query);
+	char	 *value = NULL;
 
 	if (error != NULL)
 		*error = NULL;
@@ -56,8 +56,9 @@ ff_database_value(PGconn *connection, const char *query, char **error)
 bool
 ff_database_run(PGconn *connection, const char *statements, char **error)
 {
-	PGresult   *result = PQexec(connection, statements);
-	bool		done = PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK;
+	PGresult *result = PQexec(connection, statements);
+	bool	  done =
+		PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK;
 
 	if (!done)
 		set_error(error, connection);
@@ -69,15 +70,16 @@ ff_database_run(PGconn *connection, const char *statements, char **error)
 FfExit
 ff_command_psql(int argc, char **argv)
 {
-	FfServer	server = {0};
-	int			first = 1;
+	FfServer	 server = {0};
+	int			 first = 1;
 	const char **psql;
-	char	   *binaries = ff_cluster_binaries();
+	char		*binaries = ff_cluster_binaries();
 
 	if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0))
 	{
 		const FfOption options[] = {FF_DATABASE_OPTION(server), {0}};
-		const FfUsage usage = {"[--db URL] [PSQL ARGUMENT...]", "Runs psql on the server's database.", options};
+		const FfUsage  usage = {"[--db URL] [PSQL ARGUMENT...]",
+								"Runs psql on the server's database.", options};
 
 		ff_options(2, argv, &usage, NULL, NULL);
 		return FF_EXIT_DONE;
@@ -90,7 +92,8 @@ ff_command_psql(int argc, char **argv)
 	ff_server_resolve(&server);
 	if (server.database_url == NULL)
 	{
-		ff_complain("run it where `flowforge dev` runs, or set FLOWFORGE_DATABASE_URL", "which database?");
+		ff_complain("run it where `flowforge dev` runs, or set FLOWFORGE_DATABASE_URL",
+					"which database?");
 		return FF_EXIT_USAGE;
 	}
 	psql = ff_alloc(sizeof(char *) * (size_t) (argc + 4));

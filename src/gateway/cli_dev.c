@@ -1,9 +1,10 @@
 /*
  * flowforge dev: a private database, the gateway and the user's app under one roof.
  *
- * One supervisor, this process, owns the children: the postmaster (cluster.c), the gateway, the registrar of apps (cli_sync.c), the
- * app and the demonstration. It starts them in that order, each when the one before is ready, then waits for signals and the app's
- * output. A database or gateway that dies is started again. SIGINT, SIGTERM or SIGHUP stop all in the opposite order; a second
+ * One supervisor, this process, owns the children: the postmaster (cluster.c), the gateway, the
+ * registrar of apps (cli_sync.c), the app and the demonstration. It starts them in that order, each
+ * when the one before is ready, then waits for signals and the app's output. A database or gateway
+ * that dies is started again. SIGINT, SIGTERM or SIGHUP stop all in the opposite order; a second
  * one stops waiting for them. The life is a line of phases, and only moves forward.
  */
 #define _GNU_SOURCE
@@ -42,9 +43,9 @@
 
 typedef enum Phase
 {
-	PHASE_APPS,					/* apps are being awaited */
-	PHASE_DEMO,					/* the demonstration runs */
-	PHASE_SERVING,				/* the box is on the screen */
+	PHASE_APPS,	   /* apps are being awaited */
+	PHASE_DEMO,	   /* the demonstration runs */
+	PHASE_SERVING, /* the box is on the screen */
 	PHASE_STOPPING
 } Phase;
 
@@ -58,20 +59,20 @@ typedef struct Dev
 	int			port;
 	bool		has_cluster;
 	FfCluster	cluster;
-	char	   *gateway_database;	/* the connection string the gateway uses */
-	char	   *program;		/* this program, for people and for children */
+	char	   *gateway_database; /* the connection string the gateway uses */
+	char	   *program;		  /* this program, for people and for children */
 	FfChild		gateway;
 	FfChild		sync;
 	FfChild		app;
 	FfChild		demo;
-	int			signals;		/* descriptor of our signals */
-	int			apps_told;		/* readable once all apps have registered */
-	int			app_output;		/* -1: closed */
-	int			app_log;		/* -1: none */
+	int			signals;	/* descriptor of our signals */
+	int			apps_told;	/* readable once all apps have registered */
+	int			app_output; /* -1: closed */
+	int			app_log;	/* -1: none */
 	char		app_line[1000];
 	size_t		app_length;
 	Phase		phase;
-	int64_t		deadline;		/* of the phase, steady clock */
+	int64_t		deadline; /* of the phase, steady clock */
 	FfExit		result;
 } Dev;
 
@@ -81,9 +82,9 @@ static bool
 port_is_free(int port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
-	int			sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int			one = 1;
-	bool		in_use;
+	int				   sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int				   one = 1;
+	bool			   in_use;
 
 	inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
 	setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -95,11 +96,12 @@ port_is_free(int port)
 static bool
 check_port(const Dev *dev)
 {
-	char	   *hint;
+	char *hint;
 
 	if (port_is_free(dev->port))
 		return true;
-	hint = ff_text("stop what listens there, or take another port: flowforge dev -p %d", dev->port + 1);
+	hint = ff_text("stop what listens there, or take another port: flowforge dev -p %d",
+				   dev->port + 1);
 	ff_complain(hint, "port %d is in use", dev->port);
 	free(hint);
 	return false;
@@ -109,15 +111,16 @@ check_port(const Dev *dev)
 static char *
 program_name(void)
 {
-	char		self[PATH_MAX] = "";
-	ssize_t		length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char	   *path = ff_text("%s", getenv("PATH") != NULL ? getenv("PATH") : "");
-	char	   *found = NULL;
+	char	self[PATH_MAX] = "";
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char   *path = ff_text("%s", getenv("PATH") != NULL ? getenv("PATH") : "");
+	char   *found = NULL;
 
 	self[length > 0 ? length : 0] = '\0';
-	for (char *directory = strtok(path, ":"); directory != NULL && found == NULL; directory = strtok(NULL, ":"))
+	for (char *directory = strtok(path, ":"); directory != NULL && found == NULL;
+		 directory = strtok(NULL, ":"))
 	{
-		char	   *candidate = ff_text("%s/flowforge", directory);
+		char *candidate = ff_text("%s/flowforge", directory);
 
 		found = realpath(candidate, NULL);
 		free(candidate);
@@ -132,10 +135,10 @@ program_name(void)
 static void
 set_environment(const Dev *dev)
 {
-	char	   *local = ff_text("http://localhost:%d", dev->port);
-	char		self[PATH_MAX] = "";
-	ssize_t		length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char	   *slash;
+	char   *local = ff_text("http://localhost:%d", dev->port);
+	char	self[PATH_MAX] = "";
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char   *slash;
 
 	setenv("FLOWFORGE_URL", dev->server.url, 1);
 	setenv("FLOWFORGE_DATABASE_URL", dev->server.database_url, 1);
@@ -152,7 +155,7 @@ set_environment(const Dev *dev)
 	slash = strrchr(self, '/');
 	if (slash != NULL && dev->program[0] == '/')
 	{
-		char	   *path;
+		char *path;
 
 		*slash = '\0';
 		path = ff_text("%s:%s", self, getenv("PATH") != NULL ? getenv("PATH") : "/usr/bin:/bin");
@@ -166,10 +169,11 @@ set_environment(const Dev *dev)
 static bool
 stop_asked(void)
 {
-	sigset_t	pending;
+	sigset_t pending;
 
 	sigpending(&pending);
-	return sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGHUP) == 1;
+	return sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1 ||
+		   sigismember(&pending, SIGHUP) == 1;
 }
 
 /* ---- the database ---- */
@@ -177,9 +181,9 @@ stop_asked(void)
 static bool
 start_cluster(Dev *dev)
 {
-	int64_t		begun = ff_steady_clock();
-	char		duration[32];
-	char	   *detail;
+	int64_t begun = ff_steady_clock();
+	char	duration[32];
+	char   *detail;
 
 	dev->has_cluster = true;
 	if (!ff_cluster_open(&dev->cluster, dev->directory))
@@ -190,7 +194,8 @@ start_cluster(Dev *dev)
 		return false;
 	dev->server.database_url = ff_cluster_url(&dev->cluster);
 	dev->gateway_database = ff_cluster_socket_url(&dev->cluster, "flowforge_gateway");
-	detail = ff_text("%s in %s%s · %s", dev->cluster.version, dev->cluster.shown, dev->cluster.fresh ? " (new)" : "",
+	detail = ff_text("%s in %s%s · %s", dev->cluster.version, dev->cluster.shown,
+					 dev->cluster.fresh ? " (new)" : "",
 					 ff_term_duration(duration, (double) (ff_steady_clock() - begun)));
 	ff_term_done("PostgreSQL", detail);
 	free(detail);
@@ -198,29 +203,33 @@ start_cluster(Dev *dev)
 }
 
 /*
- * The extension's script may have been rebuilt, with the same version, since the extension was created from it: while FlowForge itself
- * is being worked on. Tells so, for tables and functions are then not what the module expects.
+ * The extension's script may have been rebuilt, with the same version, since the extension was
+ * created from it: while FlowForge itself is being worked on. Tells so, for tables and functions
+ * are then not what the module expects.
  */
 static void
 check_script(Dev *dev, PGconn *connection)
 {
-	char	   *directory = ff_database_value(connection, "select setting from pg_config where name = 'SHAREDIR'", NULL);
-	char	   *path = ff_text("%s/extension/flowforge--" FF_VERSION ".sql", directory != NULL ? directory : "");
-	char	   *script = ff_read_file(path, SCRIPT_LIMIT);
-	char	   *note = ff_text("%s/script", dev->cluster.home);
-	char	   *before = ff_read_file(note, SCRIPT_LIMIT);
+	char *directory = ff_database_value(
+		connection, "select setting from pg_config where name = 'SHAREDIR'", NULL);
+	char *path =
+		ff_text("%s/extension/flowforge--" FF_VERSION ".sql", directory != NULL ? directory : "");
+	char *script = ff_read_file(path, SCRIPT_LIMIT);
+	char *note = ff_text("%s/script", dev->cluster.home);
+	char *before = ff_read_file(note, SCRIPT_LIMIT);
 
 	if (script != NULL && before != NULL && strcmp(script, before) != 0)
 	{
-		char	   *what = ff_text("was rebuilt since %s was made; if it misbehaves, remove %s and start again",
-								   dev->cluster.shown, dev->cluster.shown);
+		char *what =
+			ff_text("was rebuilt since %s was made; if it misbehaves, remove %s and start again",
+					dev->cluster.shown, dev->cluster.shown);
 
 		ff_term_warn("flowforge", what);
 		free(what);
 	}
 	else if (script != NULL && before == NULL)
 	{
-		FILE	   *file = fopen(note, "we");
+		FILE *file = fopen(note, "we");
 
 		if (file != NULL)
 		{
@@ -238,16 +247,20 @@ check_script(Dev *dev, PGconn *connection)
 static bool
 create_extensions(Dev *dev, PGconn *connection)
 {
-	char	   *error = NULL;
-	char	   *versions;
+	char *error = NULL;
+	char *versions;
 
-	if (!ff_database_run(connection, "create extension if not exists flowforge; alter extension flowforge update", &error))
+	if (!ff_database_run(
+			connection,
+			"create extension if not exists flowforge; alter extension flowforge update", &error))
 	{
-		ff_complain("`make install` puts the extension where this PostgreSQL finds it", "cannot create the extension: %s", error);
+		ff_complain("`make install` puts the extension where this PostgreSQL finds it",
+					"cannot create the extension: %s", error);
 		free(error);
 		return false;
 	}
-	if (dev->has_cluster && !ff_database_run(connection, "create extension if not exists pg_cron", &error))
+	if (dev->has_cluster &&
+		!ff_database_run(connection, "create extension if not exists pg_cron", &error))
 	{
 		ff_complain("install postgresql-15-cron", "cannot create the extension pg_cron: %s", error);
 		free(error);
@@ -255,8 +268,11 @@ create_extensions(Dev *dev, PGconn *connection)
 	}
 	if (dev->has_cluster)
 		check_script(dev, connection);
-	versions = ff_database_value(connection, "select string_agg(extname || ' ' || extversion, ' · ' order by extname) "
-								 "from pg_extension where extname in ('flowforge', 'pg_cron')", NULL);
+	versions =
+		ff_database_value(connection,
+						  "select string_agg(extname || ' ' || extversion, ' · ' order by extname) "
+						  "from pg_extension where extname in ('flowforge', 'pg_cron')",
+						  NULL);
 	ff_term_done("extensions", versions);
 	free(versions);
 	return true;
@@ -265,8 +281,8 @@ create_extensions(Dev *dev, PGconn *connection)
 static bool
 prepare_database(Dev *dev)
 {
-	PGconn	   *connection;
-	bool		prepared = false;
+	PGconn *connection;
+	bool	prepared = false;
 
 	if (dev->server.database_url == NULL && !start_cluster(dev))
 		return false;
@@ -277,9 +293,10 @@ prepare_database(Dev *dev)
 		prepared = create_extensions(dev, connection);
 	else
 	{
-		char	   *why = ff_term_clean(PQerrorMessage(connection), 0);
+		char *why = ff_term_clean(PQerrorMessage(connection), 0);
 
-		ff_complain("is it a connection URL, and is the server up?", "cannot reach the database: %s", why);
+		ff_complain("is it a connection URL, and is the server up?",
+					"cannot reach the database: %s", why);
 		free(why);
 		dev->result = FF_EXIT_UNREACHABLE;
 	}
@@ -293,8 +310,8 @@ prepare_database(Dev *dev)
 static int
 open_log(const Dev *dev, const char *name)
 {
-	char	   *path;
-	int			log;
+	char *path;
+	int	  log;
 
 	if (!dev->has_cluster)
 		return -1;
@@ -307,12 +324,12 @@ open_log(const Dev *dev, const char *name)
 static bool
 start_gateway(Dev *dev)
 {
-	pid_t		pid = ff_child_fork(&dev->gateway);
+	pid_t pid = ff_child_fork(&dev->gateway);
 
 	if (pid == 0)
 	{
-		FfConfig	config = {0};
-		int			log;
+		FfConfig config = {0};
+		int		 log;
 
 		if (dev->has_cluster)
 		{
@@ -333,18 +350,19 @@ start_gateway(Dev *dev)
 	return pid > 0;
 }
 
-/* Waits for 200 from a path of the gateway. False when the gateway ended, time is up or a signal came. */
+/* Waits for 200 from a path of the gateway. False when the gateway ended, time is up or a signal
+ * came. */
 static bool
 await_gateway(Dev *dev, const char *path)
 {
-	char	   *url = ff_text("%s%s", dev->server.url, path);
-	FfRequest	request = {.url = url, .timeout_ms = 2000};
-	int64_t		deadline = ff_steady_clock() + READY_TIMEOUT_MS;
-	bool		ready = false;
+	char	 *url = ff_text("%s%s", dev->server.url, path);
+	FfRequest request = {.url = url, .timeout_ms = 2000};
+	int64_t	  deadline = ff_steady_clock() + READY_TIMEOUT_MS;
+	bool	  ready = false;
 
 	while (!ready && ff_steady_clock() < deadline && !stop_asked())
 	{
-		FfReply		reply;
+		FfReply reply;
 
 		if (waitpid(dev->gateway.pid, NULL, WNOHANG) == dev->gateway.pid)
 		{
@@ -363,7 +381,7 @@ await_gateway(Dev *dev, const char *path)
 static bool
 prepare_gateway(Dev *dev)
 {
-	bool		listening = start_gateway(dev) && await_gateway(dev, "/health");
+	bool listening = start_gateway(dev) && await_gateway(dev, "/health");
 
 	if (listening)
 		ff_term_done("gateway", dev->server.url);
@@ -372,9 +390,11 @@ prepare_gateway(Dev *dev)
 	if (stop_asked())
 		return false;
 	if (!listening)
-		ff_complain(NULL, "the gateway does not start; %s/log/gateway.log says why", dev->directory);
+		ff_complain(NULL, "the gateway does not start; %s/log/gateway.log says why",
+					dev->directory);
 	else
-		ff_complain("`flowforge doctor` finds out more", "the executors do not become ready; %s/log/postgres.log says why",
+		ff_complain("`flowforge doctor` finds out more",
+					"the executors do not become ready; %s/log/postgres.log says why",
 					dev->directory);
 	return listening;
 }
@@ -384,7 +404,7 @@ prepare_gateway(Dev *dev)
 static bool
 start_sync(Dev *dev)
 {
-	int			ends[2];
+	int ends[2];
 
 	if (dev->apps.count == 0 || pipe2(ends, O_CLOEXEC) != 0)
 		return dev->apps.count == 0;
@@ -398,14 +418,14 @@ start_sync(Dev *dev)
 static bool
 start_app(Dev *dev)
 {
-	int			ends[2];
+	int ends[2];
 
 	if (dev->command.count == 0 || pipe2(ends, O_CLOEXEC) != 0)
 		return dev->command.count == 0;
 	if (ff_child_fork(&dev->app) == 0)
 	{
 		const char **argv = ff_alloc(sizeof(char *) * (size_t) (dev->command.count + 1));
-		int			null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		int			 null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 		memcpy(argv, dev->command.item, sizeof(char *) * (size_t) dev->command.count);
 		dup2(null, STDIN_FILENO);
@@ -435,7 +455,8 @@ start_demo(Dev *dev)
 	}
 }
 
-/* A line of the app's output: to its log, and to the screen unless the demonstration is being watched there. */
+/* A line of the app's output: to its log, and to the screen unless the demonstration is being
+ * watched there. */
 static void
 print_app_line(Dev *dev)
 {
@@ -452,8 +473,8 @@ print_app_line(Dev *dev)
 static void
 read_app_output(Dev *dev)
 {
-	char		bytes[4096];
-	ssize_t		length = read(dev->app_output, bytes, sizeof(bytes));
+	char	bytes[4096];
+	ssize_t length = read(dev->app_output, bytes, sizeof(bytes));
 
 	for (ssize_t at = 0; at < length; at++)
 	{
@@ -472,18 +493,21 @@ read_app_output(Dev *dev)
 
 /* ---- the box ---- */
 
-/* An event to try: that of the first run there was, else one that a function is triggered by. To be freed. */
+/* An event to try: that of the first run there was, else one that a function is triggered by. To be
+ * freed. */
 static char *
 example_event(const Dev *dev)
 {
-	PGconn	   *connection = ff_database_connect(dev->server.database_url);
-	char	   *event = ff_database_value(connection,
-										  "select coalesce((select t.event "
-										  "from (select tenant_id, event_id from flowforge.run order by run_id limit 1) r "
-										  "join flowforge.event e using (tenant_id, event_id) "
-										  "join flowforge.trigger t on t.event = e.name limit 1), "
-										  "(select event from flowforge.trigger where event !~ '^inngest/|[*]$' "
-										  "order by trigger_id limit 1))", NULL);
+	PGconn *connection = ff_database_connect(dev->server.database_url);
+	char   *event = ff_database_value(
+		  connection,
+		  "select coalesce((select t.event "
+			"from (select tenant_id, event_id from flowforge.run order by run_id limit 1) r "
+			"join flowforge.event e using (tenant_id, event_id) "
+			"join flowforge.trigger t on t.event = e.name limit 1), "
+			"(select event from flowforge.trigger where event !~ '^inngest/|[*]$' "
+			"order by trigger_id limit 1))",
+		  NULL);
 
 	PQfinish(connection);
 	return event != NULL ? event : ff_text(DEFAULT_EVENT);
@@ -498,25 +522,29 @@ field(const char *name, const char *value)
 static void
 print_box(const Dev *dev)
 {
-	char	   *event = example_event(dev);
-	char	   *lines[16];
-	int			count = 0;
+	char *event = example_event(dev);
+	char *lines[16];
+	int	  count = 0;
 
 	lines[count++] = ff_text("%s", "");
-	lines[count++] = field("API", ff_text("http://localhost:%d/api/v1  (described at /api/docs)", dev->port));
+	lines[count++] =
+		field("API", ff_text("http://localhost:%d/api/v1  (described at /api/docs)", dev->port));
 	lines[count++] = field("database", dev->server.database_url);
-	lines[count++] = field("event key", dev->server.signing_key != NULL ? dev->server.event_key
-						   : ff_text("%s  (any will do)", dev->server.event_key));
+	lines[count++] = field("event key", dev->server.signing_key != NULL
+											? dev->server.event_key
+											: ff_text("%s  (any will do)", dev->server.event_key));
 	for (int at = 0; at < dev->apps.count && at < 4; at++)
 		lines[count++] = field(at == 0 ? "apps" : "", dev->apps.item[at]);
 	lines[count++] = ff_text("%s", "");
-	lines[count++] = field("try", ff_text("%s send %s -d '{\"id\": \"1\"}' --wait", dev->program, event));
+	lines[count++] =
+		field("try", ff_text("%s send %s -d '{\"id\": \"1\"}' --wait", dev->program, event));
 	lines[count++] = field("", ff_text("%s runs list", dev->program));
 	lines[count++] = field("", ff_text("%s psql -c 'table flowforge.runs'", dev->program));
 	lines[count++] = ff_text("%s", "");
 	lines[count++] = dev->has_cluster
-		? field("", ff_text("Ctrl-C stops everything; data and logs stay in %s", dev->cluster.shown))
-		: field("", "Ctrl-C stops the gateway");
+						 ? field("", ff_text("Ctrl-C stops everything; data and logs stay in %s",
+											 dev->cluster.shown))
+						 : field("", "Ctrl-C stops the gateway");
 	lines[count++] = ff_text("%s", "");
 	lines[count] = NULL;
 	ff_term_box("FlowForge " FF_VERSION, (const char *const *) lines);
@@ -527,8 +555,8 @@ print_box(const Dev *dev)
 static void
 write_environment(const Dev *dev)
 {
-	char	   *path = ff_text("%s/" FF_DEV_ENVIRONMENT, dev->cluster.home);
-	FILE	   *file;
+	char *path = ff_text("%s/" FF_DEV_ENVIRONMENT, dev->cluster.home);
+	FILE *file;
 
 	unlink(path);
 	file = fopen(path, "we");
@@ -536,8 +564,8 @@ write_environment(const Dev *dev)
 	{
 		if (dev->server.signing_key != NULL)
 			fchmod(fileno(file), 0600);
-		fprintf(file, "FLOWFORGE_URL=%s\nFLOWFORGE_DATABASE_URL=%s\nFLOWFORGE_EVENT_KEY=%s\n", dev->server.url,
-				dev->server.database_url, dev->server.event_key);
+		fprintf(file, "FLOWFORGE_URL=%s\nFLOWFORGE_DATABASE_URL=%s\nFLOWFORGE_EVENT_KEY=%s\n",
+				dev->server.url, dev->server.database_url, dev->server.event_key);
 		if (dev->server.signing_key != NULL)
 			fprintf(file, "FLOWFORGE_SIGNING_KEY=%s\n", dev->server.signing_key);
 		fclose(file);
@@ -548,7 +576,7 @@ write_environment(const Dev *dev)
 static void
 remove_environment(const Dev *dev)
 {
-	char	   *path = ff_text("%s/" FF_DEV_ENVIRONMENT, dev->cluster.home);
+	char *path = ff_text("%s/" FF_DEV_ENVIRONMENT, dev->cluster.home);
 
 	unlink(path);
 	free(path);
@@ -587,7 +615,8 @@ static void
 enter_apps(Dev *dev)
 {
 	dev->phase = PHASE_APPS;
-	dev->deadline = ff_steady_clock() + (dev->demo_command != NULL ? APPS_TIMEOUT_MS : APPS_PATIENCE_MS);
+	dev->deadline =
+		ff_steady_clock() + (dev->demo_command != NULL ? APPS_TIMEOUT_MS : APPS_PATIENCE_MS);
 	if (dev->apps.count == 0)
 		leave_apps(dev, true);
 }
@@ -613,7 +642,7 @@ status_text(char buffer[48], int status)
 static void
 restart_cluster(Dev *dev, const char *how)
 {
-	char	   *what = ff_text("%s; it is started again", how);
+	char *what = ff_text("%s; it is started again", how);
 
 	ff_term_warn("PostgreSQL", what);
 	free(what);
@@ -627,8 +656,8 @@ restart_cluster(Dev *dev, const char *how)
 static void
 restart_gateway(Dev *dev, const char *how)
 {
-	bool		hopeless = ff_child_ended(&dev->gateway);
-	char	   *what = ff_text("%s; %s", how, hopeless ? "once too often" : "it is started again");
+	bool  hopeless = ff_child_ended(&dev->gateway);
+	char *what = ff_text("%s; %s", how, hopeless ? "once too often" : "it is started again");
 
 	ff_term_warn("gateway", what);
 	free(what);
@@ -640,7 +669,7 @@ restart_gateway(Dev *dev, const char *how)
 static void
 handle_end(Dev *dev, pid_t pid, int status)
 {
-	char		how[48];
+	char how[48];
 
 	status_text(how, status);
 	if (dev->has_cluster && pid == dev->cluster.postmaster)
@@ -674,8 +703,8 @@ static void
 handle_signal(Dev *dev)
 {
 	struct signalfd_siginfo info;
-	pid_t		pid;
-	int			status;
+	pid_t					pid;
+	int						status;
 
 	if (read(dev->signals, &info, sizeof(info)) != sizeof(info))
 		return;
@@ -699,8 +728,8 @@ supervise(Dev *dev)
 			{dev->app_output, POLLIN, 0},
 			{dev->phase == PHASE_APPS ? dev->apps_told : -1, POLLIN, 0},
 		};
-		int64_t		left = dev->deadline - ff_steady_clock();
-		char		byte;
+		int64_t left = dev->deadline - ff_steady_clock();
+		char	byte;
 
 		poll(waits, 3, dev->deadline == INT64_MAX ? -1 : left > 0 ? (int) left : 0);
 		if (waits[1].revents != 0)
@@ -724,7 +753,7 @@ await_child(FfChild *child, int64_t deadline)
 static void
 stop_all(Dev *dev)
 {
-	int64_t		deadline = ff_steady_clock() + STOP_TIMEOUT_MS;
+	int64_t deadline = ff_steady_clock() + STOP_TIMEOUT_MS;
 
 	if (dev->has_cluster && dev->cluster.home != NULL && dev->cluster.lock >= 0)
 		remove_environment(dev);
@@ -753,7 +782,7 @@ stop_all(Dev *dev)
 static void
 take_signals(Dev *dev)
 {
-	sigset_t	ours;
+	sigset_t ours;
 
 	sigemptyset(&ours);
 	sigaddset(&ours, SIGINT);
@@ -800,22 +829,29 @@ develop(Dev *dev)
 FfExit
 ff_command_dev(int argc, char **argv)
 {
-	Dev			dev = {.directory = FF_DEV_DIRECTORY};
-	FfList		words = {0};
-	const char *port = NULL;
+	Dev			   dev = {.directory = FF_DEV_DIRECTORY};
+	FfList		   words = {0};
+	const char	  *port = NULL;
 	const FfOption options[] = {
 		{'p', "port", "PORT", "where the gateway listens (8288)", &port, NULL, NULL},
-		{'u', "app", "URL", "an app to register and keep registered; may be repeated", NULL, NULL, &dev.apps},
-		{0, "db", "URL", "use this database instead of a private one", &dev.server.database_url, NULL, NULL},
-		{0, "persist", "DIR", "where the private database is kept (" FF_DEV_DIRECTORY ")", &dev.directory, NULL, NULL},
-		{0, "demo", "COMMAND", "a shell command to run once the apps are registered", &dev.demo_command, NULL, NULL},
-		{0, "event-key", "KEY", "the event key (FLOWFORGE_EVENT_KEY)", &dev.server.event_key, NULL, NULL},
-		{0, "signing-key", "KEY", "sign calls to apps with this key (FLOWFORGE_SIGNING_KEY)", &dev.server.signing_key, NULL, NULL},
-		{0}
-	};
-	const FfUsage usage = {"[-p PORT] [-u APP_URL]... [-- APP COMMAND]",
-		"Starts a private PostgreSQL with FlowForge in it, the gateway, and your app if its command is given.", options};
-	FfParse		parse = ff_options(argc, argv, &usage, &words, &dev.command);
+		{'u', "app", "URL", "an app to register and keep registered; may be repeated", NULL, NULL,
+		 &dev.apps},
+		{0, "db", "URL", "use this database instead of a private one", &dev.server.database_url,
+		 NULL, NULL},
+		{0, "persist", "DIR", "where the private database is kept (" FF_DEV_DIRECTORY ")",
+		 &dev.directory, NULL, NULL},
+		{0, "demo", "COMMAND", "a shell command to run once the apps are registered",
+		 &dev.demo_command, NULL, NULL},
+		{0, "event-key", "KEY", "the event key (FLOWFORGE_EVENT_KEY)", &dev.server.event_key, NULL,
+		 NULL},
+		{0, "signing-key", "KEY", "sign calls to apps with this key (FLOWFORGE_SIGNING_KEY)",
+		 &dev.server.signing_key, NULL, NULL},
+		{0}};
+	const FfUsage usage = {
+		"[-p PORT] [-u APP_URL]... [-- APP COMMAND]",
+		"Starts a private PostgreSQL with FlowForge in it, the gateway, and your app if its command is given.",
+		options};
+	FfParse parse = ff_options(argc, argv, &usage, &words, &dev.command);
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
@@ -825,7 +861,8 @@ ff_command_dev(int argc, char **argv)
 	if (dev.port < 1 || dev.port > 65535)
 		return ff_misused("dev", "%s is no port", port);
 	if (dev.server.event_key == NULL)
-		dev.server.event_key = getenv("FLOWFORGE_EVENT_KEY") != NULL ? getenv("FLOWFORGE_EVENT_KEY") : "dev";
+		dev.server.event_key =
+			getenv("FLOWFORGE_EVENT_KEY") != NULL ? getenv("FLOWFORGE_EVENT_KEY") : "dev";
 	if (dev.server.signing_key == NULL)
 		dev.server.signing_key = getenv("FLOWFORGE_SIGNING_KEY");
 	dev.server.url = ff_text("http://127.0.0.1:%d", dev.port);

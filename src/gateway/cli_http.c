@@ -1,8 +1,8 @@
 /*
  * The command line as an HTTP client: see cli_http.h.
  *
- * Requests block, on one connection each unless the caller keeps one. No proxy is taken from the environment: what is asked is
- * this machine or the user's own.
+ * Requests block, on one connection each unless the caller keeps one. No proxy is taken from the
+ * environment: what is asked is this machine or the user's own.
  */
 #define _GNU_SOURCE
 #include "cli_http.h"
@@ -25,8 +25,8 @@
 static size_t
 take_body(char *bytes, size_t size, size_t count, void *context)
 {
-	FfReply    *reply = context;
-	size_t		length = size * count;
+	FfReply *reply = context;
+	size_t	 length = size * count;
 
 	if (reply->length + length > REPLY_LIMIT)
 		return 0;
@@ -42,18 +42,19 @@ take_body(char *bytes, size_t size, size_t count, void *context)
 static size_t
 take_header(char *bytes, size_t size, size_t count, void *context)
 {
-	FfReply    *reply = context;
-	size_t		length = size * count;
-	char		line[256];
+	FfReply *reply = context;
+	size_t	 length = size * count;
+	char	 line[256];
 
 	snprintf(line, sizeof(line), "%.*s", (int) (length < 255 ? length : 255), bytes);
 	if (strncasecmp(line, "date:", 5) == 0)
 	{
-		time_t		date = curl_getdate(line + 5, NULL);
+		time_t date = curl_getdate(line + 5, NULL);
 
 		reply->date = date > 0 ? (int64_t) date * 1000 : 0;
 	}
-	else if (strncasecmp(line, "x-inngest-sdk:", 14) == 0 || strncasecmp(line, "x-inngest-sdk-handled:", 22) == 0)
+	else if (strncasecmp(line, "x-inngest-sdk:", 14) == 0 ||
+			 strncasecmp(line, "x-inngest-sdk-handled:", 22) == 0)
 		reply->is_sdk = true;
 	return length;
 }
@@ -71,16 +72,19 @@ request_headers(const FfRequest *request)
 }
 
 static void
-prepare(CURL *curl, const FfRequest *request, struct curl_slist *headers, FfReply *reply, char *error)
+prepare(CURL *curl, const FfRequest *request, struct curl_slist *headers, FfReply *reply,
+		char *error)
 {
 	curl_easy_setopt(curl, CURLOPT_URL, request->url);
 	if (request->body != NULL)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
 	else
 		curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
-	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method != NULL ? request->method : "GET");
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST,
+					 request->method != NULL ? request->method : "GET");
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+					 request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS);
 	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -95,11 +99,11 @@ prepare(CURL *curl, const FfRequest *request, struct curl_slist *headers, FfRepl
 bool
 ff_http(const FfRequest *request, FfReply *reply)
 {
-	CURL	   *curl = request->connection != NULL ? request->connection : curl_easy_init();
+	CURL			  *curl = request->connection != NULL ? request->connection : curl_easy_init();
 	struct curl_slist *headers = request_headers(request);
-	char		error[CURL_ERROR_SIZE] = "";
-	long		connects = 0;
-	CURLcode	code;
+	char			   error[CURL_ERROR_SIZE] = "";
+	long			   connects = 0;
+	CURLcode		   code;
 
 	memset(reply, 0, sizeof(*reply));
 	prepare(curl, request, headers, reply, error);
@@ -134,8 +138,8 @@ ff_reply_free(FfReply *reply)
 FfExit
 ff_api_unreachable(const FfServer *server, const char *failure)
 {
-	ff_complain("`flowforge dev` starts one; FLOWFORGE_URL or --url names another", "cannot reach the server at %s: %s",
-				server->url, failure);
+	ff_complain("`flowforge dev` starts one; FLOWFORGE_URL or --url names another",
+				"cannot reach the server at %s: %s", server->url, failure);
 	return FF_EXIT_UNREACHABLE;
 }
 
@@ -151,7 +155,8 @@ ff_api_complain(const char *what, const FfReply *reply)
 	if (title == NULL)
 		title = ff_json_text(problem, "error");
 	text = ff_term_clean(title != NULL ? title : reply->body, 200);
-	ff_complain(NULL, "%s: %s (%ld)", what, text[0] != '\0' ? text : "no explanation", reply->status);
+	ff_complain(NULL, "%s: %s (%ld)", what, text[0] != '\0' ? text : "no explanation",
+				reply->status);
 	free(text);
 	for (int at = 0; at < 2; at++)
 	{
@@ -170,12 +175,12 @@ ff_api_complain(const char *what, const FfReply *reply)
 json_t *
 ff_api(const FfServer *server, const char *method, const char *path, json_t *body, FfExit *result)
 {
-	char	   *url = ff_text("%s%s", server->url, path);
-	char	   *text = body != NULL ? ff_json_dump(body) : NULL;
-	char	   *authorization = ff_api_authorization(server);
-	FfRequest	request = {.method = method, .url = url, .body = text, .headers = {authorization}};
-	FfReply		reply;
-	json_t	   *answer = NULL;
+	char	 *url = ff_text("%s%s", server->url, path);
+	char	 *text = body != NULL ? ff_json_dump(body) : NULL;
+	char	 *authorization = ff_api_authorization(server);
+	FfRequest request = {.method = method, .url = url, .body = text, .headers = {authorization}};
+	FfReply	  reply;
+	json_t	 *answer = NULL;
 
 	if (!ff_http(&request, &reply))
 		*result = ff_api_unreachable(server, reply.failure);
@@ -186,7 +191,8 @@ ff_api(const FfServer *server, const char *method, const char *path, json_t *bod
 		answer = json_loads(reply.body, JSON_DECODE_ANY, NULL);
 		if (answer == NULL)
 		{
-			ff_complain("is FLOWFORGE_URL the address of a FlowForge gateway?", "%s did not answer with JSON", url);
+			ff_complain("is FLOWFORGE_URL the address of a FlowForge gateway?",
+						"%s did not answer with JSON", url);
 			*result = FF_EXIT_FAILED;
 		}
 	}
@@ -212,7 +218,7 @@ key_prefix(const char *key)
 static char *
 hexadecimal(const unsigned char *bytes, size_t length)
 {
-	char	   *text = ff_alloc(length * 2 + 1);
+	char *text = ff_alloc(length * 2 + 1);
 
 	for (size_t at = 0; at < length; at++)
 		sprintf(text + at * 2, "%02x", bytes[at]);
@@ -222,13 +228,13 @@ hexadecimal(const unsigned char *bytes, size_t length)
 char *
 ff_api_authorization(const FfServer *server)
 {
-	const char *key = server->signing_key;
-	unsigned char digest[SHA256_DIGEST_LENGTH];
+	const char	  *key = server->signing_key;
+	unsigned char  digest[SHA256_DIGEST_LENGTH];
 	unsigned char *secret;
-	size_t		prefix;
-	size_t		length;
-	char	   *hash;
-	char	   *header;
+	size_t		   prefix;
+	size_t		   length;
+	char		  *hash;
+	char		  *header;
 
 	if (key == NULL)
 		return NULL;
@@ -237,7 +243,7 @@ ff_api_authorization(const FfServer *server)
 	secret = ff_alloc(length);
 	for (size_t at = 0; at < length; at++)
 	{
-		char		pair[3] = {key[prefix + at * 2], key[prefix + at * 2 + 1], '\0'};
+		char pair[3] = {key[prefix + at * 2], key[prefix + at * 2 + 1], '\0'};
 
 		secret[at] = (unsigned char) strtoul(pair, NULL, 16);
 	}
@@ -253,17 +259,18 @@ char *
 ff_app_signature(const char *key, const char *body, int64_t seconds)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned int length = sizeof(digest);
-	const char *secret;
-	char	   *message;
-	char	   *hash;
-	char	   *header;
+	unsigned int  length = sizeof(digest);
+	const char	 *secret;
+	char		 *message;
+	char		 *hash;
+	char		 *header;
 
 	if (key == NULL)
 		return ff_text("x-inngest-signature;");
 	secret = key + key_prefix(key);
 	message = ff_text("%s%lld", body, (long long) seconds);
-	HMAC(EVP_sha256(), secret, (int) strlen(secret), (unsigned char *) message, strlen(message), digest, &length);
+	HMAC(EVP_sha256(), secret, (int) strlen(secret), (unsigned char *) message, strlen(message),
+		 digest, &length);
 	hash = hexadecimal(digest, length);
 	header = ff_text("x-inngest-signature: t=%lld&s=%s", (long long) seconds, hash);
 	free(hash);
@@ -274,8 +281,8 @@ ff_app_signature(const char *key, const char *body, int64_t seconds)
 char *
 ff_url_escape(const char *text)
 {
-	char	   *escaped = curl_easy_escape(NULL, text, 0);
-	char	   *copy = ff_text("%s", escaped);
+	char *escaped = curl_easy_escape(NULL, text, 0);
+	char *copy = ff_text("%s", escaped);
 
 	curl_free(escaped);
 	return copy;
@@ -290,7 +297,7 @@ ff_json_text(const json_t *object, const char *key)
 char *
 ff_json_dump(const json_t *value)
 {
-	char	   *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 
 	return text != NULL ? text : ff_text("null");
 }
@@ -298,7 +305,7 @@ ff_json_dump(const json_t *value)
 void
 ff_json_print(const json_t *value)
 {
-	char	   *text = ff_json_dump(value);
+	char *text = ff_json_dump(value);
 
 	puts(text);
 	fflush(stdout);
@@ -325,5 +332,5 @@ ff_json_time(const json_t *value)
 	if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) < 2)
 		hours = minutes = 0;
 	return (int64_t) timegm(&parts) * 1000 + (int64_t) (fraction * 1000) -
-		(sign == '-' ? -1 : 1) * (int64_t) (hours * 60 + minutes) * 60000;
+		   (sign == '-' ? -1 : 1) * (int64_t) (hours * 60 + minutes) * 60000;
 }

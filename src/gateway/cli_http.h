@@ -9,27 +9,29 @@
 
 #include "cli.h"
 
-/* One request. Fields left zero take the default: GET, no body, no headers, 10 s, a connection of its own. */
+/* One request. Fields left zero take the default: GET, no body, no headers, 10 s, a connection of
+ * its own. */
 typedef struct FfRequest
 {
 	const char *method;
 	const char *url;
 	const char *body;
-	const char *headers[8];		/* "name: value", NULL ends them */
+	const char *headers[8]; /* "name: value", NULL ends them */
 	long		timeout_ms;
-	CURL	   *connection;		/* kept alive between requests */
+	CURL	   *connection; /* kept alive between requests */
 } FfRequest;
 
-/* What came back. failure is NULL when the server answered, else why it did not. Free with ff_reply_free. */
+/* What came back. failure is NULL when the server answered, else why it did not. Free with
+ * ff_reply_free. */
 typedef struct FfReply
 {
-	long		status;
-	char	   *body;
-	size_t		length;
-	int64_t		date;			/* the Date header in milliseconds since 1970, 0 when there is none */
-	bool		is_sdk;			/* it came from an SDK */
-	bool		reconnected;	/* a new connection had to be made */
-	char	   *failure;
+	long	status;
+	char   *body;
+	size_t	length;
+	int64_t date;		 /* the Date header in milliseconds since 1970, 0 when there is none */
+	bool	is_sdk;		 /* it came from an SDK */
+	bool	reconnected; /* a new connection had to be made */
+	char   *failure;
 } FfReply;
 
 /* Sends a request and waits for the whole answer. True when there is one, whatever its status. */
@@ -37,10 +39,12 @@ extern bool ff_http(const FfRequest *request, FfReply *reply);
 extern void ff_reply_free(FfReply *reply);
 
 /*
- * A call of the gateway's API: path begins with "/", body may be NULL (it is not consumed). Gives the JSON of a 2xx answer, to be
- * released by the caller; else NULL, with what went wrong told to the user and *result set.
+ * A call of the gateway's API: path begins with "/", body may be NULL (it is not consumed). Gives
+ * the JSON of a 2xx answer, to be released by the caller; else NULL, with what went wrong told to
+ * the user and *result set.
  */
-extern json_t *ff_api(const FfServer *server, const char *method, const char *path, json_t *body, FfExit *result);
+extern json_t *ff_api(const FfServer *server, const char *method, const char *path, json_t *body,
+					  FfExit *result);
 
 /* Tells the user about an answer that is no success: its problem+json title, detail and hint. */
 extern FfExit ff_api_complain(const char *what, const FfReply *reply);
@@ -48,12 +52,14 @@ extern FfExit ff_api_complain(const char *what, const FfReply *reply);
 /* Tells the user that nothing answers at the server's URL. Always FF_EXIT_UNREACHABLE. */
 extern FfExit ff_api_unreachable(const FfServer *server, const char *failure);
 
-/* "authorization: Bearer ..." for our API made from the signing key, or NULL without one. To be freed. */
+/* "authorization: Bearer ..." for our API made from the signing key, or NULL without one. To be
+ * freed. */
 extern char *ff_api_authorization(const FfServer *server);
 
 /*
- * "x-inngest-signature: ..." for a call to an app (HMAC-SHA256 of body and time with the signing key's text after its prefix); with
- * key NULL the empty header that unsigned calls carry. To be freed.
+ * "x-inngest-signature: ..." for a call to an app (HMAC-SHA256 of body and time with the signing
+ * key's text after its prefix); with key NULL the empty header that unsigned calls carry. To be
+ * freed.
  */
 extern char *ff_app_signature(const char *key, const char *body, int64_t seconds);
 
@@ -69,7 +75,8 @@ extern char *ff_json_dump(const json_t *value);
 /* Prints a value as one line of JSON on standard output. */
 extern void ff_json_print(const json_t *value);
 
-/* A JSON time (ISO 8601 text, or a number of milliseconds since 1970) in milliseconds since 1970; 0 when it is none. */
+/* A JSON time (ISO 8601 text, or a number of milliseconds since 1970) in milliseconds since 1970; 0
+ * when it is none. */
 extern int64_t ff_json_time(const json_t *value);
 
 #endif

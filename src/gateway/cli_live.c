@@ -1,9 +1,10 @@
 /*
  * Runs followed live: see cli_live.h.
  *
- * Each followed run is a stream (GET /api/v1/runs/{id}/stream, Server-Sent Events). Its first message is a snapshot, the others are
- * run events numbered without a gap; after a break it is asked for again with Last-Event-ID, so nothing is missed or shown twice.
- * A stream is in one of three states: open (a transfer is under way), resting (to be opened again at a time), over.
+ * Each followed run is a stream (GET /api/v1/runs/{id}/stream, Server-Sent Events). Its first
+ * message is a snapshot, the others are run events numbered without a gap; after a break it is
+ * asked for again with Last-Event-ID, so nothing is missed or shown twice. A stream is in one of
+ * three states: open (a transfer is under way), resting (to be opened again at a time), over.
  */
 #define _GNU_SOURCE
 #include "cli_live.h"
@@ -29,35 +30,35 @@ typedef enum StreamState
 
 typedef struct Stream
 {
-	struct Stream *next;
-	struct FfLive *live;
-	FfShown		shown;
-	StreamState state;
-	int64_t		rest_until;		/* resting: when to open again, steady clock */
-	int64_t		heard;			/* when the server last answered, steady clock */
-	CURL	   *curl;
+	struct Stream	  *next;
+	struct FfLive	  *live;
+	FfShown			   shown;
+	StreamState		   state;
+	int64_t			   rest_until; /* resting: when to open again, steady clock */
+	int64_t			   heard;	   /* when the server last answered, steady clock */
+	CURL			  *curl;
 	struct curl_slist *headers;
-	char	   *line;			/* what has arrived of the current line */
-	size_t		length;
-	char	   *type;			/* of the current message */
-	char	   *data;
-	char	   *last_id;
-	bool		snapshot;		/* the snapshot has been shown */
+	char			  *line; /* what has arrived of the current line */
+	size_t			   length;
+	char			  *type; /* of the current message */
+	char			  *data;
+	char			  *last_id;
+	bool			   snapshot; /* the snapshot has been shown */
 } Stream;
 
 struct FfLive
 {
 	const FfServer *server;
-	CURLM	   *multi;
-	Stream	   *streams;
-	int			count;
-	FfExit		result;
+	CURLM		   *multi;
+	Stream		   *streams;
+	int				count;
+	FfExit			result;
 };
 
 FfLive *
 ff_live_open(const FfServer *server)
 {
-	FfLive	   *live = ff_alloc(sizeof(FfLive));
+	FfLive *live = ff_alloc(sizeof(FfLive));
 
 	live->server = server;
 	live->multi = curl_multi_init();
@@ -118,7 +119,8 @@ ended(const char *status, FfExit *result)
 	if (strncmp(status, "run.", 4) == 0)
 		status += 4;
 	*result = strcmp(status, "completed") == 0 ? FF_EXIT_DONE : FF_EXIT_FAILED;
-	return strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0;
+	return strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 ||
+		   strcmp(status, "cancelled") == 0;
 }
 
 static void
@@ -147,7 +149,8 @@ handle_message(Stream *stream)
 	if (message != NULL)
 	{
 		print_message(stream, message, is_snapshot);
-		status = is_snapshot ? ff_json_text(json_object_get(message, "run"), "status") : stream->type;
+		status =
+			is_snapshot ? ff_json_text(json_object_get(message, "run"), "status") : stream->type;
 		if (is_snapshot)
 			stream->snapshot = true;
 		if (ended(status, &result) && (is_snapshot || strncmp(status, "run.", 4) == 0))
@@ -158,7 +161,8 @@ handle_message(Stream *stream)
 	replace(&stream->data, NULL);
 }
 
-/* One line of an event stream, by the rules of the HTML standard's section on server-sent events. */
+/* One line of an event stream, by the rules of the HTML standard's section on server-sent events.
+ */
 static void
 handle_line(Stream *stream, const char *line)
 {
@@ -174,14 +178,15 @@ handle_line(Stream *stream, const char *line)
 	else if (name == 5 && strncmp(line, "event", 5) == 0)
 		replace(&stream->type, ff_text("%s", value));
 	else if (name == 4 && strncmp(line, "data", 4) == 0)
-		replace(&stream->data, stream->data != NULL ? ff_text("%s\n%s", stream->data, value) : ff_text("%s", value));
+		replace(&stream->data, stream->data != NULL ? ff_text("%s\n%s", stream->data, value)
+													: ff_text("%s", value));
 }
 
 static size_t
 take_bytes(char *bytes, size_t size, size_t count, void *context)
 {
-	Stream	   *stream = context;
-	size_t		length = size * count;
+	Stream *stream = context;
+	size_t	length = size * count;
 
 	stream->heard = ff_steady_clock();
 	if (stream->length + length > MESSAGE_LIMIT)
@@ -199,13 +204,13 @@ take_bytes(char *bytes, size_t size, size_t count, void *context)
 static void
 handle_bytes(Stream *stream)
 {
-	size_t		done = 0;
-	char	   *end;
+	size_t done = 0;
+	char  *end;
 
 	while (stream->state != STREAM_OVER && done < stream->length &&
 		   (end = memchr(stream->line + done, '\n', stream->length - done)) != NULL)
 	{
-		char	   *line = stream->line + done;
+		char *line = stream->line + done;
 
 		*end = '\0';
 		if (end > line && end[-1] == '\r')
@@ -222,10 +227,10 @@ handle_bytes(Stream *stream)
 static void
 open_stream(Stream *stream)
 {
-	char	   *id = ff_url_escape(stream->shown.run_id);
-	char	   *url = ff_text("%s/api/v1/runs/%s/stream", stream->live->server->url, id);
-	char	   *authorization = ff_api_authorization(stream->live->server);
-	char	   *resume = stream->last_id != NULL ? ff_text("last-event-id: %s", stream->last_id) : NULL;
+	char *id = ff_url_escape(stream->shown.run_id);
+	char *url = ff_text("%s/api/v1/runs/%s/stream", stream->live->server->url, id);
+	char *authorization = ff_api_authorization(stream->live->server);
+	char *resume = stream->last_id != NULL ? ff_text("last-event-id: %s", stream->last_id) : NULL;
 
 	stream->curl = curl_easy_init();
 	stream->headers = curl_slist_append(NULL, "accept: text/event-stream");
@@ -253,12 +258,13 @@ open_stream(Stream *stream)
 	free(id);
 }
 
-/* A stream that is not open yet at the end of the list; NULL when there is one for this run already. */
+/* A stream that is not open yet at the end of the list; NULL when there is one for this run
+ * already. */
 static Stream *
 add_stream(FfLive *live, const char *run_id, const char *function)
 {
-	Stream	   *stream;
-	Stream	  **last = &live->streams;
+	Stream	*stream;
+	Stream **last = &live->streams;
 
 	for (; *last != NULL; last = &(*last)->next)
 	{
@@ -276,7 +282,7 @@ add_stream(FfLive *live, const char *run_id, const char *function)
 void
 ff_live_follow(FfLive *live, const char *run_id, const char *function)
 {
-	Stream	   *stream = add_stream(live, run_id, function);
+	Stream *stream = add_stream(live, run_id, function);
 
 	if (stream == NULL)
 		return;
@@ -295,12 +301,13 @@ ff_live_ignore(FfLive *live, const char *run_id)
 	add_stream(live, run_id, NULL);
 }
 
-/* A transfer has ended: the run is unknown, or the stream broke and is opened again after a rest. */
+/* A transfer has ended: the run is unknown, or the stream broke and is opened again after a rest.
+ */
 static void
 handle_end(Stream *stream, CURLcode code)
 {
-	FfReply		reply = {.body = stream->line != NULL ? stream->line : "", .length = stream->length};
-	bool		refused;
+	FfReply reply = {.body = stream->line != NULL ? stream->line : "", .length = stream->length};
+	bool	refused;
 
 	curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &reply.status);
 	refused = reply.status >= 400 && reply.status < 500 && reply.status != 429;
@@ -312,7 +319,8 @@ handle_end(Stream *stream, CURLcode code)
 		ff_api_complain(stream->shown.run_id, &reply);
 		finish(stream, FF_EXIT_FAILED);
 	}
-	else if (ff_steady_clock() - stream->heard > PATIENCE_MS || (!stream->snapshot && code == CURLE_COULDNT_CONNECT))
+	else if (ff_steady_clock() - stream->heard > PATIENCE_MS ||
+			 (!stream->snapshot && code == CURLE_COULDNT_CONNECT))
 		finish(stream, ff_api_unreachable(stream->live->server, curl_easy_strerror(code)));
 	else
 	{
@@ -325,12 +333,12 @@ handle_end(Stream *stream, CURLcode code)
 static void
 handle_streams(FfLive *live)
 {
-	CURLMsg    *message;
-	int			left;
+	CURLMsg *message;
+	int		 left;
 
 	for (Stream *stream = live->streams; stream != NULL; stream = stream->next)
 	{
-		long		status = 0;
+		long status = 0;
 
 		if (stream->state == STREAM_OPEN)
 			curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &status);
@@ -339,8 +347,8 @@ handle_streams(FfLive *live)
 	}
 	while ((message = curl_multi_info_read(live->multi, &left)) != NULL)
 	{
-		Stream	   *stream;
-		CURLcode	code = message->data.result;
+		Stream	*stream;
+		CURLcode code = message->data.result;
 
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &stream);
 		handle_end(stream, code);
@@ -350,8 +358,8 @@ handle_streams(FfLive *live)
 int
 ff_live_turn(FfLive *live, int timeout_ms)
 {
-	int			running;
-	int			followed = 0;
+	int running;
+	int followed = 0;
 
 	curl_multi_poll(live->multi, NULL, 0, timeout_ms, NULL);
 	curl_multi_perform(live->multi, &running);

@@ -1,7 +1,8 @@
 /*
  * Options of the commands, read from one table that also prints their help: see cli.h.
  *
- * Understood are -x, -xVALUE, -x VALUE, --name, --name=VALUE and --name VALUE, mixed with words in any order.
+ * Understood are -x, -xVALUE, -x VALUE, --name, --name=VALUE and --name VALUE, mixed with words in
+ * any order.
  */
 #define _GNU_SOURCE
 #include "cli.h"
@@ -33,13 +34,13 @@ print_usage(const char *command, const FfUsage *usage)
 		putchar('\n');
 	for (const FfOption *option = usage->options; option->name != NULL; option++)
 	{
-		char		letter[8] = "   ";
-		char	   *form;
+		char  letter[8] = "   ";
+		char *form;
 
 		if (option->letter != '\0')
 			snprintf(letter, sizeof(letter), "-%c,", option->letter);
-		form = ff_text("  %s --%s%s%s", letter, option->name,
-					   option->value != NULL ? " " : "", option->value != NULL ? option->value : "");
+		form = ff_text("  %s --%s%s%s", letter, option->name, option->value != NULL ? " " : "",
+					   option->value != NULL ? option->value : "");
 		ff_term_cell(stdout, FF_STYLE_NAME, form, HELP_COLUMN);
 		printf(" %s\n", option->help);
 		free(form);
@@ -49,9 +50,9 @@ print_usage(const char *command, const FfUsage *usage)
 FfExit
 ff_misused(const char *command, const char *format, ...)
 {
-	va_list		arguments;
-	char	   *message;
-	char	   *hint = ff_text("flowforge %s --help", command);
+	va_list arguments;
+	char   *message;
+	char   *hint = ff_text("flowforge %s --help", command);
 
 	va_start(arguments, format);
 	if (vasprintf(&message, format, arguments) < 0)
@@ -75,7 +76,8 @@ find_option(const FfOption *options, const char *word, const char **value)
 	{
 		if (word[1] != '-' && option->letter != word[1])
 			continue;
-		if (word[1] == '-' && (strlen(option->name) != length || strncmp(option->name, name, length) != 0))
+		if (word[1] == '-' &&
+			(strlen(option->name) != length || strncmp(option->name, name, length) != 0))
 			continue;
 		if (word[1] == '-' && name[length] == '=')
 			*value = name + length + 1;
@@ -101,7 +103,7 @@ set_option(const FfOption *option, const char *value)
 static FfParse
 read_option(char **argv, int argc, int *at, const FfUsage *usage)
 {
-	const char *value;
+	const char	   *value;
 	const FfOption *option = find_option(usage->options, argv[*at], &value);
 
 	if (option == NULL)

@@ -20,12 +20,12 @@ list_query(const char *limit, const char *status, const char *function, const ch
 {
 	const char *const names[] = {"status", "function", "cursor"};
 	const char *const values[] = {status, function, cursor};
-	char	   *query = ff_text("?limit=%d", limit != NULL ? atoi(limit) : 20);
+	char			 *query = ff_text("?limit=%d", limit != NULL ? atoi(limit) : 20);
 
 	for (int at = 0; at < 3; at++)
 	{
-		char	   *value;
-		char	   *longer;
+		char *value;
+		char *longer;
 
 		if (values[at] == NULL)
 			continue;
@@ -42,7 +42,7 @@ static void
 print_runs(const json_t *answer)
 {
 	const json_t *runs = json_object_get(answer, "data");
-	const char *cursor = ff_json_text(answer, "next_cursor");
+	const char	 *cursor = ff_json_text(answer, "next_cursor");
 
 	if (json_array_size(runs) == 0)
 	{
@@ -59,27 +59,27 @@ print_runs(const json_t *answer)
 static FfExit
 runs_list(int argc, char **argv)
 {
-	FfServer	server = {0};
-	FfList		words = {0};
-	const char *limit = NULL;
-	const char *status = NULL;
-	const char *function = NULL;
-	const char *cursor = NULL;
+	FfServer	   server = {0};
+	FfList		   words = {0};
+	const char	  *limit = NULL;
+	const char	  *status = NULL;
+	const char	  *function = NULL;
+	const char	  *cursor = NULL;
 	const FfOption options[] = {
 		{'n', "limit", "N", "at most so many (default 20)", &limit, NULL, NULL},
-		{'s', "status", "STATUS", "pending, running, completed, failed or cancelled", &status, NULL, NULL},
+		{'s', "status", "STATUS", "pending, running, completed, failed or cancelled", &status, NULL,
+		 NULL},
 		{'f', "function", "NAME", "runs of this function", &function, NULL, NULL},
 		{0, "cursor", "CURSOR", "go on where a page ended", &cursor, NULL, NULL},
 		FF_JSON_OPTION(server),
 		FF_SERVER_OPTIONS(server),
-		{0}
-	};
+		{0}};
 	const FfUsage usage = {"", "Lists runs, the newest first.", options};
-	FfParse		parse = ff_options(argc, argv, &usage, &words, NULL);
-	FfExit		result = FF_EXIT_DONE;
-	json_t	   *answer;
-	char	   *query;
-	char	   *path;
+	FfParse		  parse = ff_options(argc, argv, &usage, &words, NULL);
+	FfExit		  result = FF_EXIT_DONE;
+	json_t		 *answer;
+	char		 *query;
+	char		 *path;
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
@@ -105,9 +105,9 @@ runs_list(int argc, char **argv)
 static json_t *
 get_run(const FfServer *server, const char *id, const char *rest, FfExit *result)
 {
-	char	   *escaped = ff_url_escape(id);
-	char	   *path = ff_text("/api/v1/runs/%s%s", escaped, rest);
-	json_t	   *answer = ff_api(server, "GET", path, NULL, result);
+	char   *escaped = ff_url_escape(id);
+	char   *path = ff_text("/api/v1/runs/%s%s", escaped, rest);
+	json_t *answer = ff_api(server, "GET", path, NULL, result);
 
 	free(path);
 	free(escaped);
@@ -117,11 +117,11 @@ get_run(const FfServer *server, const char *id, const char *rest, FfExit *result
 static FfExit
 print_run(const FfServer *server, const char *id)
 {
-	FfExit		result = FF_EXIT_DONE;
-	json_t	   *run = get_run(server, id, "", &result);
-	json_t	   *steps = run != NULL ? get_run(server, id, "/steps", &result) : NULL;
-	json_t	   *both;
-	FfShown		shown;
+	FfExit	result = FF_EXIT_DONE;
+	json_t *run = get_run(server, id, "", &result);
+	json_t *steps = run != NULL ? get_run(server, id, "/steps", &result) : NULL;
+	json_t *both;
+	FfShown shown;
 
 	if (steps == NULL)
 	{
@@ -144,18 +144,16 @@ print_run(const FfServer *server, const char *id)
 	return FF_EXIT_DONE;
 }
 
-/* Reads the options that get and tail share; the id is what *id is left at. FF_PARSE_GO to go on. */
+/* Reads the options that get and tail share; the id is what *id is left at. FF_PARSE_GO to go on.
+ */
 static FfParse
-read_id(int argc, char **argv, const char *synopsis, const char *about, FfServer *server, const char **id)
+read_id(int argc, char **argv, const char *synopsis, const char *about, FfServer *server,
+		const char **id)
 {
-	FfList		words = {0};
-	const FfOption options[] = {
-		FF_JSON_OPTION(*server),
-		FF_SERVER_OPTIONS(*server),
-		{0}
-	};
-	const FfUsage usage = {synopsis, about, options};
-	FfParse		parse = ff_options(argc, argv, &usage, &words, NULL);
+	FfList		   words = {0};
+	const FfOption options[] = {FF_JSON_OPTION(*server), FF_SERVER_OPTIONS(*server), {0}};
+	const FfUsage  usage = {synopsis, about, options};
+	FfParse		   parse = ff_options(argc, argv, &usage, &words, NULL);
 
 	if (parse != FF_PARSE_GO)
 		return parse;
@@ -187,14 +185,14 @@ runs_get(int argc, char **argv)
 static FfExit
 follow_new_runs(const FfServer *server, FfLive *live, bool first)
 {
-	FfExit		result = FF_EXIT_DONE;
-	json_t	   *answer = ff_api(server, "GET", "/api/v1/runs?limit=50", NULL, &result);
-	json_t	   *runs = json_object_get(answer, "data");
+	FfExit	result = FF_EXIT_DONE;
+	json_t *answer = ff_api(server, "GET", "/api/v1/runs?limit=50", NULL, &result);
+	json_t *runs = json_object_get(answer, "data");
 
 	for (size_t at = json_array_size(runs); at-- > 0;)
 	{
 		const json_t *run = json_array_get(runs, at);
-		const char *id = ff_json_text(run, "id");
+		const char	 *id = ff_json_text(run, "id");
 
 		if (id == NULL)
 			continue;
@@ -210,14 +208,15 @@ follow_new_runs(const FfServer *server, FfLive *live, bool first)
 static FfExit
 tail_all(const FfServer *server)
 {
-	FfLive	   *live = ff_live_open(server);
-	FfExit		result = follow_new_runs(server, live, true);
+	FfLive *live = ff_live_open(server);
+	FfExit	result = follow_new_runs(server, live, true);
 
 	if (result == FF_EXIT_DONE && !server->json)
-		fprintf(stderr, "%s  every run from now on; Ctrl-C ends it%s\n", ff_style(FF_STYLE_DIM), ff_style(FF_STYLE_END));
+		fprintf(stderr, "%s  every run from now on; Ctrl-C ends it%s\n", ff_style(FF_STYLE_DIM),
+				ff_style(FF_STYLE_END));
 	while (result == FF_EXIT_DONE)
 	{
-		int64_t		next_look = ff_steady_clock() + TURN_MS;
+		int64_t next_look = ff_steady_clock() + TURN_MS;
 
 		while (ff_steady_clock() < next_look)
 			ff_live_turn(live, (int) (next_look - ff_steady_clock()) + 1);
@@ -232,11 +231,12 @@ runs_tail(int argc, char **argv)
 {
 	FfServer	server = {0};
 	const char *id;
-	FfParse		parse = read_id(argc, argv, "[ID]",
-								"Follows a run until it ends (exit 1 if it fails); without ID every run, until Ctrl-C.",
-								&server, &id);
-	FfLive	   *live;
-	FfExit		result;
+	FfParse		parse = read_id(
+			argc, argv, "[ID]",
+			"Follows a run until it ends (exit 1 if it fails); without ID every run, until Ctrl-C.",
+			&server, &id);
+	FfLive *live;
+	FfExit	result;
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
@@ -258,8 +258,8 @@ ff_command_runs(int argc, char **argv)
 	{
 		const char *name;
 		char	   *full_name;
-		FfExit		(*command) (int argc, char **argv);
-	}			commands[] = {
+		FfExit (*command)(int argc, char **argv);
+	} commands[] = {
 		{"list", "runs list", runs_list},
 		{"get", "runs get", runs_get},
 		{"tail", "runs tail", runs_tail},
@@ -274,8 +274,12 @@ ff_command_runs(int argc, char **argv)
 	}
 	if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0))
 	{
-		puts("flowforge runs list|get|tail\n\nLists, shows and follows runs; `flowforge runs list --help` has the options.");
+		puts(
+			"flowforge runs list|get|tail\n\nLists, shows and follows runs; `flowforge runs list --help` has the options.");
 		return FF_EXIT_DONE;
 	}
-	return ff_misused("runs", argc > 1 ? "runs has no command %s; it has list, get and tail" : "runs list, get or tail?", argv[1]);
+	return ff_misused("runs",
+					  argc > 1 ? "runs has no command %s; it has list, get and tail"
+							   : "runs list, get or tail?",
+					  argv[1]);
 }

@@ -19,9 +19,9 @@
 static json_t *
 read_data(const char *text, const char *path)
 {
-	char	   *read = NULL;
+	char		*read = NULL;
 	json_error_t error;
-	json_t	   *data;
+	json_t		*data;
 
 	if (text == NULL && path == NULL)
 		return json_object();
@@ -32,7 +32,8 @@ read_data(const char *text, const char *path)
 	}
 	data = json_loads(text, JSON_REJECT_DUPLICATES, &error);
 	if (data == NULL)
-		ff_misused("send", "the data is no JSON: %s (line %d, column %d)", error.text, error.line, error.column);
+		ff_misused("send", "the data is no JSON: %s (line %d, column %d)", error.text, error.line,
+				   error.column);
 	else if (!json_is_object(data))
 	{
 		ff_misused("send", "the data must be a JSON object, such as {\"id\": 1}");
@@ -46,13 +47,13 @@ read_data(const char *text, const char *path)
 static FfExit
 follow_runs(const FfServer *server, const json_t *runs)
 {
-	FfLive	   *live = ff_live_open(server);
-	FfExit		result;
+	FfLive *live = ff_live_open(server);
+	FfExit	result;
 
 	for (size_t at = 0; at < json_array_size(runs); at++)
 	{
 		const json_t *run = json_array_get(runs, at);
-		const char *id = ff_json_text(run, "id");
+		const char	 *id = ff_json_text(run, "id");
 
 		if (id != NULL)
 			ff_live_follow(live, id, ff_json_text(run, "function"));
@@ -68,18 +69,19 @@ static void
 print_sent(const char *name, const json_t *answer)
 {
 	const json_t *runs = json_object_get(answer, "runs");
-	const char *id = ff_json_text(answer, "id");
+	const char	 *id = ff_json_text(answer, "id");
 
-	printf("%s%s%s %s%s%s\n", ff_style(FF_STYLE_BOLD), name, ff_style(FF_STYLE_END), ff_style(FF_STYLE_DIM),
-		   id != NULL ? id : "", ff_style(FF_STYLE_END));
+	printf("%s%s%s %s%s%s\n", ff_style(FF_STYLE_BOLD), name, ff_style(FF_STYLE_END),
+		   ff_style(FF_STYLE_DIM), id != NULL ? id : "", ff_style(FF_STYLE_END));
 	if (json_array_size(runs) == 0)
 		printf("  no function is triggered by it\n");
 	for (size_t at = 0; at < json_array_size(runs); at++)
 	{
 		const json_t *run = json_array_get(runs, at);
-		const char *function = ff_json_text(run, "function");
+		const char	 *function = ff_json_text(run, "function");
 
-		printf("  starts %s%s%s %s\n", ff_style(FF_STYLE_NAME), function != NULL ? function : "a run", ff_style(FF_STYLE_END),
+		printf("  starts %s%s%s %s\n", ff_style(FF_STYLE_NAME),
+			   function != NULL ? function : "a run", ff_style(FF_STYLE_END),
 			   ff_json_text(run, "id"));
 	}
 	fflush(stdout);
@@ -88,8 +90,8 @@ print_sent(const char *name, const json_t *answer)
 static FfExit
 send_event(const FfServer *server, json_t *event, bool wait)
 {
-	FfExit		result = FF_EXIT_DONE;
-	json_t	   *answer = ff_api(server, "POST", "/api/v1/events", event, &result);
+	FfExit		  result = FF_EXIT_DONE;
+	json_t		 *answer = ff_api(server, "POST", "/api/v1/events", event, &result);
 	const json_t *runs = json_object_get(answer, "runs");
 
 	if (answer == NULL)
@@ -107,31 +109,32 @@ send_event(const FfServer *server, json_t *event, bool wait)
 FfExit
 ff_command_send(int argc, char **argv)
 {
-	FfServer	server = {0};
-	FfList		words = {0};
-	const char *text = NULL;
-	const char *path = NULL;
-	const char *id = NULL;
-	bool		wait = false;
+	FfServer	   server = {0};
+	FfList		   words = {0};
+	const char	  *text = NULL;
+	const char	  *path = NULL;
+	const char	  *id = NULL;
+	bool		   wait = false;
 	const FfOption options[] = {
 		{'d', "data", "JSON", "the event's data, an object", &text, NULL, NULL},
 		{'f', "file", "FILE", "read the data from a file (-: standard input)", &path, NULL, NULL},
 		{'i', "id", "ID", "an id that makes sending it again harmless", &id, NULL, NULL},
-		{'w', "wait", NULL, "follow the runs it starts until they end; exit 1 if one fails", NULL, &wait, NULL},
+		{'w', "wait", NULL, "follow the runs it starts until they end; exit 1 if one fails", NULL,
+		 &wait, NULL},
 		FF_JSON_OPTION(server),
 		FF_SERVER_OPTIONS(server),
-		{0}
-	};
+		{0}};
 	const FfUsage usage = {"NAME [-d JSON | -f FILE] [--wait]", "Sends an event.", options};
-	FfParse		parse = ff_options(argc, argv, &usage, &words, NULL);
-	json_t	   *data;
-	json_t	   *event;
-	FfExit		result;
+	FfParse		  parse = ff_options(argc, argv, &usage, &words, NULL);
+	json_t		 *data;
+	json_t		 *event;
+	FfExit		  result;
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (words.count != 1)
-		return ff_misused("send", words.count == 0 ? "send needs the event's name" : "send takes one name");
+		return ff_misused("send",
+						  words.count == 0 ? "send needs the event's name" : "send takes one name");
 	if (text != NULL && path != NULL)
 		return ff_misused("send", "give -d or -f, not both");
 	data = read_data(text, path);

@@ -21,22 +21,25 @@ setting(const char *given, const char *name, const char *otherwise)
 FfExit
 ff_command_serve(int argc, char **argv)
 {
-	FfServer	server = {0};
-	FfList		words = {0};
-	const char *host = NULL;
-	const char *port = NULL;
-	bool		quiet = false;
+	FfServer	   server = {0};
+	FfList		   words = {0};
+	const char	  *host = NULL;
+	const char	  *port = NULL;
+	bool		   quiet = false;
 	const FfOption options[] = {
-		{0, "host", "ADDRESS", "address to listen on (FLOWFORGE_HOST, default 127.0.0.1)", &host, NULL, NULL},
-		{'p', "port", "PORT", "port to listen on (FLOWFORGE_PORT, default 8288; 0: any free one)", &port, NULL, NULL},
+		{0, "host", "ADDRESS", "address to listen on (FLOWFORGE_HOST, default 127.0.0.1)", &host,
+		 NULL, NULL},
+		{'p', "port", "PORT", "port to listen on (FLOWFORGE_PORT, default 8288; 0: any free one)",
+		 &port, NULL, NULL},
 		{'q', "quiet", NULL, "no log line per request", NULL, &quiet, NULL},
 		FF_DATABASE_OPTION(server),
-		{0}
-	};
-	const FfUsage usage = {"[--db URL]", "Serves the HTTP API of a database; connect as a role that is flowforge_gateway.", options};
-	FfParse		parse = ff_options(argc, argv, &usage, &words, NULL);
-	FfConfig	config = {.ready_fd = -1};
-	char	   *end;
+		{0}};
+	const FfUsage usage = {
+		"[--db URL]",
+		"Serves the HTTP API of a database; connect as a role that is flowforge_gateway.", options};
+	FfParse	 parse = ff_options(argc, argv, &usage, &words, NULL);
+	FfConfig config = {.ready_fd = -1};
+	char	*end;
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;

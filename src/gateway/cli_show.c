@@ -1,8 +1,8 @@
 /*
  * Runs as a person reads them: see cli_show.h.
  *
- * A line of a followed run is: time since the run was created, a mark, the step's name, what happened. Waiting for a step's turn is
- * not worth a line; everything that took effect is.
+ * A line of a followed run is: time since the run was created, a mark, the step's name, what
+ * happened. Waiting for a step's turn is not worth a line; everything that took effect is.
  */
 #define _GNU_SOURCE
 #include "cli_show.h"
@@ -57,7 +57,9 @@ line(FfShown *shown, int64_t at, Mark mark, const char *what, const char *detail
 	char	   *name = ff_term_clean(what, 0);
 	char	   *label = ff_term_clean(shown->labelled ? shown->function : "", LABEL_COLUMNS);
 	int			used = 2 + TIME_COLUMNS + 3 + NAME_COLUMNS + 1;
-	const char *time = at > 0 && shown->created > 0 ? ff_term_duration(buffer, (double) (at - shown->created)) : "";
+	const char *time = at > 0 && shown->created > 0
+						   ? ff_term_duration(buffer, (double) (at - shown->created))
+						   : "";
 
 	printf("  ");
 	if (shown->labelled)
@@ -65,12 +67,13 @@ line(FfShown *shown, int64_t at, Mark mark, const char *what, const char *detail
 		ff_term_cell(stdout, FF_STYLE_NAME, label, LABEL_COLUMNS);
 		used += LABEL_COLUMNS;
 	}
-	printf("%s%*s%s %s%s%s ", ff_style(FF_STYLE_DIM), TIME_COLUMNS, time, ff_style(FF_STYLE_END), ff_style(mark.style), mark.sign,
-		   ff_style(FF_STYLE_END));
-	ff_term_cell(stdout, FF_STYLE_END, name, detail != NULL && detail[0] != '\0' ? NAME_COLUMNS : 0);
+	printf("%s%*s%s %s%s%s ", ff_style(FF_STYLE_DIM), TIME_COLUMNS, time, ff_style(FF_STYLE_END),
+		   ff_style(mark.style), mark.sign, ff_style(FF_STYLE_END));
+	ff_term_cell(stdout, FF_STYLE_END, name,
+				 detail != NULL && detail[0] != '\0' ? NAME_COLUMNS : 0);
 	if (detail != NULL && detail[0] != '\0')
 	{
-		char	   *text = ff_term_clean(detail, ff_term_room(used));
+		char *text = ff_term_clean(detail, ff_term_room(used));
 
 		printf(" %s%s%s", ff_style(FF_STYLE_DIM), text, ff_style(FF_STYLE_END));
 		free(text);
@@ -91,7 +94,8 @@ error_text(const json_t *error)
 	if (json_is_string(error))
 		return ff_text("%s", json_string_value(error));
 	if (message == NULL)
-		return error == NULL || json_is_null(error) ? ff_text("no explanation") : ff_json_dump(error);
+		return error == NULL || json_is_null(error) ? ff_text("no explanation")
+													: ff_json_dump(error);
 	if (name != NULL && strcmp(name, "Error") != 0)
 		return ff_text("%s: %s", name, message);
 	return ff_text("%s", message);
@@ -116,7 +120,7 @@ step_name(FfShown *shown, const char *id, const json_t *described)
 static const char *
 due_text(char buffer[48], int64_t due, int64_t now)
 {
-	char		duration[32];
+	char duration[32];
 
 	buffer[0] = '\0';
 	if (due > now && due - now < FAR_MS)
@@ -128,15 +132,15 @@ due_text(char buffer[48], int64_t due, int64_t now)
 static char *
 finish_text(int attempt, int64_t took, const json_t *error)
 {
-	char		duration[32] = "";
-	char	   *why = error != NULL ? error_text(error) : ff_text("%s", "");
-	char	   *text;
+	char  duration[32] = "";
+	char *why = error != NULL ? error_text(error) : ff_text("%s", "");
+	char *text;
 
 	if (error == NULL && took >= 0)
 		ff_term_duration(duration, (double) took);
-	text = attempt > 0
-		? ff_text("attempt %d%s%s%s", attempt + 1, why[0] != '\0' || duration[0] != '\0' ? " · " : "", why, duration)
-		: ff_text("%s%s", why, duration);
+	text = attempt > 0 ? ff_text("attempt %d%s%s%s", attempt + 1,
+								 why[0] != '\0' || duration[0] != '\0' ? " · " : "", why, duration)
+					   : ff_text("%s%s", why, duration);
 	free(why);
 	return text;
 }
@@ -145,8 +149,8 @@ finish_text(int attempt, int64_t took, const json_t *error)
 static char *
 retry_text(const json_t *error, const char *due)
 {
-	char	   *why = error_text(error);
-	char	   *text = ff_text("%s · tried again%s%s", why, due[0] != '\0' ? " " : "", due);
+	char *why = error_text(error);
+	char *text = ff_text("%s · tried again%s%s", why, due[0] != '\0' ? " " : "", due);
 
 	free(why);
 	return text;
@@ -155,23 +159,24 @@ retry_text(const json_t *error, const char *due)
 static void
 show_step(FfShown *shown, const json_t *step)
 {
-	const char *status = ff_json_text(step, "status");
-	const char *name = step_name(shown, ff_json_text(step, "step_id"), step);
+	const char	 *status = ff_json_text(step, "status");
+	const char	 *name = step_name(shown, ff_json_text(step, "step_id"), step);
 	const json_t *error = json_object_get(step, "error");
-	int			attempt = (int) json_integer_value(json_object_get(step, "attempt"));
-	int64_t		started = ff_json_time(json_object_get(step, "started_at"));
-	int64_t		ended = ff_json_time(json_object_get(step, "ended_at"));
-	char		due[48];
-	char	   *detail;
+	int			  attempt = (int) json_integer_value(json_object_get(step, "attempt"));
+	int64_t		  started = ff_json_time(json_object_get(step, "started_at"));
+	int64_t		  ended = ff_json_time(json_object_get(step, "ended_at"));
+	char		  due[48];
+	char		 *detail;
 
 	due_text(due, ff_json_time(json_object_get(step, "due_at")), ff_wall_clock());
 	if (status == NULL || strcmp(status, "pending") == 0 || strcmp(status, "running") == 0)
 		return;
 	if (strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0)
 	{
-		bool		failed = strcmp(status, "failed") == 0;
+		bool failed = strcmp(status, "failed") == 0;
 
-		detail = finish_text(attempt, started > 0 && ended > 0 ? ended - started : -1, failed ? error : NULL);
+		detail = finish_text(attempt, started > 0 && ended > 0 ? ended - started : -1,
+							 failed ? error : NULL);
 		line(shown, ended, failed ? mark_failed : mark_done, name, detail);
 	}
 	else if (strcmp(status, "retrying") == 0)
@@ -190,8 +195,8 @@ show_step(FfShown *shown, const json_t *step)
 static int
 by_end(const void *left, const void *right)
 {
-	int64_t		a = ff_json_time(json_object_get(*(json_t *const *) left, "ended_at"));
-	int64_t		b = ff_json_time(json_object_get(*(json_t *const *) right, "ended_at"));
+	int64_t a = ff_json_time(json_object_get(*(json_t *const *) left, "ended_at"));
+	int64_t b = ff_json_time(json_object_get(*(json_t *const *) right, "ended_at"));
 
 	a = a == 0 ? INT64_MAX : a;
 	b = b == 0 ? INT64_MAX : b;
@@ -201,8 +206,8 @@ by_end(const void *left, const void *right)
 static void
 show_steps(FfShown *shown, const json_t *steps)
 {
-	size_t		count = json_array_size(steps);
-	json_t	  **sorted = ff_alloc(sizeof(json_t *) * (count + 1));
+	size_t	 count = json_array_size(steps);
+	json_t **sorted = ff_alloc(sizeof(json_t *) * (count + 1));
 
 	for (size_t at = 0; at < count; at++)
 		sorted[at] = json_array_get(steps, at);
@@ -216,7 +221,7 @@ show_steps(FfShown *shown, const json_t *steps)
 static void
 show_end(FfShown *shown, int64_t at, const char *status, const json_t *output, const json_t *error)
 {
-	char	   *detail = NULL;
+	char *detail = NULL;
 
 	if (strcmp(status, "completed") == 0)
 	{
@@ -236,15 +241,16 @@ show_end(FfShown *shown, int64_t at, const char *status, const json_t *output, c
 static bool
 is_end(const char *status)
 {
-	return strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0;
+	return strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 ||
+		   strcmp(status, "cancelled") == 0;
 }
 
 void
 ff_show_snapshot(FfShown *shown, const json_t *snapshot)
 {
 	const json_t *run = json_object_get(snapshot, "run");
-	const char *function = ff_json_text(run, "function");
-	const char *status = ff_json_text(run, "status");
+	const char	 *function = ff_json_text(run, "function");
+	const char	 *status = ff_json_text(run, "status");
 
 	if (function != NULL)
 	{
@@ -255,17 +261,17 @@ ff_show_snapshot(FfShown *shown, const json_t *snapshot)
 	line(shown, shown->created, mark_begun, shown->function, shown->run_id);
 	show_steps(shown, json_object_get(snapshot, "steps"));
 	if (status != NULL && is_end(status))
-		show_end(shown, ff_json_time(json_object_get(run, "ended_at")), status, json_object_get(run, "output"),
-				 json_object_get(run, "error"));
+		show_end(shown, ff_json_time(json_object_get(run, "ended_at")), status,
+				 json_object_get(run, "output"), json_object_get(run, "error"));
 }
 
 /* What a step that has not finished is doing. */
 static void
 show_pause(FfShown *shown, const char *type, const char *name, int64_t at, const json_t *data)
 {
-	int64_t		again = ff_json_time(json_object_get(data, "due"));
-	char		due[48];
-	char	   *detail;
+	int64_t again = ff_json_time(json_object_get(data, "due"));
+	char	due[48];
+	char   *detail;
 
 	due_text(due, again, at);
 	if (strcmp(type, "step.retrying") == 0)
@@ -275,7 +281,8 @@ show_pause(FfShown *shown, const char *type, const char *name, int64_t at, const
 	}
 	else if (strcmp(type, "step.waiting") == 0)
 	{
-		detail = ff_text("waits%s%s", due[0] != '\0' ? " at most" : "", due[0] != '\0' ? due + 2 : "");
+		detail =
+			ff_text("waits%s%s", due[0] != '\0' ? " at most" : "", due[0] != '\0' ? due + 2 : "");
 		line(shown, at, mark_idle, name, detail);
 	}
 	else
@@ -289,21 +296,22 @@ show_pause(FfShown *shown, const char *type, const char *name, int64_t at, const
 void
 ff_show_event(FfShown *shown, const json_t *event)
 {
-	const char *type = ff_json_text(event, "type");
+	const char	 *type = ff_json_text(event, "type");
 	const json_t *data = json_object_get(event, "data");
-	int64_t		at = ff_json_time(json_object_get(event, "at"));
-	const char *name;
+	int64_t		  at = ff_json_time(json_object_get(event, "at"));
+	const char	 *name;
 
 	if (type == NULL)
 		return;
 	if (strncmp(type, "run.", 4) == 0 && is_end(type + 4))
 	{
-		show_end(shown, at, type + 4, json_object_get(data, "output"), json_object_get(data, "error"));
+		show_end(shown, at, type + 4, json_object_get(data, "output"),
+				 json_object_get(data, "error"));
 		return;
 	}
 	if (strcmp(type, "run.retrying") == 0)
 	{
-		char	   *detail = retry_text(json_object_get(data, "error"), "");
+		char *detail = retry_text(json_object_get(data, "error"), "");
 
 		line(shown, at, mark_again, "the function", detail);
 		free(detail);
@@ -313,11 +321,11 @@ ff_show_event(FfShown *shown, const json_t *event)
 	name = step_name(shown, ff_json_text(event, "step_id"), event);
 	if (strcmp(type, "step.completed") == 0 || strcmp(type, "step.failed") == 0)
 	{
-		bool		failed = strcmp(type, "step.failed") == 0;
+		bool		  failed = strcmp(type, "step.failed") == 0;
 		const json_t *took = json_object_get(data, "took_ms");
-		char	   *detail = finish_text((int) json_integer_value(json_object_get(event, "attempt")),
-										 json_is_number(took) ? (int64_t) json_number_value(took) : -1,
-										 failed ? json_object_get(data, "error") : NULL);
+		char *detail = finish_text((int) json_integer_value(json_object_get(event, "attempt")),
+								   json_is_number(took) ? (int64_t) json_number_value(took) : -1,
+								   failed ? json_object_get(data, "error") : NULL);
 
 		line(shown, at, failed ? mark_failed : mark_done, name, detail);
 		free(detail);
@@ -330,7 +338,7 @@ ff_show_event(FfShown *shown, const json_t *event)
 static const char *
 ago_text(char buffer[48], int64_t at)
 {
-	char		duration[32];
+	char duration[32];
 
 	buffer[0] = '\0';
 	if (at > 0 && ff_wall_clock() - at < 60000)
@@ -343,8 +351,8 @@ ago_text(char buffer[48], int64_t at)
 void
 ff_show_run_head(void)
 {
-	printf("%s%-36s  %-9s  %-28s %-24s %-14s %s%s\n", ff_style(FF_STYLE_DIM), "run", "status", "function", "event", "created",
-		   "took", ff_style(FF_STYLE_END));
+	printf("%s%-36s  %-9s  %-28s %-24s %-14s %s%s\n", ff_style(FF_STYLE_DIM), "run", "status",
+		   "function", "event", "created", "took", ff_style(FF_STYLE_END));
 }
 
 static FfStyle
@@ -384,6 +392,7 @@ ff_show_run_line(const json_t *run)
 	putchar(' ');
 	ff_term_cell(stdout, FF_STYLE_DIM, ago_text(buffer, created), 15);
 	if (ended > 0)
-		printf("%s%s%s", ff_style(FF_STYLE_DIM), ff_term_duration(buffer, (double) (ended - created)), ff_style(FF_STYLE_END));
+		printf("%s%s%s", ff_style(FF_STYLE_DIM),
+			   ff_term_duration(buffer, (double) (ended - created)), ff_style(FF_STYLE_END));
 	putchar('\n');
 }

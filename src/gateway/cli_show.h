@@ -11,11 +11,11 @@
 /* A run on the screen: what has to be remembered between its lines. */
 typedef struct FfShown
 {
-	char	   *run_id;
-	char	   *function;
-	bool		labelled;		/* the function is printed on every line: several runs share the screen */
-	int64_t		created;		/* milliseconds since 1970 */
-	json_t	   *names;			/* step id -> name */
+	char   *run_id;
+	char   *function;
+	bool	labelled; /* the function is printed on every line: several runs share the screen */
+	int64_t created;  /* milliseconds since 1970 */
+	json_t *names;	  /* step id -> name */
 } FfShown;
 
 extern void ff_shown_init(FfShown *shown, const char *run_id, const char *function);

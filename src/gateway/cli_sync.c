@@ -1,9 +1,10 @@
 /*
  * Keeps apps registered: see cli_sync.h.
  *
- * An app registers when its URL gets a PUT (the protocol's sync). It needs another one when its code changed, and code changes by a
- * restart. So each app is asked for its introspection (GET) every four seconds on a connection that is kept: a new connection
- * or another answer means a new process, and only then it is told to register. (Node keeps an idle connection for five seconds.)
+ * An app registers when its URL gets a PUT (the protocol's sync). It needs another one when its
+ * code changed, and code changes by a restart. So each app is asked for its introspection (GET)
+ * every four seconds on a connection that is kept: a new connection or another answer means a new
+ * process, and only then it is told to register. (Node keeps an idle connection for five seconds.)
  */
 #define _GNU_SOURCE
 #include "cli_sync.h"
@@ -25,10 +26,10 @@
 
 typedef enum AppState
 {
-	APP_AWAITED,				/* has not answered yet */
+	APP_AWAITED, /* has not answered yet */
 	APP_REGISTERED,
-	APP_REFUSED,				/* answers, but did not register */
-	APP_GONE					/* was registered, does not answer now */
+	APP_REFUSED, /* answers, but did not register */
+	APP_GONE	 /* was registered, does not answer now */
 } AppState;
 
 typedef struct App
@@ -36,9 +37,9 @@ typedef struct App
 	const char *url;
 	CURL	   *connection;
 	AppState	state;
-	char	   *seen;			/* its introspection when it was last told to register */
-	char	   *complaint;		/* why it did not register, as last printed */
-	int64_t		since;			/* when it was first asked, steady clock */
+	char	   *seen;	   /* its introspection when it was last told to register */
+	char	   *complaint; /* why it did not register, as last printed */
+	int64_t		since;	   /* when it was first asked, steady clock */
 	bool		silence_told;
 } App;
 
@@ -46,16 +47,18 @@ typedef struct App
 static bool
 ask_app(const FfServer *server, App *app, const char *method, const char *body, FfReply *reply)
 {
-	char	   *signature = ff_app_signature(server->signing_key, body != NULL ? body : "", ff_wall_clock() / 1000);
-	FfRequest	request = {
+	char *signature =
+		ff_app_signature(server->signing_key, body != NULL ? body : "", ff_wall_clock() / 1000);
+	FfRequest request = {
 		.method = method,
 		.url = app->url,
 		.body = body,
-		.headers = {signature, server->signing_key != NULL ? "x-inngest-server-kind: cloud" : "x-inngest-server-kind: dev"},
+		.headers = {signature, server->signing_key != NULL ? "x-inngest-server-kind: cloud"
+														   : "x-inngest-server-kind: dev"},
 		.timeout_ms = body != NULL ? 3 * REQUEST_MS : REQUEST_MS,
 		.connection = app->connection,
 	};
-	bool		answered = ff_http(&request, reply);
+	bool answered = ff_http(&request, reply);
 
 	free(signature);
 	return answered;
@@ -66,7 +69,7 @@ complain(App *app, const char *why)
 {
 	if (app->complaint == NULL || strcmp(app->complaint, why) != 0)
 	{
-		char	   *detail = ff_term_clean(why, 0);
+		char *detail = ff_term_clean(why, 0);
 
 		ff_term_bad(app->url, NULL);
 		printf("    %s\n", detail);
@@ -81,11 +84,12 @@ complain(App *app, const char *why)
 static void
 registered(App *app, const char *introspection, bool modified)
 {
-	json_t	   *facts = json_loads(introspection, 0, NULL);
+	json_t		 *facts = json_loads(introspection, 0, NULL);
 	const json_t *count = json_object_get(facts, "function_count");
-	char	   *detail = json_is_integer(count)
-		? ff_text("%s · %d function%s", app->url, (int) json_integer_value(count), json_integer_value(count) == 1 ? "" : "s")
-		: ff_text("%s", app->url);
+	char		 *detail = json_is_integer(count)
+							   ? ff_text("%s · %d function%s", app->url, (int) json_integer_value(count),
+								 json_integer_value(count) == 1 ? "" : "s")
+							   : ff_text("%s", app->url);
 
 	if (app->state != APP_REGISTERED || modified)
 		ff_term_done("app", detail);
@@ -118,7 +122,8 @@ sync_app(const FfServer *server, App *app, const char *introspection)
 		registered(app, introspection, json_is_true(json_object_get(answer, "modified")));
 	else
 	{
-		char	   *why = ff_text("did not register: %s (%ld)", message != NULL ? message : "no reason given", reply.status);
+		char *why = ff_text("did not register: %s (%ld)",
+							message != NULL ? message : "no reason given", reply.status);
 
 		complain(app, why);
 		free(why);
@@ -135,9 +140,10 @@ missed(App *app)
 		ff_term_warn("app", "does not answer; its runs wait and go on when it is back");
 		app->state = APP_GONE;
 	}
-	if (app->state == APP_AWAITED && !app->silence_told && ff_steady_clock() - app->since > SILENCE_MS)
+	if (app->state == APP_AWAITED && !app->silence_told &&
+		ff_steady_clock() - app->since > SILENCE_MS)
 	{
-		char	   *what = ff_text("nothing answers at %s yet", app->url);
+		char *what = ff_text("nothing answers at %s yet", app->url);
 
 		ff_term_warn("app", what);
 		free(what);
@@ -148,18 +154,19 @@ missed(App *app)
 static void
 look_at_app(const FfServer *server, App *app)
 {
-	FfReply		reply;
+	FfReply reply;
 
 	if (!ask_app(server, app, "GET", NULL, &reply))
 		missed(app);
 	else if (reply.status != 200 && !reply.is_sdk)
 	{
-		char	   *why = ff_text("answers %ld: no app is served at this address", reply.status);
+		char *why = ff_text("answers %ld: no app is served at this address", reply.status);
 
 		complain(app, why);
 		free(why);
 	}
-	else if (app->state != APP_REGISTERED || reply.reconnected || app->seen == NULL || strcmp(app->seen, reply.body) != 0)
+	else if (app->state != APP_REGISTERED || reply.reconnected || app->seen == NULL ||
+			 strcmp(app->seen, reply.body) != 0)
 	{
 		sync_app(server, app, reply.body);
 		free(app->seen);
@@ -172,12 +179,13 @@ look_at_app(const FfServer *server, App *app)
 static int
 pause_for(const App *apps, int count)
 {
-	int			pause = CALM_MS;
+	int pause = CALM_MS;
 
 	for (int at = 0; at < count; at++)
 	{
-		int			wish = apps[at].state == APP_REGISTERED ? CALM_MS
-			: apps[at].state == APP_AWAITED && !apps[at].silence_told ? EAGER_MS : AGAIN_MS;
+		int wish = apps[at].state == APP_REGISTERED							 ? CALM_MS
+				   : apps[at].state == APP_AWAITED && !apps[at].silence_told ? EAGER_MS
+																			 : AGAIN_MS;
 
 		pause = wish < pause ? wish : pause;
 	}
@@ -187,8 +195,8 @@ pause_for(const App *apps, int count)
 void
 ff_sync_apps(const FfServer *server, const FfList *urls, int told)
 {
-	App		   *apps = ff_alloc(sizeof(App) * (size_t) urls->count);
-	bool		all_before = false;
+	App *apps = ff_alloc(sizeof(App) * (size_t) urls->count);
+	bool all_before = false;
 
 	for (int at = 0; at < urls->count; at++)
 	{
@@ -198,8 +206,8 @@ ff_sync_apps(const FfServer *server, const FfList *urls, int told)
 	}
 	for (;;)
 	{
-		bool		all = true;
-		int			pause;
+		bool			all = true;
+		int				pause;
 		struct timespec time;
 
 		for (int at = 0; at < urls->count; at++)
@@ -210,7 +218,7 @@ ff_sync_apps(const FfServer *server, const FfList *urls, int told)
 		if (all && !all_before && write(told, "!", 1) == 1)
 			all_before = true;
 		pause = pause_for(apps, urls->count);
-		time = (struct timespec) {pause / 1000, (pause % 1000) * 1000000L};
+		time = (struct timespec){pause / 1000, (pause % 1000) * 1000000L};
 		nanosleep(&time, NULL);
 	}
 }

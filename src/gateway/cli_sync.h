@@ -7,9 +7,11 @@
 #include "cli.h"
 
 /*
- * Registers every app as soon as it answers and again whenever it was restarted or changed, and prints what changes; never returns.
- * Writes one byte to `told` when all have registered for the first time.
+ * Registers every app as soon as it answers and again whenever it was restarted or changed, and
+ * prints what changes; never returns. Writes one byte to `told` when all have registered for the
+ * first time.
  */
-extern void ff_sync_apps(const FfServer *server, const FfList *urls, int told) __attribute__((noreturn));
+extern void ff_sync_apps(const FfServer *server, const FfList *urls, int told)
+	__attribute__((noreturn));
 
 #endif

@@ -1,9 +1,11 @@
 /*
  * The private PostgreSQL cluster of `flowforge dev`: see cluster.h.
  *
- * A cluster comes into being as data.new, with its database made in single-user mode, and is renamed to data when it is whole: a
- * first start that was cut short leaves nothing that a later one could take for a cluster. What the server needs of us is written
- * anew at every start into data/flowforge.conf, which postgresql.conf includes; everything else in postgresql.conf is the user's.
+ * A cluster comes into being as data.new, with its database made in single-user mode, and is
+ * renamed to data when it is whole: a first start that was cut short leaves nothing that a later
+ * one could take for a cluster. What the server needs of us is written anew at every start into
+ * data/flowforge.conf, which postgresql.conf includes; everything else in postgresql.conf is the
+ * user's.
  */
 #define _GNU_SOURCE
 #include "cluster.h"
@@ -57,8 +59,8 @@ rest(int milliseconds)
 static bool
 has_postgres(const char *directory)
 {
-	char	   *path = ff_text("%s/postgres", directory);
-	bool		found = directory[0] != '\0' && access(path, X_OK) == 0;
+	char *path = ff_text("%s/postgres", directory);
+	bool  found = directory[0] != '\0' && access(path, X_OK) == 0;
 
 	free(path);
 	return found;
@@ -68,9 +70,9 @@ has_postgres(const char *directory)
 static char *
 first_line(const char *command)
 {
-	FILE	   *pipe = popen(command, "re");
-	char		line[PATH_MAX] = "";
-	bool		read;
+	FILE *pipe = popen(command, "re");
+	char  line[PATH_MAX] = "";
+	bool  read;
 
 	if (pipe == NULL)
 		return NULL;
@@ -101,8 +103,8 @@ ff_cluster_binaries(void)
 void
 ff_cluster_version(const char *binaries, char version[32])
 {
-	char	   *command = ff_text("'%s/postgres' --version", binaries);
-	char	   *line = first_line(command);
+	char *command = ff_text("'%s/postgres' --version", binaries);
+	char *line = first_line(command);
 
 	version[0] = '\0';
 	if (line != NULL)
@@ -120,7 +122,8 @@ find_user(FfCluster *cluster)
 
 	if (user == NULL)
 	{
-		ff_complain("the package postgresql-common makes it", "there is no user %s, and PostgreSQL does not run as root", SERVER_USER);
+		ff_complain("the package postgresql-common makes it",
+					"there is no user %s, and PostgreSQL does not run as root", SERVER_USER);
 		return false;
 	}
 	snprintf(cluster->user, sizeof(cluster->user), "%s", user->pw_name);
@@ -134,7 +137,8 @@ ff_cluster_become_user(const FfCluster *cluster)
 {
 	if (geteuid() != 0)
 		return;
-	if (initgroups(cluster->user, cluster->gid) != 0 || setgid(cluster->gid) != 0 || setuid(cluster->uid) != 0)
+	if (initgroups(cluster->user, cluster->gid) != 0 || setgid(cluster->gid) != 0 ||
+		setuid(cluster->uid) != 0)
 	{
 		ff_complain(NULL, "cannot become %s: %s", cluster->user, strerror(errno));
 		_exit(FF_EXIT_FAILED);
@@ -145,8 +149,8 @@ ff_cluster_become_user(const FfCluster *cluster)
 static bool
 user_can_enter(const FfCluster *cluster, const char *directory)
 {
-	pid_t		child;
-	int			status = 0;
+	pid_t child;
+	int	  status = 0;
 
 	if (geteuid() != 0)
 		return access(directory, X_OK) == 0;
@@ -156,14 +160,15 @@ user_can_enter(const FfCluster *cluster, const char *directory)
 		ff_cluster_become_user(cluster);
 		_exit(access(directory, X_OK) == 0 ? 0 : 1);
 	}
-	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+		   WEXITSTATUS(status) == 0;
 }
 
 /* Makes a directory and those above it. */
 static bool
 make_directories(const char *path, mode_t mode)
 {
-	char	   *copy = ff_text("%s", path);
+	char *copy = ff_text("%s", path);
 
 	for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/'))
 	{
@@ -203,15 +208,16 @@ path_hash(const char *path)
 	return hash;
 }
 
-/* The directory is out of the server user's reach: puts it elsewhere and a symbolic link in its place. */
+/* The directory is out of the server user's reach: puts it elsewhere and a symbolic link in its
+ * place. */
 static bool
 link_home(const FfCluster *cluster)
 {
-	char	   *above = ff_text("%s", cluster->shown);
-	char	   *slash = strrchr(above, '/');
-	char		full[PATH_MAX];
-	char	   *target;
-	bool		linked;
+	char *above = ff_text("%s", cluster->shown);
+	char *slash = strrchr(above, '/');
+	char  full[PATH_MAX];
+	char *target;
+	bool  linked;
 
 	if (slash != NULL)
 		*slash = '\0';
@@ -219,10 +225,12 @@ link_home(const FfCluster *cluster)
 		snprintf(full, sizeof(full), "%s", cluster->shown);
 	free(above);
 	target = ff_text(SHARED_HOME "/%llx", path_hash(full));
-	linked = make_directories(target, 0755) && rmdir(cluster->shown) == 0 && symlink(target, cluster->shown) == 0;
+	linked = make_directories(target, 0755) && rmdir(cluster->shown) == 0 &&
+			 symlink(target, cluster->shown) == 0;
 	if (!linked)
 		ff_complain("remove or move it, or name a directory in reach with --persist",
-					"%s is where user %s cannot reach it, and is not empty", cluster->shown, cluster->user);
+					"%s is where user %s cannot reach it, and is not empty", cluster->shown,
+					cluster->user);
 	free(target);
 	return linked;
 }
@@ -231,8 +239,8 @@ link_home(const FfCluster *cluster)
 static bool
 make_home(const FfCluster *cluster)
 {
-	char		target[PATH_MAX];
-	ssize_t		length = readlink(cluster->shown, target, sizeof(target) - 1);
+	char	target[PATH_MAX];
+	ssize_t length = readlink(cluster->shown, target, sizeof(target) - 1);
 
 	if (length <= 0)
 		return make_directories(cluster->shown, 0755);
@@ -243,8 +251,8 @@ make_home(const FfCluster *cluster)
 static bool
 find_home(FfCluster *cluster)
 {
-	char		full[PATH_MAX];
-	bool		found = make_home(cluster) && realpath(cluster->shown, full) != NULL;
+	char full[PATH_MAX];
+	bool found = make_home(cluster) && realpath(cluster->shown, full) != NULL;
 
 	if (found && !user_can_enter(cluster, full))
 	{
@@ -270,14 +278,16 @@ find_socket(FfCluster *cluster)
 	struct stat status;
 
 	cluster->socket = ff_text("%s/run", cluster->home);
-	if (strlen(cluster->socket) + sizeof("/.s.PGSQL.65535") > sizeof(((struct sockaddr_un *) 0)->sun_path))
+	if (strlen(cluster->socket) + sizeof("/.s.PGSQL.65535") >
+		sizeof(((struct sockaddr_un *) 0)->sun_path))
 	{
 		free(cluster->socket);
 		cluster->socket = ff_text("/tmp/flowforge-%llx", path_hash(cluster->home));
 	}
 	if (!make_own_directory(cluster, cluster->socket, 0755))
 		return false;
-	if (lstat(cluster->socket, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == cluster->uid)
+	if (lstat(cluster->socket, &status) == 0 && S_ISDIR(status.st_mode) &&
+		status.st_uid == cluster->uid)
 		return true;
 	ff_complain(NULL, "%s is not a directory of user %s", cluster->socket, cluster->user);
 	return false;
@@ -286,23 +296,24 @@ find_socket(FfCluster *cluster)
 static bool
 take_lock(FfCluster *cluster)
 {
-	char	   *path = ff_text("%s/lock", cluster->home);
-	char		holder[32] = "";
+	char *path = ff_text("%s/lock", cluster->home);
+	char  holder[32] = "";
 
 	cluster->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	free(path);
 	if (cluster->lock < 0)
 	{
-		ff_complain("was it made by another user? --persist names another directory", "cannot write in %s: %s", cluster->shown,
-					strerror(errno));
+		ff_complain("was it made by another user? --persist names another directory",
+					"cannot write in %s: %s", cluster->shown, strerror(errno));
 		return false;
 	}
 	if (flock(cluster->lock, LOCK_EX | LOCK_NB) != 0)
 	{
 		if (read(cluster->lock, holder, sizeof(holder) - 1) < 0)
 			holder[0] = '\0';
-		ff_complain("use that one, or --persist DIR for another", "`flowforge dev` runs already on %s (process %d)",
-					cluster->shown, atoi(holder));
+		ff_complain("use that one, or --persist DIR for another",
+					"`flowforge dev` runs already on %s (process %d)", cluster->shown,
+					atoi(holder));
 		close(cluster->lock);
 		cluster->lock = -1;
 		return false;
@@ -317,8 +328,8 @@ take_lock(FfCluster *cluster)
 static void
 ignore_home(const FfCluster *cluster)
 {
-	char	   *path = ff_text("%s/.gitignore", cluster->home);
-	FILE	   *file = fopen(path, "wxe");
+	char *path = ff_text("%s/.gitignore", cluster->home);
+	FILE *file = fopen(path, "wxe");
 
 	if (file != NULL)
 	{
@@ -331,7 +342,7 @@ ignore_home(const FfCluster *cluster)
 bool
 ff_cluster_open(FfCluster *cluster, const char *directory)
 {
-	size_t		length = strlen(directory);
+	size_t length = strlen(directory);
 
 	memset(cluster, 0, sizeof(*cluster));
 	cluster->lock = -1;
@@ -341,8 +352,9 @@ ff_cluster_open(FfCluster *cluster, const char *directory)
 	cluster->binaries = ff_cluster_binaries();
 	if (cluster->binaries == NULL)
 	{
-		ff_complain("install postgresql-15, or set FLOWFORGE_PG_BINDIR to the directory of initdb and postgres",
-					"PostgreSQL's server programs are not to be found");
+		ff_complain(
+			"install postgresql-15, or set FLOWFORGE_PG_BINDIR to the directory of initdb and postgres",
+			"PostgreSQL's server programs are not to be found");
 		return false;
 	}
 	ff_cluster_version(cluster->binaries, cluster->version);
@@ -362,19 +374,20 @@ ff_cluster_close(FfCluster *cluster)
 
 /* ---- child processes ---- */
 
-/* Starts a server program as the cluster's user, in its own process group, with its output at the end of a log file. */
+/* Starts a server program as the cluster's user, in its own process group, with its output at the
+ * end of a log file. */
 static pid_t
 spawn(const FfCluster *cluster, char **argv, const char *log_name, int input)
 {
-	char	   *log = ff_text("%s/%s", cluster->log, log_name);
-	char	   *program = ff_text("%s/%s", cluster->binaries, argv[0]);
-	pid_t		parent = getpid();
-	pid_t		child = fork();
+	char *log = ff_text("%s/%s", cluster->log, log_name);
+	char *program = ff_text("%s/%s", cluster->binaries, argv[0]);
+	pid_t parent = getpid();
+	pid_t child = fork();
 
 	if (child == 0)
 	{
-		int			output;
-		sigset_t	none;
+		int		 output;
+		sigset_t none;
 
 		setpgid(0, 0);
 		sigemptyset(&none);
@@ -391,7 +404,7 @@ spawn(const FfCluster *cluster, char **argv, const char *log_name, int input)
 		prctl(PR_SET_PDEATHSIG, SIGINT);
 		if (getppid() != parent)
 			_exit(FF_EXIT_FAILED);
-		argv[0] = program;		/* by which it finds the programs beside it */
+		argv[0] = program; /* by which it finds the programs beside it */
 		execv(program, argv);
 		dprintf(STDERR_FILENO, "cannot run %s: %s\n", program, strerror(errno));
 		_exit(FF_EXIT_FAILED);
@@ -405,9 +418,9 @@ spawn(const FfCluster *cluster, char **argv, const char *log_name, int input)
 static void
 log_end(const FfCluster *cluster, const char *name, char *text, size_t size)
 {
-	char	   *path = ff_text("%s/%s", cluster->log, name);
-	FILE	   *file = fopen(path, "re");
-	size_t		length = 0;
+	char  *path = ff_text("%s/%s", cluster->log, name);
+	FILE  *file = fopen(path, "re");
+	size_t length = 0;
 
 	if (file != NULL)
 	{
@@ -424,7 +437,7 @@ log_end(const FfCluster *cluster, const char *name, char *text, size_t size)
 static void
 show_log(const FfCluster *cluster, const char *name)
 {
-	char		text[1500];
+	char text[1500];
 
 	log_end(cluster, name, text, sizeof(text));
 	for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
@@ -436,9 +449,9 @@ show_log(const FfCluster *cluster, const char *name)
 static bool
 run(const FfCluster *cluster, char **argv, const char *input)
 {
-	int			ends[2];
-	pid_t		child;
-	int			status = -1;
+	int	  ends[2];
+	pid_t child;
+	int	  status = -1;
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return false;
@@ -461,8 +474,8 @@ run(const FfCluster *cluster, char **argv, const char *input)
 static bool
 append_line(const char *path, const char *line)
 {
-	FILE	   *file = fopen(path, "ae");
-	bool		written = file != NULL && fprintf(file, "%s\n", line) > 0;
+	FILE *file = fopen(path, "ae");
+	bool  written = file != NULL && fprintf(file, "%s\n", line) > 0;
 
 	if (file != NULL && fclose(file) != 0)
 		written = false;
@@ -473,7 +486,7 @@ append_line(const char *path, const char *line)
 static void
 remove_unfinished(const char *path)
 {
-	pid_t		child;
+	pid_t child;
 
 	if (access(path, F_OK) != 0)
 		return;
@@ -489,16 +502,18 @@ remove_unfinished(const char *path)
 static bool
 check_version(const FfCluster *cluster)
 {
-	char	   *path = ff_text("%s/PG_VERSION", cluster->data);
-	char	   *version = ff_read_file(path, 100);
-	bool		same = version != NULL && atoi(version) == atoi(cluster->version);
+	char *path = ff_text("%s/PG_VERSION", cluster->data);
+	char *version = ff_read_file(path, 100);
+	bool  same = version != NULL && atoi(version) == atoi(cluster->version);
 
 	if (version == NULL)
-		ff_complain("it belongs to another user? --persist names another directory", "cannot read %s: %s", path, strerror(errno));
+		ff_complain("it belongs to another user? --persist names another directory",
+					"cannot read %s: %s", path, strerror(errno));
 	else if (!same)
-		ff_complain("use those programs (FLOWFORGE_PG_BINDIR), pg_upgrade it, or begin anew by removing the directory",
-					"%s was made by PostgreSQL %d; the programs in %s are %s", cluster->shown, atoi(version), cluster->binaries,
-					cluster->version);
+		ff_complain(
+			"use those programs (FLOWFORGE_PG_BINDIR), pg_upgrade it, or begin anew by removing the directory",
+			"%s was made by PostgreSQL %d; the programs in %s are %s", cluster->shown,
+			atoi(version), cluster->binaries, cluster->version);
 	free(version);
 	free(path);
 	return same;
@@ -507,12 +522,20 @@ check_version(const FfCluster *cluster)
 bool
 ff_cluster_create(FfCluster *cluster)
 {
-	char	   *unfinished = ff_text("%s/data.new", cluster->home);
-	char	   *config = ff_text("%s/postgresql.conf", unfinished);
-	char	   *initdb[] = {"initdb", "-D", unfinished, "-U", SERVER_USER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8",
-	"--no-instructions", NULL};
-	char	   *single[] = {"postgres", "--single", "-D", unfinished, "postgres", NULL};
-	bool		made = false;
+	char *unfinished = ff_text("%s/data.new", cluster->home);
+	char *config = ff_text("%s/postgresql.conf", unfinished);
+	char *initdb[] = {"initdb",
+					  "-D",
+					  unfinished,
+					  "-U",
+					  SERVER_USER,
+					  "--auth=trust",
+					  "--encoding=UTF8",
+					  "--locale=C.UTF-8",
+					  "--no-instructions",
+					  NULL};
+	char *single[] = {"postgres", "--single", "-D", unfinished, "postgres", NULL};
+	bool  made = false;
 
 	if (access(cluster->data, F_OK) == 0)
 	{
@@ -522,10 +545,12 @@ ff_cluster_create(FfCluster *cluster)
 	{
 		remove_unfinished(unfinished);
 		made = make_own_directory(cluster, unfinished, 0700) && run(cluster, initdb, "") &&
-			run(cluster, single, "create database flowforge\n") &&
-			append_line(config, "\n# Written by `flowforge dev` at every start; settings below this line win.\n"
-						"include 'flowforge.conf'") &&
-			rename(unfinished, cluster->data) == 0;
+			   run(cluster, single, "create database flowforge\n") &&
+			   append_line(
+				   config,
+				   "\n# Written by `flowforge dev` at every start; settings below this line win.\n"
+				   "include 'flowforge.conf'") &&
+			   rename(unfinished, cluster->data) == 0;
 		cluster->fresh = made;
 	}
 	free(config);
@@ -539,9 +564,9 @@ static bool
 port_is_free(int port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
-	int			one = 1;
-	int			sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool		is_free;
+	int				   one = 1;
+	int				   sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool			   is_free;
 
 	inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
 	setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -550,7 +575,8 @@ port_is_free(int port)
 	return is_free;
 }
 
-/* The port of the last start if it is free, so that connection URLs stay good; else the first free one. */
+/* The port of the last start if it is free, so that connection URLs stay good; else the first free
+ * one. */
 static bool
 find_port(FfCluster *cluster)
 {
@@ -568,7 +594,8 @@ find_port(FfCluster *cluster)
 			cluster->port = port;
 	}
 	if (cluster->port == 0)
-		ff_complain(NULL, "no port is free for PostgreSQL between %d and %d", FIRST_PORT, FIRST_PORT + PORTS_TRIED - 1);
+		ff_complain(NULL, "no port is free for PostgreSQL between %d and %d", FIRST_PORT,
+					FIRST_PORT + PORTS_TRIED - 1);
 	return cluster->port > 0;
 }
 
@@ -589,25 +616,28 @@ write_setting(FILE *file, const char *name, const char *value)
 static bool
 write_config(const FfCluster *cluster, const char *signing_key, const char *event_key)
 {
-	char	   *path = ff_text("%s/flowforge.conf", cluster->data);
-	char	   *socket = ff_text("\"%s\"", cluster->socket);
-	FILE	   *file = fopen(path, "we");
-	bool		written = false;
+	char *path = ff_text("%s/flowforge.conf", cluster->data);
+	char *socket = ff_text("\"%s\"", cluster->socket);
+	FILE *file = fopen(path, "we");
+	bool  written = false;
 
 	if (file != NULL)
 	{
-		fprintf(file, "# Written by `flowforge dev` at every start. Put settings of your own at the end of postgresql.conf.\n"
-				"port = %d\n"
-				"listen_addresses = '127.0.0.1'\n"
-				"shared_preload_libraries = 'flowforge,pg_cron'\n"
-				"flowforge.databases = 'flowforge'\n"
-				"cron.database_name = 'flowforge'\n"
-				"cron.use_background_workers = on\n"
-				"max_worker_processes = 32\n"
-				"max_connections = 100\n"
-				"logging_collector = off\n"
-				"log_destination = 'stderr'\n"
-				"log_line_prefix = '%%m [%%p] '\n", cluster->port);
+		fprintf(
+			file,
+			"# Written by `flowforge dev` at every start. Put settings of your own at the end of postgresql.conf.\n"
+			"port = %d\n"
+			"listen_addresses = '127.0.0.1'\n"
+			"shared_preload_libraries = 'flowforge,pg_cron'\n"
+			"flowforge.databases = 'flowforge'\n"
+			"cron.database_name = 'flowforge'\n"
+			"cron.use_background_workers = on\n"
+			"max_worker_processes = 32\n"
+			"max_connections = 100\n"
+			"logging_collector = off\n"
+			"log_destination = 'stderr'\n"
+			"log_line_prefix = '%%m [%%p] '\n",
+			cluster->port);
 		write_setting(file, "unix_socket_directories", socket);
 		if (signing_key != NULL)
 		{
@@ -615,7 +645,7 @@ write_config(const FfCluster *cluster, const char *signing_key, const char *even
 			write_setting(file, "flowforge.event_keys", event_key);
 		}
 		written = fchmod(fileno(file), 0600) == 0 &&
-			(geteuid() != 0 || fchown(fileno(file), cluster->uid, cluster->gid) == 0);
+				  (geteuid() != 0 || fchown(fileno(file), cluster->uid, cluster->gid) == 0);
 		written = fclose(file) == 0 && written;
 	}
 	if (!written)
@@ -629,19 +659,20 @@ write_config(const FfCluster *cluster, const char *signing_key, const char *even
 static void
 process_link(pid_t pid, const char *name, char link[PATH_MAX])
 {
-	char	   *path = ff_text("/proc/%d/%s", (int) pid, name);
-	ssize_t		length = readlink(path, link, PATH_MAX - 1);
+	char   *path = ff_text("/proc/%d/%s", (int) pid, name);
+	ssize_t length = readlink(path, link, PATH_MAX - 1);
 
 	link[length > 0 ? length : 0] = '\0';
 	free(path);
 }
 
-/* Whether a process is PostgreSQL's and works in this very data directory, as its postmaster and all its backends do. */
+/* Whether a process is PostgreSQL's and works in this very data directory, as its postmaster and
+ * all its backends do. */
 static bool
 works_in(pid_t pid, const char *data)
 {
-	char		directory[PATH_MAX];
-	char		program[PATH_MAX];
+	char directory[PATH_MAX];
+	char program[PATH_MAX];
 
 	process_link(pid, "cwd", directory);
 	process_link(pid, "exe", program);
@@ -652,13 +683,13 @@ works_in(pid_t pid, const char *data)
 static pid_t
 find_worker(const char *data)
 {
-	DIR		   *processes = opendir("/proc");
+	DIR					*processes = opendir("/proc");
 	const struct dirent *entry;
-	pid_t		found = 0;
+	pid_t				 found = 0;
 
 	while (processes != NULL && found == 0 && (entry = readdir(processes)) != NULL)
 	{
-		pid_t		pid = (pid_t) atoi(entry->d_name);
+		pid_t pid = (pid_t) atoi(entry->d_name);
 
 		if (pid > 0 && works_in(pid, data))
 			found = pid;
@@ -669,18 +700,19 @@ find_worker(const char *data)
 }
 
 /*
- * An earlier start may have been killed. Its postmaster, if it is still there, is stopped, and backends that lost theirs are awaited:
- * none may be left when a new one starts. Only then is a file of a dead postmaster removed, and only if its number has become
- * another process's, which PostgreSQL would take for a running server.
+ * An earlier start may have been killed. Its postmaster, if it is still there, is stopped, and
+ * backends that lost theirs are awaited: none may be left when a new one starts. Only then is a
+ * file of a dead postmaster removed, and only if its number has become another process's, which
+ * PostgreSQL would take for a running server.
  */
 static bool
 clean_up(const FfCluster *cluster)
 {
-	char	   *path = ff_text("%s/postmaster.pid", cluster->data);
-	char	   *text = ff_read_file(path, 4096);
-	pid_t		pid = text != NULL ? (pid_t) atoi(text) : 0;
-	int64_t		deadline = ff_steady_clock() + ORPHAN_TIMEOUT_MS;
-	pid_t		left;
+	char   *path = ff_text("%s/postmaster.pid", cluster->data);
+	char   *text = ff_read_file(path, 4096);
+	pid_t	pid = text != NULL ? (pid_t) atoi(text) : 0;
+	int64_t deadline = ff_steady_clock() + ORPHAN_TIMEOUT_MS;
+	pid_t	left;
 
 	free(text);
 	if (pid > 1 && works_in(pid, cluster->data))
@@ -688,7 +720,8 @@ clean_up(const FfCluster *cluster)
 	while ((left = find_worker(cluster->data)) != 0 && ff_steady_clock() < deadline)
 		rest(TURN_MS);
 	if (left != 0)
-		ff_complain("stop it first", "an earlier PostgreSQL (process %d) still runs on %s", (int) left, cluster->shown);
+		ff_complain("stop it first", "an earlier PostgreSQL (process %d) still runs on %s",
+					(int) left, cluster->shown);
 	else if (pid > 1 && kill(pid, 0) == 0)
 		unlink(path);
 	free(path);
@@ -699,9 +732,9 @@ clean_up(const FfCluster *cluster)
 static bool
 wait_until_ready(FfCluster *cluster)
 {
-	char	   *url = ff_cluster_socket_url(cluster, SERVER_USER);
-	int64_t		deadline = ff_steady_clock() + START_TIMEOUT_MS;
-	bool		ready = false;
+	char   *url = ff_cluster_socket_url(cluster, SERVER_USER);
+	int64_t deadline = ff_steady_clock() + START_TIMEOUT_MS;
+	bool	ready = false;
 
 	while (!ready && ff_steady_clock() < deadline)
 	{
@@ -721,9 +754,9 @@ wait_until_ready(FfCluster *cluster)
 bool
 ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_key)
 {
-	char	   *postgres[] = {"postgres", "-D", cluster->data, NULL};
-	int			null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	bool		ready;
+	char *postgres[] = {"postgres", "-D", cluster->data, NULL};
+	int	  null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	bool  ready;
 
 	if (!clean_up(cluster) || !find_port(cluster) || !write_config(cluster, signing_key, event_key))
 	{
@@ -744,7 +777,7 @@ ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_
 void
 ff_cluster_stop(FfCluster *cluster, bool hurry)
 {
-	int64_t		deadline = ff_steady_clock() + STOP_TIMEOUT_MS;
+	int64_t deadline = ff_steady_clock() + STOP_TIMEOUT_MS;
 
 	if (cluster->postmaster <= 0)
 		return;
@@ -770,8 +803,8 @@ ff_cluster_url(const FfCluster *cluster)
 char *
 ff_cluster_socket_url(const FfCluster *cluster, const char *role)
 {
-	char	   *url = ff_alloc(strlen(cluster->socket) * 2 + strlen(role) + 80);
-	char	   *end = url + sprintf(url, "dbname=flowforge port=%d user=%s host='", cluster->port, role);
+	char *url = ff_alloc(strlen(cluster->socket) * 2 + strlen(role) + 80);
+	char *end = url + sprintf(url, "dbname=flowforge port=%d user=%s host='", cluster->port, role);
 
 	for (const char *at = cluster->socket; *at != '\0'; at++)
 	{

@@ -1,9 +1,10 @@
 /*
- * The private PostgreSQL cluster of `flowforge dev`: one directory, one postmaster, an unprivileged user.
+ * The private PostgreSQL cluster of `flowforge dev`: one directory, one postmaster, an unprivileged
+ * user.
  *
- * The directory (usually .flowforge) holds data/, run/ (the socket), log/, lock, env. Whoever holds the lock owns the cluster. The
- * postmaster is a child of this process and stops (fast shutdown) when it dies, however it dies. All functions that give false
- * have told the user why.
+ * The directory (usually .flowforge) holds data/, run/ (the socket), log/, lock, env. Whoever holds
+ * the lock owns the cluster. The postmaster is a child of this process and stops (fast shutdown)
+ * when it dies, however it dies. All functions that give false have told the user why.
  */
 #ifndef FF_CLUSTER_H
 #define FF_CLUSTER_H
@@ -13,40 +14,43 @@
 
 typedef struct FfCluster
 {
-	char	   *shown;			/* the directory as the user named it */
-	char	   *home;			/* the same, absolute and free of symbolic links */
-	char	   *data;
-	char	   *socket;			/* directory of the socket */
-	char	   *log;			/* directory of the logs */
-	char	   *binaries;		/* directory of initdb and postgres */
-	char		version[32];	/* of the server binaries, "15.20" */
-	char		user[64];		/* whom the server processes run as */
-	uid_t		uid;
-	gid_t		gid;
-	int			port;			/* of the socket and on 127.0.0.1 */
-	int			lock;			/* file descriptor that holds the lock */
-	bool		fresh;			/* made by this start */
-	pid_t		postmaster;		/* 0: not running */
+	char *shown; /* the directory as the user named it */
+	char *home;	 /* the same, absolute and free of symbolic links */
+	char *data;
+	char *socket;	   /* directory of the socket */
+	char *log;		   /* directory of the logs */
+	char *binaries;	   /* directory of initdb and postgres */
+	char  version[32]; /* of the server binaries, "15.20" */
+	char  user[64];	   /* whom the server processes run as */
+	uid_t uid;
+	gid_t gid;
+	int	  port;		  /* of the socket and on 127.0.0.1 */
+	int	  lock;		  /* file descriptor that holds the lock */
+	bool  fresh;	  /* made by this start */
+	pid_t postmaster; /* 0: not running */
 } FfCluster;
 
 /*
- * Directory of PostgreSQL's server programs: FLOWFORGE_PG_BINDIR, else the one this program was built with, else what pg_config says.
- * NULL when none has a postgres in it. To be freed.
+ * Directory of PostgreSQL's server programs: FLOWFORGE_PG_BINDIR, else the one this program was
+ * built with, else what pg_config says. NULL when none has a postgres in it. To be freed.
  */
 extern char *ff_cluster_binaries(void);
 
 /* The version of the server programs in a directory ("15.20"), "" when it cannot be told. */
 extern void ff_cluster_version(const char *binaries, char version[32]);
 
-/* Finds programs, user and directory, and takes the lock. Where the user could not enter the directory it becomes a symbolic link. */
+/* Finds programs, user and directory, and takes the lock. Where the user could not enter the
+ * directory it becomes a symbolic link. */
 extern bool ff_cluster_open(FfCluster *cluster, const char *directory);
 
-/* Makes the data directory with the database `flowforge` in it, unless it is there. All or nothing. */
+/* Makes the data directory with the database `flowforge` in it, unless it is there. All or nothing.
+ */
 extern bool ff_cluster_create(FfCluster *cluster);
 
 /*
- * Writes the configuration and starts the postmaster, cleaning up after one that crashed; returns when it takes connections. With a
- * signing key (else NULL) calls are signed, and only events with the event key are taken.
+ * Writes the configuration and starts the postmaster, cleaning up after one that crashed; returns
+ * when it takes connections. With a signing key (else NULL) calls are signed, and only events with
+ * the event key are taken.
  */
 extern bool ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_key);
 
@@ -60,7 +64,8 @@ extern void ff_cluster_close(FfCluster *cluster);
 extern char *ff_cluster_url(const FfCluster *cluster);
 extern char *ff_cluster_socket_url(const FfCluster *cluster, const char *role);
 
-/* In a child: gives up root for good if the cluster has a user of its own. Ends the child when that fails. */
+/* In a child: gives up root for good if the cluster has a user of its own. Ends the child when that
+ * fails. */
 extern void ff_cluster_become_user(const FfCluster *cluster);
 
 #endif

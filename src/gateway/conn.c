@@ -1,9 +1,10 @@
 /*
  * Client connections: states, limits, deadlines.
  *
- * Everything that is to be written is gathered in `out` and written once at the end of the turn. A connection that ended is kept until
- * then too, because events already fetched may still name it. Reading is paused while a call runs or an answer is unwritten, so a
- * client can not make us hold more than one request of it.
+ * Everything that is to be written is gathered in `out` and written once at the end of the turn. A
+ * connection that ended is kept until then too, because events already fetched may still name it.
+ * Reading is paused while a call runs or an answer is unwritten, so a client can not make us hold
+ * more than one request of it.
  */
 #define _GNU_SOURCE
 #include "conn.h"
@@ -26,60 +27,61 @@
 #define IDLE_MS 60000
 #define HEAD_MS 10000
 #define BODY_MS 30000
-#define WRITE_MS 30000			/* without a byte taken */
+#define WRITE_MS 30000 /* without a byte taken */
 #define LINGER_MS 2000
 #define PING_MS 15000
 #define READ_SIZE 65536
-#define UNSENT_SIZE (1024 * 1024)	/* of news; a snapshot and the latest piece may be larger */
+#define UNSENT_SIZE (1024 * 1024) /* of news; a snapshot and the latest piece may be larger */
 #define MOST_CONNECTIONS 10000
 
 typedef enum State
 {
-	IDLE,						/* between requests */
+	IDLE, /* between requests */
 	HEAD,
 	BODY,
-	CALL,						/* the database works */
+	CALL, /* the database works */
 	STREAM,
-	CLOSING,					/* the last answer is being written */
-	LINGER,						/* it is written; what the client still sends is dropped, so that a reset does not overtake it */
+	CLOSING, /* the last answer is being written */
+	LINGER,	 /* it is written; what the client still sends is dropped, so that a reset does not
+				overtake it */
 	DEAD
 } State;
 
 typedef struct Conn Conn;
 struct Conn
 {
-	FfWatch		watch;			/* first */
+	FfWatch		 watch; /* first */
 	FfSubscriber subscriber;
-	Conn	   *next;
-	Conn	   *previous;
-	Conn	   *next_unflushed;
-	bool		is_unflushed;
-	State		state;
-	int64_t		since;			/* the state's clock */
-	int64_t		written_at;
-	size_t		unsent_limit;	/* of a stream */
-	FfBuffer	in;
-	FfBuffer	out;
-	size_t		seen;			/* of the head */
-	char		remote[64];
+	Conn		*next;
+	Conn		*previous;
+	Conn		*next_unflushed;
+	bool		 is_unflushed;
+	State		 state;
+	int64_t		 since; /* the state's clock */
+	int64_t		 written_at;
+	size_t		 unsent_limit; /* of a stream */
+	FfBuffer	 in;
+	FfBuffer	 out;
+	size_t		 seen; /* of the head */
+	char		 remote[64];
 	/* the request */
-	FfCall	   *call;			/* ours in BODY; the database's in CALL */
+	FfCall		*call; /* ours in BODY; the database's in CALL */
 	FfHttpChunks chunks;
-	bool		chunked;
-	int64_t		body_left;
-	int64_t		began;
-	char		request_id[65];
-	char		method[33];
-	char	   *path;
-	FfReplyTo	to;
+	bool		 chunked;
+	int64_t		 body_left;
+	int64_t		 began;
+	char		 request_id[65];
+	char		 method[33];
+	char		*path;
+	FfReplyTo	 to;
 };
 
 static Conn *conns;
 static Conn *unflushed;
 static Conn *graves;
-static int	conn_count;
-static bool is_quiet;
-static bool is_draining;
+static int	 conn_count;
+static bool	 is_quiet;
+static bool	 is_draining;
 
 static void read_requests(Conn *conn);
 
@@ -96,8 +98,8 @@ enter(Conn *conn, State state)
 static void
 watch(Conn *conn)
 {
-	bool		unsent = ff_buffer_length(&conn->out) > 0;
-	uint32_t	events = unsent ? EPOLLOUT : 0;
+	bool	 unsent = ff_buffer_length(&conn->out) > 0;
+	uint32_t events = unsent ? EPOLLOUT : 0;
 
 	if (conn->state == DEAD)
 		return;
@@ -122,7 +124,7 @@ forget_request(Conn *conn)
 static void
 bury(Conn *conn)
 {
-	int			fd = conn->watch.fd;
+	int fd = conn->watch.fd;
 
 	if (conn->state == DEAD)
 		return;
@@ -147,7 +149,7 @@ free_graves(void)
 {
 	while (graves != NULL)
 	{
-		Conn	   *conn = graves;
+		Conn *conn = graves;
 
 		graves = conn->next;
 		ff_buffer_free(&conn->in);
@@ -174,14 +176,16 @@ static void
 answered(Conn *conn, int status)
 {
 	if (!is_quiet)
-		ff_log_request(conn->request_id, conn->method, conn->path != NULL ? conn->path : "", status, ff_log_clock() - conn->began);
+		ff_log_request(conn->request_id, conn->method, conn->path != NULL ? conn->path : "", status,
+					   ff_log_clock() - conn->began);
 	forget_request(conn);
 	conn->written_at = ff_loop_now();
 	enter(conn, conn->to.closes ? CLOSING : IDLE);
 	to_be_flushed(conn);
 }
 
-/* Refuses a request that can not be understood or takes too long: after it nothing on this connection can be trusted. */
+/* Refuses a request that can not be understood or takes too long: after it nothing on this
+ * connection can be trusted. */
 static void
 refuse(Conn *conn, int status, const char *detail)
 {
@@ -189,8 +193,9 @@ refuse(Conn *conn, int status, const char *detail)
 	{
 		int			status;
 		const char *code;
-	}			codes[] = {{408, "timeout"}, {413, "too_large"}, {417, "expectation"}, {431, "too_large"}, {501, "not_implemented"},
-	{503, "unavailable"}, {505, "version"}};
+	} codes[] = {{408, "timeout"},	 {413, "too_large"},	   {417, "expectation"},
+				 {431, "too_large"}, {501, "not_implemented"}, {503, "unavailable"},
+				 {505, "version"}};
 	const char *code = "bad_request";
 
 	for (size_t at = 0; at < sizeof(codes) / sizeof(codes[0]); at++)
@@ -203,7 +208,8 @@ refuse(Conn *conn, int status, const char *detail)
 static void
 answer_unavailable(Conn *conn)
 {
-	ff_reply_problem(&conn->out, &conn->to, 503, "unavailable", "The database cannot be reached or is too busy. Nothing was done.",
+	ff_reply_problem(&conn->out, &conn->to, 503, "unavailable",
+					 "The database cannot be reached or is too busy. Nothing was done.",
 					 "Try again in a moment.");
 	answered(conn, 503);
 }
@@ -212,11 +218,12 @@ answer_unavailable(Conn *conn)
 static void
 deliver(FfSubscriber *subscriber, const char *text, size_t length, bool final)
 {
-	Conn	   *conn = (Conn *) ((char *) subscriber - offsetof(Conn, subscriber));
+	Conn *conn = (Conn *) ((char *) subscriber - offsetof(Conn, subscriber));
 
 	if (ff_buffer_length(&conn->out) > conn->unsent_limit)
 	{
-		ff_log("warning", "request %s: a follower that does not read was dropped", conn->request_id);
+		ff_log("warning", "request %s: a follower that does not read was dropped",
+			   conn->request_id);
 		bury(conn);
 		return;
 	}
@@ -249,7 +256,7 @@ begin_stream(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
 static void
 ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 {
-	Conn	   *conn = call->argument;
+	Conn		 *conn = call->argument;
 	FfReplyStream stream;
 
 	if (conn == NULL)
@@ -272,19 +279,22 @@ ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 			answer_unavailable(conn);
 			return;
 		case FF_CALL_UNKNOWN:
-			ff_reply_problem(&conn->out, &conn->to, 503, "outcome_unknown",
-							 "The connection to the database was lost. The request may have been carried out or not.",
-							 "Look before you repeat it, or repeat it with the same id, which counts once.");
+			ff_reply_problem(
+				&conn->out, &conn->to, 503, "outcome_unknown",
+				"The connection to the database was lost. The request may have been carried out or not.",
+				"Look before you repeat it, or repeat it with the same id, which counts once.");
 			answered(conn, 503);
 			return;
 		case FF_CALL_TIMEOUT:
-			ff_reply_problem(&conn->out, &conn->to, 504, "timeout", "The database took longer than 30 seconds. Nothing was done.", NULL);
+			ff_reply_problem(&conn->out, &conn->to, 504, "timeout",
+							 "The database took longer than 30 seconds. Nothing was done.", NULL);
 			answered(conn, 504);
 			return;
 		case FF_CALL_BROKEN:
 			break;
 	}
-	ff_reply_problem(&conn->out, &conn->to, 500, "internal", "The database failed to answer. Nothing was done.",
+	ff_reply_problem(&conn->out, &conn->to, 500, "internal",
+					 "The database failed to answer. Nothing was done.",
 					 "The logs of the gateway and the database tell why.");
 	answered(conn, 500);
 }
@@ -295,8 +305,8 @@ ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 static void
 dispatch(Conn *conn)
 {
-	FfCall	   *call = conn->call;
-	bool		is_get = strcmp(call->method, "GET") == 0;
+	FfCall *call = conn->call;
+	bool	is_get = strcmp(call->method, "GET") == 0;
 
 	conn->to.closes |= is_draining;
 	if (is_get && strcmp(conn->path, "/health") == 0)
@@ -346,7 +356,7 @@ begin_request(Conn *conn)
 	conn->seen = 0;
 	ff_log_request_id(conn->request_id);
 	snprintf(conn->method, sizeof(conn->method), "-");
-	conn->to = (FfReplyTo) {.request_id = conn->request_id};
+	conn->to = (FfReplyTo){.request_id = conn->request_id};
 	memset(&conn->chunks, 0, sizeof(conn->chunks));
 	enter(conn, HEAD);
 }
@@ -355,17 +365,21 @@ begin_request(Conn *conn)
 static bool
 read_head(Conn *conn)
 {
-	FfHttpHead	head;
-	int			length = ff_http_head_end(ff_buffer_at(&conn->in), ff_buffer_length(&conn->in), &conn->seen);
-	int			status;
+	FfHttpHead head;
+	int		   length =
+		ff_http_head_end(ff_buffer_at(&conn->in), ff_buffer_length(&conn->in), &conn->seen);
+	int status;
 
 	if (length == 0)
 		return false;
-	status = length < 0 ? -length : ff_http_head_parse(ff_buffer_at(&conn->in), (size_t) length, &head);
+	status =
+		length < 0 ? -length : ff_http_head_parse(ff_buffer_at(&conn->in), (size_t) length, &head);
 	if (status != 0)
 	{
-		refuse(conn, status, status == 413 ? "The body is larger than 4 MB." : status == 431 ? "The head is larger than 16 KB or has more than 64 fields." :
-			   "The request is not well-formed HTTP/1.1.");
+		refuse(conn, status,
+			   status == 413   ? "The body is larger than 4 MB."
+			   : status == 431 ? "The head is larger than 16 KB or has more than 64 fields."
+							   : "The request is not well-formed HTTP/1.1.");
 		return false;
 	}
 	note_request(conn, &head);
@@ -374,7 +388,8 @@ read_head(Conn *conn)
 	conn->body_left = head.length;
 	ff_buffer_skip(&conn->in, (size_t) length);
 	enter(conn, BODY);
-	if (head.expects_continue && (head.chunked || head.length > 0) && ff_buffer_length(&conn->in) == 0)
+	if (head.expects_continue && (head.chunked || head.length > 0) &&
+		ff_buffer_length(&conn->in) == 0)
 	{
 		ff_buffer_text(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
 		to_be_flushed(conn);
@@ -386,10 +401,12 @@ read_head(Conn *conn)
 static bool
 add_body(Conn *conn, const char *bytes, size_t length)
 {
-	int			status = ff_call_add_body(conn->call, bytes, length);
+	int status = ff_call_add_body(conn->call, bytes, length);
 
 	if (status != 0)
-		refuse(conn, status, status == 413 ? "The body is larger than 4 MB." : "Too many large requests at once. Nothing was done.");
+		refuse(conn, status,
+			   status == 413 ? "The body is larger than 4 MB."
+							 : "Too many large requests at once. Nothing was done.");
 	return status == 0;
 }
 
@@ -400,7 +417,8 @@ read_chunks(Conn *conn)
 	{
 		const char *piece;
 		size_t		piece_length;
-		long		used = ff_http_chunks(&conn->chunks, ff_buffer_at(&conn->in), ff_buffer_length(&conn->in), &piece, &piece_length);
+		long		used = ff_http_chunks(&conn->chunks, ff_buffer_at(&conn->in),
+										  ff_buffer_length(&conn->in), &piece, &piece_length);
 
 		if (used < 0)
 		{
@@ -417,7 +435,7 @@ read_chunks(Conn *conn)
 static bool
 read_length(Conn *conn)
 {
-	size_t		length = ff_buffer_length(&conn->in);
+	size_t length = ff_buffer_length(&conn->in);
 
 	if (length > (size_t) conn->body_left)
 		length = (size_t) conn->body_left;
@@ -439,7 +457,8 @@ read_requests(Conn *conn)
 			if (ff_buffer_length(&conn->out) > 0)
 				return;
 			/* Some clients send an empty line after a body (RFC 9112 section 2.2). */
-			while (ff_buffer_length(&conn->in) >= 2 && memcmp(ff_buffer_at(&conn->in), "\r\n", 2) == 0)
+			while (ff_buffer_length(&conn->in) >= 2 &&
+				   memcmp(ff_buffer_at(&conn->in), "\r\n", 2) == 0)
 				ff_buffer_skip(&conn->in, 2);
 			if (ff_buffer_length(&conn->in) == 0)
 				return;
@@ -458,12 +477,13 @@ read_requests(Conn *conn)
 
 /* ---- bytes ---- */
 
-/* Reads once. What comes in a stream or while lingering is dropped. False: the connection is gone. */
+/* Reads once. What comes in a stream or while lingering is dropped. False: the connection is gone.
+ */
 static bool
 receive(Conn *conn)
 {
-	size_t		room = conn->state == HEAD || conn->state == IDLE ? FF_HTTP_HEAD_SIZE : READ_SIZE;
-	ssize_t		length;
+	size_t	room = conn->state == HEAD || conn->state == IDLE ? FF_HTTP_HEAD_SIZE : READ_SIZE;
+	ssize_t length;
 
 	if (ff_buffer_length(&conn->in) >= room)
 		return true;
@@ -482,10 +502,11 @@ receive(Conn *conn)
 static void
 send_out(Conn *conn)
 {
-	ssize_t		length = 0;
+	ssize_t length = 0;
 
 	if (ff_buffer_length(&conn->out) > 0)
-		length = send(conn->watch.fd, ff_buffer_at(&conn->out), ff_buffer_length(&conn->out), MSG_NOSIGNAL);
+		length = send(conn->watch.fd, ff_buffer_at(&conn->out), ff_buffer_length(&conn->out),
+					  MSG_NOSIGNAL);
 	if (length < 0 && errno != EAGAIN && errno != EINTR)
 	{
 		bury(conn);
@@ -510,7 +531,7 @@ send_out(Conn *conn)
 static void
 ready(FfWatch *watched, uint32_t events)
 {
-	Conn	   *conn = (Conn *) watched;
+	Conn *conn = (Conn *) watched;
 
 	if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0)
 	{
@@ -529,7 +550,7 @@ ff_conn_flush(void)
 {
 	while (unflushed != NULL)
 	{
-		Conn	   *conn = unflushed;
+		Conn *conn = unflushed;
 
 		unflushed = conn->next_unflushed;
 		conn->is_unflushed = false;
@@ -550,11 +571,12 @@ ff_conn_open(bool quiet)
 bool
 ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 {
-	Conn	   *conn = conn_count < MOST_CONNECTIONS ? calloc(1, sizeof(Conn)) : NULL;
+	Conn *conn = conn_count < MOST_CONNECTIONS ? calloc(1, sizeof(Conn)) : NULL;
 
 	if (conn == NULL)
 		return false;
-	if (getnameinfo(address, length, conn->remote, sizeof(conn->remote), NULL, 0, NI_NUMERICHOST) != 0)
+	if (getnameinfo(address, length, conn->remote, sizeof(conn->remote), NULL, 0, NI_NUMERICHOST) !=
+		0)
 		snprintf(conn->remote, sizeof(conn->remote), "unknown");
 	conn->watch.fd = -1;
 	conn->watch.ready = ready;
@@ -582,8 +604,8 @@ ping(Conn *conn)
 static void
 sweep(Conn *conn)
 {
-	int64_t		age = ff_loop_now() - conn->since;
-	int64_t		rest = ff_loop_now() - conn->written_at;
+	int64_t age = ff_loop_now() - conn->since;
+	int64_t rest = ff_loop_now() - conn->written_at;
 
 	if (ff_buffer_length(&conn->out) > 0 && rest > WRITE_MS)
 		bury(conn);
@@ -600,7 +622,7 @@ sweep(Conn *conn)
 void
 ff_conn_sweep(void)
 {
-	Conn	   *next;
+	Conn *next;
 
 	for (Conn *conn = conns; conn != NULL; conn = next)
 	{
@@ -612,7 +634,7 @@ ff_conn_sweep(void)
 void
 ff_conn_drain(void)
 {
-	Conn	   *next;
+	Conn *next;
 
 	is_draining = true;
 	for (Conn *conn = conns; conn != NULL; conn = next)

@@ -1,8 +1,9 @@
 /*
  * Client connections.
  *
- * One request at a time: a connection goes idle -> head -> body -> call -> idle, or ends in stream, or closing -> linger. Bytes of the
- * next request wait until the answer has been written. README.md has the picture.
+ * One request at a time: a connection goes idle -> head -> body -> call -> idle, or ends in stream,
+ * or closing -> linger. Bytes of the next request wait until the answer has been written. README.md
+ * has the picture.
  */
 #ifndef FF_CONN_H
 #define FF_CONN_H
@@ -13,7 +14,8 @@
 /* Whether a line is logged per request. */
 extern void ff_conn_open(bool quiet);
 
-/* Takes over an accepted, non-blocking socket. False (and the socket is still the caller's) when there are too many. */
+/* Takes over an accepted, non-blocking socket. False (and the socket is still the caller's) when
+ * there are too many. */
 extern bool ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length);
 
 /* End of a turn: writes what is to be written and frees what has ended. */
@@ -28,6 +30,6 @@ extern void ff_conn_drain(void);
 /* Ends all, whatever they are doing. */
 extern void ff_conn_close_all(void);
 
-extern int	ff_conn_count(void);
+extern int ff_conn_count(void);
 
 #endif

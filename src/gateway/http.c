@@ -1,6 +1,6 @@
 /*
- * HTTP/1.1 as bytes (RFC 9110, RFC 9112). The head is first found whole, then cut into texts in place; the chunk reader is a machine
- * fed with whatever has arrived.
+ * HTTP/1.1 as bytes (RFC 9110, RFC 9112). The head is first found whole, then cut into texts in
+ * place; the chunk reader is a machine fed with whatever has arrived.
  */
 #define _GNU_SOURCE
 #include "http.h"
@@ -14,8 +14,9 @@
 static bool
 is_token(unsigned char letter)
 {
-	return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
-		(letter != '\0' && strchr("!#$%&'*+-.^_`|~", letter) != NULL);
+	return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') ||
+		   (letter >= 'A' && letter <= 'Z') ||
+		   (letter != '\0' && strchr("!#$%&'*+-.^_`|~", letter) != NULL);
 }
 
 int
@@ -40,8 +41,8 @@ ff_http_head_end(const char *data, size_t length, size_t *seen)
 static char *
 take_line(char **data)
 {
-	char	   *line = *data;
-	char	   *end = strchr(line, '\r');
+	char *line = *data;
+	char *end = strchr(line, '\r');
 
 	*end = '\0';
 	*data = end + 2;
@@ -52,7 +53,7 @@ take_line(char **data)
 static char *
 strip_authority(char *target)
 {
-	char	   *path;
+	char *path;
 
 	if (strncasecmp(target, "http://", 7) != 0 && strncasecmp(target, "https://", 8) != 0)
 		return target;
@@ -66,7 +67,7 @@ strip_authority(char *target)
 static int
 parse_target(char *target, FfHttpHead *head)
 {
-	char	   *query;
+	char *query;
 
 	for (const char *at = target; *at != '\0'; at++)
 	{
@@ -76,7 +77,8 @@ parse_target(char *target, FfHttpHead *head)
 	if (!ff_http_is_utf8(target, strlen(target)))
 		return 400;
 	target = strip_authority(target);
-	if (target == NULL || (*target != '/' && !(strcmp(target, "*") == 0 && strcmp(head->method, "OPTIONS") == 0)))
+	if (target == NULL ||
+		(*target != '/' && !(strcmp(target, "*") == 0 && strcmp(head->method, "OPTIONS") == 0)))
 		return 400;
 	query = strchr(target, '?');
 	if (query != NULL)
@@ -90,8 +92,8 @@ parse_target(char *target, FfHttpHead *head)
 static int
 parse_request_line(char *line, FfHttpHead *head)
 {
-	char	   *target = strchr(line, ' ');
-	char	   *version = target != NULL ? strchr(target + 1, ' ') : NULL;
+	char *target = strchr(line, ' ');
+	char *version = target != NULL ? strchr(target + 1, ' ') : NULL;
 
 	if (version == NULL || target == line || target - line > 32)
 		return 400;
@@ -110,12 +112,13 @@ parse_request_line(char *line, FfHttpHead *head)
 	return parse_target(target, head);
 }
 
-/* Cuts one field line into name and value without the white space around it. A folded line begins with no token, so it is refused. */
+/* Cuts one field line into name and value without the white space around it. A folded line begins
+ * with no token, so it is refused. */
 static int
 parse_field(char *line, FfHttpHeader *header)
 {
-	char	   *value = line;
-	size_t		length;
+	char  *value = line;
+	size_t length;
 
 	for (; is_token((unsigned char) *value); value++)
 	{
@@ -161,11 +164,11 @@ parse_length(const char *text, int64_t *length)
 static bool
 list_has(const char *list, const char *word)
 {
-	size_t		length = strlen(word);
+	size_t length = strlen(word);
 
 	while (*list != '\0')
 	{
-		size_t		item;
+		size_t item;
 
 		list += strspn(list, " \t,");
 		item = strcspn(list, " \t,");
@@ -179,10 +182,10 @@ list_has(const char *list, const char *word)
 /* What the fields that frame the request say. Any of them given twice is refused. */
 typedef struct Framing
 {
-	int			hosts;
-	int			lengths;
-	int			codings;
-	int			others;
+	int hosts;
+	int lengths;
+	int codings;
+	int others;
 } Framing;
 
 static int
@@ -221,9 +224,9 @@ read_framing(const FfHttpHeader *header, FfHttpHead *head, Framing *framing)
 int
 ff_http_head_parse(char *data, size_t length, FfHttpHead *head)
 {
-	Framing		framing = {0};
-	char	   *end = data + length - 2;
-	int			status;
+	Framing framing = {0};
+	char   *end = data + length - 2;
+	int		status;
 
 	memset(head, 0, sizeof(*head));
 	status = parse_request_line(take_line(&data), head);

@@ -1,8 +1,9 @@
 /*
  * HTTP/1.1 bodies and texts: the chunk reader, UTF-8, reason phrases.
  *
- * The chunk reader goes size -> CR -> LF -> content -> CR -> LF -> size ..., and after the size 0 over the trailers, which are read
- * and dropped, to the empty line. Size and extensions of a chunk, and all trailers together, are bounded.
+ * The chunk reader goes size -> CR -> LF -> content -> CR -> LF -> size ..., and after the size 0
+ * over the trailers, which are read and dropped, to the empty line. Size and extensions of a chunk,
+ * and all trailers together, are bounded.
  */
 #include "http.h"
 
@@ -48,7 +49,7 @@ is_text(char letter)
 static bool
 read_size(FfHttpChunks *chunks, char letter)
 {
-	int			digit = hexadecimal(letter);
+	int digit = hexadecimal(letter);
 
 	if (digit >= 0 && chunks->digits < MOST_DIGITS)
 	{
@@ -71,7 +72,8 @@ read_trailer(FfHttpChunks *chunks, char letter)
 		return false;
 	if (letter == '\r')
 		chunks->state = chunks->state == TRAILER_START ? END_LF : TRAILER_LF;
-	else if (!is_text(letter) || (chunks->state == TRAILER_START && (letter == ' ' || letter == '\t')))
+	else if (!is_text(letter) ||
+			 (chunks->state == TRAILER_START && (letter == ' ' || letter == '\t')))
 		return false;
 	else
 		chunks->state = TRAILER;
@@ -117,9 +119,10 @@ read_byte(FfHttpChunks *chunks, char letter)
 }
 
 long
-ff_http_chunks(FfHttpChunks *chunks, const char *data, size_t length, const char **piece, size_t *piece_length)
+ff_http_chunks(FfHttpChunks *chunks, const char *data, size_t length, const char **piece,
+			   size_t *piece_length)
 {
-	size_t		at = 0;
+	size_t at = 0;
 
 	*piece = NULL;
 	*piece_length = 0;
@@ -163,7 +166,7 @@ ff_http_is_utf8(const char *text, size_t length)
 	{
 		unsigned char low;
 		unsigned char high;
-		int			follow = utf8_follow(*at++, &low, &high);
+		int			  follow = utf8_follow(*at++, &low, &high);
 
 		if (follow < 0 || end - at < follow)
 			return false;
@@ -185,14 +188,39 @@ ff_http_reason(int status)
 	{
 		int			status;
 		const char *reason;
-	}			reasons[] = {
-		{200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {206, "Partial Content"}, {301, "Moved Permanently"},
-		{302, "Found"}, {303, "See Other"}, {304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"},
-		{400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-		{406, "Not Acceptable"}, {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"}, {412, "Precondition Failed"},
-		{413, "Content Too Large"}, {415, "Unsupported Media Type"}, {417, "Expectation Failed"}, {422, "Unprocessable Content"},
-		{429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"}, {501, "Not Implemented"},
-		{503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
+	} reasons[] = {
+		{200, "OK"},
+		{201, "Created"},
+		{202, "Accepted"},
+		{204, "No Content"},
+		{206, "Partial Content"},
+		{301, "Moved Permanently"},
+		{302, "Found"},
+		{303, "See Other"},
+		{304, "Not Modified"},
+		{307, "Temporary Redirect"},
+		{308, "Permanent Redirect"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{405, "Method Not Allowed"},
+		{406, "Not Acceptable"},
+		{408, "Request Timeout"},
+		{409, "Conflict"},
+		{410, "Gone"},
+		{412, "Precondition Failed"},
+		{413, "Content Too Large"},
+		{415, "Unsupported Media Type"},
+		{417, "Expectation Failed"},
+		{422, "Unprocessable Content"},
+		{429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"},
+		{500, "Internal Server Error"},
+		{501, "Not Implemented"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+		{505, "HTTP Version Not Supported"},
 	};
 
 	for (size_t at = 0; at < sizeof(reasons) / sizeof(reasons[0]); at++)

@@ -1,8 +1,9 @@
 /*
  * One connection to the database. See link.h for its states.
  *
- * The errors a server sends at the Sync (a deferred constraint, say) come after the group's last result. With one group in flight
- * they can only belong to it, so any error before PGRES_PIPELINE_SYNC fails the whole group.
+ * The errors a server sends at the Sync (a deferred constraint, say) come after the group's last
+ * result. With one group in flight they can only belong to it, so any error before
+ * PGRES_PIPELINE_SYNC fails the whole group.
  */
 #define _GNU_SOURCE
 #include "link.h"
@@ -14,7 +15,7 @@
 
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 2000
-#define TELL_MS 30000			/* a database that stays away is logged this often */
+#define TELL_MS 30000 /* a database that stays away is logged this often */
 #define SETTINGS \
 	"select pg_catalog.set_config('statement_timeout', '30s', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false)"
 
@@ -59,8 +60,8 @@ keep_message(FfLink *link, const char *message)
 void
 ff_link_drop(FfLink *link, const char *reason)
 {
-	bool		was_busy = link->state == FF_LINK_BUSY;
-	bool		was_up = was_busy || link->state == FF_LINK_IDLE;
+	bool was_busy = link->state == FF_LINK_BUSY;
+	bool was_up = was_busy || link->state == FF_LINK_IDLE;
 
 	if (link->state == FF_LINK_DOWN)
 		return;
@@ -69,7 +70,8 @@ ff_link_drop(FfLink *link, const char *reason)
 		link->backoff = BACKOFF_MAX_MS;
 	if (was_up || link->told_at == 0 || ff_loop_now() - link->told_at >= TELL_MS)
 	{
-		ff_log("warning", "database connection %s: %.*s", was_up ? "lost" : "not made", (int) strcspn(reason, "\n"), reason);
+		ff_log("warning", "database connection %s: %.*s", was_up ? "lost" : "not made",
+			   (int) strcspn(reason, "\n"), reason);
 		link->told_at = ff_loop_now();
 	}
 	ff_loop_unwatch(&link->watch);
@@ -94,7 +96,8 @@ drop_notice(void *argument, const PGresult *notice)
 void
 ff_link_open(FfLink *link)
 {
-	const char *names[] = {"dbname", "fallback_application_name", "client_encoding", "keepalives_idle", NULL};
+	const char *names[] = {"dbname", "fallback_application_name", "client_encoding",
+						   "keepalives_idle", NULL};
 	const char *values[] = {link->database_url, "flowforge gateway", "UTF8", "30", NULL};
 
 	enter(link, FF_LINK_CONNECTING);
@@ -104,7 +107,8 @@ ff_link_open(FfLink *link)
 	link->connection = PQconnectStartParams(names, values, 1);
 	if (link->connection == NULL || PQstatus(link->connection) == CONNECTION_BAD)
 	{
-		ff_link_drop(link, link->connection == NULL ? "out of memory" : PQerrorMessage(link->connection));
+		ff_link_drop(link,
+					 link->connection == NULL ? "out of memory" : PQerrorMessage(link->connection));
 		return;
 	}
 	PQsetNoticeReceiver(link->connection, drop_notice, NULL);
@@ -117,14 +121,16 @@ set_up(FfLink *link)
 {
 	const FfStatement *statement = link->owner->statements;
 
-	if (PQsetnonblocking(link->connection, 1) != 0 || PQenterPipelineMode(link->connection) != 1 || !ff_link_send_text(link, SETTINGS))
+	if (PQsetnonblocking(link->connection, 1) != 0 || PQenterPipelineMode(link->connection) != 1 ||
+		!ff_link_send_text(link, SETTINGS))
 	{
 		ff_link_drop(link, PQerrorMessage(link->connection));
 		return;
 	}
 	for (; statement->name != NULL; statement++, link->sent++)
 	{
-		if (PQsendPrepare(link->connection, statement->name, statement->sql, statement->type_count, statement->types) != 1)
+		if (PQsendPrepare(link->connection, statement->name, statement->sql, statement->type_count,
+						  statement->types) != 1)
 		{
 			ff_link_drop(link, PQerrorMessage(link->connection));
 			return;
@@ -146,14 +152,16 @@ connect_step(FfLink *link)
 	else if (next == PGRES_POLLING_OK)
 		set_up(link);
 	else
-		ff_loop_watch(&link->watch, PQsocket(link->connection), next == PGRES_POLLING_READING ? EPOLLIN : EPOLLOUT);
+		ff_loop_watch(&link->watch, PQsocket(link->connection),
+					  next == PGRES_POLLING_READING ? EPOLLIN : EPOLLOUT);
 }
 
 bool
-ff_link_send(FfLink *link, const char *statement, int count, const char *const *values, const int *lengths, const int *formats,
-			 int result_format)
+ff_link_send(FfLink *link, const char *statement, int count, const char *const *values,
+			 const int *lengths, const int *formats, int result_format)
 {
-	if (PQsendQueryPrepared(link->connection, statement, count, values, lengths, formats, result_format) != 1)
+	if (PQsendQueryPrepared(link->connection, statement, count, values, lengths, formats,
+							result_format) != 1)
 		return false;
 	link->sent++;
 	return true;
@@ -172,8 +180,8 @@ ff_link_send_text(FfLink *link, const char *sql)
 static bool
 flush(FfLink *link)
 {
-	int			rest = PQflush(link->connection);
-	uint32_t	events = rest > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN;
+	int		 rest = PQflush(link->connection);
+	uint32_t events = rest > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN;
 
 	if (rest < 0)
 	{
@@ -199,11 +207,11 @@ ff_link_sync(FfLink *link)
 static void
 end_group(FfLink *link)
 {
-	bool		failed = link->sqlstate[0] != '\0' || link->answered != link->sent;
+	bool failed = link->sqlstate[0] != '\0' || link->answered != link->sent;
 
 	if (link->state == FF_LINK_SETUP && failed)
 	{
-		char		reason[sizeof(link->message) + 32];
+		char reason[sizeof(link->message) + 32];
 
 		snprintf(reason, sizeof(reason), "cannot set up: %s", link->message);
 		ff_link_drop(link, reason);
@@ -236,7 +244,8 @@ keep_result(FfLink *link, PGresult *result)
 		const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 		const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
-		snprintf(link->sqlstate, sizeof(link->sqlstate), "%.5s", sqlstate != NULL ? sqlstate : "08006");
+		snprintf(link->sqlstate, sizeof(link->sqlstate), "%.5s",
+				 sqlstate != NULL ? sqlstate : "08006");
 		keep_message(link, message != NULL ? message : PQresultErrorMessage(result));
 	}
 	if (link->answered < FF_GROUP_SIZE && (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK))
@@ -245,15 +254,17 @@ keep_result(FfLink *link, PGresult *result)
 		PQclear(result);
 }
 
-/* Reads what has come. The owner may start the next group from within, so this goes by what libpq has, not by state. */
+/* Reads what has come. The owner may start the next group from within, so this goes by what libpq
+ * has, not by state. */
 static void
 read_results(FfLink *link)
 {
-	int			empty = 0;
+	int empty = 0;
 
-	while ((link->state == FF_LINK_BUSY || link->state == FF_LINK_SETUP) && !PQisBusy(link->connection) && empty < 2)
+	while ((link->state == FF_LINK_BUSY || link->state == FF_LINK_SETUP) &&
+		   !PQisBusy(link->connection) && empty < 2)
 	{
-		PGresult   *result = PQgetResult(link->connection);
+		PGresult *result = PQgetResult(link->connection);
 
 		empty = result == NULL ? empty + 1 : 0;
 		if (result == NULL)
@@ -271,7 +282,7 @@ read_results(FfLink *link)
 static void
 read_notifications(FfLink *link)
 {
-	PGnotify   *notification;
+	PGnotify *notification;
 
 	while (link->connection != NULL && (notification = PQnotifies(link->connection)) != NULL)
 	{
@@ -284,7 +295,7 @@ read_notifications(FfLink *link)
 static void
 ready(FfWatch *watch, uint32_t events)
 {
-	FfLink	   *link = (FfLink *) watch;
+	FfLink *link = (FfLink *) watch;
 
 	(void) events;
 	if (link->state == FF_LINK_CONNECTING)
@@ -294,13 +305,15 @@ ready(FfWatch *watch, uint32_t events)
 	}
 	if (PQconsumeInput(link->connection) != 1)
 	{
-		ff_link_drop(link, link->message[0] != '\0' ? link->message : PQerrorMessage(link->connection));
+		ff_link_drop(link,
+					 link->message[0] != '\0' ? link->message : PQerrorMessage(link->connection));
 		return;
 	}
 	if (!flush(link))
 		return;
 	read_results(link);
 	if (link->connection != NULL && PQstatus(link->connection) == CONNECTION_BAD)
-		ff_link_drop(link, link->message[0] != '\0' ? link->message : PQerrorMessage(link->connection));
+		ff_link_drop(link,
+					 link->message[0] != '\0' ? link->message : PQerrorMessage(link->connection));
 	read_notifications(link);
 }

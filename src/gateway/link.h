@@ -1,9 +1,10 @@
 /*
- * A link: one connection to the database in libpq's pipeline mode, made and remade without blocking.
+ * A link: one connection to the database in libpq's pipeline mode, made and remade without
+ * blocking.
  *
- * A link is down, connecting, setting up (settings and prepared statements, one group), idle or busy. It carries one group of
- * statements at a time, which is one transaction, and tells the outcome only when the group's Sync has come back: a result before
- * that may still be rolled back.
+ * A link is down, connecting, setting up (settings and prepared statements, one group), idle or
+ * busy. It carries one group of statements at a time, which is one transaction, and tells the
+ * outcome only when the group's Sync has come back: a result before that may still be rolled back.
  */
 #ifndef FF_LINK_H
 #define FF_LINK_H
@@ -28,9 +29,9 @@ typedef enum FfLinkState
 /* How a group ended. */
 typedef enum FfOutcome
 {
-	FF_DONE,					/* committed; result[] holds one result per statement */
-	FF_FAILED,					/* rolled back, nothing of it happened; sqlstate and message say why */
-	FF_LOST						/* the connection went away before the Sync: it may have happened or not */
+	FF_DONE,   /* committed; result[] holds one result per statement */
+	FF_FAILED, /* rolled back, nothing of it happened; sqlstate and message say why */
+	FF_LOST	   /* the connection went away before the Sync: it may have happened or not */
 } FfOutcome;
 
 /* One statement to prepare on every new connection. */
@@ -47,30 +48,31 @@ typedef struct FfLink FfLink;
 /* What the owner of a link gives it. All are called from the loop. */
 typedef struct FfLinkOwner
 {
-	const FfStatement *statements;	/* name NULL ends them */
-	void		(*idle) (FfLink *link); /* may begin a group; called after set-up and after each group */
-	void		(*ended) (FfLink *link, FfOutcome outcome); /* a group ended: take its results, send nothing */
-	void		(*down) (FfLink *link);	/* the connection, or the attempt to make one, failed */
-	void		(*notified) (FfLink *link, const char *channel, const char *payload);	/* may be NULL */
+	const FfStatement *statements; /* name NULL ends them */
+	void (*idle)(FfLink *link);	   /* may begin a group; called after set-up and after each group */
+	void (*ended)(FfLink   *link,
+				  FfOutcome outcome); /* a group ended: take its results, send nothing */
+	void (*down)(FfLink *link);		  /* the connection, or the attempt to make one, failed */
+	void (*notified)(FfLink *link, const char *channel, const char *payload); /* may be NULL */
 } FfLinkOwner;
 
 struct FfLink
 {
-	FfWatch		watch;			/* first: the loop hands it back */
+	FfWatch			   watch; /* first: the loop hands it back */
 	const FfLinkOwner *owner;
-	const char *database_url;
-	PGconn	   *connection;
-	FfLinkState state;
-	int64_t		since;			/* when it came into this state */
-	int64_t		retry_at;		/* when a link that is down may try again */
-	int			backoff;		/* milliseconds until the next attempt after a failure */
-	int64_t		told_at;		/* when a failure was last logged */
-	int			sent;			/* statements in the group */
-	int			answered;		/* of these, results read so far */
-	PGresult   *result[FF_GROUP_SIZE];
-	bool		useless;		/* set by the owner in `ended`: connect anew */
-	char		sqlstate[6];
-	char		message[256];
+	const char		  *database_url;
+	PGconn			  *connection;
+	FfLinkState		   state;
+	int64_t			   since;	 /* when it came into this state */
+	int64_t			   retry_at; /* when a link that is down may try again */
+	int				   backoff;	 /* milliseconds until the next attempt after a failure */
+	int64_t			   told_at;	 /* when a failure was last logged */
+	int				   sent;	 /* statements in the group */
+	int				   answered; /* of these, results read so far */
+	PGresult		  *result[FF_GROUP_SIZE];
+	bool			   useless; /* set by the owner in `ended`: connect anew */
+	char			   sqlstate[6];
+	char			   message[256];
 };
 
 /* Begins to connect. The link must be down. */
@@ -79,9 +81,10 @@ extern void ff_link_open(FfLink *link);
 /* Ends the connection without telling the owner. */
 extern void ff_link_close(FfLink *link);
 
-/* Adds a statement to the group being built on an idle link; false when libpq refuses, and the link is then to be dropped. */
-extern bool ff_link_send(FfLink *link, const char *statement, int count, const char *const *values, const int *lengths, const int *formats,
-						 int result_format);
+/* Adds a statement to the group being built on an idle link; false when libpq refuses, and the link
+ * is then to be dropped. */
+extern bool ff_link_send(FfLink *link, const char *statement, int count, const char *const *values,
+						 const int *lengths, const int *formats, int result_format);
 extern bool ff_link_send_text(FfLink *link, const char *sql);
 
 /* Ends the group; the link is busy until owner->ended. */

@@ -1,9 +1,10 @@
 /*
  * Live streams and the listening connection, which also tells when routes change.
  *
- * A topic is a run that somebody follows. It is dirty when there may be news for it. One read asks for many topics, each from the
- * smallest cursor of its subscribers; who is at that cursor gets the text, who is further stays for the next read. Cursors of one run
- * meet after their first read, so this costs nothing in the long run.
+ * A topic is a run that somebody follows. It is dirty when there may be news for it. One read asks
+ * for many topics, each from the smallest cursor of its subscribers; who is at that cursor gets the
+ * text, who is further stays for the next read. Cursors of one run meet after their first read, so
+ * this costs nothing in the long run.
  */
 #define _GNU_SOURCE
 #include "live.h"
@@ -23,7 +24,7 @@
 #define CONNECT_MS 10000
 #define STATEMENT_MS 35000
 #define BELL_MS 15000
-#define PAUSE_MS 2000			/* after an errand that failed */
+#define PAUSE_MS 2000 /* after an errand that failed */
 #define RUN_SIZE 37
 
 #define UUID_ARRAY_OID 2951
@@ -31,11 +32,11 @@
 
 struct FfTopic
 {
-	char		run[RUN_SIZE];
-	FfTopic    *next;			/* in its bucket */
+	char		  run[RUN_SIZE];
+	FfTopic		 *next; /* in its bucket */
 	FfSubscriber *first;
-	bool		dirty;
-	int			asked;			/* cursor of the read under way; -1: not in it */
+	bool		  dirty;
+	int			  asked; /* cursor of the read under way; -1: not in it */
 };
 
 /* What the listening connection is busy with. */
@@ -54,23 +55,23 @@ static void ended(FfLink *link, FfOutcome outcome);
 static void down(FfLink *link);
 static void notified(FfLink *link, const char *channel, const char *payload);
 
-static const Oid read_types[] = {UUID_ARRAY_OID, INT4_ARRAY_OID};
+static const Oid		 read_types[] = {UUID_ARRAY_OID, INT4_ARRAY_OID};
 static const FfStatement statements[] = {
 	{"routes", "select method, pattern, lane from flowforge.route", NULL, 0},
-	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2)", read_types, 2},
-	{0}
-};
+	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2)",
+	 read_types, 2},
+	{0}};
 static const FfLinkOwner owner = {statements, idle, ended, down, notified};
 
-static FfLink listener = {.watch.fd = -1, .owner = &owner};
-static Errand errand;
-static bool hears_routes; /* LISTEN flowforge_route is in force */
-static bool hears_runs;			/* LISTEN flowforge is in force */
-static bool routes_stale;
+static FfLink	listener = {.watch.fd = -1, .owner = &owner};
+static Errand	errand;
+static bool		hears_routes; /* LISTEN flowforge_route is in force */
+static bool		hears_runs;	  /* LISTEN flowforge is in force */
+static bool		routes_stale;
 static FfTopic *buckets[BUCKETS];
-static int	topic_count;
-static int	dirty_count;
-static int64_t bell_at;
+static int		topic_count;
+static int		dirty_count;
+static int64_t	bell_at;
 
 /* ---- topics ---- */
 
@@ -78,7 +79,7 @@ static int64_t bell_at;
 static FfTopic **
 bucket_of(const char *run)
 {
-	uint32_t	hash = 2166136261u;
+	uint32_t hash = 2166136261u;
 
 	for (; *run != '\0'; run++)
 		hash = (hash ^ (unsigned char) *run) * 16777619u;
@@ -88,7 +89,7 @@ bucket_of(const char *run)
 static FfTopic *
 find_topic(const char *run)
 {
-	FfTopic    *topic = *bucket_of(run);
+	FfTopic *topic = *bucket_of(run);
 
 	while (topic != NULL && strcmp(topic->run, run) != 0)
 		topic = topic->next;
@@ -98,8 +99,8 @@ find_topic(const char *run)
 static FfTopic *
 make_topic(const char *run)
 {
-	FfTopic    *topic = calloc(1, sizeof(FfTopic));
-	FfTopic   **bucket = bucket_of(run);
+	FfTopic	 *topic = calloc(1, sizeof(FfTopic));
+	FfTopic **bucket = bucket_of(run);
 
 	if (topic == NULL)
 		abort();
@@ -121,7 +122,7 @@ set_dirty(FfTopic *topic, bool dirty)
 static void
 drop_topic(FfTopic *topic)
 {
-	FfTopic   **at = bucket_of(topic->run);
+	FfTopic **at = bucket_of(topic->run);
 
 	while (*at != topic)
 		at = &(*at)->next;
@@ -144,9 +145,10 @@ set_all_dirty(void)
 static int
 smallest_cursor(const FfTopic *topic)
 {
-	int			smallest = INT_MAX;
+	int smallest = INT_MAX;
 
-	for (const FfSubscriber *subscriber = topic->first; subscriber != NULL; subscriber = subscriber->next)
+	for (const FfSubscriber *subscriber = topic->first; subscriber != NULL;
+		 subscriber = subscriber->next)
 		smallest = subscriber->cursor < smallest ? subscriber->cursor : smallest;
 	return smallest;
 }
@@ -157,11 +159,12 @@ smallest_cursor(const FfTopic *topic)
 static void
 take_dirty(FfBuffer *runs, FfBuffer *cursors)
 {
-	int			taken = 0;
+	int taken = 0;
 
 	for (int bucket = 0; bucket < BUCKETS && dirty_count > 0 && taken < TOPICS_PER_READ; bucket++)
 	{
-		for (FfTopic *topic = buckets[bucket]; topic != NULL && taken < TOPICS_PER_READ; topic = topic->next)
+		for (FfTopic *topic = buckets[bucket]; topic != NULL && taken < TOPICS_PER_READ;
+			 topic = topic->next)
 		{
 			if (!topic->dirty)
 				continue;
@@ -179,12 +182,13 @@ take_dirty(FfBuffer *runs, FfBuffer *cursors)
 static bool
 send_read(FfLink *link)
 {
-	FfBuffer	runs = {0};
-	FfBuffer	cursors = {0};
-	bool		sent;
+	FfBuffer runs = {0};
+	FfBuffer cursors = {0};
+	bool	 sent;
 
 	take_dirty(&runs, &cursors);
-	sent = ff_link_send(link, "streams", 2, (const char *[]) {runs.data, cursors.data}, NULL, NULL, 0);
+	sent =
+		ff_link_send(link, "streams", 2, (const char *[]){runs.data, cursors.data}, NULL, NULL, 0);
 	ff_buffer_free(&runs);
 	ff_buffer_free(&cursors);
 	return sent;
@@ -194,14 +198,14 @@ send_read(FfLink *link)
 static void
 deliver(const char *run, int last_seq, const char *text, size_t length, bool final)
 {
-	FfTopic    *topic = find_topic(run);
+	FfTopic		 *topic = find_topic(run);
 	FfSubscriber *next;
 
 	if (topic == NULL || topic->asked < 0)
 		return;
 	for (FfSubscriber *subscriber = topic->first; subscriber != NULL; subscriber = next)
 	{
-		bool		is_last = subscriber->next == NULL && subscriber->previous == NULL;
+		bool is_last = subscriber->next == NULL && subscriber->previous == NULL;
 
 		next = subscriber->next;
 		if (subscriber->cursor == topic->asked)
@@ -212,7 +216,7 @@ deliver(const char *run, int last_seq, const char *text, size_t length, bool fin
 		else
 			set_dirty(topic, true);
 		if (is_last)
-			return;				/* the topic may be gone with it */
+			return; /* the topic may be gone with it */
 	}
 }
 
@@ -220,8 +224,9 @@ static void
 take_streams(const PGresult *result)
 {
 	for (int row = 0; row < PQntuples(result); row++)
-		deliver(PQgetvalue(result, row, 0), atoi(PQgetvalue(result, row, 1)), PQgetvalue(result, row, 2),
-				(size_t) PQgetlength(result, row, 2), PQgetvalue(result, row, 3)[0] == 't');
+		deliver(PQgetvalue(result, row, 0), atoi(PQgetvalue(result, row, 1)),
+				PQgetvalue(result, row, 2), (size_t) PQgetlength(result, row, 2),
+				PQgetvalue(result, row, 3)[0] == 't');
 }
 
 /* The read is over. When it failed, all it asked for is still to be read. */
@@ -244,7 +249,8 @@ take_routes(const PGresult *result)
 {
 	ff_route_clear();
 	for (int row = 0; row < PQntuples(result); row++)
-		ff_route_add(PQgetvalue(result, row, 0), PQgetvalue(result, row, 1), PQgetvalue(result, row, 2));
+		ff_route_add(PQgetvalue(result, row, 0), PQgetvalue(result, row, 1),
+					 PQgetvalue(result, row, 2));
 }
 
 /* ---- errands ---- */
@@ -348,9 +354,9 @@ notified(FfLink *link, const char *channel, const char *payload)
 		set_all_dirty();
 	for (const char *at = payload; hears_runs && *at != '\0';)
 	{
-		char		run[RUN_SIZE];
-		FfTopic    *topic;
-		size_t		length;
+		char	 run[RUN_SIZE];
+		FfTopic *topic;
+		size_t	 length;
 
 		at += strspn(at, " ");
 		length = strcspn(at, " ");
@@ -383,7 +389,7 @@ ff_live_stop(void)
 void
 ff_live_subscribe(FfSubscriber *subscriber, const char *run, int cursor)
 {
-	FfTopic    *topic = find_topic(run);
+	FfTopic *topic = find_topic(run);
 
 	if (topic == NULL)
 		topic = make_topic(run);
@@ -402,7 +408,7 @@ ff_live_subscribe(FfSubscriber *subscriber, const char *run, int cursor)
 void
 ff_live_unsubscribe(FfSubscriber *subscriber)
 {
-	FfTopic    *topic = subscriber->topic;
+	FfTopic *topic = subscriber->topic;
 
 	if (topic == NULL)
 		return;
@@ -421,8 +427,8 @@ ff_live_unsubscribe(FfSubscriber *subscriber)
 int
 ff_live_tick(void)
 {
-	int64_t		now = ff_loop_now();
-	int64_t		age = now - listener.since;
+	int64_t now = ff_loop_now();
+	int64_t age = now - listener.since;
 
 	if (now >= bell_at)
 	{

@@ -1,9 +1,10 @@
 /*
  * Live streams: who follows which run, and what there is to send.
  *
- * A subscriber has a cursor: the seq of the last run event it was given. A notification from the database is only a bell; what is
- * new is then read from the run's log, for all followed runs in one query. Nothing is lost when a bell is: after a reconnection, and
- * every 15 seconds, everything is read again.
+ * A subscriber has a cursor: the seq of the last run event it was given. A notification from the
+ * database is only a bell; what is new is then read from the run's log, for all followed runs in
+ * one query. Nothing is lost when a bell is: after a reconnection, and every 15 seconds, everything
+ * is read again.
  */
 #ifndef FF_LIVE_H
 #define FF_LIVE_H
@@ -11,19 +12,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct FfTopic FfTopic;
+typedef struct FfTopic		FfTopic;
 typedef struct FfSubscriber FfSubscriber;
 
 /* Part of a connection. Zeroed at first. */
 struct FfSubscriber
 {
-	FfTopic    *topic;			/* NULL: follows nothing */
+	FfTopic		 *topic; /* NULL: follows nothing */
 	FfSubscriber *next;
 	FfSubscriber *previous;
-	int			cursor;
+	int			  cursor;
 
 	/* Text to send; final: nothing will follow. May unsubscribe itself. */
-	void		(*deliver) (FfSubscriber *subscriber, const char *text, size_t length, bool final);
+	void (*deliver)(FfSubscriber *subscriber, const char *text, size_t length, bool final);
 };
 
 extern void ff_live_start(const char *database_url);
@@ -33,7 +34,8 @@ extern void ff_live_stop(void);
 extern void ff_live_subscribe(FfSubscriber *subscriber, const char *run, int cursor);
 extern void ff_live_unsubscribe(FfSubscriber *subscriber);
 
-/* Remakes the connection and rings the bell of last resort. Gives the milliseconds until it wants to be called again. */
-extern int	ff_live_tick(void);
+/* Remakes the connection and rings the bell of last resort. Gives the milliseconds until it wants
+ * to be called again. */
+extern int ff_live_tick(void);
 
 #endif

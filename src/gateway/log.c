@@ -1,6 +1,6 @@
 /*
- * The log. A line is built in a buffer of its own and written by one write(2), so lines of several processes do not mix. What a
- * client sent is escaped: a log line can not be forged.
+ * The log. A line is built in a buffer of its own and written by one write(2), so lines of several
+ * processes do not mix. What a client sent is escaped: a log line can not be forged.
  */
 #define _GNU_SOURCE
 #include "log.h"
@@ -26,9 +26,9 @@ ff_log_clock(void)
 void
 ff_log_request_id(char id[33])
 {
-	static const char digits[] = "0123456789abcdef";
+	static const char	 digits[] = "0123456789abcdef";
 	static unsigned char pool[512];
-	static size_t used = sizeof(pool);
+	static size_t		 used = sizeof(pool);
 
 	if (used + 16 > sizeof(pool))
 	{
@@ -49,7 +49,7 @@ ff_log_request_id(char id[33])
 static void
 escape(char *to, size_t room, const char *text)
 {
-	size_t		length = 0;
+	size_t length = 0;
 
 	for (; *text != '\0' && length + 5 < room; text++)
 	{
@@ -69,29 +69,30 @@ escape(char *to, size_t room, const char *text)
 static void
 write_line(const char *rest)
 {
-	char		line[2 * LINE_SIZE];
-	char		stamp[32];
+	char			line[2 * LINE_SIZE];
+	char			stamp[32];
 	struct timespec now;
-	struct tm	parts;
-	int			length;
+	struct tm		parts;
+	int				length;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &parts);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &parts);
-	length = snprintf(line, sizeof(line), "time=%s.%03ldZ %s\n", stamp, now.tv_nsec / 1000000, rest);
+	length =
+		snprintf(line, sizeof(line), "time=%s.%03ldZ %s\n", stamp, now.tv_nsec / 1000000, rest);
 	if (length >= (int) sizeof(line))
 		length = (int) sizeof(line) - 1;
 	if (write(STDERR_FILENO, line, (size_t) length) < 0)
-		return;					/* nowhere left to tell */
+		return; /* nowhere left to tell */
 }
 
 void
 ff_log(const char *level, const char *format, ...)
 {
-	char		message[LINE_SIZE / 2];
-	char		escaped[LINE_SIZE];
-	char		rest[LINE_SIZE + 64];
-	va_list		arguments;
+	char	message[LINE_SIZE / 2];
+	char	escaped[LINE_SIZE];
+	char	rest[LINE_SIZE + 64];
+	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);
@@ -102,13 +103,15 @@ ff_log(const char *level, const char *format, ...)
 }
 
 void
-ff_log_request(const char *id, const char *method, const char *path, int status, int64_t milliseconds)
+ff_log_request(const char *id, const char *method, const char *path, int status,
+			   int64_t milliseconds)
 {
-	char		escaped[LINE_SIZE];
-	char		rest[LINE_SIZE + 256];
+	char escaped[LINE_SIZE];
+	char rest[LINE_SIZE + 256];
 
 	escape(escaped, sizeof(escaped), path);
-	snprintf(rest, sizeof(rest), "level=info request_id=%.64s method=%.32s path=\"%s\" status=%d ms=%lld", id, method, escaped, status,
-			 (long long) milliseconds);
+	snprintf(rest, sizeof(rest),
+			 "level=info request_id=%.64s method=%.32s path=\"%s\" status=%d ms=%lld", id, method,
+			 escaped, status, (long long) milliseconds);
 	write_line(rest);
 }

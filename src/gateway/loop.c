@@ -1,6 +1,6 @@
 /*
- * The event loop. libpq may close a socket and get the same number for the next one behind our back, so a change that epoll does not
- * know the descriptor for becomes an addition.
+ * The event loop. libpq may close a socket and get the same number for the next one behind our
+ * back, so a change that epoll does not know the descriptor for becomes an addition.
  */
 #define _GNU_SOURCE
 #include "loop.h"
@@ -13,7 +13,7 @@
 
 #define EVENTS_PER_TURN 256
 
-static int	epoll_fd = -1;
+static int	   epoll_fd = -1;
 static int64_t turn_clock;
 
 void
@@ -60,12 +60,12 @@ void
 ff_loop_turn(int timeout)
 {
 	struct epoll_event events[EVENTS_PER_TURN];
-	int			count = epoll_wait(epoll_fd, events, EVENTS_PER_TURN, timeout);
+	int				   count = epoll_wait(epoll_fd, events, EVENTS_PER_TURN, timeout);
 
 	turn_clock = ff_log_clock();
 	for (int at = 0; at < count; at++)
 	{
-		FfWatch    *watch = events[at].data.ptr;
+		FfWatch *watch = events[at].data.ptr;
 
 		if (watch->fd >= 0)
 			watch->ready(watch, events[at].events);

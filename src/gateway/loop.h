@@ -8,15 +8,15 @@
 #include <sys/epoll.h>
 
 /*
- * A watched descriptor. It lives in its owner, who must not free it before the turn in which it was unwatched is over: events already
- * fetched in that turn are dropped by looking at fd.
+ * A watched descriptor. It lives in its owner, who must not free it before the turn in which it was
+ * unwatched is over: events already fetched in that turn are dropped by looking at fd.
  */
 typedef struct FfWatch FfWatch;
 struct FfWatch
 {
-	int			fd;				/* -1: not watched */
-	uint32_t	events;			/* EPOLLIN, EPOLLOUT; errors and hang-ups always come */
-	void		(*ready) (FfWatch *watch, uint32_t events);
+	int		 fd;	 /* -1: not watched */
+	uint32_t events; /* EPOLLIN, EPOLLOUT; errors and hang-ups always come */
+	void (*ready)(FfWatch *watch, uint32_t events);
 };
 
 extern void ff_loop_open(void);

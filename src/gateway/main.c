@@ -1,5 +1,6 @@
 /*
- * The program `flowforge`: the gateway and the command line in one binary. This file only finds the command.
+ * The program `flowforge`: the gateway and the command line in one binary. This file only finds the
+ * command.
  */
 #define _GNU_SOURCE
 #include <curl/curl.h>
@@ -19,11 +20,12 @@ typedef struct Command
 	const char *name;
 	const char *synopsis;
 	const char *about;
-	FfExit		(*run) (int argc, char **argv);
+	FfExit (*run)(int argc, char **argv);
 } Command;
 
 static const Command commands[] = {
-	{"dev", "[-p PORT] [-u APP_URL] [-- APP...]", "a private server to develop against, with your app", ff_command_dev},
+	{"dev", "[-p PORT] [-u APP_URL] [-- APP...]",
+	 "a private server to develop against, with your app", ff_command_dev},
 	{"serve", "", "the gateway alone, for production", ff_command_serve},
 	{"send", "NAME [-d JSON] [--wait]", "send an event and follow its runs", ff_command_send},
 	{"runs", "list | get ID | tail [ID]", "look at runs", ff_command_runs},
@@ -49,11 +51,11 @@ find_command(const char *name)
 static FfExit
 command_version(int argc, char **argv)
 {
-	FfServer	server = {0};
-	FfList		words = {0};
+	FfServer	   server = {0};
+	FfList		   words = {0};
 	const FfOption options[] = {FF_JSON_OPTION(server), {0}};
-	const FfUsage usage = {"", "Prints the version.", options};
-	FfParse		parse = ff_options(argc, argv, &usage, &words, NULL);
+	const FfUsage  usage = {"", "Prints the version.", options};
+	FfParse		   parse = ff_options(argc, argv, &usage, &words, NULL);
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
@@ -66,24 +68,26 @@ command_help(int argc, char **argv)
 {
 	if (argc > 1 && find_command(argv[1]) != NULL && strcmp(argv[1], "help") != 0)
 	{
-		char	   *ask[] = {argv[1], "--help", NULL};
+		char *ask[] = {argv[1], "--help", NULL};
 
 		return find_command(argv[1])->run(2, ask);
 	}
 	if (argc > 1 && argv[1][0] != '-' && strcmp(argv[1], "help") != 0)
 		return ff_misused("help", "there is no command %s", argv[1]);
-	printf("%sflowforge%s runs durable workflows inside PostgreSQL.\n\n", ff_style(FF_STYLE_BOLD), ff_style(FF_STYLE_END));
+	printf("%sflowforge%s runs durable workflows inside PostgreSQL.\n\n", ff_style(FF_STYLE_BOLD),
+		   ff_style(FF_STYLE_END));
 	for (size_t at = 0; at < COMMAND_COUNT; at++)
 	{
-		char	   *form = ff_text("  %s %s", commands[at].name, commands[at].synopsis);
+		char *form = ff_text("  %s %s", commands[at].name, commands[at].synopsis);
 
 		ff_term_cell(stdout, FF_STYLE_NAME, form, 42);
 		printf(" %s\n", commands[at].about);
 		free(form);
 	}
-	printf("\nExit codes: 0 done, 1 failed, 2 used wrongly, 3 the server cannot be reached.\n"
-		   "Settings come from options, else FLOWFORGE_URL, FLOWFORGE_DATABASE_URL, FLOWFORGE_EVENT_KEY and\n"
-		   "FLOWFORGE_SIGNING_KEY, else from the `flowforge dev` that runs in this directory or above.\n");
+	printf(
+		"\nExit codes: 0 done, 1 failed, 2 used wrongly, 3 the server cannot be reached.\n"
+		"Settings come from options, else FLOWFORGE_URL, FLOWFORGE_DATABASE_URL, FLOWFORGE_EVENT_KEY and\n"
+		"FLOWFORGE_SIGNING_KEY, else from the `flowforge dev` that runs in this directory or above.\n");
 	return FF_EXIT_DONE;
 }
 

@@ -1,8 +1,10 @@
 /*
- * The lanes. A lane is a queue and its links. Calls wait in the queue while all links are busy, so groups form by themselves: what
- * arrives while a group is on its way is the next group, and a lone call waits for nothing.
+ * The lanes. A lane is a queue and its links. Calls wait in the queue while all links are busy, so
+ * groups form by themselves: what arrives while a group is on its way is the next group, and a lone
+ * call waits for nothing.
  *
- * A lane without any working link refuses at once instead of queueing: clients are told to come again.
+ * A lane without any working link refuses at once instead of queueing: clients are told to come
+ * again.
  */
 #define _GNU_SOURCE
 #include "pg.h"
@@ -17,11 +19,11 @@
 
 #define MOST_LINKS 16
 #define MOST_QUEUED 2048
-#define GROUP_BYTES (1024 * 1024)	/* of bodies: no more calls join a group that has as much */
+#define GROUP_BYTES (1024 * 1024) /* of bodies: no more calls join a group that has as much */
 #define QUEUED_MS 30000
 #define CONNECT_MS 10000
-#define STATEMENT_MS 35000		/* above statement_timeout, which should come first */
-#define SPARE_MS 60000			/* links beyond the first ones are closed when idle this long */
+#define STATEMENT_MS 35000 /* above statement_timeout, which should come first */
+#define SPARE_MS 60000	   /* links beyond the first ones are closed when idle this long */
 
 #define TEXT_OID 25
 #define BYTEA_OID 17
@@ -29,34 +31,35 @@
 
 typedef struct Slot
 {
-	FfLink		link;			/* first */
+	FfLink		 link; /* first */
 	struct Lane *lane;
-	FfCall	   *call[FF_GROUP_SIZE];
-	int			count;
+	FfCall		*call[FF_GROUP_SIZE];
+	int			 count;
 } Slot;
 
 typedef struct Lane
 {
-	int			fewest;			/* links that are always kept */
-	int			most;
-	int			group;			/* calls in a transaction */
-	FfCall	   *first;
-	FfCall	  **last;
-	int			queued;
-	Slot		slot[MOST_LINKS];
+	int		 fewest; /* links that are always kept */
+	int		 most;
+	int		 group; /* calls in a transaction */
+	FfCall	*first;
+	FfCall **last;
+	int		 queued;
+	Slot	 slot[MOST_LINKS];
 } Lane;
 
 static void idle(FfLink *link);
 static void ended(FfLink *link, FfOutcome outcome);
 static void down(FfLink *link);
 
-static const Oid serve_types[] = {TEXT_OID, TEXT_OID, TEXT_OID, JSONB_OID, BYTEA_OID};
+static const Oid		 serve_types[] = {TEXT_OID, TEXT_OID, TEXT_OID, JSONB_OID, BYTEA_OID};
 static const FfStatement statements[] = {
-	{"serve", "select status, headers, body from flowforge.serve($1, $2, $3, $4, $5)", serve_types, 5},
-	{0}
-};
+	{"serve", "select status, headers, body from flowforge.serve($1, $2, $3, $4, $5)", serve_types,
+	 5},
+	{0}};
 static const FfLinkOwner owner = {statements, idle, ended, down, NULL};
-static Lane lanes[FF_LANE_COUNT] = {{.fewest = 2, .most = 2, .group = FF_GROUP_SIZE}, {.fewest = 2, .most = MOST_LINKS, .group = 1}};
+static Lane				 lanes[FF_LANE_COUNT] = {{.fewest = 2, .most = 2, .group = FF_GROUP_SIZE},
+												 {.fewest = 2, .most = MOST_LINKS, .group = 1}};
 
 /* ---- calls ---- */
 
@@ -79,7 +82,7 @@ enqueue(Lane *lane, FfCall *call)
 static FfCall *
 dequeue(Lane *lane)
 {
-	FfCall	   *call = lane->first;
+	FfCall *call = lane->first;
 
 	lane->first = call->next;
 	if (lane->first == NULL)
@@ -94,7 +97,7 @@ enqueue_alone(Lane *lane, Slot *slot)
 {
 	for (int at = slot->count - 1; at >= 0; at--)
 	{
-		FfCall	   *call = slot->call[at];
+		FfCall *call = slot->call[at];
 
 		call->alone = true;
 		call->next = lane->first;
@@ -119,7 +122,7 @@ static bool
 send_call(FfLink *link, const FfCall *call)
 {
 	const char *values[] = {call->method, call->path, call->query, call->headers.data,
-	ff_buffer_length(&call->body) > 0 ? ff_buffer_at(&call->body) : ""};
+							ff_buffer_length(&call->body) > 0 ? ff_buffer_at(&call->body) : ""};
 	const int	lengths[] = {0, 0, 0, 0, (int) ff_buffer_length(&call->body)};
 	const int	formats[] = {0, 0, 0, 0, 1};
 
@@ -130,11 +133,12 @@ send_call(FfLink *link, const FfCall *call)
 static void
 send_group(Lane *lane, Slot *slot)
 {
-	size_t		bytes = 0;
+	size_t bytes = 0;
 
-	while (slot->count < lane->group && bytes < GROUP_BYTES && lane->first != NULL && !(slot->count > 0 && lane->first->alone))
+	while (slot->count < lane->group && bytes < GROUP_BYTES && lane->first != NULL &&
+		   !(slot->count > 0 && lane->first->alone))
 	{
-		FfCall	   *call = dequeue(lane);
+		FfCall *call = dequeue(lane);
 
 		bytes += ff_buffer_length(&call->body);
 		slot->call[slot->count++] = call;
@@ -145,7 +149,7 @@ send_group(Lane *lane, Slot *slot)
 			return;
 		}
 		if (lane->group == 1)
-			ff_call_free_body(call);	/* libpq has it, and it will not be sent again */
+			ff_call_free_body(call); /* libpq has it, and it will not be sent again */
 		if (call->alone)
 			break;
 	}
@@ -157,7 +161,7 @@ send_group(Lane *lane, Slot *slot)
 static void
 idle(FfLink *link)
 {
-	Slot	   *slot = (Slot *) link;
+	Slot *slot = (Slot *) link;
 
 	if (slot->lane->first != NULL)
 		send_group(slot->lane, slot);
@@ -166,8 +170,8 @@ idle(FfLink *link)
 static void
 end_answered(FfCall *call, const PGresult *result)
 {
-	FfAnswer	answer;
-	int32_t		status;
+	FfAnswer answer;
+	int32_t	 status;
 
 	if (PQntuples(result) != 1 || PQnfields(result) != 3 || PQgetlength(result, 0, 0) != 4)
 	{
@@ -180,7 +184,8 @@ end_answered(FfCall *call, const PGresult *result)
 	answer.headers_length = (size_t) PQgetlength(result, 0, 1);
 	answer.body = PQgetvalue(result, 0, 2);
 	answer.body_length = (size_t) PQgetlength(result, 0, 2);
-	end_call(call, answer.status >= 200 && answer.status <= 599 ? FF_CALL_ANSWERED : FF_CALL_BROKEN, &answer);
+	end_call(call, answer.status >= 200 && answer.status <= 599 ? FF_CALL_ANSWERED : FF_CALL_BROKEN,
+			 &answer);
 }
 
 /* What an error means for the one call it ended; every such transaction is rolled back. */
@@ -189,25 +194,27 @@ judge(const FfLink *link)
 {
 	if (strcmp(link->sqlstate, "57014") == 0)
 		return FF_CALL_TIMEOUT;
-	if (strncmp(link->sqlstate, "40", 2) == 0 || strncmp(link->sqlstate, "53", 2) == 0 || strncmp(link->sqlstate, "55", 2) == 0 ||
-		strncmp(link->sqlstate, "57", 2) == 0 || strcmp(link->sqlstate, "25006") == 0)
+	if (strncmp(link->sqlstate, "40", 2) == 0 || strncmp(link->sqlstate, "53", 2) == 0 ||
+		strncmp(link->sqlstate, "55", 2) == 0 || strncmp(link->sqlstate, "57", 2) == 0 ||
+		strcmp(link->sqlstate, "25006") == 0)
 		return FF_CALL_REFUSED;
 	return FF_CALL_BROKEN;
 }
 
-/* Errors that a new connection cures: the prepared statement is gone or stale, or this server has become a standby. */
+/* Errors that a new connection cures: the prepared statement is gone or stale, or this server has
+ * become a standby. */
 static bool
 is_stale(const char *sqlstate)
 {
-	return strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "25006") == 0 ||
-		strcmp(sqlstate, "42883") == 0;
+	return strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "0A000") == 0 ||
+		   strcmp(sqlstate, "25006") == 0 || strcmp(sqlstate, "42883") == 0;
 }
 
 static void
 ended(FfLink *link, FfOutcome outcome)
 {
-	Slot	   *slot = (Slot *) link;
-	int			count = slot->count;
+	Slot *slot = (Slot *) link;
+	int	  count = slot->count;
 
 	link->useless = outcome == FF_FAILED && is_stale(link->sqlstate);
 	if (outcome == FF_FAILED)
@@ -241,7 +248,7 @@ has_link(const Lane *lane)
 static void
 down(FfLink *link)
 {
-	Slot	   *slot = (Slot *) link;
+	Slot *slot = (Slot *) link;
 
 	if (!has_link(slot->lane))
 		refuse_queued(slot->lane, INT64_MAX);
@@ -254,7 +261,7 @@ ff_pg_open(const char *database_url)
 {
 	for (int which = 0; which < FF_LANE_COUNT; which++)
 	{
-		Lane	   *lane = &lanes[which];
+		Lane *lane = &lanes[which];
 
 		lane->last = &lane->first;
 		for (int at = 0; at < lane->most; at++)
@@ -277,7 +284,7 @@ ff_pg_close(void)
 		refuse_queued(&lanes[which], INT64_MAX);
 		for (int at = 0; at < lanes[which].most; at++)
 		{
-			Slot	   *slot = &lanes[which].slot[at];
+			Slot *slot = &lanes[which].slot[at];
 
 			ff_link_close(&slot->link);
 			while (slot->count > 0)
@@ -289,7 +296,7 @@ ff_pg_close(void)
 void
 ff_pg_call(FfCall *call)
 {
-	Lane	   *lane = &lanes[call->lane];
+	Lane *lane = &lanes[call->lane];
 
 	call->queued_at = ff_loop_now();
 	if (!has_link(lane) || lane->queued >= MOST_QUEUED)
@@ -301,7 +308,7 @@ ff_pg_call(FfCall *call)
 void
 ff_pg_abandon(FfCall *call)
 {
-	Lane	   *lane = &lanes[call->lane];
+	Lane *lane = &lanes[call->lane];
 
 	call->argument = NULL;
 	for (FfCall **at = &lane->first; *at != NULL; at = &(*at)->next)
@@ -321,12 +328,12 @@ ff_pg_abandon(FfCall *call)
 static void
 flush_lane(Lane *lane)
 {
-	FfLink	   *spare = NULL;
-	bool		is_opening = false;
+	FfLink *spare = NULL;
+	bool	is_opening = false;
 
 	for (int at = 0; at < lane->most && lane->first != NULL; at++)
 	{
-		FfLink	   *link = &lane->slot[at].link;
+		FfLink *link = &lane->slot[at].link;
 
 		if (link->state == FF_LINK_IDLE)
 			send_group(lane, &lane->slot[at]);
@@ -350,8 +357,8 @@ ff_pg_flush(void)
 static int
 tend(Lane *lane, int at)
 {
-	FfLink	   *link = &lane->slot[at].link;
-	int64_t		age = ff_loop_now() - link->since;
+	FfLink *link = &lane->slot[at].link;
+	int64_t age = ff_loop_now() - link->since;
 
 	if (link->state == FF_LINK_DOWN && at < lane->fewest)
 	{
@@ -359,7 +366,8 @@ tend(Lane *lane, int at)
 			return (int) (link->retry_at - ff_loop_now());
 		ff_link_open(link);
 	}
-	else if ((link->state == FF_LINK_CONNECTING || link->state == FF_LINK_SETUP) && age > CONNECT_MS)
+	else if ((link->state == FF_LINK_CONNECTING || link->state == FF_LINK_SETUP) &&
+			 age > CONNECT_MS)
 		ff_link_drop(link, "connecting takes too long");
 	else if (link->state == FF_LINK_BUSY && age > STATEMENT_MS)
 		ff_link_drop(link, "no answer");
@@ -371,14 +379,14 @@ tend(Lane *lane, int at)
 int
 ff_pg_tick(void)
 {
-	int			wait = 1000;
+	int wait = 1000;
 
 	for (int which = 0; which < FF_LANE_COUNT; which++)
 	{
 		refuse_queued(&lanes[which], ff_loop_now() - QUEUED_MS);
 		for (int at = 0; at < lanes[which].most; at++)
 		{
-			int			next = tend(&lanes[which], at);
+			int next = tend(&lanes[which], at);
 
 			wait = next < wait ? next : wait;
 		}

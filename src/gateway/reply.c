@@ -1,6 +1,6 @@
 /*
- * Answers as bytes. The lines of serve()'s headers are passed on, except those that are ours to set and any that could not be a header
- * line.
+ * Answers as bytes. The lines of serve()'s headers are passed on, except those that are ours to set
+ * and any that could not be a header line.
  */
 #define _GNU_SOURCE
 #include "reply.h"
@@ -19,10 +19,10 @@
 static const char *
 date(void)
 {
-	static char text[32];
+	static char	  text[32];
 	static time_t made;
-	time_t		now = time(NULL);
-	struct tm	parts;
+	time_t		  now = time(NULL);
+	struct tm	  parts;
 
 	if (now != made)
 	{
@@ -60,17 +60,20 @@ end(FfBuffer *out, const FfReplyTo *to, int status, const char *body, size_t len
 static bool
 is_named(const char *line, size_t length, const char *name)
 {
-	size_t		name_length = strlen(name);
+	size_t name_length = strlen(name);
 
-	return length > name_length && line[name_length] == ':' && strncasecmp(line, name, name_length) == 0;
+	return length > name_length && line[name_length] == ':' &&
+		   strncasecmp(line, name, name_length) == 0;
 }
 
 static bool
 is_passed_on(const char *line, size_t length, const FfReplyTo *to)
 {
-	static const char *const ours[] = {"content-length", "transfer-encoding", "connection", "date", STREAM_HEADER, NULL};
+	static const char *const ours[] = {"content-length", "transfer-encoding", "connection",
+									   "date",			 STREAM_HEADER,		  NULL};
 
-	if (memchr(line, ':', length) == NULL || line[0] == ':' || memchr(line, '\r', length) != NULL || memchr(line, '\0', length) != NULL)
+	if (memchr(line, ':', length) == NULL || line[0] == ':' || memchr(line, '\r', length) != NULL ||
+		memchr(line, '\0', length) != NULL)
 		return false;
 	for (int at = 0; ours[at] != NULL; at++)
 	{
@@ -99,8 +102,8 @@ next_line(const char **at, const char *stop, size_t *length)
 static bool
 is_uuid(const char *text)
 {
-	return strlen(text) == 36 && strspn(text, "0123456789abcdef-") == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' &&
-		text[23] == '-';
+	return strlen(text) == 36 && strspn(text, "0123456789abcdef-") == 36 && text[8] == '-' &&
+		   text[13] == '-' && text[18] == '-' && text[23] == '-';
 }
 
 void
@@ -113,13 +116,15 @@ ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream)
 	memset(stream, 0, sizeof(*stream));
 	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL)
 	{
-		char		value[80];
-		char		word[8] = "";
+		char value[80];
+		char word[8] = "";
 
 		if (!is_named(line, length, STREAM_HEADER))
 			continue;
-		snprintf(value, sizeof(value), "%.*s", (int) (length - strlen(STREAM_HEADER ":")), line + strlen(STREAM_HEADER ":"));
-		if (sscanf(value, " %36s %d %7s", stream->run, &stream->cursor, word) < 2 || !is_uuid(stream->run))
+		snprintf(value, sizeof(value), "%.*s", (int) (length - strlen(STREAM_HEADER ":")),
+				 line + strlen(STREAM_HEADER ":"));
+		if (sscanf(value, " %36s %d %7s", stream->run, &stream->cursor, word) < 2 ||
+			!is_uuid(stream->run))
 			stream->run[0] = '\0';
 		stream->is_complete = strcmp(word, "end") == 0;
 	}
@@ -154,22 +159,30 @@ void
 ff_reply_json(FfBuffer *out, const FfReplyTo *to, int status, const char *json)
 {
 	begin(out, to, status);
-	ff_buffer_format(out, "content-type: application/json\r\ncache-control: no-store\r\nx-request-id: %s\r\n", to->request_id);
+	ff_buffer_format(
+		out, "content-type: application/json\r\ncache-control: no-store\r\nx-request-id: %s\r\n",
+		to->request_id);
 	end(out, to, status, json, strlen(json));
 }
 
 void
-ff_reply_problem(FfBuffer *out, const FfReplyTo *to, int status, const char *code, const char *detail, const char *hint)
+ff_reply_problem(FfBuffer *out, const FfReplyTo *to, int status, const char *code,
+				 const char *detail, const char *hint)
 {
-	FfBuffer	json = {0};
+	FfBuffer json = {0};
 
-	ff_buffer_format(&json, "{\"type\":\"urn:flowforge:error:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"code\":\"%s\"", code,
-					 ff_http_reason(status), status, detail, code);
+	ff_buffer_format(
+		&json,
+		"{\"type\":\"urn:flowforge:error:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"code\":\"%s\"",
+		code, ff_http_reason(status), status, detail, code);
 	if (hint != NULL)
 		ff_buffer_format(&json, ",\"hint\":\"%s\"", hint);
 	ff_buffer_text(&json, "}");
 	begin(out, to, status);
-	ff_buffer_format(out, "content-type: application/problem+json\r\ncache-control: no-store\r\nx-request-id: %s\r\n", to->request_id);
+	ff_buffer_format(
+		out,
+		"content-type: application/problem+json\r\ncache-control: no-store\r\nx-request-id: %s\r\n",
+		to->request_id);
 	if (status == 503)
 		ff_buffer_text(out, "retry-after: 1\r\n");
 	end(out, to, status, ff_buffer_at(&json), ff_buffer_length(&json));
@@ -180,11 +193,12 @@ void
 ff_reply_preflight(FfBuffer *out, const FfReplyTo *to)
 {
 	begin(out, to, 204);
-	ff_buffer_format(out,
-					 "access-control-allow-methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
-					 "access-control-allow-headers: authorization, content-type, idempotency-key, x-idempotency-key, x-request-id, "
-					 "traceparent, tracestate, x-inngest-env, x-inngest-sdk, x-flowforge-env, *\r\n"
-					 "access-control-max-age: 86400\r\nx-request-id: %s\r\n",
-					 to->request_id);
+	ff_buffer_format(
+		out,
+		"access-control-allow-methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+		"access-control-allow-headers: authorization, content-type, idempotency-key, x-idempotency-key, x-request-id, "
+		"traceparent, tracestate, x-inngest-env, x-inngest-sdk, x-flowforge-env, *\r\n"
+		"access-control-max-age: 86400\r\nx-request-id: %s\r\n",
+		to->request_id);
 	end(out, to, 204, "", 0);
 }

@@ -11,29 +11,32 @@
 typedef struct FfReplyTo
 {
 	const char *request_id;
-	bool		is_head;		/* HEAD: no body */
-	bool		is_open;		/* any origin may read it */
+	bool		is_head; /* HEAD: no body */
+	bool		is_open; /* any origin may read it */
 	bool		is_http10;
-	bool		closes;			/* the connection ends with this answer */
+	bool		closes; /* the connection ends with this answer */
 } FfReplyTo;
 
 /* What the answer's header x-flowforge-stream says. run is "" when there is none. */
 typedef struct FfReplyStream
 {
-	char		run[37];
-	int			cursor;
-	bool		is_complete;	/* nothing will follow */
+	char run[37];
+	int	 cursor;
+	bool is_complete; /* nothing will follow */
 } FfReplyStream;
 
 /* Finds out whether serve() answered with a stream; a malformed header counts as none. */
 extern void ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream);
 
 /* Adds serve()'s answer to out. A stream has no length: it ends with the connection. */
-extern void ff_reply_answer(FfBuffer *out, const FfReplyTo *to, const FfAnswer *answer, bool is_stream);
+extern void ff_reply_answer(FfBuffer *out, const FfReplyTo *to, const FfAnswer *answer,
+							bool is_stream);
 
-/* Adds an answer of our own: JSON, or an application/problem+json for a status with title and hint; 503 says when to retry. */
+/* Adds an answer of our own: JSON, or an application/problem+json for a status with title and hint;
+ * 503 says when to retry. */
 extern void ff_reply_json(FfBuffer *out, const FfReplyTo *to, int status, const char *json);
-extern void ff_reply_problem(FfBuffer *out, const FfReplyTo *to, int status, const char *code, const char *detail, const char *hint);
+extern void ff_reply_problem(FfBuffer *out, const FfReplyTo *to, int status, const char *code,
+							 const char *detail, const char *hint);
 
 /* Adds the answer to a CORS preflight: any origin, any of our methods and headers. */
 extern void ff_reply_preflight(FfBuffer *out, const FfReplyTo *to);

@@ -1,5 +1,6 @@
 /*
- * Which lane a request takes. Only the routes of the ingest lane are kept: there are a handful, so they are searched in order.
+ * Which lane a request takes. Only the routes of the ingest lane are kept: there are a handful, so
+ * they are searched in order.
  */
 #define _GNU_SOURCE
 #include "route.h"
@@ -12,12 +13,12 @@
 
 typedef struct Route
 {
-	char		method[16];
-	char		pattern[204];
+	char method[16];
+	char pattern[204];
 } Route;
 
 static Route routes[MOST_ROUTES];
-static int	route_count;
+static int	 route_count;
 
 void
 ff_route_clear(void)
@@ -28,10 +29,10 @@ ff_route_clear(void)
 void
 ff_route_add(const char *method, const char *pattern, const char *lane)
 {
-	Route	   *route = &routes[route_count];
+	Route *route = &routes[route_count];
 
-	if (strcmp(lane, "ingest") != 0 || route_count == MOST_ROUTES || strlen(method) >= sizeof(route->method) ||
-		strlen(pattern) >= sizeof(route->pattern))
+	if (strcmp(lane, "ingest") != 0 || route_count == MOST_ROUTES ||
+		strlen(method) >= sizeof(route->method) || strlen(pattern) >= sizeof(route->pattern))
 		return;
 	strcpy(route->method, method);
 	strcpy(route->pattern, pattern);
@@ -44,9 +45,9 @@ matches(const char *pattern, const char *path)
 {
 	while (*pattern == '/' && *path == '/')
 	{
-		size_t		wanted = strcspn(++pattern, "/");
-		size_t		given = strcspn(++path, "/");
-		bool		is_any = wanted > 1 && pattern[0] == '{' && pattern[wanted - 1] == '}' && given > 0;
+		size_t wanted = strcspn(++pattern, "/");
+		size_t given = strcspn(++path, "/");
+		bool   is_any = wanted > 1 && pattern[0] == '{' && pattern[wanted - 1] == '}' && given > 0;
 
 		if (!is_any && (wanted != given || memcmp(pattern, path, wanted) != 0))
 			return false;

@@ -1,6 +1,6 @@
 /*
- * Which lane a request takes. The table is a copy of flowforge.route; when it is old or empty requests take the call lane, which is
- * never wrong, only slower.
+ * Which lane a request takes. The table is a copy of flowforge.route; when it is old or empty
+ * requests take the call lane, which is never wrong, only slower.
  */
 #ifndef FF_ROUTE_H
 #define FF_ROUTE_H

@@ -1,7 +1,8 @@
 /*
  * The gateway's main loop: the listening socket, signals, the order of things in a turn.
  *
- * A turn: wait for events, handle them, hand queued calls to the database, write answers, free what has ended.
+ * A turn: wait for events, handle them, hand queued calls to the database, write answers, free what
+ * has ended.
  */
 #define _GNU_SOURCE
 #include "serve.h"
@@ -30,11 +31,11 @@
 #define ACCEPTS_PER_TURN 64
 #define DRAIN_MS 10000
 #define SWEEP_MS 1000
-#define FIRST_PASSED_FD 3		/* of systemd's socket activation */
+#define FIRST_PASSED_FD 3 /* of systemd's socket activation */
 
 static FfWatch listening = {.fd = -1};
 static FfWatch signals = {.fd = -1};
-static int	stops_asked;
+static int	   stops_asked;
 
 /* ---- listening ---- */
 
@@ -42,8 +43,8 @@ static int	stops_asked;
 static int
 try_listen(const struct addrinfo *address)
 {
-	int			on = 1;
-	int			fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
@@ -60,7 +61,8 @@ try_listen(const struct addrinfo *address)
 static int
 take_over(int fd)
 {
-	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 ||
+		fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
 	{
 		ff_log("error", "cannot use the socket that was passed: %s", strerror(errno));
 		return -1;
@@ -68,20 +70,23 @@ take_over(int fd)
 	return fd;
 }
 
-/* The socket we were started with (LISTEN_FDS, sd_listen_fds(3)), or a new one; -1 when there is none to be had. */
+/* The socket we were started with (LISTEN_FDS, sd_listen_fds(3)), or a new one; -1 when there is
+ * none to be had. */
 static int
 open_listener(const FfConfig *config)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-	const char *host = config->host != NULL ? config->host : "127.0.0.1";
-	const char *passed = getenv("LISTEN_FDS");
-	const char *passed_to = getenv("LISTEN_PID");
-	struct addrinfo *found = NULL;
-	char		port[16];
-	int			fd = -1;
-	int			problem;
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+								   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	const char			 *host = config->host != NULL ? config->host : "127.0.0.1";
+	const char			 *passed = getenv("LISTEN_FDS");
+	const char			 *passed_to = getenv("LISTEN_PID");
+	struct addrinfo		 *found = NULL;
+	char				  port[16];
+	int					  fd = -1;
+	int					  problem;
 
-	if (passed != NULL && passed_to != NULL && atoi(passed) == 1 && atol(passed_to) == (long) getpid())
+	if (passed != NULL && passed_to != NULL && atoi(passed) == 1 &&
+		atol(passed_to) == (long) getpid())
 		return take_over(FIRST_PASSED_FD);
 	snprintf(port, sizeof(port), "%d", config->port);
 	problem = getaddrinfo(host, port, &hints, &found);
@@ -102,7 +107,7 @@ static int
 bound_port(int fd)
 {
 	struct sockaddr_storage address = {0};
-	socklen_t	length = sizeof(address);
+	socklen_t				length = sizeof(address);
 
 	if (getsockname(fd, (struct sockaddr *) &address, &length) != 0)
 		return 0;
@@ -119,9 +124,10 @@ accept_ready(FfWatch *watch, uint32_t events)
 	for (int count = 0; count < ACCEPTS_PER_TURN; count++)
 	{
 		struct sockaddr_storage address;
-		socklen_t	length = sizeof(address);
-		int			on = 1;
-		int			fd = accept4(watch->fd, (struct sockaddr *) &address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		socklen_t				length = sizeof(address);
+		int						on = 1;
+		int						fd =
+			accept4(watch->fd, (struct sockaddr *) &address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
 		{
@@ -151,7 +157,7 @@ signal_ready(FfWatch *watch, uint32_t events)
 static void
 open_signals(void)
 {
-	sigset_t	mask;
+	sigset_t mask;
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
@@ -169,8 +175,8 @@ static int
 tick(void)
 {
 	static int64_t sweep_at;
-	int			wait = ff_pg_tick();
-	int			live_wait = ff_live_tick();
+	int			   wait = ff_pg_tick();
+	int			   live_wait = ff_live_tick();
 
 	if (ff_loop_now() >= sweep_at)
 	{
@@ -186,7 +192,7 @@ tick(void)
 static void
 turn(void)
 {
-	int			wait = tick();
+	int wait = tick();
 
 	ff_pg_flush();
 	ff_conn_flush();
@@ -198,7 +204,7 @@ turn(void)
 static void
 stop_listening(void)
 {
-	int			fd = listening.fd;
+	int fd = listening.fd;
 
 	ff_loop_unwatch(&listening);
 	close(fd);
@@ -208,7 +214,7 @@ stop_listening(void)
 static void
 drain(void)
 {
-	int64_t		deadline = ff_loop_now() + DRAIN_MS;
+	int64_t deadline = ff_loop_now() + DRAIN_MS;
 
 	ff_log("info", "draining %d connections", ff_conn_count());
 	stop_listening();
@@ -242,7 +248,7 @@ tell_ready(int fd)
 int
 ff_serve(const FfConfig *config)
 {
-	int			fd = open_listener(config);
+	int fd = open_listener(config);
 
 	if (fd < 0)
 		return 1;
@@ -254,7 +260,8 @@ ff_serve(const FfConfig *config)
 	ff_live_start(config->database_url);
 	listening.ready = accept_ready;
 	ff_loop_watch(&listening, fd, EPOLLIN);
-	ff_log("info", "listening on %s port %d", config->host != NULL ? config->host : "127.0.0.1", bound_port(fd));
+	ff_log("info", "listening on %s port %d", config->host != NULL ? config->host : "127.0.0.1",
+		   bound_port(fd));
 	tell_ready(config->ready_fd);
 	while (stops_asked == 0)
 		turn();

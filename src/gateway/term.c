@@ -1,8 +1,8 @@
 /*
  * Drawing for the command line: see term.h.
  *
- * Widths are counted in screen columns by wcwidth() in a UTF-8 locale, whatever the user's locale is; everything FlowForge
- * prints is UTF-8.
+ * Widths are counted in screen columns by wcwidth() in a UTF-8 locale, whatever the user's locale
+ * is; everything FlowForge prints is UTF-8.
  */
 #define _GNU_SOURCE
 #include "term.h"
@@ -31,20 +31,16 @@ ff_term_init(void)
 
 	if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
 		setlocale(LC_CTYPE, "");
-	styled = isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0') &&
-		term != NULL && strcmp(term, "dumb") != 0;
+	styled = isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0') && term != NULL &&
+			 strcmp(term, "dumb") != 0;
 }
 
 const char *
 ff_style(FfStyle style)
 {
 	static const char *const sequence[] = {
-		[FF_STYLE_END] = "\033[0m",
-		[FF_STYLE_BOLD] = "\033[1m",
-		[FF_STYLE_DIM] = "\033[2m",
-		[FF_STYLE_GOOD] = "\033[32m",
-		[FF_STYLE_BAD] = "\033[31m",
-		[FF_STYLE_WARN] = "\033[33m",
+		[FF_STYLE_END] = "\033[0m",	  [FF_STYLE_BOLD] = "\033[1m", [FF_STYLE_DIM] = "\033[2m",
+		[FF_STYLE_GOOD] = "\033[32m", [FF_STYLE_BAD] = "\033[31m", [FF_STYLE_WARN] = "\033[33m",
 		[FF_STYLE_NAME] = "\033[36m",
 	};
 
@@ -64,7 +60,7 @@ ff_term_columns(void)
 int
 ff_term_room(int used)
 {
-	int			room = ff_term_columns() - used;
+	int room = ff_term_columns() - used;
 
 	if (!isatty(STDOUT_FILENO))
 		return 0;
@@ -89,8 +85,8 @@ after_style(const char *text)
 static size_t
 next_character(const char *text, wchar_t *character)
 {
-	mbstate_t	state = {0};
-	size_t		length = mbrtowc(character, text, MB_LEN_MAX, &state);
+	mbstate_t state = {0};
+	size_t	  length = mbrtowc(character, text, MB_LEN_MAX, &state);
 
 	if (length == (size_t) -1 || length == (size_t) -2 || length == 0)
 	{
@@ -103,7 +99,7 @@ next_character(const char *text, wchar_t *character)
 int
 ff_term_width(const char *text)
 {
-	int			columns = 0;
+	int columns = 0;
 
 	while (*text != '\0')
 	{
@@ -122,12 +118,13 @@ ff_term_width(const char *text)
 	return columns;
 }
 
-/* One character as it may be shown: a space for blanks, a dot for what cannot be printed, else itself. */
+/* One character as it may be shown: a space for blanks, a dot for what cannot be printed, else
+ * itself. */
 static size_t
 shown_character(const char *text, char *shown, int *width)
 {
-	wchar_t		character;
-	size_t		bytes = next_character(text, &character);
+	wchar_t character;
+	size_t	bytes = next_character(text, &character);
 
 	*width = 1;
 	if (iswspace((wint_t) character))
@@ -146,15 +143,15 @@ shown_character(const char *text, char *shown, int *width)
 char *
 ff_term_clean(const char *text, int columns)
 {
-	char	   *clean = ff_alloc(strlen(text) * 2 + sizeof("…"));
-	size_t		length = 0;
-	size_t		fits = 0;		/* bytes that leave a column for the ellipsis */
-	int			used = 0;
+	char  *clean = ff_alloc(strlen(text) * 2 + sizeof("…"));
+	size_t length = 0;
+	size_t fits = 0; /* bytes that leave a column for the ellipsis */
+	int	   used = 0;
 
 	while (*text != '\0')
 	{
-		char		shown[MB_LEN_MAX + 1];
-		int			width;
+		char shown[MB_LEN_MAX + 1];
+		int	 width;
 
 		text += shown_character(text, shown, &width);
 		if (shown[0] == ' ' && (length == 0 || clean[length - 1] == ' '))
@@ -177,7 +174,7 @@ ff_term_clean(const char *text, int columns)
 void
 ff_term_cell(FILE *out, FfStyle style, const char *text, int columns)
 {
-	int			padding = columns - ff_term_width(text);
+	int padding = columns - ff_term_width(text);
 
 	fprintf(out, "%s%s%s%*s", style == FF_STYLE_END ? "" : ff_style(style), text,
 			style == FF_STYLE_END ? "" : ff_style(FF_STYLE_END), padding > 0 ? padding : 0, "");
@@ -186,7 +183,7 @@ ff_term_cell(FILE *out, FfStyle style, const char *text, int columns)
 const char *
 ff_term_duration(char buffer[32], double milliseconds)
 {
-	long		seconds = (long) (milliseconds / 1000);
+	long seconds = (long) (milliseconds / 1000);
 
 	if (milliseconds < 1000)
 		snprintf(buffer, 32, "%.0f ms", milliseconds < 0 ? 0 : milliseconds);
@@ -248,8 +245,8 @@ rule(const char *left, const char *title, const char *right, int columns)
 void
 ff_term_box(const char *title, const char *const *lines)
 {
-	int			widest = ff_term_width(title) + 4;
-	bool		framed;
+	int	 widest = ff_term_width(title) + 4;
+	bool framed;
 
 	for (const char *const *line = lines; *line != NULL; line++)
 		widest = ff_term_width(*line) > widest ? ff_term_width(*line) : widest;

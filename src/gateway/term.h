@@ -1,9 +1,10 @@
 /*
  * What the command line draws with: styles, marks, columns and one box.
  *
- * Styles are ANSI sequences on a terminal and empty strings elsewhere (a pipe, NO_COLOR set, TERM=dumb). Output is append-only:
- * nothing moves the cursor, so a log file reads as the screen did. Text that came from a server passes through ff_term_clean,
- * which leaves no control characters in it.
+ * Styles are ANSI sequences on a terminal and empty strings elsewhere (a pipe, NO_COLOR set,
+ * TERM=dumb). Output is append-only: nothing moves the cursor, so a log file reads as the screen
+ * did. Text that came from a server passes through ff_term_clean, which leaves no control
+ * characters in it.
  */
 #ifndef FF_TERM_H
 #define FF_TERM_H
@@ -29,24 +30,27 @@ extern void ff_term_init(void);
 extern const char *ff_style(FfStyle style);
 
 /* Columns of the terminal; 100 when standard output is none. */
-extern int	ff_term_columns(void);
+extern int ff_term_columns(void);
 
-/* Columns left on a line after `used`, at least 20; 0 (no limit) when standard output is no terminal. */
-extern int	ff_term_room(int used);
+/* Columns left on a line after `used`, at least 20; 0 (no limit) when standard output is no
+ * terminal. */
+extern int ff_term_room(int used);
 
 /* Columns a UTF-8 text takes on a screen, not counting ANSI sequences. */
-extern int	ff_term_width(const char *text);
+extern int ff_term_width(const char *text);
 
 /*
- * A copy of text on one line of at most `columns` columns (0: no limit), cut with an ellipsis; white space is folded and
- * control characters and broken UTF-8 become a dot. To be freed by the caller.
+ * A copy of text on one line of at most `columns` columns (0: no limit), cut with an ellipsis;
+ * white space is folded and control characters and broken UTF-8 become a dot. To be freed by the
+ * caller.
  */
 extern char *ff_term_clean(const char *text, int columns);
 
 /* Prints text in a style, padded with spaces to `columns` columns. */
 extern void ff_term_cell(FILE *out, FfStyle style, const char *text, int columns);
 
-/* A duration in milliseconds as a person reads it ("12 ms", "3.4 s", "2 min 5 s"), in a buffer of 32 bytes. */
+/* A duration in milliseconds as a person reads it ("12 ms", "3.4 s", "2 min 5 s"), in a buffer of
+ * 32 bytes. */
 extern const char *ff_term_duration(char buffer[32], double milliseconds);
 
 /* A progress line: a mark, what, and a dim detail (NULL: none). */
@@ -54,7 +58,8 @@ extern void ff_term_done(const char *what, const char *detail);
 extern void ff_term_warn(const char *what, const char *detail);
 extern void ff_term_bad(const char *what, const char *detail);
 
-/* Frames lines of text (NULL ends them; "" is an empty line) under a title; without a frame where it would not fit. */
+/* Frames lines of text (NULL ends them; "" is an empty line) under a title; without a frame where
+ * it would not fit. */
 extern void ff_term_box(const char *title, const char *const *lines);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * client.c - HTTP calls through libcurl's multi interface (see client.h).
  *
- * libcurl tells which sockets to watch; they are watched by an epoll descriptor of ours, which the executor's wait nests. Signals are
- * blocked while libcurl runs, because it may start a thread to resolve a name and the server's handlers must not run there.
+ * libcurl tells which sockets to watch; they are watched by an epoll descriptor of ours, which the
+ * executor's wait nests. Signals are blocked while libcurl runs, because it may start a thread to
+ * resolve a name and the server's handlers must not run there.
  */
 #include "postgres.h"
 
@@ -23,15 +24,15 @@
 #error "FlowForge needs libcurl 7.85 or later"
 #endif
 
-int			ff_request_timeout = 7200000;
-int			ff_connect_timeout = 10000;
-int			ff_response_limit = 4 * 1024 * 1024;
+int ff_request_timeout = 7200000;
+int ff_connect_timeout = 10000;
+int ff_response_limit = 4 * 1024 * 1024;
 
-static CURLM *multi = NULL;
-static int	epoll_fd = -1;
+static CURLM	  *multi = NULL;
+static int		   epoll_fd = -1;
 static TimestampTz timer_at = DT_NOEND;
-static CURL *idle[MAX_IDLE_HANDLES];
-static int	idle_count = 0;
+static CURL		  *idle[MAX_IDLE_HANDLES];
+static int		   idle_count = 0;
 
 static const char *const header_names[FF_HEADER_COUNT] = {
 	[FF_HEADER_SDK] = "x-inngest-sdk",
@@ -53,7 +54,7 @@ check_multi(CURLMcode code, const char *what)
 static void
 block_signals(sigset_t *before)
 {
-	sigset_t	all;
+	sigset_t all;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, before);
@@ -123,7 +124,7 @@ ff_http_new(MemoryContext parent)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "flowforge call", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	FfHttpCall *call = palloc0(sizeof(FfHttpCall));
+	FfHttpCall	 *call = palloc0(sizeof(FfHttpCall));
 
 	call->context = context;
 	initStringInfo(&call->request);
@@ -142,7 +143,8 @@ ff_http_add_header(FfHttpCall *call, const char *header)
 	call->sent = longer;
 }
 
-/* libcurl's callback: keeps the body up to the limit. Must not raise: space is made without letting palloc throw. */
+/* libcurl's callback: keeps the body up to the limit. Must not raise: space is made without letting
+ * palloc throw. */
 static size_t
 on_body(char *data, size_t size, size_t count, void *user)
 {
@@ -157,8 +159,9 @@ on_body(char *data, size_t size, size_t count, void *user)
 	}
 	if (needed > (size_t) call->body.maxlen)
 	{
-		size_t		room = Max(needed, (size_t) call->body.maxlen * 2);
-		char	   *larger = MemoryContextAllocExtended(call->context, room, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+		size_t room = Max(needed, (size_t) call->body.maxlen * 2);
+		char  *larger =
+			MemoryContextAllocExtended(call->context, room, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 
 		if (larger == NULL)
 			return 0;
@@ -176,14 +179,15 @@ on_body(char *data, size_t size, size_t count, void *user)
 static void
 keep_header(FfHttpCall *call, FfHttpHeader which, const char *value, size_t length)
 {
-	char	   *copy;
+	char *copy;
 
 	while (length > 0 && (*value == ' ' || *value == '\t'))
 	{
 		value++;
 		length--;
 	}
-	while (length > 0 && (value[length - 1] == '\r' || value[length - 1] == '\n' || value[length - 1] == ' '))
+	while (length > 0 &&
+		   (value[length - 1] == '\r' || value[length - 1] == '\n' || value[length - 1] == ' '))
 		length--;
 	copy = MemoryContextAllocExtended(call->context, length + 1, MCXT_ALLOC_NO_OOM);
 	if (copy == NULL)
@@ -196,11 +200,11 @@ keep_header(FfHttpCall *call, FfHttpHeader which, const char *value, size_t leng
 static size_t
 on_header(char *data, size_t size, size_t count, void *user)
 {
-	size_t		length = size * count;
+	size_t length = size * count;
 
 	for (int i = 0; i < FF_HEADER_COUNT; i++)
 	{
-		size_t		name = strlen(header_names[i]);
+		size_t name = strlen(header_names[i]);
 
 		if (length > name && data[name] == ':' && pg_strncasecmp(data, header_names[i], name) == 0)
 			keep_header(user, (FfHttpHeader) i, data + name + 1, length - name - 1);
@@ -211,7 +215,7 @@ on_header(char *data, size_t size, size_t count, void *user)
 static CURL *
 take_handle(void)
 {
-	CURL	   *easy = idle_count > 0 ? idle[--idle_count] : curl_easy_init();
+	CURL *easy = idle_count > 0 ? idle[--idle_count] : curl_easy_init();
 
 	if (easy == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -230,17 +234,18 @@ give_handle(CURL *easy)
 	}
 }
 
-#define SET(option, value) \
-	do { \
+#define SET(option, value)                                      \
+	do                                                          \
+	{                                                           \
 		CURLcode code_ = curl_easy_setopt(easy, option, value); \
-		if (code_ != CURLE_OK) \
-			return code_; \
+		if (code_ != CURLE_OK)                                  \
+			return code_;                                       \
 	} while (0)
 
 static CURLcode
 set_options(FfHttpCall *call, const char *url)
 {
-	CURL	   *easy = call->easy;
+	CURL *easy = call->easy;
 
 	SET(CURLOPT_URL, url);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -266,9 +271,9 @@ set_options(FfHttpCall *call, const char *url)
 bool
 ff_http_start(FfHttpCall *call, const char *url)
 {
-	sigset_t	signals;
-	CURLcode	code;
-	CURLMcode	added = CURLM_OK;
+	sigset_t  signals;
+	CURLcode  code;
+	CURLMcode added = CURLM_OK;
 
 	call->easy = take_handle();
 	ff_http_add_header(call, "Expect:");
@@ -281,7 +286,8 @@ ff_http_start(FfHttpCall *call, const char *url)
 	}
 	if (code == CURLE_OK && added == CURLM_OK)
 		return true;
-	call->failure = MemoryContextStrdup(call->context, code != CURLE_OK ? curl_easy_strerror(code) : curl_multi_strerror(added));
+	call->failure = MemoryContextStrdup(
+		call->context, code != CURLE_OK ? curl_easy_strerror(code) : curl_multi_strerror(added));
 	curl_easy_cleanup(call->easy);
 	call->easy = NULL;
 	return false;
@@ -290,25 +296,28 @@ ff_http_start(FfHttpCall *call, const char *url)
 static void
 note_outcome(FfHttpCall *call, CURLcode code)
 {
-	double		connected = 0;
+	double connected = 0;
 
 	curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME, &connected);
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->status);
-	call->reached = code == CURLE_OK || (connected > 0 && code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST);
+	call->reached = code == CURLE_OK || (connected > 0 && code != CURLE_COULDNT_CONNECT &&
+										 code != CURLE_COULDNT_RESOLVE_HOST);
 	if (code == CURLE_OK)
 		return;
 	call->status = 0;
 	if (call->too_large)
-		call->failure = MemoryContextStrdup(call->context, "the answer is larger than flowforge.response_limit");
+		call->failure = MemoryContextStrdup(call->context,
+											"the answer is larger than flowforge.response_limit");
 	else
-		call->failure = MemoryContextStrdup(call->context, call->curl_error[0] ? call->curl_error : curl_easy_strerror(code));
+		call->failure = MemoryContextStrdup(
+			call->context, call->curl_error[0] ? call->curl_error : curl_easy_strerror(code));
 }
 
 static void
 collect(FfHttpDone done)
 {
-	CURLMsg    *message;
-	int			left;
+	CURLMsg *message;
+	int		 left;
 
 	while ((message = curl_multi_info_read(multi, &left)) != NULL)
 	{
@@ -330,16 +339,17 @@ void
 ff_http_drive(FfHttpDone done)
 {
 	struct epoll_event events[MAX_EVENTS];
-	sigset_t	signals;
-	int			running;
-	int			ready = epoll_wait(epoll_fd, events, MAX_EVENTS, 0);
-	CURLMcode	code = CURLM_OK;
+	sigset_t		   signals;
+	int				   running;
+	int				   ready = epoll_wait(epoll_fd, events, MAX_EVENTS, 0);
+	CURLMcode		   code = CURLM_OK;
 
 	block_signals(&signals);
 	for (int i = 0; i < ready && code == CURLM_OK; i++)
 	{
-		int			mask = (events[i].events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
-			(events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (events[i].events & EPOLLERR ? CURL_CSELECT_ERR : 0);
+		int mask = (events[i].events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
+				   (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+				   (events[i].events & EPOLLERR ? CURL_CSELECT_ERR : 0);
 
 		code = curl_multi_socket_action(multi, events[i].data.fd, mask, &running);
 	}

@@ -1,8 +1,10 @@
 /*
- * client.h - HTTP calls through one libcurl multi handle whose epoll descriptor the executor waits on.
+ * client.h - HTTP calls through one libcurl multi handle whose epoll descriptor the executor waits
+ * on.
  *
- * Nothing here blocks. A call is started, driven whenever the descriptor is readable or the time-out passes, and handed back when it is
- * over. Calls and answers live in memory contexts of their own.
+ * Nothing here blocks. A call is started, driven whenever the descriptor is readable or the
+ * time-out passes, and handed back when it is over. Calls and answers live in memory contexts of
+ * their own.
  */
 #ifndef FF_HTTP_CLIENT_H
 #define FF_HTTP_CLIENT_H
@@ -25,24 +27,24 @@ typedef enum FfHttpHeader
 
 typedef struct FfHttpCall
 {
-	MemoryContext context;
-	void	   *owner;			/* the caller's */
-	void	   *detail;			/* the caller's */
-	void	   *easy;			/* CURL * */
-	void	   *sent;			/* struct curl_slist * */
+	MemoryContext  context;
+	void		  *owner;  /* the caller's */
+	void		  *detail; /* the caller's */
+	void		  *easy;   /* CURL * */
+	void		  *sent;   /* struct curl_slist * */
 	StringInfoData request;
 	StringInfoData body;
-	char	   *headers[FF_HEADER_COUNT];
-	bool		too_large;
-	bool		reached;		/* false: no connection was made, so nothing was asked of the app */
-	long		status;			/* of HTTP; 0 when there was no answer */
-	char	   *failure;		/* why there was none, or NULL */
-	char		curl_error[256];
+	char		  *headers[FF_HEADER_COUNT];
+	bool		   too_large;
+	bool		   reached; /* false: no connection was made, so nothing was asked of the app */
+	long		   status;	/* of HTTP; 0 when there was no answer */
+	char		  *failure; /* why there was none, or NULL */
+	char		   curl_error[256];
 } FfHttpCall;
 
-extern int	ff_request_timeout;	/* ms for a whole call */
-extern int	ff_connect_timeout; /* ms */
-extern int	ff_response_limit;	/* bytes of an answer's body */
+extern int ff_request_timeout; /* ms for a whole call */
+extern int ff_connect_timeout; /* ms */
+extern int ff_response_limit;  /* bytes of an answer's body */
 
 /* Prepares libcurl; once per executor. Raises when it cannot. */
 extern void ff_http_init(void);
@@ -51,14 +53,15 @@ extern void ff_http_init(void);
 extern int	ff_http_descriptor(void);
 extern long ff_http_timeout(void);
 
-/* A call in a new context below `parent`; add headers ("name: value"), fill `request`, then start it. */
+/* A call in a new context below `parent`; add headers ("name: value"), fill `request`, then start
+ * it. */
 extern FfHttpCall *ff_http_new(MemoryContext parent);
-extern void ff_http_add_header(FfHttpCall *call, const char *header);
+extern void		   ff_http_add_header(FfHttpCall *call, const char *header);
 /* False, with `failure` set, when libcurl does not take it (a malformed URL). */
 extern bool ff_http_start(FfHttpCall *call, const char *url);
 
 /* Moves all calls on; `done` is called for each that is over. */
-typedef void (*FfHttpDone) (FfHttpCall *call);
+typedef void (*FfHttpDone)(FfHttpCall *call);
 extern void ff_http_drive(FfHttpDone done);
 
 /* Gives up a call under way, or frees a finished one. */

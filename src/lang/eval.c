@@ -1,690 +1,499 @@
 /*
  * eval.c - tree and data to value.
  *
- * Errors are kept in the evaluation, not raised: filter mode turns them into false without a subtransaction, strict mode raises the first
- * one at the end. Values are JsonbValues that point into the data as long as they can.
+ * Every node costs a step, everything that grows with the data costs units (value.h), so that any
+ * evaluation ends soon. Values are made in a scratch context that goes with the evaluation; most
+ * filters make none.
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/formatting.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 
 #include "lang/node.h"
 #include "util/errors.h"
-#include "util/json.h"
 
-int			ff_lang_max_steps = 100000;
-
-typedef struct Evaluation
-{
-	const FfExpr *expr;
-	const FfBinding *bindings;
-	int			count;
-	bool		filter;
-	int			steps;
-	int			code;			/* SQLSTATE of the first error, or 0 */
-	int			position;
-	const char *message;
-} Evaluation;
-
-static bool evaluate(Evaluation *e, const FfNode *node, JsonbValue *out);
-
-static bool
-fail(Evaluation *e, const FfNode *node, int code, const char *message)
-{
-	e->code = code;
-	e->position = node->position;
-	e->message = message;
-	return false;
-}
-
-static void
-set_null(JsonbValue *out)
-{
-	out->type = jbvNull;
-	out->val.boolean = false;
-}
-
-/* Two things that are both missing are not equal: a wait for the order's id must not meet an event when neither has one. */
-static bool
-both_missing(const JsonbValue *a, const JsonbValue *b)
-{
-	return a->type == jbvNull && b->type == jbvNull && a->val.boolean && b->val.boolean;
-}
-
-static void
-set_bool(JsonbValue *out, bool value)
-{
-	out->type = jbvBool;
-	out->val.boolean = value;
-}
-
-static void
-set_text(JsonbValue *out, char *text, int length)
-{
-	out->type = jbvString;
-	out->val.string.val = text;
-	out->val.string.len = length;
-}
-
-/* A document as a value: scalars by themselves, containers by reference. */
-static void
-open_document(Jsonb *document, JsonbValue *out)
-{
-	if (JB_ROOT_IS_SCALAR(document))
-	{
-		JsonbExtractScalar(&document->root, out);
-		if (out->type == jbvNull)
-			out->val.boolean = false;
-	}
-	else
-	{
-		out->type = jbvBinary;
-		out->val.binary.data = &document->root;
-		out->val.binary.len = VARSIZE(document) - VARHDRSZ;
-	}
-}
-
-static bool
-is_object(const JsonbValue *v)
-{
-	return v->type == jbvBinary && JsonContainerIsObject(v->val.binary.data);
-}
-
-static bool
-is_list(const JsonbValue *v)
-{
-	return v->type == jbvBinary && JsonContainerIsArray(v->val.binary.data);
-}
-
-static bool
-truthy(const JsonbValue *v)
-{
-	switch (v->type)
-	{
-		case jbvNull:
-			return false;
-		case jbvBool:
-			return v->val.boolean;
-		case jbvString:
-			return v->val.string.len > 0;
-		case jbvNumeric:
-			return !DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(v->val.numeric), NumericGetDatum(int64_to_numeric(0))));
-		case jbvBinary:
-			return JsonContainerSize(v->val.binary.data) > 0;
-		default:
-			return false;
-	}
-}
-
-static bool
-equal_values(const JsonbValue *a, const JsonbValue *b)
-{
-	if (a->type != b->type)
-		return false;
-	switch (a->type)
-	{
-		case jbvNull:
-			return true;
-		case jbvBool:
-			return a->val.boolean == b->val.boolean;
-		case jbvString:
-			return a->val.string.len == b->val.string.len && memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
-		case jbvNumeric:
-			return DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(a->val.numeric), NumericGetDatum(b->val.numeric)));
-		case jbvBinary:
-			return is_list(a) == is_list(b) && compareJsonbContainers(a->val.binary.data, b->val.binary.data) == 0;
-		default:
-			return false;
-	}
-}
+static bool evaluate(FfEvaluation *e, const FfNode *node, FfValue *out);
 
 /* --- names and members --- */
 
-static bool
-evaluate_name(Evaluation *e, const FfNode *node, JsonbValue *out)
+static void
+suggest(FfEvaluation *e, const FfNearest *nearest)
 {
+	if (nearest->name[0] != '\0')
+		snprintf(e->hint, sizeof(e->hint), "Perhaps you meant \"%s\".", nearest->name);
+}
+
+static bool
+fail_name(FfEvaluation *e, const FfNode *node)
+{
+	FfNearest nearest = {.wanted = node->text, .length = node->length, .distance = 4};
+
+	ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_UNDEFINED, "the name \"%s\" is not defined",
+				 node->text);
+	e->absent = true;
+	if (e->quiet || e->trying)
+		return false;
+	for (const FfLocal *local = e->locals; local != NULL; local = local->outer)
+		ff_lang_seek(&nearest, local->name, (int) strlen(local->name));
+	for (int i = 0; i < e->count; i++)
+		ff_lang_seek(&nearest, e->bindings[i].name, (int) strlen(e->bindings[i].name));
+	suggest(e, &nearest);
+	return false;
+}
+
+static bool
+evaluate_name(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	for (const FfLocal *local = e->locals; local != NULL; local = local->outer)
+	{
+		if (strcmp(local->name, node->text) == 0)
+		{
+			*out = local->value;
+			return true;
+		}
+	}
 	for (int i = 0; i < e->count; i++)
 	{
 		if (strcmp(e->bindings[i].name, node->text) == 0)
 		{
-			open_document(e->bindings[i].value, out);
+			ff_value_of_document(e->bindings[i].value, out);
 			return true;
 		}
 	}
-	if (node->literal.type == jbvBool || node->literal.type == jbvNull)
-	{
-		*out = node->literal;
-		return true;
-	}
-	return fail(e, node, FF_ERR_EXPRESSION_UNDEFINED, "a name is not defined");
-}
-
-static bool
-missing(Evaluation *e, const FfNode *node, int code, const char *message, JsonbValue *out)
-{
-	if (!e->filter)
-		return fail(e, node, code, message);
-	set_null(out);
-	out->val.boolean = true;	/* marks a null that stands for something missing */
+	if (!node->keyword)
+		return fail_name(e, node);
+	*out = node->literal;
 	return true;
 }
 
+/* The keys of a stored object, looked at for a hint only. */
 static bool
-member(Evaluation *e, const FfNode *node, const JsonbValue *object, const char *key, int length, JsonbValue *out)
+fail_key(FfEvaluation *e, int position, const FfValue *object, const char *key, int length)
 {
-	if (is_object(object))
-	{
-		if (getKeyJsonValueFromContainer(object->val.binary.data, key, length, out) != NULL)
-		{
-			if (out->type == jbvNull)
-				out->val.boolean = false;
-			return true;
-		}
-		return missing(e, node, FF_ERR_EXPRESSION_MISSING_KEY, "the object has no such key", out);
-	}
-	return missing(e, node, FF_ERR_EXPRESSION_NAVIGATE, "this value has no members", out);
-}
+	FfNearest		   nearest = {.wanted = key, .length = length, .distance = 4};
+	JsonbIterator	  *iterator;
+	JsonbIteratorToken token;
+	JsonbValue		   part;
 
-static bool
-integer_of(const JsonbValue *v, int64 *out)
-{
-	char	   *text;
-	char	   *end;
-
-	if (v->type != jbvNumeric)
+	ff_lang_fail(e, position, FF_ERR_EXPRESSION_MISSING_KEY, "the object has no key \"%.*s\"",
+				 Min(length, 200), key);
+	e->absent = true;
+	if (e->quiet || e->trying)
 		return false;
-	text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v->val.numeric)));
-	errno = 0;
-	*out = strtoll(text, &end, 10);
-	return errno == 0 && *end == '\0';
+	iterator = JsonbIteratorInit(object->u.stored);
+	while ((token = JsonbIteratorNext(&iterator, &part, true)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (token == WJB_KEY)
+			ff_lang_seek(&nearest, part.val.string.val, part.val.string.len);
+	}
+	suggest(e, &nearest);
+	return false;
 }
 
 static bool
-element(Evaluation *e, const FfNode *node, const JsonbValue *list, const JsonbValue *key, JsonbValue *out)
+member(FfEvaluation *e, int position, const FfValue *object, const char *key, int length,
+	   FfValue *out)
 {
-	int64		index;
-	int64		size = JsonContainerSize(list->val.binary.data);
-	JsonbValue *found;
+	JsonbValue json;
 
-	if (!integer_of(key, &index))
-		return fail(e, node, FF_ERR_EXPRESSION_BAD_INDEX, "a list is indexed by an integer");
-	if (index < 0)
-		index += size;
-	if (index < 0 || index >= size)
-		return missing(e, node, FF_ERR_EXPRESSION_RANGE, "the list has no such index", out);
-	found = getIthJsonbValueFromContainer(list->val.binary.data, (uint32) index);
-	*out = *found;
-	if (out->type == jbvNull)
-		out->val.boolean = false;
+	if (object->kind == FF_OBJECT)
+	{
+		if (getKeyJsonValueFromContainer(object->u.stored, key, length, &json) != NULL)
+		{
+			ff_value_of_json(&json, out);
+			return true;
+		}
+		if (!e->lenient)
+			return fail_key(e, position, object, key, length);
+	}
+	else if (!e->lenient || object->kind != FF_NULL)
+	{
+		ff_lang_fail(e, position, FF_ERR_EXPRESSION_NAVIGATE, "cannot navigate into %s with '%.*s'",
+					 ff_value_kind(object), Min(length, 200), key);
+		e->absent = object->kind == FF_NULL;
+		return false;
+	}
+	ff_set_missing(out);
+	return true;
+}
+
+/* An index counts from the end when negative; -1 where nothing is and that is allowed. */
+static bool
+find_index(FfEvaluation *e, int position, const FfValue *key, int count, int *index)
+{
+	*index = -1;
+	if (key->kind != FF_INTEGER)
+		return ff_lang_fail(e, position, FF_ERR_EXPRESSION_BAD_INDEX,
+							"the index is %s, not an integer", ff_value_kind(key));
+	if (key->u.integer >= -(int64) count && key->u.integer < count)
+		*index = (int) (key->u.integer < 0 ? key->u.integer + count : key->u.integer);
+	else if (!e->lenient)
+	{
+		ff_lang_fail(e, position, FF_ERR_EXPRESSION_RANGE,
+					 "the index %lld is out of range (%d item%s)", (long long) key->u.integer,
+					 count, count == 1 ? "" : "s");
+		e->absent = true;
+		return false;
+	}
 	return true;
 }
 
 static bool
-character(Evaluation *e, const FfNode *node, const JsonbValue *text, const JsonbValue *key, JsonbValue *out)
+character(FfEvaluation *e, int position, const FfValue *text, const FfValue *key, FfValue *out)
 {
-	int64		index;
-	int64		size = pg_mbstrlen_with_len(text->val.string.val, text->val.string.len);
-	char	   *c = text->val.string.val;
+	const char *c = text->u.text;
+	int			index;
 
-	if (!integer_of(key, &index))
-		return fail(e, node, FF_ERR_EXPRESSION_BAD_INDEX, "a text is indexed by an integer");
+	if (!ff_lang_pay(e, position, text->length / 8) ||
+		!find_index(e, position, key, pg_mbstrlen_with_len(text->u.text, text->length), &index))
+		return false;
+	ff_set_missing(out);
 	if (index < 0)
-		index += size;
-	if (index < 0 || index >= size)
-		return missing(e, node, FF_ERR_EXPRESSION_RANGE, "the text has no such index", out);
+		return true;
 	for (; index > 0; index--)
-		c += pg_mblen(c);
-	set_text(out, c, pg_mblen(c));
+		c += pg_utf_mblen((const unsigned char *) c);
+	ff_set_text(out, c, pg_utf_mblen((const unsigned char *) c));
 	return true;
 }
 
-static bool
-evaluate_index(Evaluation *e, const FfNode *node, JsonbValue *out)
+/* 1.0 is an index too. */
+static void
+make_integer(FfEvaluation *e, FfValue *v)
 {
-	JsonbValue	object = {0};
-	JsonbValue	key = {0};
+	if (v->kind != FF_NUMERIC)
+		return;
+	ff_lang_use_scratch(e);
+	ff_set_numeric(
+		v, DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(v->u.numeric))));
+}
+
+static bool
+evaluate_index(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfValue object = {0};
+	FfValue key = {0};
+	int		position = node->kids[1]->position;
+	int		index;
 
 	if (!evaluate(e, node->kids[0], &object) || !evaluate(e, node->kids[1], &key))
 		return false;
-	if (is_list(&object))
-		return element(e, node, &object, &key, out);
-	if (object.type == jbvString)
-		return character(e, node, &object, &key, out);
-	if (key.type != jbvString)
-		return fail(e, node, FF_ERR_EXPRESSION_BAD_INDEX, "an object is indexed by text");
-	return member(e, node, &object, key.val.string.val, key.val.string.len, out);
+	make_integer(e, &key);
+	if (object.kind == FF_TEXT)
+		return character(e, position, &object, &key, out);
+	if (object.kind == FF_LIST)
+	{
+		if (!find_index(e, position, &key, ff_value_count(&object), &index))
+			return false;
+		ff_set_missing(out);
+		if (index >= 0)
+			ff_value_item(&object, index, out);
+		return true;
+	}
+	if (key.kind == FF_TEXT)
+		return member(e, position, &object, key.u.text, key.length, out);
+	if (object.kind == FF_OBJECT)
+		return ff_lang_fail(e, position, FF_ERR_EXPRESSION_BAD_INDEX,
+							"an object is indexed by text, not %s", ff_value_kind(&key));
+	return member(e, position, &object, "...", 3, out);
 }
 
 /* --- operators --- */
 
 static bool
-concatenate(Evaluation *e, const JsonbValue *a, const JsonbValue *b, JsonbValue *out)
+evaluate_arithmetic(FfEvaluation *e, const FfNode *node, FfValue *out)
 {
-	int			length = a->val.string.len + b->val.string.len;
-	char	   *text = palloc(length + 1);
+	FfValue left = {0};
 
-	memcpy(text, a->val.string.val, a->val.string.len);
-	memcpy(text + a->val.string.len, b->val.string.val, b->val.string.len);
-	set_text(out, text, length);
-	return true;
-}
-
-static Jsonb *
-document_of(const JsonbValue *v)
-{
-	return JsonbValueToJsonb(unconstify(JsonbValue *, v));
-}
-
-static bool
-evaluate_arithmetic(Evaluation *e, const FfNode *node, JsonbValue *out)
-{
-	JsonbValue	a = {0};
-	JsonbValue	b = {0};
-	bool		failed = false;
-
-	if (!evaluate(e, node->kids[0], &a) || !evaluate(e, node->kids[1], &b))
+	if (!evaluate(e, node->kids[0], &left))
 		return false;
-	if (node->op == '+' && a.type == jbvString && b.type == jbvString)
-		return concatenate(e, &a, &b, out);
-	if (node->op == '+' && is_list(&a) && is_list(&b))
+	for (int i = 1; i < node->count; i++)
 	{
-		open_document(DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(document_of(&a)), JsonbPGetDatum(document_of(&b)))), out);
-		return true;
-	}
-	if (a.type != jbvNumeric || b.type != jbvNumeric)
-		return fail(e, node, FF_ERR_EXPRESSION_TYPE, "the operator does not take values of these types");
-	if ((node->op == '/' || node->op == '%') && !truthy(&b))
-		return fail(e, node, FF_ERR_EXPRESSION_DIVISION, "division by zero");
-	out->type = jbvNumeric;
-	switch (node->op)
-	{
-		case '+':
-			out->val.numeric = numeric_add_opt_error(a.val.numeric, b.val.numeric, &failed);
-			break;
-		case '-':
-			out->val.numeric = numeric_sub_opt_error(a.val.numeric, b.val.numeric, &failed);
-			break;
-		case '*':
-			out->val.numeric = numeric_mul_opt_error(a.val.numeric, b.val.numeric, &failed);
-			break;
-		case '/':
-			out->val.numeric = numeric_div_opt_error(a.val.numeric, b.val.numeric, &failed);
-			if (!failed)
-				out->val.numeric = DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(out->val.numeric)));
-			break;
-		default:
-			out->val.numeric = numeric_mod_opt_error(a.val.numeric, b.val.numeric, &failed);
-			/* The remainder takes the divisor's sign. */
-			if (!failed && truthy(out))
-			{
-				Numeric		zero = int64_to_numeric(0);
-				bool		remainder_below = DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(out->val.numeric), NumericGetDatum(zero)));
-				bool		divisor_below = DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(b.val.numeric), NumericGetDatum(zero)));
+		FfValue right = {0};
+		FfValue result = {0};
 
-				if (remainder_below != divisor_below)
-					out->val.numeric = numeric_add_opt_error(out->val.numeric, b.val.numeric, &failed);
-			}
-	}
-	if (failed)
-		return fail(e, node, FF_ERR_EXPRESSION_LIMIT, "the number is too large");
-	return true;
-}
-
-/* -1, 0, 1 into order; false with an error when the two have no order. */
-static bool
-compare_order(Evaluation *e, const FfNode *node, const JsonbValue *a, const JsonbValue *b, int *order)
-{
-	if (a->type == jbvNumeric && b->type == jbvNumeric)
-		*order = DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a->val.numeric), NumericGetDatum(b->val.numeric)));
-	else if (a->type == jbvString && b->type == jbvString)
-	{
-		int			common = Min(a->val.string.len, b->val.string.len);
-
-		*order = memcmp(a->val.string.val, b->val.string.val, common);
-		if (*order == 0)
-			*order = a->val.string.len - b->val.string.len;
-	}
-	else
-		return fail(e, node, FF_ERR_EXPRESSION_TYPE, "values of these types have no order");
-	return true;
-}
-
-static bool
-contains(Evaluation *e, const FfNode *node, const JsonbValue *item, const JsonbValue *whole, bool *result)
-{
-	*result = false;
-	if (is_list(whole))
-	{
-		for (uint32 i = 0; i < JsonContainerSize(whole->val.binary.data) && !*result; i++)
-			*result = equal_values(item, getIthJsonbValueFromContainer(whole->val.binary.data, i));
-	}
-	else if (is_object(whole) && item->type == jbvString)
-		*result = getKeyJsonValueFromContainer(whole->val.binary.data, item->val.string.val, item->val.string.len, NULL) != NULL;
-	else if (whole->type == jbvString && item->type == jbvString)
-		*result = item->val.string.len == 0 ||
-			memmem(whole->val.string.val, whole->val.string.len, item->val.string.val, item->val.string.len) != NULL;
-	else
-		return fail(e, node, FF_ERR_EXPRESSION_TYPE, "nothing can be in a value of this type");
-	return true;
-}
-
-static bool
-compare(Evaluation *e, const FfNode *node, FfCompare how, const JsonbValue *a, const JsonbValue *b, bool *result)
-{
-	int			order = 0;
-
-	if (how == FF_EQ || how == FF_NE)
-	{
-		*result = (equal_values(a, b) && !both_missing(a, b)) == (how == FF_EQ);
-		return true;
-	}
-	if (how == FF_IN || how == FF_NOT_IN)
-	{
-		if (!contains(e, node, a, b, result))
+		if (!evaluate(e, node->kids[i], &right) ||
+			!ff_lang_operate(e, node->position, node->operators[i - 1], &left, &right, &result))
 			return false;
-		*result = *result == (how == FF_IN);
-		return true;
+		left = result;
 	}
-	if (e->filter && (a->type == jbvNull || b->type == jbvNull))
-	{
-		*result = false;
-		return true;
-	}
-	if (!compare_order(e, node, a, b, &order))
-		return false;
-	*result = how == FF_LT ? order < 0 : how == FF_LE ? order <= 0 : how == FF_GT ? order > 0 : order >= 0;
+	*out = left;
 	return true;
 }
 
 static bool
-evaluate_compare(Evaluation *e, const FfNode *node, JsonbValue *out)
+evaluate_minus(FfEvaluation *e, const FfNode *node, FfValue *out)
 {
-	JsonbValue	left = {0};
-	bool		result = true;
+	FfValue zero = {.kind = FF_INTEGER};
+	FfValue value = {0};
+
+	if (!evaluate(e, node->kids[0], &value))
+		return false;
+	if (!ff_value_is_number(&value))
+		return ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_TYPE, "- does not take %s",
+							ff_value_kind(&value));
+	return ff_lang_operate(e, node->position, FF_SUBTRACT, &zero, &value, out);
+}
+
+static bool
+evaluate_compare(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfValue left = {0};
+	bool	result = true;
 
 	if (!evaluate(e, node->kids[0], &left))
 		return false;
 	for (int i = 1; i < node->count && result; i++)
 	{
-		JsonbValue	right = {0};
+		FfValue right = {0};
 
-		if (!evaluate(e, node->kids[i], &right) || !compare(e, node, node->compares[i - 1], &left, &right, &result))
+		if (!evaluate(e, node->kids[i], &right) ||
+			!ff_lang_compare(e, node->position, node->operators[i - 1], &left, &right, &result))
 			return false;
 		left = right;
 	}
-	set_bool(out, result);
+	ff_set_bool(out, result);
 	return true;
 }
 
 /* `and` and `or` give the operand that decides. */
 static bool
-evaluate_logic(Evaluation *e, const FfNode *node, JsonbValue *out)
+evaluate_logic(FfEvaluation *e, const FfNode *node, FfValue *out)
 {
 	for (int i = 0; i < node->count; i++)
 	{
 		if (!evaluate(e, node->kids[i], out))
 			return false;
-		if (truthy(out) == (node->kind == FF_NODE_OR))
+		if (ff_value_truthy(out) == (node->kind == FF_NODE_OR))
 			return true;
 	}
 	return true;
 }
 
-static bool
-evaluate_list(Evaluation *e, const FfNode *node, JsonbValue *out)
-{
-	FfJsonBuilder builder = {0};
-	JsonbValue	value = {0};
-	JsonbValue	key = {0};
+/* --- lists, objects and macros --- */
 
-	if (node->kind == FF_NODE_LIST)
-		ff_jb_array(&builder);
-	else
-		ff_jb_object(&builder);
+static bool
+evaluate_list(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfList *list = ff_lang_list(e, node->position, node->count);
+
+	if (list == NULL)
+		return false;
 	for (int i = 0; i < node->count; i++)
 	{
-		if (node->kind == FF_NODE_OBJECT)
+		if (!evaluate(e, node->kids[i], &list->items[i]))
+			return false;
+	}
+	return ff_lang_made(e, node->position, list, out);
+}
+
+/* The members as a list, so that their size is known before they become an object. */
+static bool
+evaluate_object(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfValue			 members = {0};
+	JsonbParseState *state = NULL;
+	Jsonb			*document;
+
+	if (!evaluate_list(e, node, &members) || !ff_lang_pay(e, node->position, members.made->bytes))
+		return false;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < node->count; i++)
+	{
+		const FfValue *part = &members.made->items[i];
+
+		if (i % 2 == 0 && part->kind != FF_TEXT)
+			return ff_lang_fail(e, node->kids[i]->position, FF_ERR_EXPRESSION_TYPE,
+								"an object's key is text, not %s", ff_value_kind(part));
+		ff_value_push(&state, i % 2 == 0 ? WJB_KEY : WJB_VALUE, part);
+	}
+	document = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	ff_value_of_document(document, out);
+	return true;
+}
+
+/* One item: whether the body holds, or with map what it gives. */
+static bool
+macro_item(FfEvaluation *e, const FfNode *node, FfLocal *local, int i, const FfValue *list,
+		   FfValue *out)
+{
+	bool done;
+
+	ff_value_item(list, i, &local->value);
+	e->locals = local;
+	done = evaluate(e, node->kids[1], out);
+	e->locals = local->outer;
+	return done;
+}
+
+static bool
+quantify(FfEvaluation *e, const FfNode *node, FfLocal *local, const FfValue *list, FfValue *out)
+{
+	bool any = node->function->special == FF_EXISTS;
+	int	 count = ff_value_count(list);
+
+	for (int i = 0; i < count; i++)
+	{
+		FfValue holds = {0};
+
+		if (!macro_item(e, node, local, i, list, &holds))
+			return false;
+		if (ff_value_truthy(&holds) == any)
 		{
-			if (!evaluate(e, node->kids[i++], &key))
-				return false;
-			if (key.type != jbvString)
-				return fail(e, node, FF_ERR_EXPRESSION_TYPE, "an object's key is text");
-			ff_jb_key(&builder, pnstrdup(key.val.string.val, key.val.string.len));
+			ff_set_bool(out, any);
+			return true;
 		}
-		if (!evaluate(e, node->kids[i], &value))
-			return false;
-		ff_jb_json(&builder, document_of(&value));
 	}
-	ff_jb_end(&builder);
-	open_document(ff_jb_finish(&builder), out);
-	return true;
-}
-
-/* --- functions --- */
-
-enum
-{
-	F_SIZE, F_HAS, F_STRING, F_INT, F_FLOAT, F_BOOL, F_LOWER, F_UPPER, F_TRIM, F_STARTS, F_ENDS, F_CONTAINS, F_ABS, F_DEFAULT
-};
-
-static const struct
-{
-	const char *name;
-	int			function;
-	int			arguments;
-}			functions[] = {
-	{"size", F_SIZE, 1}, {"len", F_SIZE, 1}, {"has", F_HAS, 1}, {"string", F_STRING, 1}, {"int", F_INT, 1}, {"float", F_FLOAT, 1},
-	{"double", F_FLOAT, 1}, {"bool", F_BOOL, 1}, {"lower", F_LOWER, 1}, {"lowerAscii", F_LOWER, 1}, {"upper", F_UPPER, 1},
-	{"upperAscii", F_UPPER, 1}, {"trim", F_TRIM, 1}, {"startsWith", F_STARTS, 2}, {"endsWith", F_ENDS, 2}, {"contains", F_CONTAINS, 2},
-	{"abs", F_ABS, 1}, {"default", F_DEFAULT, 2}, {"coalesce", F_DEFAULT, 2},
-};
-
-int
-ff_lang_function(const char *name, int arguments)
-{
-	for (int i = 0; i < (int) lengthof(functions); i++)
-	{
-		if (strcmp(functions[i].name, name) == 0)
-			return functions[i].arguments == arguments ? functions[i].function : -2;
-	}
-	return -1;
-}
-
-static bool
-to_number(Evaluation *e, const FfNode *node, const JsonbValue *v, JsonbValue *out)
-{
-	char	   *text;
-	char	   *end;
-
-	out->type = jbvNumeric;
-	if (v->type == jbvNumeric)
-		out->val.numeric = v->val.numeric;
-	else if (v->type == jbvBool)
-		out->val.numeric = int64_to_numeric(v->val.boolean);
-	else if (v->type == jbvString && v->val.string.len < 40)
-	{
-		text = pnstrdup(v->val.string.val, v->val.string.len);
-		(void) strtod(text, &end);
-		if (*text == '\0' || *end != '\0' || strspn(text, "0123456789.eE+-") != strlen(text))
-			return fail(e, node, FF_ERR_EXPRESSION_TYPE, "the text is not a number");
-		out->val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-	}
-	else
-		return fail(e, node, FF_ERR_EXPRESSION_TYPE, "the value is not a number");
-	return true;
-}
-
-static void
-to_text(const JsonbValue *v, JsonbValue *out)
-{
-	char	   *text;
-
-	if (v->type == jbvString)
-	{
-		*out = *v;
-		return;
-	}
-	text = JsonbToCString(NULL, &document_of(v)->root, 0);
-	set_text(out, text, (int) strlen(text));
-}
-
-static bool
-size_of(Evaluation *e, const FfNode *node, const JsonbValue *v, JsonbValue *out)
-{
-	int64		size;
-
-	if (v->type == jbvString)
-		size = pg_mbstrlen_with_len(v->val.string.val, v->val.string.len);
-	else if (v->type == jbvBinary)
-		size = JsonContainerSize(v->val.binary.data);
-	else
-		return fail(e, node, FF_ERR_EXPRESSION_TYPE, "a value of this type has no size");
-	out->type = jbvNumeric;
-	out->val.numeric = int64_to_numeric(size);
+	ff_set_bool(out, !any);
 	return true;
 }
 
 static bool
-text_function(Evaluation *e, const FfNode *node, const JsonbValue *v, JsonbValue *out)
+evaluate_macro(FfEvaluation *e, const FfNode *node, FfValue *out)
 {
-	char	   *text = v->val.string.val;
-	int			length = v->val.string.len;
+	FfLocal local = {.name = node->text, .outer = e->locals};
+	FfValue source = {0};
+	FfList *list;
+	int		count;
 
-	if (v->type != jbvString)
-		return fail(e, node, FF_ERR_EXPRESSION_TYPE, "the function takes text");
-	if (node->function == F_TRIM)
-	{
-		for (; length > 0 && isspace((unsigned char) *text); length--)
-			text++;
-		while (length > 0 && isspace((unsigned char) text[length - 1]))
-			length--;
-	}
-	else if (node->function == F_LOWER)
-	{
-		text = str_tolower(text, length, DEFAULT_COLLATION_OID);
-		length = (int) strlen(text);
-	}
-	else
-	{
-		text = str_toupper(text, length, DEFAULT_COLLATION_OID);
-		length = (int) strlen(text);
-	}
-	set_text(out, text, length);
-	return true;
-}
-
-static bool
-affix_function(Evaluation *e, const FfNode *node, const JsonbValue *v, const JsonbValue *affix, JsonbValue *out)
-{
-	int			rest;
-
-	if (v->type != jbvString || affix->type != jbvString)
-		return fail(e, node, FF_ERR_EXPRESSION_TYPE, "the function takes texts");
-	rest = v->val.string.len - affix->val.string.len;
-	set_bool(out, rest >= 0 && memcmp(v->val.string.val + (node->function == F_ENDS ? rest : 0), affix->val.string.val,
-									  affix->val.string.len) == 0);
-	return true;
-}
-
-/* has(a.b) asks whether the member is there; default(a.b, x) rescues it when it is not. */
-static bool
-try_argument(Evaluation *e, const FfNode *node, JsonbValue *out)
-{
-	bool		filter = e->filter;
-	bool		found;
-
-	e->filter = false;
-	found = evaluate(e, node, out);
-	e->filter = filter;
-	if (!found && (e->code == FF_ERR_EXPRESSION_MISSING_KEY || e->code == FF_ERR_EXPRESSION_RANGE || e->code == FF_ERR_EXPRESSION_UNDEFINED))
-		e->code = 0;
-	return found;
-}
-
-static bool
-evaluate_call(Evaluation *e, const FfNode *node, JsonbValue *out)
-{
-	JsonbValue	a = {0};
-	JsonbValue	b = {0};
-	bool		inside;
-
-	if (node->function == F_HAS || node->function == F_DEFAULT)
-	{
-		bool		found = try_argument(e, node->kids[0], &a);
-
-		if (!found && e->code != 0)
-			return false;
-		if (node->function == F_HAS)
-			set_bool(out, found);
-		else if (found && a.type != jbvNull)
-			*out = a;
-		else
-			return evaluate(e, node->kids[1], out);
-		return true;
-	}
-	if (!evaluate(e, node->kids[0], &a) || (node->count > 1 && !evaluate(e, node->kids[1], &b)))
+	if (!evaluate(e, node->kids[0], &source))
 		return false;
-	switch (node->function)
+	if (source.kind != FF_LIST)
+		return ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_TYPE, "%s walks a list, not %s",
+							node->function->name, ff_value_kind(&source));
+	if (node->function->special == FF_ALL || node->function->special == FF_EXISTS)
+		return quantify(e, node, &local, &source, out);
+	count = ff_value_count(&source);
+	if ((list = ff_lang_list(e, node->position, count)) == NULL)
+		return false;
+	list->count = 0;
+	for (int i = 0; i < count; i++)
 	{
-		case F_SIZE:
-			return size_of(e, node, &a, out);
-		case F_STRING:
-			to_text(&a, out);
-			return true;
-		case F_INT:
-			if (!to_number(e, node, &a, out))
-				return false;
-			out->val.numeric = DatumGetNumeric(DirectFunctionCall2(numeric_trunc, NumericGetDatum(out->val.numeric), Int32GetDatum(0)));
-			return true;
-		case F_FLOAT:
-			return to_number(e, node, &a, out);
-		case F_BOOL:
-			set_bool(out, truthy(&a));
-			return true;
-		case F_ABS:
-			if (!to_number(e, node, &a, out))
-				return false;
-			out->val.numeric = DatumGetNumeric(DirectFunctionCall1(numeric_abs, NumericGetDatum(out->val.numeric)));
-			return true;
-		case F_STARTS:
-		case F_ENDS:
-			return affix_function(e, node, &a, &b, out);
-		case F_CONTAINS:
-			if (!contains(e, node, &b, &a, &inside))
-				return false;
-			set_bool(out, inside);
-			return true;
-		default:
-			return text_function(e, node, &a, out);
+		FfValue result = {0};
+
+		if (!macro_item(e, node, &local, i, &source, &result))
+			return false;
+		if (node->function->special == FF_MAP)
+			list->items[list->count++] = result;
+		else if (ff_value_truthy(&result))
+			list->items[list->count++] = local.value;
 	}
+	return ff_lang_made(e, node->position, list, out);
+}
+
+/* --- calls --- */
+
+/* Evaluates what may be missing: `found` tells whether it was there. False for any other error. */
+static bool
+try_argument(FfEvaluation *e, const FfNode *node, FfValue *out, bool *found)
+{
+	bool lenient = e->lenient;
+	bool trying = e->trying;
+
+	e->lenient = false;
+	e->trying = true;
+	*found = evaluate(e, node, out);
+	e->lenient = lenient;
+	e->trying = trying;
+	if (!*found && !e->absent)
+		return false;
+	e->code = 0;
+	return true;
+}
+
+/* default(x, y) and coalesce(x, y, z): the first that is there and not null; the last may be
+ * anything. */
+static bool
+first_present(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	bool coalesce = node->function->max > 2;
+	int	 last = coalesce ? node->count : node->count - 1;
+
+	for (int i = 0; i < last; i++)
+	{
+		bool found;
+
+		if (!try_argument(e, node->kids[i], out, &found))
+			return false;
+		if (found && out->kind != FF_NULL)
+			return true;
+	}
+	ff_set_null(out);
+	return coalesce || evaluate(e, node->kids[last], out);
 }
 
 static bool
-evaluate_minus(Evaluation *e, const FfNode *node, JsonbValue *out)
+evaluate_call(FfEvaluation *e, const FfNode *node, FfValue *out)
 {
-	if (!evaluate(e, node->kids[0], out))
+	FfValue args[FF_MAX_ARGUMENTS];
+
+	args[0] = (FfValue){0};
+	for (int i = 0; i < node->count; i++)
+	{
+		if (!evaluate(e, node->kids[i], &args[i]))
+			return false;
+	}
+	return node->function->call(e, node, args, out);
+}
+
+static bool
+evaluate_special(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfValue value = {0};
+	bool	found;
+
+	if (node->function->special == FF_PLAIN)
+		return evaluate_call(e, node, out);
+	if (node->function->special == FF_DEFAULT)
+		return first_present(e, node, out);
+	if (!try_argument(e, node->kids[0], &value, &found))
 		return false;
-	if (out->type != jbvNumeric)
-		return fail(e, node, FF_ERR_EXPRESSION_TYPE, "only a number has a negative");
-	out->val.numeric = DatumGetNumeric(DirectFunctionCall1(numeric_uminus, NumericGetDatum(out->val.numeric)));
+	ff_set_bool(out, found);
+	return true;
+}
+
+/* --- the walk --- */
+
+static bool
+evaluate_condition(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfValue test = {0};
+
+	return evaluate(e, node->kids[0], &test) &&
+		   evaluate(e, node->kids[ff_value_truthy(&test) ? 1 : 2], out);
+}
+
+static bool
+evaluate_not(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfValue value = {0};
+
+	if (!evaluate(e, node->kids[0], &value))
+		return false;
+	ff_set_bool(out, !ff_value_truthy(&value));
 	return true;
 }
 
 static bool
-evaluate(Evaluation *e, const FfNode *node, JsonbValue *out)
+evaluate_member(FfEvaluation *e, const FfNode *node, FfValue *out)
 {
-	JsonbValue	object = {0};
+	FfValue object = {0};
 
-	CHECK_FOR_INTERRUPTS();
-	if (++e->steps > ff_lang_max_steps)
-		return fail(e, node, FF_ERR_EXPRESSION_LIMIT, "the evaluation takes too many steps");
+	return evaluate(e, node->kids[0], &object) &&
+		   member(e, node->position, &object, node->text, node->length, out);
+}
+
+static bool
+evaluate(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	if (!ff_lang_pay(e, node->position, FF_STEP))
+		return false;
+	if (stack_is_too_deep())
+		return ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_LIMIT,
+							"the expression is nested too deeply");
 	switch (node->kind)
 	{
 		case FF_NODE_LITERAL:
@@ -693,14 +502,11 @@ evaluate(Evaluation *e, const FfNode *node, JsonbValue *out)
 		case FF_NODE_NAME:
 			return evaluate_name(e, node, out);
 		case FF_NODE_MEMBER:
-			return evaluate(e, node->kids[0], &object) && member(e, node, &object, node->text, (int) strlen(node->text), out);
+			return evaluate_member(e, node, out);
 		case FF_NODE_INDEX:
 			return evaluate_index(e, node, out);
 		case FF_NODE_NOT:
-			if (!evaluate(e, node->kids[0], &object))
-				return false;
-			set_bool(out, !truthy(&object));
-			return true;
+			return evaluate_not(e, node, out);
 		case FF_NODE_MINUS:
 			return evaluate_minus(e, node, out);
 		case FF_NODE_ARITHMETIC:
@@ -711,154 +517,104 @@ evaluate(Evaluation *e, const FfNode *node, JsonbValue *out)
 		case FF_NODE_OR:
 			return evaluate_logic(e, node, out);
 		case FF_NODE_CONDITION:
-			return evaluate(e, node->kids[0], &object) && evaluate(e, node->kids[truthy(&object) ? 1 : 2], out);
+			return evaluate_condition(e, node, out);
 		case FF_NODE_LIST:
-		case FF_NODE_OBJECT:
 			return evaluate_list(e, node, out);
+		case FF_NODE_OBJECT:
+			return evaluate_object(e, node, out);
 		case FF_NODE_CALL:
-			return evaluate_call(e, node, out);
+			return evaluate_special(e, node, out);
+		case FF_NODE_MACRO:
+			return evaluate_macro(e, node, out);
 	}
 	return false;
 }
 
 /* --- the doors --- */
 
+bool
+ff_lang_evaluate(FfEvaluation *e, const FfExpr *expr, const FfNode *node, const FfBinding *bindings,
+				 int count, bool filter, FfValue *out)
+{
+	e->expr = expr;
+	e->bindings = bindings;
+	e->count = count;
+	e->locals = NULL;
+	e->trying = false;
+	e->filter = e->lenient = e->quiet = filter;
+	e->budget = (int64) ff_lang_max_steps * FF_STEP;
+	e->scratch = NULL;
+	e->code = 0;
+	e->message[0] = e->hint[0] = '\0';
+	return evaluate(e, node, out);
+}
+
+void
+ff_lang_end(FfEvaluation *e)
+{
+	if (e->scratch == NULL)
+		return;
+	MemoryContextSwitchTo(e->caller);
+	MemoryContextDelete(e->scratch);
+	e->scratch = NULL;
+}
+
+Jsonb *
+ff_lang_result(FfEvaluation *e, const FfValue *v)
+{
+	Jsonb *made = ff_value_document(v);
+	Jsonb *result = made;
+
+	if (e->scratch != NULL)
+	{
+		result = MemoryContextAlloc(e->caller, VARSIZE(made));
+		memcpy(result, made, VARSIZE(made));
+	}
+	ff_lang_end(e);
+	return result;
+}
+
 Jsonb *
 ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count)
 {
-	Evaluation	e = {.expr = expr, .bindings = bindings, .count = count};
-	JsonbValue	value = {0};
+	FfEvaluation e;
+	FfValue		 value = {0};
 
-	if (!evaluate(&e, expr->root, &value))
-		ereport(ERROR, (errcode(e.code), errmsg("the expression cannot be evaluated: %s", e.message),
-						errdetail("%s", ff_lang_place(expr->source, e.position)),
-						errhint("has(a.b) asks whether a member is there, default(a.b, x) replaces a missing one.")));
-	return document_of(&value);
+	if (ff_lang_evaluate(&e, expr, expr->root, bindings, count, false, &value))
+		return ff_lang_result(&e, &value);
+	ff_lang_end(&e);
+	ereport(
+		ERROR,
+		(errcode(e.code), errmsg("the expression cannot be evaluated: %s", e.message),
+		 errdetail("%s", ff_lang_place(expr->source, e.position)),
+		 e.hint[0] != '\0' ? errhint("%s", e.hint)
+		 : e.absent
+			 ? errhint(
+				   "has(a.b) asks whether a member is there, default(a.b, x) replaces a missing one.")
+			 : 0));
+	return NULL;
 }
 
 Jsonb *
 ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 {
-	Evaluation	e = {.expr = expr, .bindings = bindings, .count = count, .filter = true};
-	JsonbValue	value = {0};
+	FfEvaluation e;
+	FfValue		 value = {0};
 
-	return evaluate(&e, expr->root, &value) ? document_of(&value) : NULL;
+	if (ff_lang_evaluate(&e, expr, expr->root, bindings, count, true, &value))
+		return ff_lang_result(&e, &value);
+	ff_lang_end(&e);
+	return NULL;
 }
 
 bool
 ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 {
-	Evaluation	e = {.expr = expr, .bindings = bindings, .count = count, .filter = true};
-	JsonbValue	value = {0};
+	FfEvaluation e;
+	FfValue		 value = {0};
+	bool		 passes = ff_lang_evaluate(&e, expr, expr->root, bindings, count, true, &value) &&
+				  ff_value_truthy(&value);
 
-	return evaluate(&e, expr->root, &value) && truthy(&value);
-}
-
-/* The dotted path of `async.a.b`, or NULL when the node is something else. */
-static char *
-path_below_async(const FfNode *node)
-{
-	char	   *inner;
-
-	if (node->kind != FF_NODE_MEMBER)
-		return NULL;
-	if (node->kids[0]->kind == FF_NODE_NAME && strcmp(node->kids[0]->text, "async") == 0)
-		return pstrdup(node->text);
-	inner = path_below_async(node->kids[0]);
-	return inner ? psprintf("%s.%s", inner, node->text) : NULL;
-}
-
-static bool
-mentions_async(const FfNode *node)
-{
-	if (node->kind == FF_NODE_NAME && strcmp(node->text, "async") == 0)
-		return true;
-	for (int i = 0; i < node->count; i++)
-	{
-		if (mentions_async(node->kids[i]))
-			return true;
-	}
-	return false;
-}
-
-static bool
-key_of_equality(const FfExpr *expr, const FfNode *node, Jsonb *event, char **path, Jsonb **value)
-{
-	FfBinding	binding = {"event", event};
-	Evaluation	e = {.expr = expr, .bindings = &binding, .count = 1, .filter = true};
-	JsonbValue	constant = {0};
-
-	if (node->kind != FF_NODE_COMPARE || node->count != 2 || node->compares[0] != FF_EQ)
-		return false;
-	for (int side = 0; side < 2; side++)
-	{
-		*path = path_below_async(node->kids[side]);
-		if (*path == NULL || mentions_async(node->kids[1 - side]) || !evaluate(&e, node->kids[1 - side], &constant))
-			continue;
-		*value = document_of(&constant);
-		return true;
-	}
-	return false;
-}
-
-bool
-ff_expr_wait_key(const FfExpr *expr, Jsonb *event, char **path, Jsonb **value)
-{
-	const FfNode *root = expr->root;
-
-	if (root->kind != FF_NODE_AND)
-		return key_of_equality(expr, root, event, path, value);
-	for (int i = 0; i < root->count; i++)
-	{
-		if (key_of_equality(expr, root->kids[i], event, path, value))
-			return true;
-	}
-	return false;
-}
-
-/* ff_eval(expression, context, mode): the members of the context are the names. */
-static FfBinding *
-bindings_of(Jsonb *context, int *count)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&context->root);
-	JsonbValue	part = {0};
-	JsonbIteratorToken token;
-	FfBinding  *bindings = palloc(sizeof(FfBinding) * Max(JB_ROOT_COUNT(context), 1));
-
-	*count = 0;
-	while ((token = JsonbIteratorNext(&iterator, &part, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			bindings[*count].name = pnstrdup(part.val.string.val, part.val.string.len);
-		else if (token == WJB_VALUE)
-			bindings[(*count)++].value = JsonbValueToJsonb(&part);
-	}
-	return bindings;
-}
-
-PG_FUNCTION_INFO_V1(ff_sql_eval);
-Datum
-ff_sql_eval(PG_FUNCTION_ARGS)
-{
-	FfExpr	   *expr = ff_expr_compile(text_to_cstring(PG_GETARG_TEXT_PP(0)), CurrentMemoryContext);
-	Jsonb	   *context = PG_GETARG_JSONB_P(1);
-	char	   *mode = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	FfBinding  *bindings;
-	Jsonb	   *result;
-	int			count;
-
-	if (!ff_json_is_object(context))
-		ereport(ERROR, (errcode(FF_ERR_EXPRESSION_TYPE), errmsg("the context is not an object"),
-						errhint("Its members are the names the expression may use: {\"event\": {...}}.")));
-	bindings = bindings_of(context, &count);
-	if (strcmp(mode, "filter") == 0)
-		result = ff_expr_eval_filter(expr, bindings, count);
-	else if (strcmp(mode, "strict") == 0)
-		result = ff_expr_eval(expr, bindings, count);
-	else
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no mode \"%s\"", mode),
-						errhint("Modes are strict and filter.")));
-	if (result == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_JSONB_P(result);
+	ff_lang_end(&e);
+	return passes;
 }

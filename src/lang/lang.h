@@ -22,10 +22,10 @@ typedef struct FfBinding
 } FfBinding;
 
 /* Limits; a violation is FF110. */
-extern int	ff_lang_max_source;	/* bytes of an expression */
-extern int	ff_lang_max_depth;	/* levels of nesting, of an expression and of a value it makes */
-extern int	ff_lang_max_steps;	/* steps of an evaluation */
-extern int	ff_lang_max_output;	/* bytes of a value an expression makes */
+extern int ff_lang_max_source; /* bytes of an expression */
+extern int ff_lang_max_depth;  /* levels of nesting, of an expression and of a value it makes */
+extern int ff_lang_max_steps;  /* steps of an evaluation */
+extern int ff_lang_max_output; /* bytes of a value an expression makes */
 
 /* Reads an expression into `context`. Raises FF101, FF109 or FF110; DETAIL shows the place. */
 extern FfExpr *ff_expr_compile(const char *source, MemoryContext context);
@@ -34,8 +34,9 @@ extern FfExpr *ff_expr_compile(const char *source, MemoryContext context);
 extern Jsonb *ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count);
 
 /*
- * Filter mode: a missing member is null, comparing null by order is false, any other error makes
- * the result false. Raises nothing but interrupts and want of memory.
+ * Filter mode: a missing member is null (but two missing members are not equal), comparing null by
+ * order is false, any other error makes the result false. Raises nothing but interrupts and want of
+ * memory.
  */
 extern bool ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count);
 

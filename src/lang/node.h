@@ -1,57 +1,150 @@
 /*
- * node.h - the tree of an expression; known to the parser and the evaluator only.
+ * node.h - the tree of an expression; known to the parser, the printer and the evaluator only.
  */
 #ifndef FF_LANG_NODE_H
 #define FF_LANG_NODE_H
 
-#include "lang/lang.h"
+#include "lang/value.h"
 
 typedef enum FfNodeKind
 {
 	FF_NODE_LITERAL,
 	FF_NODE_NAME,
-	FF_NODE_MEMBER,				/* kid.text */
-	FF_NODE_INDEX,				/* kid[kid] */
+	FF_NODE_MEMBER, /* kid.text */
+	FF_NODE_INDEX,	/* kid[kid] */
 	FF_NODE_NOT,
 	FF_NODE_MINUS,
-	FF_NODE_ARITHMETIC,			/* op: + - * / % */
-	FF_NODE_COMPARE,			/* kids a b c with ops: a op0 b and b op1 c */
+	FF_NODE_ARITHMETIC, /* kids a b c with operators of one level: (a op0 b) op1 c */
+	FF_NODE_COMPARE,	/* kids a b c: a op0 b and b op1 c */
 	FF_NODE_AND,
 	FF_NODE_OR,
-	FF_NODE_CONDITION,			/* kids: test, then, else */
+	FF_NODE_CONDITION, /* kids: test, then, else */
 	FF_NODE_LIST,
-	FF_NODE_OBJECT,				/* kids: key, value, key, value ... */
-	FF_NODE_CALL				/* function with kids; a method's object is the first */
+	FF_NODE_OBJECT, /* kids: key, value, key, value ... */
+	FF_NODE_CALL,	/* function with kids; a method's object is the first */
+	FF_NODE_MACRO	/* kids: list, body; text is the variable */
 } FfNodeKind;
 
-typedef enum FfCompare
+typedef enum FfOperator
 {
-	FF_EQ, FF_NE, FF_LT, FF_LE, FF_GT, FF_GE, FF_IN, FF_NOT_IN
-} FfCompare;
+	FF_ADD,
+	FF_SUBTRACT,
+	FF_MULTIPLY,
+	FF_DIVIDE,
+	FF_MODULO,
+	FF_EQ,
+	FF_NE,
+	FF_LT,
+	FF_LE,
+	FF_GT,
+	FF_GE,
+	FF_IN,
+	FF_NOT_IN
+} FfOperator;
 
-typedef struct FfNode
+/* Functions that see their arguments before they are evaluated. */
+typedef enum FfSpecial
 {
-	FfNodeKind	kind;
-	int			position;		/* in the source, bytes */
-	char		op;				/* of arithmetic */
-	char	   *text;			/* of a name, member or function */
-	int			function;		/* index into the table of functions */
-	JsonbValue	literal;
-	FfCompare  *compares;
-	int			count;
-	struct FfNode **kids;
-} FfNode;
+	FF_PLAIN,
+	FF_HAS,
+	FF_DEFAULT,
+	FF_ALL,
+	FF_EXISTS,
+	FF_FILTER,
+	FF_MAP
+} FfSpecial;
+
+typedef struct FfNode  FfNode;
+typedef struct FfRegex FfRegex;
+
+typedef bool (*FfCall)(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue *out);
+
+typedef struct FfFunction
+{
+	const char *name;
+	FfSpecial	special;
+	int			min; /* arguments, a method's object counted */
+	int			max;
+	FfCall		call;
+} FfFunction;
+
+struct FfNode
+{
+	FfNodeKind		  kind;
+	int				  position; /* in the source, bytes */
+	FfValue			  literal;	/* of a literal; of a name that is a keyword */
+	bool			  keyword;
+	const char		 *text; /* of a name, a member, a macro's variable */
+	int				  length;
+	const FfFunction *function;
+	FfRegex			 *regex;	 /* of matches() when the pattern is a literal */
+	FfOperator		 *operators; /* count - 1 of them */
+	int				  count;
+	FfNode			**kids;
+};
 
 struct FfExpr
 {
-	char	   *source;
+	const char *source;
 	FfNode	   *root;
 };
 
-/* The number of the function of this name that takes so many arguments; -1 unknown, -2 wrong number. */
-extern int	ff_lang_function(const char *name, int arguments);
+#define FF_MAX_ARGUMENTS 16
 
-/* The text under an error: the source with a caret below the place. */
+/* functions.c: the table; NULL without such a function. `macro` asks for all, exists, filter, map.
+ */
+extern const FfFunction *ff_lang_function(const char *name, bool macro);
+extern const char		*ff_lang_nearest_function(const char *name);
+
+/* place.c: "At character 7:", the line and a caret below the place; palloc'ed. */
 extern char *ff_lang_place(const char *source, int position);
+
+/* place.c: removes half a character from the end of a text that was cut to fit into `size` bytes.
+ */
+extern void ff_lang_clip(char *text, int size);
+
+/* The known name that is nearest to what was written. */
+typedef struct FfNearest
+{
+	const char *wanted;
+	int			length;
+	int			distance; /* start with a limit */
+	char		name[64]; /* empty when nothing is near */
+} FfNearest;
+
+/* place.c: remembers `candidate` if it is nearer than the best so far. */
+extern void ff_lang_seek(FfNearest *nearest, const char *candidate, int length);
+
+/* regex.c: compiles a literal pattern into `context`, raising FF101 or FF110. */
+extern FfRegex *ff_regex_compile(const char *source, int position, const FfValue *pattern,
+								 MemoryContext context);
+
+/* functions of the table, by file */
+/* clang-format off */
+#define FF_CALLS(X) \
+	X(size) X(string) X(int) X(float) X(bool) X(abs) X(round) X(floor) X(ceil) X(now) X(timestamp) X(duration) \
+	X(lower) X(upper) X(trim) X(starts_with) X(ends_with) X(contains) X(split) X(join) X(replace) X(matches) \
+	X(min) X(max) X(sum) X(keys) X(values) X(sort) X(unique)
+/* clang-format on */
+#define FF_DECLARE_CALL(name) \
+	extern bool ff_fn_##name(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue *out);
+FF_CALLS(FF_DECLARE_CALL)
+#undef FF_DECLARE_CALL
+
+/* eval.c: begins an evaluation of a node; after it comes ff_lang_result or ff_lang_end. */
+extern bool	  ff_lang_evaluate(FfEvaluation *e, const FfExpr *expr, const FfNode *node,
+							   const FfBinding *bindings, int count, bool filter, FfValue *out);
+extern Jsonb *ff_lang_result(FfEvaluation *e, const FfValue *v);
+extern void	  ff_lang_end(FfEvaluation *e);
+
+/* operator.c: `a operator b`. */
+extern bool ff_lang_operate(FfEvaluation *e, int position, FfOperator op, const FfValue *a,
+							const FfValue *b, FfValue *out);
+
+extern bool ff_lang_compare(FfEvaluation *e, int position, FfOperator how, const FfValue *a,
+							const FfValue *b, bool *result);
+
+extern bool ff_lang_in(FfEvaluation *e, int position, const FfValue *item, const FfValue *whole,
+					   bool *result);
 
 #endif

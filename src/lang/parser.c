@@ -1,205 +1,35 @@
 /*
- * parser.c - text to tree, by recursive descent over a hand-written lexer.
+ * parser.c - tokens to tree, by recursive descent.
  *
- * Precedence, loosest first: `a ? b : c` and `b if a else c`; or; and; not; comparisons (chained); + -; * / %; unary -; members, calls.
+ * Loosest first: `a ? b : c` and `b if a else c`; or; and; not; comparisons (chained); + -; * / %;
+ * unary -; members and calls. Operators of one level are one node with many kids, so that only
+ * brackets, signs and members make the tree deep.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "mb/pg_wchar.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
-
+#include "lang/lexer.h"
 #include "lang/node.h"
 #include "util/errors.h"
 
-int			ff_lang_max_source = 16384;
-int			ff_lang_max_depth = 100;
-
-typedef enum TokenKind
-{
-	TOKEN_END,
-	TOKEN_NUMBER,
-	TOKEN_TEXT,
-	TOKEN_NAME,
-	TOKEN_SIGN					/* text holds one or two characters */
-} TokenKind;
+int ff_lang_max_source = 16384;
+int ff_lang_max_depth = 100;
 
 typedef struct Parser
 {
-	const char *source;
-	const char *next;			/* after the current token */
-	TokenKind	kind;
-	int			position;
-	char	   *text;			/* of the current token, unescaped */
-	int			depth;
+	FfLexer		  token;
+	MemoryContext context;
+	int			  depth;
 } Parser;
 
-char *
-ff_lang_place(const char *source, int position)
-{
-	return psprintf("%s\n%*s^", source, position, "");
-}
+static FfNode *parse_expression(Parser *p);
 
-static void
-syntax_error(const Parser *p, int position, const char *message)
-{
-	ereport(ERROR, (errcode(FF_ERR_EXPRESSION_SYNTAX), errmsg("the expression cannot be read: %s", message),
-					errdetail("%s", ff_lang_place(p->source, position)),
-					errhint("For example: event.data.total > 100 && event.data.kind == 'x'")));
-}
-
-static bool
-name_start(unsigned char c)
-{
-	return isalpha(c) || c == '_' || c >= 0x80;
-}
-
-static void
-read_escape(Parser *p, StringInfo out)
-{
-	char		c = *p->next++;
-	pg_wchar	code = 0;
-	unsigned char utf8[5] = {0};
-
-	switch (c)
-	{
-		case 'n':
-			appendStringInfoChar(out, '\n');
-			return;
-		case 't':
-			appendStringInfoChar(out, '\t');
-			return;
-		case '\\':
-		case '\'':
-		case '"':
-			appendStringInfoChar(out, c);
-			return;
-		case 'u':
-			for (int i = 0; i < 4; i++, p->next++)
-			{
-				char		h = *p->next;
-
-				if (!isxdigit((unsigned char) h))
-					syntax_error(p, (int) (p->next - p->source), "\\u needs four hexadecimal digits");
-				code = code * 16 + (h <= '9' ? h - '0' : (h | 32) - 'a' + 10);
-			}
-			if (code == 0 || (code >= 0xd800 && code <= 0xdfff))
-				syntax_error(p, (int) (p->next - p->source), "this character cannot be written with \\u");
-			unicode_to_utf8(code, utf8);
-			appendStringInfoString(out, (char *) utf8);
-			return;
-		default:
-			syntax_error(p, (int) (p->next - p->source) - 2, "unknown escape");
-	}
-}
-
-static void
-read_text(Parser *p)
-{
-	char		quote = *p->next++;
-	StringInfoData out;
-
-	initStringInfo(&out);
-	while (*p->next != quote)
-	{
-		if (*p->next == '\0')
-			syntax_error(p, p->position, "the text has no end");
-		if (*p->next == '\\')
-		{
-			p->next++;
-			read_escape(p, &out);
-		}
-		else
-			appendStringInfoChar(&out, *p->next++);
-	}
-	p->next++;
-	p->kind = TOKEN_TEXT;
-	p->text = out.data;
-}
-
-static void
-read_number(Parser *p)
-{
-	const char *start = p->next;
-
-	p->next += strspn(p->next, "0123456789");
-	if (p->next - start > 1 && *start == '0')
-		syntax_error(p, p->position, "a number does not begin with 0");
-	if (*p->next == '.' && isdigit((unsigned char) p->next[1]))
-		p->next += 1 + strspn(p->next + 1, "0123456789");
-	if ((*p->next | 32) == 'e')
-	{
-		const char *digits = p->next + 1 + (p->next[1] == '-' || p->next[1] == '+');
-		int			count = (int) strspn(digits, "0123456789");
-
-		if (count == 0 || count > 4)
-			syntax_error(p, p->position, "the exponent is not a number of at most four digits");
-		p->next = digits + count;
-	}
-	if (name_start((unsigned char) *p->next))
-		syntax_error(p, p->position, "a number is followed by a letter");
-	p->kind = TOKEN_NUMBER;
-	p->text = pnstrdup(start, p->next - start);
-}
-
-static void
-advance(Parser *p)
-{
-	static const char *const doubles[] = {"==", "!=", "<=", ">=", "&&", "||"};
-	const char *c;
-
-	p->next += strspn(p->next, " \t\r\n");
-	p->position = (int) (p->next - p->source);
-	c = p->next;
-	if (*c == '\0')
-	{
-		p->kind = TOKEN_END;
-		p->text = "";
-		return;
-	}
-	if (*c == '"' || *c == '\'')
-	{
-		read_text(p);
-		return;
-	}
-	if (isdigit((unsigned char) *c) || (*c == '.' && isdigit((unsigned char) c[1])))
-	{
-		read_number(p);
-		return;
-	}
-	if (name_start((unsigned char) *c))
-	{
-		while (name_start((unsigned char) *p->next) || isdigit((unsigned char) *p->next))
-			p->next++;
-		p->kind = TOKEN_NAME;
-		p->text = pnstrdup(c, p->next - c);
-		return;
-	}
-	p->kind = TOKEN_SIGN;
-	for (int i = 0; i < (int) lengthof(doubles); i++)
-	{
-		if (strncmp(c, doubles[i], 2) == 0)
-		{
-			p->text = pnstrdup(c, 2);
-			p->next += 2;
-			if (*p->next == '=')
-				syntax_error(p, p->position, "there is no such operator");
-			return;
-		}
-	}
-	if (strchr("()[]{}.,:?!<>+-*/%", *c) == NULL || strncmp(c, "**", 2) == 0 || strncmp(c, "//", 2) == 0 || strncmp(c, "<>", 2) == 0)
-		syntax_error(p, p->position, "there is no such operator");
-	p->text = pnstrdup(c, 1);
-	p->next++;
-}
+/* --- tokens --- */
 
 static bool
 at(const Parser *p, const char *text)
 {
-	return (p->kind == TOKEN_SIGN || p->kind == TOKEN_NAME) && strcmp(p->text, text) == 0;
+	return (p->token.kind == FF_TOKEN_SIGN || p->token.kind == FF_TOKEN_NAME) &&
+		   strcmp(p->token.text, text) == 0;
 }
 
 static bool
@@ -207,46 +37,104 @@ accept(Parser *p, const char *text)
 {
 	if (!at(p, text))
 		return false;
-	advance(p);
+	ff_lexer_advance(&p->token);
 	return true;
+}
+
+static void
+refuse_token(const Parser *p)
+{
+	const FfLexer *t = &p->token;
+	const char	  *hint = NULL;
+
+	if (t->kind == FF_TOKEN_END)
+		ff_lang_syntax_error(t->source, t->position, NULL, "%s",
+							 t->source[strspn(t->source, " \t\r\n")] == '\0' ? "it is empty"
+																			 : "it ends too early");
+	if (at(p, "AND") || at(p, "OR") || at(p, "NOT"))
+		hint = "Write and, or, not, or && || !";
+	else if (at(p, "for"))
+		hint =
+			"Lists are walked with l.map(x, ...), l.filter(x, ...), l.all(x, ...) and l.exists(x, ...).";
+	ff_lang_syntax_error(t->source, t->position, hint, "\"%s\" is not expected here", t->text);
 }
 
 static void
 expect(Parser *p, const char *text)
 {
-	if (!accept(p, text))
-		syntax_error(p, p->position, psprintf("\"%s\" is missing here", text));
+	if (accept(p, text))
+		return;
+	if (p->token.kind == FF_TOKEN_END)
+		ff_lang_syntax_error(p->token.source, p->token.position, NULL,
+							 "\"%s\" is missing at its end", text);
+	ff_lang_syntax_error(p->token.source, p->token.position, NULL, "\"%s\" is missing here", text);
 }
+
+static void
+enter(Parser *p)
+{
+	if (++p->depth > ff_lang_max_depth)
+		ereport(ERROR,
+				(errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the expression is nested too deeply"),
+				 errdetail("%s", ff_lang_place(p->token.source, p->token.position)),
+				 errhint("At most %d levels are allowed.", ff_lang_max_depth)));
+}
+
+static void
+leave(Parser *p)
+{
+	p->depth--;
+}
+
+/* --- nodes --- */
 
 static FfNode *
 new_node(FfNodeKind kind, int position)
 {
-	FfNode	   *node = palloc0(sizeof(FfNode));
+	FfNode *node = palloc0(sizeof(FfNode));
 
 	node->kind = kind;
 	node->position = position;
 	return node;
 }
 
+/* Room grows by doubling, always to a power of two. */
 static void
 add_kid(FfNode *node, FfNode *kid)
 {
-	node->kids = node->kids == NULL ? palloc(sizeof(FfNode *)) : repalloc(node->kids, sizeof(FfNode *) * (node->count + 1));
+	if (node->count == 0)
+		node->kids = palloc(sizeof(FfNode *));
+	else if ((node->count & (node->count - 1)) == 0)
+		node->kids = repalloc(node->kids, sizeof(FfNode *) * node->count * 2);
 	node->kids[node->count++] = kid;
 }
 
-static FfNode *parse_expression(Parser *p);
-
+/* The operator between the last kid and the one that is about to be added. */
 static void
-set_text(FfNode *node, char *text)
+add_operator(FfNode *node, FfOperator operator)
 {
-	node->literal.type = jbvString;
-	node->literal.val.string.val = text;
-	node->literal.val.string.len = (int) strlen(text);
+	int count = node->count - 1;
+
+	if (count == 0)
+		node->operators = palloc(sizeof(FfOperator));
+	else if ((count & (count - 1)) == 0)
+		node->operators = repalloc(node->operators, sizeof(FfOperator) * count * 2);
+	node->operators[count] = operator;
 }
 
+static FfNode *
+with_kid(FfNodeKind kind, int position, FfNode *kid)
+{
+	FfNode *node = new_node(kind, position);
+
+	add_kid(node, kid);
+	return node;
+}
+
+/* --- calls --- */
+
 static void
-parse_list(Parser *p, FfNode *node, const char *end)
+parse_items(Parser *p, FfNode *node, const char *end)
 {
 	while (!at(p, end))
 	{
@@ -257,10 +145,96 @@ parse_list(Parser *p, FfNode *node, const char *end)
 	expect(p, end);
 }
 
+static void
+refuse_function(const Parser *p, const char *name, int position)
+{
+	const char *nearest = ff_lang_nearest_function(name);
+
+	ereport(ERROR,
+			(errcode(FF_ERR_EXPRESSION_FUNCTION), errmsg("there is no function \"%s\"", name),
+			 errdetail("%s", ff_lang_place(p->token.source, position)),
+			 nearest[0] != '\0'
+				 ? errhint("Perhaps you meant %s().", nearest)
+				 : errhint("An expression can call the functions of the language only.")));
+}
+
+static void
+check_call(const Parser *p, const FfNode *node, const char *name)
+{
+	const FfFunction *f = node->function;
+	const FfNode	 *first = node->count > 0 ? node->kids[0] : NULL;
+
+	if (node->count < f->min || node->count > f->max)
+		ff_lang_syntax_error(p->token.source, node->position, NULL,
+							 f->min == f->max ? "%s takes %d argument%s, not %d"
+											  : "%s takes at least %d argument%s, not %d",
+							 name, f->min, f->min == 1 ? "" : "s", node->count);
+	if (f->special == FF_HAS && first != NULL && first->kind != FF_NODE_MEMBER &&
+		first->kind != FF_NODE_INDEX && first->kind != FF_NODE_NAME)
+		ff_lang_syntax_error(p->token.source, first->position, "For example: has(event.data.total)",
+							 "has takes a member");
+}
+
+/* After "name(": a plain call, or with an object the call of a method. */
+static FfNode *
+parse_call(Parser *p, FfNode *object, const char *name, int position)
+{
+	FfNode *node = new_node(FF_NODE_CALL, position);
+
+	node->function = ff_lang_function(name, false);
+	if (node->function == NULL || (object != NULL && node->function->special == FF_HAS))
+		refuse_function(p, name, position);
+	if (object != NULL)
+		add_kid(node, object);
+	parse_items(p, node, ")");
+	check_call(p, node, name);
+	if (node->function->call == ff_fn_matches && node->kids[1]->kind == FF_NODE_LITERAL &&
+		node->kids[1]->literal.kind == FF_TEXT)
+		node->regex = ff_regex_compile(p->token.source, node->kids[1]->position,
+									   &node->kids[1]->literal, p->context);
+	return node;
+}
+
+static bool
+is_keyword(const char *name)
+{
+	static const char *const keywords[] = {"true", "True", "false", "False", "null",
+										   "None", "and",  "or",	"not",	 "in",
+										   "is",   "if",   "else",	"AND",	 "OR"};
+
+	for (int i = 0; i < (int) lengthof(keywords); i++)
+	{
+		if (strcmp(name, keywords[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* After "list.name(": `x, body)`. */
+static FfNode *
+parse_macro(Parser *p, FfNode *list, const FfFunction *macro, int position)
+{
+	FfNode *node = with_kid(FF_NODE_MACRO, position, list);
+
+	node->function = macro;
+	if (p->token.kind != FF_TOKEN_NAME || is_keyword(p->token.text))
+		ff_lang_syntax_error(p->token.source, p->token.position, "For example: l.all(x, x > 1)",
+							 "%s begins with a variable's name", macro->name);
+	node->text = p->token.text;
+	node->length = p->token.length;
+	ff_lexer_advance(&p->token);
+	expect(p, ",");
+	add_kid(node, parse_expression(p));
+	expect(p, ")");
+	return node;
+}
+
+/* --- from the tightest to the loosest --- */
+
 static FfNode *
 parse_object(Parser *p, int position)
 {
-	FfNode	   *node = new_node(FF_NODE_OBJECT, position);
+	FfNode *node = new_node(FF_NODE_OBJECT, position);
 
 	while (!at(p, "}"))
 	{
@@ -278,7 +252,7 @@ parse_object(Parser *p, int position)
 static FfNode *
 parse_parenthesis(Parser *p, int position)
 {
-	FfNode	   *node = new_node(FF_NODE_LIST, position);
+	FfNode *node = new_node(FF_NODE_LIST, position);
 
 	if (accept(p, ")"))
 		return node;
@@ -286,200 +260,195 @@ parse_parenthesis(Parser *p, int position)
 	if (accept(p, ")"))
 		return node->kids[0];
 	expect(p, ",");
-	parse_list(p, node, ")");
+	parse_items(p, node, ")");
 	return node;
 }
 
-static FfNode *
-parse_call(Parser *p, FfNode *object, char *name, int position)
+/* true, false, null in both spellings; a context's key of that name goes before. */
+static void
+set_keyword(FfNode *node)
 {
-	FfNode	   *node = new_node(FF_NODE_CALL, position);
+	const char *name = node->text;
 
-	node->text = name;
-	if (object != NULL)
-		add_kid(node, object);
-	parse_list(p, node, ")");
-	node->function = ff_lang_function(name, node->count);
-	if (node->function == -1)
-		ereport(ERROR, (errcode(FF_ERR_EXPRESSION_FUNCTION), errmsg("there is no function \"%s\"", name),
-						errdetail("%s", ff_lang_place(p->source, position)),
-						errhint("Functions: size, has, string, int, float, bool, lower, upper, trim, startsWith, endsWith, contains, abs, default.")));
-	if (node->function == -2)
-		syntax_error(p, position, psprintf("%s does not take %d arguments", name, node->count));
-	return node;
-}
-
-static FfNode *
-parse_name(Parser *p, char *name, int position)
-{
-	FfNode	   *node;
-
-	if (accept(p, "("))
-		return parse_call(p, NULL, name, position);
-	node = new_node(FF_NODE_NAME, position);
-	node->text = name;
-	node->literal.type = jbvBinary;	/* no keyword */
-	if (strcmp(name, "true") == 0 || strcmp(name, "True") == 0 || strcmp(name, "false") == 0 || strcmp(name, "False") == 0)
+	if (strcmp(name, "null") == 0 || strcmp(name, "None") == 0)
+		node->keyword = true; /* the literal is null already */
+	else if (strcmp(name, "true") == 0 || strcmp(name, "True") == 0 || strcmp(name, "false") == 0 ||
+			 strcmp(name, "False") == 0)
 	{
-		node->literal.type = jbvBool;
-		node->literal.val.boolean = name[0] == 't' || name[0] == 'T';
+		node->keyword = true;
+		ff_set_bool(&node->literal, (name[0] | 32) == 't');
 	}
-	else if (strcmp(name, "null") == 0 || strcmp(name, "None") == 0)
-		node->literal.type = jbvNull;
+}
+
+static FfNode *
+parse_name(Parser *p)
+{
+	FfNode *node = new_node(FF_NODE_NAME, p->token.position);
+
+	node->text = p->token.text;
+	node->length = p->token.length;
+	set_keyword(node);
+	if (!node->keyword && is_keyword(node->text))
+		refuse_token(p);
+	ff_lexer_advance(&p->token);
+	return accept(p, "(") ? parse_call(p, NULL, node->text, node->position) : node;
+}
+
+static FfNode *
+parse_number(Parser *p)
+{
+	FfNode *node = new_node(FF_NODE_LITERAL, p->token.position);
+
+	if (ff_value_parse_number(p->token.text, p->token.length, &node->literal) != 0)
+		ereport(ERROR,
+				(errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the number is too large or too precise"),
+				 errdetail("%s", ff_lang_place(p->token.source, p->token.position))));
+	ff_lexer_advance(&p->token);
 	return node;
 }
 
 static FfNode *
 parse_primary(Parser *p)
 {
-	FfNode	   *node;
-	int			position = p->position;
-	char	   *text = p->text;
+	FfNode *node;
+	int		position = p->token.position;
 
-	switch (p->kind)
+	if (p->token.kind == FF_TOKEN_NUMBER)
+		return parse_number(p);
+	if (p->token.kind == FF_TOKEN_NAME)
+		return parse_name(p);
+	if (p->token.kind == FF_TOKEN_TEXT)
 	{
-		case TOKEN_TEXT:
-			node = new_node(FF_NODE_LITERAL, position);
-			set_text(node, text);
-			advance(p);
-			return node;
-		case TOKEN_NUMBER:
-			node = new_node(FF_NODE_LITERAL, position);
-			node->literal.type = jbvNumeric;
-			node->literal.val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
-																			Int32GetDatum(-1)));
-			advance(p);
-			return node;
-		case TOKEN_NAME:
-			advance(p);
-			return parse_name(p, text, position);
-		case TOKEN_SIGN:
-			if (accept(p, "("))
-				return parse_parenthesis(p, position);
-			if (accept(p, "["))
-			{
-				node = new_node(FF_NODE_LIST, position);
-				parse_list(p, node, "]");
-				return node;
-			}
-			if (accept(p, "{"))
-				return parse_object(p, position);
-			break;
-		case TOKEN_END:
-			syntax_error(p, position, *p->source == '\0' ? "it is empty" : "it ends too early");
+		node = new_node(FF_NODE_LITERAL, position);
+		ff_set_text(&node->literal, p->token.text, p->token.length);
+		ff_lexer_advance(&p->token);
+		return node;
 	}
-	syntax_error(p, position, psprintf("\"%s\" is not expected here", text));
-	return NULL;
+	if (accept(p, "("))
+		return parse_parenthesis(p, position);
+	if (accept(p, "{"))
+		return parse_object(p, position);
+	if (!accept(p, "["))
+		refuse_token(p);
+	node = new_node(FF_NODE_LIST, position);
+	parse_items(p, node, "]");
+	return node;
+}
+
+/* After the dot: a member, a macro or the call of a method. */
+static FfNode *
+parse_member(Parser *p, FfNode *object)
+{
+	FfNode *node;
+	int		position = p->token.position;
+	char   *name = p->token.text;
+	int		length = p->token.length;
+
+	if (p->token.kind != FF_TOKEN_NAME)
+		ff_lang_syntax_error(p->token.source, position,
+							 "Members of other spellings are written a['b c'].",
+							 "a member's name is missing");
+	ff_lexer_advance(&p->token);
+	if (accept(p, "("))
+	{
+		const FfFunction *macro = ff_lang_function(name, true);
+
+		return macro != NULL ? parse_macro(p, object, macro, position)
+							 : parse_call(p, object, name, position);
+	}
+	node = with_kid(FF_NODE_MEMBER, position, object);
+	node->text = name;
+	node->length = length;
+	return node;
 }
 
 static FfNode *
 parse_postfix(Parser *p)
 {
-	FfNode	   *node = parse_primary(p);
-	int			length = 0;
+	FfNode *node = parse_primary(p);
+	int		depth = p->depth;
 
 	for (;;)
 	{
-		int			position = p->position;
-		FfNode	   *outer;
+		int position = p->token.position;
 
-		if (++length > ff_lang_max_depth)
-			ereport(ERROR, (errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the expression is nested too deeply")));
 		if (accept(p, "."))
 		{
-			char	   *name = p->text;
-
-			if (p->kind != TOKEN_NAME)
-				syntax_error(p, p->position, "a member's name is missing");
-			position = p->position;
-			advance(p);
-			if (accept(p, "("))
-				node = parse_call(p, node, name, position);
-			else
-			{
-				outer = new_node(FF_NODE_MEMBER, position);
-				outer->text = name;
-				add_kid(outer, node);
-				node = outer;
-			}
+			enter(p);
+			node = parse_member(p, node);
 		}
 		else if (accept(p, "["))
 		{
-			outer = new_node(FF_NODE_INDEX, position);
-			add_kid(outer, node);
-			add_kid(outer, parse_expression(p));
+			enter(p);
+			node = with_kid(FF_NODE_INDEX, position, node);
+			add_kid(node, parse_expression(p));
 			expect(p, "]");
-			node = outer;
 		}
 		else
-			return node;
+			break;
 	}
+	p->depth = depth;
+	return node;
 }
 
+/* `!` is as loose as `not`; where only a tight operand can stand (a == !b) it takes a tight one. */
 static FfNode *
 parse_unary(Parser *p)
 {
-	int			position = p->position;
-	FfNode	   *node;
+	int		   position = p->token.position;
+	FfNodeKind kind = at(p, "-") ? FF_NODE_MINUS : FF_NODE_NOT;
+	FfNode	  *node;
 
-	if (!at(p, "-") && !at(p, "!"))
+	if (!accept(p, "-") && !accept(p, "!"))
 		return parse_postfix(p);
-	if (++p->depth > ff_lang_max_depth)
-		ereport(ERROR, (errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the expression is nested too deeply")));
-	node = new_node(at(p, "-") ? FF_NODE_MINUS : FF_NODE_NOT, position);
-	advance(p);
-	add_kid(node, parse_unary(p));
-	p->depth--;
+	enter(p);
+	node = with_kid(kind, position, parse_unary(p));
+	leave(p);
 	return node;
 }
 
+/* The operator of a level, found among `signs` in the order of FfOperator from `first`. */
 static FfNode *
-parse_left(Parser *p, const char *signs, FfNode *(*tighter) (Parser *))
+parse_level(Parser *p, const char *signs, FfOperator first, FfNode *(*tighter)(Parser *) )
 {
 	FfNode	   *node = tighter(p);
-	int			length = 0;
+	FfNode	   *level = NULL;
+	const char *sign;
 
-	while (p->kind == TOKEN_SIGN && strlen(p->text) == 1 && strchr(signs, p->text[0]) != NULL)
+	while (p->token.kind == FF_TOKEN_SIGN && p->token.length == 1 &&
+		   (sign = strchr(signs, p->token.text[0])) != NULL)
 	{
-		FfNode	   *outer = new_node(FF_NODE_ARITHMETIC, p->position);
-
-		if (++length > ff_lang_max_depth)
-			ereport(ERROR, (errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the expression is nested too deeply")));
-		outer->op = p->text[0];
-		advance(p);
-		add_kid(outer, node);
-		add_kid(outer, tighter(p));
-		node = outer;
+		if (level == NULL)
+			level = with_kid(FF_NODE_ARITHMETIC, p->token.position, node);
+		add_operator(level, first + (FfOperator) (sign - signs));
+		ff_lexer_advance(&p->token);
+		add_kid(level, tighter(p));
 	}
-	return node;
+	return level != NULL ? level : node;
 }
 
 static FfNode *
 parse_product(Parser *p)
 {
-	return parse_left(p, "*/%", parse_unary);
+	return parse_level(p, "*/%", FF_MULTIPLY, parse_unary);
 }
 
 static FfNode *
 parse_sum(Parser *p)
 {
-	return parse_left(p, "+-", parse_product);
+	return parse_level(p, "+-", FF_ADD, parse_product);
 }
 
 static bool
-comparison(Parser *p, FfCompare *out)
+accept_comparison(Parser *p, FfOperator *out)
 {
-	static const struct
-	{
-		const char *text;
-		FfCompare	compare;
-	}			signs[] = {{"==", FF_EQ}, {"!=", FF_NE}, {"<=", FF_LE}, {">=", FF_GE}, {"<", FF_LT}, {">", FF_GT}, {"in", FF_IN}};
+	static const char *const signs[] = {"==", "!=", "<", "<=", ">", ">=", "in"};
 
 	for (int i = 0; i < (int) lengthof(signs); i++)
 	{
-		if (accept(p, signs[i].text))
+		if (accept(p, signs[i]))
 		{
-			*out = signs[i].compare;
+			*out = FF_EQ + i;
 			return true;
 		}
 	}
@@ -488,9 +457,8 @@ comparison(Parser *p, FfCompare *out)
 		*out = accept(p, "not") ? FF_NE : FF_EQ;
 		return true;
 	}
-	if (at(p, "not"))
+	if (accept(p, "not"))
 	{
-		advance(p);
 		expect(p, "in");
 		*out = FF_NOT_IN;
 		return true;
@@ -501,58 +469,50 @@ comparison(Parser *p, FfCompare *out)
 static FfNode *
 parse_comparison(Parser *p)
 {
-	FfNode	   *first = parse_sum(p);
-	FfNode	   *node = NULL;
-	FfCompare	compare;
-	int			position = p->position;
+	FfNode	  *first = parse_sum(p);
+	FfNode	  *node = NULL;
+	FfOperator operator;
+	int		   position = p->token.position;
 
-	while (comparison(p, &compare))
+	while (accept_comparison(p, &operator))
 	{
 		if (node == NULL)
-		{
-			node = new_node(FF_NODE_COMPARE, position);
-			add_kid(node, first);
-		}
-		node->compares = node->compares == NULL ? palloc(sizeof(FfCompare)) : repalloc(node->compares, sizeof(FfCompare) * node->count);
-		node->compares[node->count - 1] = compare;
+			node = with_kid(FF_NODE_COMPARE, position, first);
+		add_operator(node, operator);
 		add_kid(node, parse_sum(p));
 	}
-	return node ? node : first;
+	return node != NULL ? node : first;
 }
 
 static FfNode *
 parse_not(Parser *p)
 {
-	FfNode	   *node;
+	FfNode *node;
+	int		position = p->token.position;
 
-	if (!at(p, "not"))
+	if (!accept(p, "not") && !accept(p, "!"))
 		return parse_comparison(p);
-	node = new_node(FF_NODE_NOT, p->position);
-	if (++p->depth > ff_lang_max_depth)
-		ereport(ERROR, (errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the expression is nested too deeply")));
-	advance(p);
-	add_kid(node, parse_not(p));
-	p->depth--;
+	enter(p);
+	node = with_kid(FF_NODE_NOT, position, parse_not(p));
+	leave(p);
 	return node;
 }
 
 static FfNode *
-parse_logic(Parser *p, FfNodeKind kind, const char *word, const char *sign, FfNode *(*tighter) (Parser *))
+parse_logic(Parser *p, FfNodeKind kind, const char *word, const char *sign,
+			FfNode *(*tighter)(Parser *) )
 {
-	FfNode	   *first = tighter(p);
-	FfNode	   *node = NULL;
+	FfNode *first = tighter(p);
+	FfNode *node = NULL;
+	int		position = p->token.position;
 
-	while (at(p, word) || at(p, sign))
+	while (accept(p, word) || accept(p, sign))
 	{
 		if (node == NULL)
-		{
-			node = new_node(kind, p->position);
-			add_kid(node, first);
-		}
-		advance(p);
+			node = with_kid(kind, position, first);
 		add_kid(node, tighter(p));
 	}
-	return node ? node : first;
+	return node != NULL ? node : first;
 }
 
 static FfNode *
@@ -570,56 +530,51 @@ parse_or(Parser *p)
 static FfNode *
 parse_expression(Parser *p)
 {
-	FfNode	   *node;
-	FfNode	   *outer;
-	int			position = p->position;
+	FfNode *node;
+	FfNode *condition;
+	int		position = p->token.position;
 
-	check_stack_depth();
-	if (++p->depth > ff_lang_max_depth)
-		ereport(ERROR, (errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the expression is nested too deeply"),
-						errdetail("At most %d levels are allowed.", ff_lang_max_depth)));
+	enter(p);
 	node = parse_or(p);
-	outer = new_node(FF_NODE_CONDITION, position);
 	if (accept(p, "?"))
 	{
-		add_kid(outer, node);
-		add_kid(outer, parse_expression(p));
+		condition = with_kid(FF_NODE_CONDITION, position, node);
+		add_kid(condition, parse_expression(p));
 		expect(p, ":");
-		add_kid(outer, parse_expression(p));
-		node = outer;
+		add_kid(condition, parse_expression(p));
+		node = condition;
 	}
 	else if (accept(p, "if"))
 	{
-		FfNode	   *test = parse_or(p);
-
+		condition = with_kid(FF_NODE_CONDITION, position, parse_or(p));
+		add_kid(condition, node);
 		expect(p, "else");
-		add_kid(outer, test);
-		add_kid(outer, node);
-		add_kid(outer, parse_expression(p));
-		node = outer;
+		add_kid(condition, parse_expression(p));
+		node = condition;
 	}
-	p->depth--;
+	leave(p);
 	return node;
 }
 
 FfExpr *
 ff_expr_compile(const char *source, MemoryContext context)
 {
-	MemoryContext old;
-	Parser		p = {0};
-	FfExpr	   *expr;
+	MemoryContext caller;
+	Parser		  p = {.context = context, .depth = -1};
+	FfExpr		 *expr;
 
 	if (strlen(source) > (size_t) ff_lang_max_source)
 		ereport(ERROR, (errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the expression is too long"),
-						errdetail("It has %zu bytes, at most %d are allowed.", strlen(source), ff_lang_max_source)));
-	old = MemoryContextSwitchTo(context);
+						errdetail("It has %zu bytes.", strlen(source)),
+						errhint("At most %d are allowed.", ff_lang_max_source)));
+	caller = MemoryContextSwitchTo(context);
 	expr = palloc0(sizeof(FfExpr));
 	expr->source = pstrdup(source);
-	p.source = p.next = expr->source;
-	advance(&p);
+	p.token.source = p.token.next = expr->source;
+	ff_lexer_advance(&p.token);
 	expr->root = parse_expression(&p);
-	if (p.kind != TOKEN_END)
-		syntax_error(&p, p.position, psprintf("\"%s\" is not expected here", p.text));
-	MemoryContextSwitchTo(old);
+	if (p.token.kind != FF_TOKEN_END)
+		refuse_token(&p);
+	MemoryContextSwitchTo(caller);
 	return expr;
 }

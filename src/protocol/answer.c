@@ -1,7 +1,8 @@
 /*
  * answer.c - what an app's answer means (the SDK protocol, "Execution", response and ops).
  *
- * Whatever an app may send becomes an FfAnswer: operations, a return value, or an error that says what was wrong with the answer.
+ * Whatever an app may send becomes an FfAnswer: operations, a return value, or an error that says
+ * what was wrong with the answer.
  */
 #include "postgres.h"
 
@@ -15,7 +16,7 @@
 #include "util/json.h"
 #include "util/sign.h"
 
-#define SHOWN_BYTES 200			/* of an answer that is not understood */
+#define SHOWN_BYTES 200 /* of an answer that is not understood */
 
 static void
 set_error(FfAnswer *answer, const char *name, const char *message, bool retry)
@@ -25,11 +26,12 @@ set_error(FfAnswer *answer, const char *name, const char *message, bool retry)
 	answer->retry = retry;
 }
 
-/* The beginning of a body for an error message, cut at a character's border and without control characters. */
+/* The beginning of a body for an error message, cut at a character's border and without control
+ * characters. */
 static char *
 excerpt(const char *body, int length)
 {
-	char	   *text = pnstrdup(body, pg_mbcliplen(body, length, SHOWN_BYTES));
+	char *text = pnstrdup(body, pg_mbcliplen(body, length, SHOWN_BYTES));
 
 	for (char *c = text; *c != '\0'; c++)
 	{
@@ -43,7 +45,7 @@ excerpt(const char *body, int length)
 static Jsonb *
 reported_error(Jsonb *json, long status)
 {
-	char	   *message;
+	char *message;
 
 	if (ff_json_is_object(json) && ff_json_text(json, "message") != NULL)
 		return json;
@@ -65,7 +67,7 @@ or_null(Jsonb *json)
 static bool
 read_due(Jsonb *op, Jsonb *opts, const char *key, bool from_name, TimestampTz now, TimestampTz *due)
 {
-	char	   *text = opts ? ff_json_text(opts, key) : NULL;
+	char *text = opts ? ff_json_text(opts, key) : NULL;
 
 	if (text == NULL && from_name)
 		text = ff_json_text(op, "name");
@@ -81,7 +83,8 @@ read_timeout(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
 	JsonbValue *said = opts ? ff_json_get(opts, "timeout") : NULL;
 
 	out->due = now + FF_MAX_DURATION_US;
-	if (said == NULL || said->type == jbvNull || read_due(op, opts, "timeout", false, now, &out->due))
+	if (said == NULL || said->type == jbvNull ||
+		read_due(op, opts, "timeout", false, now, &out->due))
 		return NULL;
 	return "has a timeout that is neither a duration nor an instant";
 }
@@ -121,7 +124,7 @@ read_sleep(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
 static char *
 read_name(Jsonb *op, const char *id)
 {
-	char	   *name = ff_json_text(op, "displayName");
+	char *name = ff_json_text(op, "displayName");
 
 	if (name == NULL)
 		name = ff_json_text(op, "name");
@@ -131,11 +134,12 @@ read_name(Jsonb *op, const char *id)
 static const char *
 read_kind(FfOp *out, Jsonb *op, const char *kind, TimestampTz now)
 {
-	Jsonb	   *opts = ff_json_member(op, "opts");
+	Jsonb *opts = ff_json_member(op, "opts");
 
 	if (!ff_json_is_object(opts))
 		opts = NULL;
-	out->race = opts != NULL && ff_json_text(opts, "parallelMode") != NULL && strcmp(ff_json_text(opts, "parallelMode"), "race") == 0;
+	out->race = opts != NULL && ff_json_text(opts, "parallelMode") != NULL &&
+				strcmp(ff_json_text(opts, "parallelMode"), "race") == 0;
 	if (strcmp(kind, "StepRun") == 0 || strcmp(kind, "Step") == 0)
 	{
 		out->kind = FF_OP_COMPLETED;
@@ -175,7 +179,8 @@ read_kind(FfOp *out, Jsonb *op, const char *kind, TimestampTz now)
 	return "is of a kind this version does not know";
 }
 
-/* Appends an operation to the answer; false, with the answer an error, when it is not understood. */
+/* Appends an operation to the answer; false, with the answer an error, when it is not understood.
+ */
 static bool
 read_op(FfAnswer *answer, Jsonb *json, TimestampTz now)
 {
@@ -186,14 +191,16 @@ read_op(FfAnswer *answer, Jsonb *json, TimestampTz now)
 
 	if (kind == NULL || id == NULL)
 	{
-		set_error(answer, "ProtocolError", "the app's answer has an operation without op or id", false);
+		set_error(answer, "ProtocolError", "the app's answer has an operation without op or id",
+				  false);
 		return false;
 	}
 	if (strcmp(kind, "None") == 0)
 		return true;
 	if (strlen(id) >= sizeof(op->id) || *id == '\0')
 	{
-		set_error(answer, "ProtocolError", psprintf("the app's answer has a step id of %zu bytes", strlen(id)), false);
+		set_error(answer, "ProtocolError",
+				  psprintf("the app's answer has a step id of %zu bytes", strlen(id)), false);
 		return false;
 	}
 	strlcpy(op->id, id, sizeof(op->id));
@@ -201,7 +208,8 @@ read_op(FfAnswer *answer, Jsonb *json, TimestampTz now)
 	fault = read_kind(op, json, kind, now);
 	if (fault != NULL)
 	{
-		set_error(answer, "ProtocolError", psprintf("the operation %s of step \"%s\" %s", kind, op->name, fault), false);
+		set_error(answer, "ProtocolError",
+				  psprintf("the operation %s of step \"%s\" %s", kind, op->name, fault), false);
 		return false;
 	}
 	answer->ops = lappend(answer->ops, op);
@@ -215,14 +223,16 @@ read_ops(FfAnswer *answer, Jsonb *json, TimestampTz now)
 	if (ff_json_is_object(json))
 		read_op(answer, json, now);
 	else if (!ff_json_is_array(json))
-		set_error(answer, "ProtocolError", "the app answered 206 with something else than a list of operations", true);
+		set_error(answer, "ProtocolError",
+				  "the app answered 206 with something else than a list of operations", true);
 	else
 	{
-		uint32		count = JB_ROOT_COUNT(json);
+		uint32 count = JB_ROOT_COUNT(json);
 
 		for (uint32 i = 0; i < count; i++)
 		{
-			if (!read_op(answer, JsonbValueToJsonb(getIthJsonbValueFromContainer(&json->root, i)), now))
+			if (!read_op(answer, JsonbValueToJsonb(getIthJsonbValueFromContainer(&json->root, i)),
+						 now))
 				return;
 		}
 	}
@@ -230,7 +240,8 @@ read_ops(FfAnswer *answer, Jsonb *json, TimestampTz now)
 
 /* --- the answer as a whole --- */
 
-/* A streaming SDK answers 201 with the real answer inside: {status, headers, body}, the body perhaps as text. */
+/* A streaming SDK answers 201 with the real answer inside: {status, headers, body}, the body
+ * perhaps as text. */
 static Jsonb *
 unwrap(FfAnswer *answer, Jsonb *json, long *status, char **no_retry, TimestampTz now)
 {
@@ -247,8 +258,8 @@ unwrap(FfAnswer *answer, Jsonb *json, long *status, char **no_retry, TimestampTz
 	*status = (long) inner;
 	if (headers != NULL)
 	{
-		char	   *version = ff_json_text(headers, "x-inngest-req-version");
-		char	   *retry_after = ff_json_text(headers, "retry-after");
+		char *version = ff_json_text(headers, "x-inngest-req-version");
+		char *retry_after = ff_json_text(headers, "retry-after");
 
 		*no_retry = ff_json_text(headers, "x-inngest-no-retry");
 		if (version != NULL)
@@ -260,7 +271,8 @@ unwrap(FfAnswer *answer, Jsonb *json, long *status, char **no_retry, TimestampTz
 		return or_null(ff_json_member(json, "body"));
 	json = ff_json_parse(text, strlen(text), ff_json_depth_limit, &error);
 	if (json == NULL)
-		set_error(answer, "ProtocolError", psprintf("the app's streamed answer is not JSON: %s", error.message), true);
+		set_error(answer, "ProtocolError",
+				  psprintf("the app's streamed answer is not JSON: %s", error.message), true);
 	return json;
 }
 
@@ -289,29 +301,39 @@ acceptable(FfAnswer *answer, const FfHttpCall *call)
 
 	if (!call->reached)
 	{
-		set_error(answer, "AppUnreachable", psprintf("the app could not be reached: %s", call->failure), true);
+		set_error(answer, "AppUnreachable",
+				  psprintf("the app could not be reached: %s", call->failure), true);
 		answer->kind = FF_ANSWER_UNREACHABLE;
 		return false;
 	}
 	if (call->failure != NULL)
 	{
-		set_error(answer, call->too_large ? "AnswerTooLarge" : "CallFailed", psprintf("the call to the app failed: %s", call->failure), true);
+		set_error(answer, call->too_large ? "AnswerTooLarge" : "CallFailed",
+				  psprintf("the call to the app failed: %s", call->failure), true);
 		return false;
 	}
 	if (call->headers[FF_HEADER_SDK] == NULL)
 	{
-		set_error(answer, "NotAnSdk", psprintf("the response (%ld) did not come from an Inngest SDK: %s", call->status,
-											   excerpt(call->body.data, call->body.len)), true);
+		set_error(answer, "NotAnSdk",
+				  psprintf("the response (%ld) did not come from an Inngest SDK: %s", call->status,
+						   excerpt(call->body.data, call->body.len)),
+				  true);
 		return false;
 	}
 	if (ff_protocol_dev())
 		return true;
-	signature = ff_sign_verify(ff_signing_key, call->headers[FF_HEADER_SIGNATURE], call->body.data, call->body.len, (int64) time(NULL));
-	/* An SDK refuses our signature with an unsigned 401; that answer ends nothing and is only reported. */
+	signature = ff_sign_verify(ff_signing_key, call->headers[FF_HEADER_SIGNATURE], call->body.data,
+							   call->body.len, (int64) time(NULL));
+	/* An SDK refuses our signature with an unsigned 401; that answer ends nothing and is only
+	 * reported. */
 	if (signature == FF_SIGNATURE_OK || (signature == FF_SIGNATURE_MISSING && call->status == 401))
 		return true;
-	set_error(answer, "WrongSignature", signature == FF_SIGNATURE_MISSING ? "the app's answer is not signed (an SDK of version 3 signs only with INNGEST_DEV=0 or NODE_ENV=production)"
-			  : "the signature of the app's answer is wrong or too old", true);
+	set_error(
+		answer, "WrongSignature",
+		signature == FF_SIGNATURE_MISSING
+			? "the app's answer is not signed (an SDK of version 3 signs only with INNGEST_DEV=0 or NODE_ENV=production)"
+			: "the signature of the app's answer is wrong or too old",
+		true);
 	return false;
 }
 
@@ -326,7 +348,8 @@ ff_protocol_answer(FfAnswer *answer, const FfHttpCall *call, TimestampTz now)
 	memset(answer, 0, sizeof(*answer));
 	answer->retry = true;
 	answer->retry_after = -1;
-	answer->protocol = call->headers[FF_HEADER_REQ_VERSION] ? atoi(call->headers[FF_HEADER_REQ_VERSION]) : -1;
+	answer->protocol =
+		call->headers[FF_HEADER_REQ_VERSION] ? atoi(call->headers[FF_HEADER_REQ_VERSION]) : -1;
 	if (!acceptable(answer, call))
 		return;
 	if (call->headers[FF_HEADER_RETRY_AFTER] != NULL &&
@@ -338,8 +361,10 @@ ff_protocol_answer(FfAnswer *answer, const FfHttpCall *call, TimestampTz now)
 		json = ff_json_parse(call->body.data, call->body.len, ff_json_depth_limit, &error);
 	if (json == NULL)
 	{
-		set_error(answer, "ProtocolError", psprintf("the app's answer (%ld) is not JSON: %s at byte %d: %s", status, error.message,
-													error.offset, excerpt(call->body.data, call->body.len)), true);
+		set_error(answer, "ProtocolError",
+				  psprintf("the app's answer (%ld) is not JSON: %s at byte %d: %s", status,
+						   error.message, error.offset, excerpt(call->body.data, call->body.len)),
+				  true);
 		return;
 	}
 	if (status == 201)

@@ -11,15 +11,17 @@
 #include "run/answer.h"
 #include "run/run.h"
 
-extern char *ff_signing_key;	/* NULL or empty: development mode, nothing is signed */
+extern char *ff_signing_key; /* NULL or empty: development mode, nothing is signed */
 
 /* Writes the body and the headers of a call for an item of a run. */
-extern void ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item, const FfFunction *function);
+extern void ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
+								const FfFunction *function);
 
 /* The address of a call: the function's URL with stepId set. */
 extern char *ff_protocol_url(const FfFunction *function, const FfItem *item);
 
-/* Reads an answer; everything it gives is allocated in the current context. Never raises on what an app may say. */
+/* Reads an answer; everything it gives is allocated in the current context. Never raises on what an
+ * app may say. */
 extern void ff_protocol_answer(FfAnswer *answer, const FfHttpCall *call, TimestampTz now);
 
 extern bool ff_protocol_dev(void);

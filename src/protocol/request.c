@@ -1,8 +1,8 @@
 /*
  * request.c - the body and headers of a call (the SDK protocol, "Execution", request).
  *
- * The body is canonical JSON (RFC 8785), so its members are written in order of their names; a run keeps its event and its memos as
- * canonical text and they are only joined here.
+ * The body is canonical JSON (RFC 8785), so its members are written in order of their names; a run
+ * keeps its event and its memos as canonical text and they are only joined here.
  */
 #include "postgres.h"
 
@@ -14,7 +14,7 @@
 #include "util/json.h"
 #include "util/sign.h"
 
-char	   *ff_signing_key = NULL;
+char *ff_signing_key = NULL;
 
 bool
 ff_protocol_dev(void)
@@ -76,15 +76,19 @@ append_steps(StringInfo out, const FfRun *run)
 static void
 append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFunction *function)
 {
-	char		ulid[FF_ULID_SIZE];
+	char ulid[FF_ULID_SIZE];
 
 	ff_ulid_encode(&run->id, ulid);
-	appendStringInfo(out, "{\"ctx\":{\"attempt\":%d,\"disable_immediate_execution\":%s,\"env\":\"%s\",\"max_attempts\":%d,\"run_id\":\"%s\",",
-					 item->attempt, run->plan ? "true" : "false", ff_protocol_dev() ? "dev" : "prod", function->max_attempts, ulid);
+	appendStringInfo(
+		out,
+		"{\"ctx\":{\"attempt\":%d,\"disable_immediate_execution\":%s,\"env\":\"%s\",\"max_attempts\":%d,\"run_id\":\"%s\",",
+		item->attempt, run->plan ? "true" : "false", ff_protocol_dev() ? "dev" : "prod",
+		function->max_attempts, ulid);
 	append_stack(out, run);
 	appendStringInfoString(out, "\"step_id\":");
 	append_text(out, call_step(item));
-	appendStringInfo(out, ",\"use_api\":false},\"defers\":{},\"event\":%s,\"events\":[%s],", run->event_json, run->event_json);
+	appendStringInfo(out, ",\"use_api\":false},\"defers\":{},\"event\":%s,\"events\":[%s],",
+					 run->event_json, run->event_json);
 	append_steps(out, run);
 	appendStringInfo(out, "\"use_api\":false,\"version\":%d}", run->protocol);
 }
@@ -92,33 +96,37 @@ append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFuncti
 static void
 add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
 {
-	char		run_ulid[FF_ULID_SIZE];
-	char		request_ulid[FF_ULID_SIZE];
-	pg_uuid_t	request_id;
+	char	  run_ulid[FF_ULID_SIZE];
+	char	  request_ulid[FF_ULID_SIZE];
+	pg_uuid_t request_id;
 
 	ff_uuid7(&request_id);
 	ff_ulid_encode(&run->id, run_ulid);
 	ff_ulid_encode(&request_id, request_ulid);
 	ff_http_add_header(call, "content-type: application/json");
 	ff_http_add_header(call, psprintf("x-run-id: %s", run_ulid));
-	ff_http_add_header(call, psprintf("x-inngest-server-kind: %s", ff_protocol_dev() ? "dev" : "cloud"));
+	ff_http_add_header(call,
+					   psprintf("x-inngest-server-kind: %s", ff_protocol_dev() ? "dev" : "cloud"));
 	ff_http_add_header(call, psprintf("x-inngest-step-id: %s", call_step(item)));
 	ff_http_add_header(call, psprintf("x-inngest-req-version: %d", run->protocol));
 	ff_http_add_header(call, psprintf("x-request-id: %s", request_ulid));
 	ff_http_add_header(call, psprintf("x-inngest-job-id: %s.%s", run_ulid, call_step(item)));
 	ff_http_add_header(call, psprintf("x-inngest-generation-id: %d", run->generation));
 	/* The same for every attempt of a step: what an app can make its effects idempotent with. */
-	ff_http_add_header(call, psprintf("idempotency-key: %s/%s/%d", run_ulid, call_step(item), *item->id ? 0 : run->memo_count));
+	ff_http_add_header(call, psprintf("idempotency-key: %s/%s/%d", run_ulid, call_step(item),
+									  *item->id ? 0 : run->memo_count));
 	/* A header that is present and empty is written with a semicolon. */
 	if (ff_protocol_dev())
 		ff_http_add_header(call, "x-inngest-signature;");
 	else
 		ff_http_add_header(call, psprintf("x-inngest-signature: %s",
-										  ff_sign_header(ff_signing_key, call->request.data, call->request.len, (int64) time(NULL))));
+										  ff_sign_header(ff_signing_key, call->request.data,
+														 call->request.len, (int64) time(NULL))));
 }
 
 void
-ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item, const FfFunction *function)
+ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
+					const FfFunction *function)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 

@@ -14,15 +14,15 @@
 
 typedef enum FfOpKind
 {
-	FF_OP_COMPLETED,			/* the step ran: data */
-	FF_OP_ERROR,				/* the step failed and may be tried again: error */
-	FF_OP_FAILED,				/* the step failed for good: error */
-	FF_OP_PLANNED,				/* call again with this step's id */
-	FF_OP_SLEEP,				/* due */
-	FF_OP_WAIT,					/* event, expression, due */
-	FF_OP_INVOKE,				/* function, payload, due */
-	FF_OP_RETURN,				/* the function is done: data */
-	FF_OP_AGAIN					/* just call again */
+	FF_OP_COMPLETED, /* the step ran: data */
+	FF_OP_ERROR,	 /* the step failed and may be tried again: error */
+	FF_OP_FAILED,	 /* the step failed for good: error */
+	FF_OP_PLANNED,	 /* call again with this step's id */
+	FF_OP_SLEEP,	 /* due */
+	FF_OP_WAIT,		 /* event, expression, due */
+	FF_OP_INVOKE,	 /* function, payload, due */
+	FF_OP_RETURN,	 /* the function is done: data */
+	FF_OP_AGAIN		 /* just call again */
 } FfOpKind;
 
 typedef struct FfOp
@@ -45,18 +45,18 @@ typedef enum FfAnswerKind
 	FF_ANSWER_OPS,
 	FF_ANSWER_RETURN,
 	FF_ANSWER_ERROR,
-	FF_ANSWER_UNREACHABLE		/* the app was not reached: nothing of ours ran */
+	FF_ANSWER_UNREACHABLE /* the app was not reached: nothing of ours ran */
 } FfAnswerKind;
 
 typedef struct FfAnswer
 {
 	FfAnswerKind kind;
-	List	   *ops;			/* of FfOp */
-	Jsonb	   *output;
-	Jsonb	   *error;
-	bool		retry;			/* of an error, or of the errors among the operations */
-	int64		retry_after;	/* microseconds, -1: as usual */
-	int			protocol;		/* the SDK's request version, or -1 */
+	List		*ops; /* of FfOp */
+	Jsonb		*output;
+	Jsonb		*error;
+	bool		 retry;		  /* of an error, or of the errors among the operations */
+	int64		 retry_after; /* microseconds, -1: as usual */
+	int			 protocol;	  /* the SDK's request version, or -1 */
 } FfAnswer;
 
 #endif

@@ -18,9 +18,9 @@
 
 #define MAX_BACKOFF_S 300.0
 
-int			ff_retry_interval = 0;
-int			ff_unreachable_limit = 86400;
-int			ff_invoke_depth_limit = 100;
+int ff_retry_interval = 0;
+int ff_unreachable_limit = 86400;
+int ff_invoke_depth_limit = 100;
 
 /* The run's change, begun when there is none; made in the current context, the group's. */
 FfChange *
@@ -47,9 +47,10 @@ put_text(FfJsonBuilder *builder, const char *key, const char *text)
 
 /* Appends an event to the run's log; step id, name and data may be NULL, attempt -1. */
 static void
-log_event(FfRun *run, const char *type, const char *step_id, const char *name, int attempt, Jsonb *data, TimestampTz at)
+log_event(FfRun *run, const char *type, const char *step_id, const char *name, int attempt,
+		  Jsonb *data, TimestampTz at)
 {
-	FfChange   *change = ff_run_change(run);
+	FfChange	 *change = ff_run_change(run);
 	FfJsonBuilder builder = {0};
 
 	ff_jb_object(&builder);
@@ -100,7 +101,7 @@ wrap(const char *key, Jsonb *value)
 static Jsonb *
 keep_json(FfRun *run, Jsonb *value)
 {
-	Jsonb	   *copy;
+	Jsonb *copy;
 
 	if (value == NULL)
 		return NULL;
@@ -115,7 +116,7 @@ static FfItem *
 add_item(FfRun *run, FfItemKind kind, const char *id, const char *name, int group, TimestampTz now)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
-	FfItem	   *item = palloc0(sizeof(FfItem));
+	FfItem		 *item = palloc0(sizeof(FfItem));
 
 	item->kind = kind;
 	strlcpy(item->id, id, sizeof(item->id));
@@ -147,11 +148,11 @@ restore_item(FfRun *run, FfItem *item)
 static FfItem *
 find_item(const FfRun *run, const char *id)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, run->items)
+	foreach (cell, run->items)
 	{
-		FfItem	   *item = lfirst(cell);
+		FfItem *item = lfirst(cell);
 
 		if (strcmp(item->id, id) == 0)
 			return item;
@@ -173,9 +174,9 @@ has_memo(const FfRun *run, const char *id)
 static bool
 group_pending(const FfRun *run, int group)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, run->items)
+	foreach (cell, run->items)
 	{
 		const FfItem *item = lfirst(cell);
 
@@ -189,7 +190,7 @@ group_pending(const FfRun *run, int group)
 static void
 ask_next(FfRun *run, TimestampTz now)
 {
-	FfItem	   *asking = find_item(run, "");
+	FfItem *asking = find_item(run, "");
 
 	if (asking == NULL)
 		add_item(run, FF_ITEM_CALL, "", NULL, 0, now);
@@ -198,13 +199,13 @@ ask_next(FfRun *run, TimestampTz now)
 }
 
 /*
- * Something of a group has finished. Version 1 of the protocol asks after each finish; version 2 when the whole group has finished, or
- * after each when the function races its steps.
+ * Something of a group has finished. Version 1 of the protocol asks after each finish; version 2
+ * when the whole group has finished, or after each when the function races its steps.
  */
 static void
 decide_next(FfRun *run, int group, bool race, TimestampTz now)
 {
-	bool		group_done = !group_pending(run, group);
+	bool group_done = !group_pending(run, group);
 
 	if (run->change->ended)
 		return;
@@ -217,11 +218,11 @@ decide_next(FfRun *run, int group, bool race, TimestampTz now)
 /* --- steps --- */
 
 static void
-checkpoint(FfRun *run, const char *id, const char *op, const char *name, const char *status, int attempt, Jsonb *memo,
-		   TimestampTz started, TimestampTz now)
+checkpoint(FfRun *run, const char *id, const char *op, const char *name, const char *status,
+		   int attempt, Jsonb *memo, TimestampTz started, TimestampTz now)
 {
-	FfChange   *change = ff_run_change(run);
-	FfStepRow  *row = palloc0(sizeof(FfStepRow));
+	FfChange  *change = ff_run_change(run);
+	FfStepRow *row = palloc0(sizeof(FfStepRow));
 
 	strlcpy(row->id, id, sizeof(row->id));
 	row->op = op;
@@ -234,8 +235,8 @@ checkpoint(FfRun *run, const char *id, const char *op, const char *name, const c
 	ff_run_add_memo(run, id, memo);
 	row->position = run->memo_count;
 	change->steps = lappend(change->steps, row);
-	log_event(run, strcmp(status, "failed") == 0 ? "step.failed" : "step.completed", id, name, attempt,
-			  strcmp(status, "failed") == 0 ? memo : NULL, now);
+	log_event(run, strcmp(status, "failed") == 0 ? "step.failed" : "step.completed", id, name,
+			  attempt, strcmp(status, "failed") == 0 ? memo : NULL, now);
 }
 
 static const char *
@@ -259,9 +260,10 @@ item_op(const FfItem *item)
 static void
 finish_item(FfRun *run, FfItem *item, const char *status, Jsonb *memo, TimestampTz now)
 {
-	FfChange   *change = ff_run_change(run);
+	FfChange *change = ff_run_change(run);
 
-	checkpoint(run, item->id, item_op(item), item->name, status, item->attempt, memo, item->created, now);
+	checkpoint(run, item->id, item_op(item), item->name, status, item->attempt, memo, item->created,
+			   now);
 	if (item->kind == FF_ITEM_WAIT)
 		change->waits_done = lappend(change->waits_done, pstrdup(item->id));
 	remove_item(run, item);
@@ -273,18 +275,21 @@ finish_item(FfRun *run, FfItem *item, const char *status, Jsonb *memo, Timestamp
 static int64
 backoff(int attempt)
 {
-	double		seconds;
+	double seconds;
 
 	if (ff_retry_interval > 0)
 		return (int64) ff_retry_interval * 1000;
-	seconds = Min(ldexp(1.0, Min(attempt, 20)) * (0.5 + pg_prng_double(&pg_global_prng_state)), MAX_BACKOFF_S);
+	seconds = Min(ldexp(1.0, Min(attempt, 20)) * (0.5 + pg_prng_double(&pg_global_prng_state)),
+				  MAX_BACKOFF_S);
 	return (int64) (seconds * 1000000);
 }
 
 static void
-retry_later(FfRun *run, FfItem *item, const char *step_id, const char *name, Jsonb *error, int64 delay, TimestampTz now)
+retry_later(FfRun *run, FfItem *item, const char *step_id, const char *name, Jsonb *error,
+			int64 delay, TimestampTz now)
 {
-	log_event(run, *step_id ? "step.retrying" : "run.retrying", step_id, name, item->attempt, wrap("error", error), now);
+	log_event(run, *step_id ? "step.retrying" : "run.retrying", step_id, name, item->attempt,
+			  wrap("error", error), now);
 	item->attempt++;
 	item->error = keep_json(run, error);
 	item->due = now + delay;
@@ -300,15 +305,16 @@ retry_or_fail(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts
 		ff_run_end(run, "failed", NULL, answer->error, now);
 }
 
-/* Nothing of ours ran, so no attempt is used up; but an app that stays away for long fails its runs. */
+/* Nothing of ours ran, so no attempt is used up; but an app that stays away for long fails its
+ * runs. */
 static void
 wait_for_app(FfRun *run, FfItem *item, const FfAnswer *answer, TimestampTz now)
 {
 	if (item->unreachable++ == 0)
 	{
 		item->unreachable_since = now;
-		log_event(run, *item->id ? "step.retrying" : "run.retrying", item->id, item->name, item->attempt,
-				  wrap("error", answer->error), now);
+		log_event(run, *item->id ? "step.retrying" : "run.retrying", item->id, item->name,
+				  item->attempt, wrap("error", answer->error), now);
 	}
 	if (now - item->unreachable_since >= (int64) ff_unreachable_limit * USECS_PER_SEC)
 	{
@@ -342,8 +348,8 @@ note(FfRun *run, FfItem *item, const char *type, TimestampTz now)
 static void
 begin_wait(FfRun *run, const FfOp *op, int group, TimestampTz now)
 {
-	FfItem	   *item = add_item(run, FF_ITEM_WAIT, op->id, op->name, group, now);
-	FfWait	   *wait = palloc0(sizeof(FfWait));
+	FfItem *item = add_item(run, FF_ITEM_WAIT, op->id, op->name, group, now);
+	FfWait *wait = palloc0(sizeof(FfWait));
 
 	item->race = op->race;
 	item->due = op->due;
@@ -361,7 +367,7 @@ begin_wait(FfRun *run, const FfOp *op, int group, TimestampTz now)
 static void
 begin_invoke(FfRun *run, const FfOp *op, int group, TimestampTz now)
 {
-	FfItem	   *item = add_item(run, FF_ITEM_INVOKE, op->id, op->name, group, now);
+	FfItem		 *item = add_item(run, FF_ITEM_INVOKE, op->id, op->name, group, now);
 	FfInvocation *invocation = palloc0(sizeof(FfInvocation));
 
 	item->race = op->race;
@@ -378,14 +384,17 @@ begin_invoke(FfRun *run, const FfOp *op, int group, TimestampTz now)
 static Jsonb *
 invoked_too_deeply(const FfRun *run)
 {
-	return ff_run_error("InvocationTooDeep", psprintf("this run is the %dth of a chain of invocations; flowforge.invoke_depth_limit allows %d",
-													  run->depth + 1, ff_invoke_depth_limit));
+	return ff_run_error(
+		"InvocationTooDeep",
+		psprintf(
+			"this run is the %dth of a chain of invocations; flowforge.invoke_depth_limit allows %d",
+			run->depth + 1, ff_invoke_depth_limit));
 }
 
 static void
 begin_sleep(FfRun *run, const FfOp *op, int group, TimestampTz now)
 {
-	FfItem	   *item = add_item(run, FF_ITEM_SLEEP, op->id, op->name, group, now);
+	FfItem *item = add_item(run, FF_ITEM_SLEEP, op->id, op->name, group, now);
 
 	item->race = op->race;
 	item->due = op->due;
@@ -396,33 +405,37 @@ begin_sleep(FfRun *run, const FfOp *op, int group, TimestampTz now)
 static void
 begin_retry(FfRun *run, const FfOp *op, int group, const FfAnswer *answer, TimestampTz now)
 {
-	FfItem	   *item = add_item(run, FF_ITEM_CALL, op->id, op->name, group, now);
+	FfItem *item = add_item(run, FF_ITEM_CALL, op->id, op->name, group, now);
 
 	item->race = op->race;
-	retry_later(run, item, op->id, op->name, op->error, answer->retry_after >= 0 ? answer->retry_after : backoff(0), now);
+	retry_later(run, item, op->id, op->name, op->error,
+				answer->retry_after >= 0 ? answer->retry_after : backoff(0), now);
 }
 
 static void
 begin_planned(FfRun *run, const FfOp *op, int group, TimestampTz now)
 {
-	FfItem	   *item = add_item(run, FF_ITEM_CALL, op->id, op->name, group, now);
+	FfItem *item = add_item(run, FF_ITEM_CALL, op->id, op->name, group, now);
 
 	item->race = op->race;
 	log_event(run, "step.planned", op->id, op->name, -1, NULL, now);
 }
 
-/* Applies one operation; true when it finished a step. Whatever was applied before is passed over. */
+/* Applies one operation; true when it finished a step. Whatever was applied before is passed over.
+ */
 static bool
-apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answer, int max_attempts, int group, TimestampTz now)
+apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answer, int max_attempts,
+		 int group, TimestampTz now)
 {
-	bool		last = caller->attempt + 1 >= max_attempts || !answer->retry;
+	bool last = caller->attempt + 1 >= max_attempts || !answer->retry;
 
 	if (has_memo(run, op->id) || find_item(run, op->id) != NULL)
 		return false;
 	switch (op->kind)
 	{
 		case FF_OP_COMPLETED:
-			checkpoint(run, op->id, "run", op->name, "completed", caller->attempt, wrap("data", op->data), caller->called_at, now);
+			checkpoint(run, op->id, "run", op->name, "completed", caller->attempt,
+					   wrap("data", op->data), caller->called_at, now);
 			return true;
 		case FF_OP_ERROR:
 			if (!last)
@@ -432,7 +445,8 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 			}
 			/* FALLTHROUGH */
 		case FF_OP_FAILED:
-			checkpoint(run, op->id, "run", op->name, "failed", caller->attempt, wrap("error", op->error), caller->called_at, now);
+			checkpoint(run, op->id, "run", op->name, "failed", caller->attempt,
+					   wrap("error", op->error), caller->called_at, now);
 			return true;
 		case FF_OP_PLANNED:
 			begin_planned(run, op, group, now);
@@ -446,7 +460,8 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 		case FF_OP_INVOKE:
 			if (run->depth >= ff_invoke_depth_limit)
 			{
-				checkpoint(run, op->id, "invoke", op->name, "failed", 0, wrap("error", invoked_too_deeply(run)), now, now);
+				checkpoint(run, op->id, "invoke", op->name, "failed", 0,
+						   wrap("error", invoked_too_deeply(run)), now, now);
 				return true;
 			}
 			begin_invoke(run, op, group, now);
@@ -463,11 +478,13 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 
 /* The step the call ran has failed and may be tried again: the same call, later. */
 static bool
-retried_in_place(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts, TimestampTz now)
+retried_in_place(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts,
+				 TimestampTz now)
 {
-	FfOp	   *op = list_length(answer->ops) == 1 ? linitial(answer->ops) : NULL;
+	FfOp *op = list_length(answer->ops) == 1 ? linitial(answer->ops) : NULL;
 
-	if (op == NULL || op->kind != FF_OP_ERROR || !answer->retry || item->attempt + 1 >= max_attempts)
+	if (op == NULL || op->kind != FF_OP_ERROR || !answer->retry ||
+		item->attempt + 1 >= max_attempts)
 		return false;
 	retry_later(run, item, op->id, op->name, op->error,
 				answer->retry_after >= 0 ? answer->retry_after : backoff(item->attempt), now);
@@ -476,15 +493,16 @@ retried_in_place(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attem
 
 /* Waits first: an operation beside them may be what sends the event they wait for. */
 static bool
-apply_all(FfRun *run, const FfItem *caller, const FfAnswer *answer, int max_attempts, int group, TimestampTz now)
+apply_all(FfRun *run, const FfItem *caller, const FfAnswer *answer, int max_attempts, int group,
+		  TimestampTz now)
 {
-	bool		finished = false;
+	bool finished = false;
 
 	for (int pass = 0; pass < 2; pass++)
 	{
-		ListCell   *cell;
+		ListCell *cell;
 
-		foreach(cell, answer->ops)
+		foreach (cell, answer->ops)
 		{
 			const FfOp *op = lfirst(cell);
 
@@ -498,9 +516,9 @@ apply_all(FfRun *run, const FfItem *caller, const FfAnswer *answer, int max_atte
 static void
 apply_ops(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts, TimestampTz now)
 {
-	bool		asking = item->id[0] == '\0';
-	int			group = asking ? run->group + 1 : item->group;
-	bool		finished;
+	bool asking = item->id[0] == '\0';
+	int	 group = asking ? run->group + 1 : item->group;
+	bool finished;
 
 	ff_run_change(run);
 	if (retried_in_place(run, item, answer, max_attempts, now))
@@ -518,10 +536,11 @@ apply_ops(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts, Ti
 		decide_next(run, group, item->race, now);
 	else if (run->items == NIL)
 	{
-		FfAnswer	empty = {.retry = true, .retry_after = -1};
+		FfAnswer empty = {.retry = true, .retry_after = -1};
 
 		/* Neither done nor anything to do: ask again, but not for ever. */
-		empty.error = ff_run_error("NoProgress", "the function neither finished nor asked for a step");
+		empty.error =
+			ff_run_error("NoProgress", "the function neither finished nor asked for a step");
 		restore_item(run, item);
 		retry_or_fail(run, item, &empty, max_attempts, now);
 	}
@@ -566,8 +585,11 @@ static void
 time_out(FfRun *run, FfItem *item, TimestampTz now)
 {
 	if (item->kind == FF_ITEM_INVOKE)
-		finish_item(run, item, "failed",
-					wrap("error", ff_run_error("InngestInvokeTimeoutError", "Timed out waiting for invoked function to complete")), now);
+		finish_item(
+			run, item, "failed",
+			wrap("error", ff_run_error("InngestInvokeTimeoutError",
+									   "Timed out waiting for invoked function to complete")),
+			now);
 	else
 		finish_item(run, item, "completed", ff_json_null(), now);
 }
@@ -575,12 +597,12 @@ time_out(FfRun *run, FfItem *item, TimestampTz now)
 void
 ff_run_wake(FfRun *run, TimestampTz now)
 {
-	List	   *items = list_copy(run->items);
-	ListCell   *cell;
+	List	 *items = list_copy(run->items);
+	ListCell *cell;
 
-	foreach(cell, items)
+	foreach (cell, items)
 	{
-		FfItem	   *item = lfirst(cell);
+		FfItem *item = lfirst(cell);
 
 		if (item->kind != FF_ITEM_CALL && item->due <= now)
 			time_out(run, item, now);
@@ -598,7 +620,7 @@ receive_event(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 static void
 receive_result(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 {
-	Jsonb	   *error = ff_json_member(payload, "error");
+	Jsonb *error = ff_json_member(payload, "error");
 
 	if (item->kind != FF_ITEM_INVOKE)
 		return;
@@ -611,17 +633,18 @@ receive_result(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 void
 ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 {
-	char	   *step_id = ff_json_text(payload, "step");
-	FfItem	   *item = step_id ? find_item(run, step_id) : NULL;
+	char   *step_id = ff_json_text(payload, "step");
+	FfItem *item = step_id ? find_item(run, step_id) : NULL;
 
 	if (strcmp(kind, "cancel") == 0)
 	{
-		char	   *reason = ff_json_text(payload, "reason");
+		char *reason = ff_json_text(payload, "reason");
 
-		ff_run_end(run, "cancelled", NULL, ff_run_error("Cancelled", reason ? reason : "the run was cancelled"), now);
+		ff_run_end(run, "cancelled", NULL,
+				   ff_run_error("Cancelled", reason ? reason : "the run was cancelled"), now);
 	}
 	else if (item == NULL)
-		return;					/* it came twice, or too late */
+		return; /* it came twice, or too late */
 	else if (strcmp(kind, "event") == 0)
 		receive_event(run, item, payload, now);
 	else if (strcmp(kind, "invoked") == 0)
@@ -631,8 +654,8 @@ ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 void
 ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *error, TimestampTz now)
 {
-	FfChange   *change = ff_run_change(run);
-	ListCell   *cell;
+	FfChange *change = ff_run_change(run);
+	ListCell *cell;
 
 	if (change->ended)
 		return;
@@ -641,12 +664,13 @@ ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *error, Timestam
 	change->output = output;
 	change->error = error;
 	change->ended_at = now;
-	foreach(cell, run->items)
+	foreach (cell, run->items)
 	{
-		FfItem	   *item = lfirst(cell);
+		FfItem *item = lfirst(cell);
 
 		if (item->kind == FF_ITEM_WAIT)
 			change->waits_done = lappend(change->waits_done, pstrdup(item->id));
 	}
-	log_event(run, psprintf("run.%s", status), NULL, NULL, -1, error ? wrap("error", error) : NULL, now);
+	log_event(run, psprintf("run.%s", status), NULL, NULL, -1, error ? wrap("error", error) : NULL,
+			  now);
 }

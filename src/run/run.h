@@ -1,8 +1,9 @@
 /*
  * run.h - a live run as its owner keeps it, and everything that may happen to it.
  *
- * A run is an actor: one executor owns it, handles one thing at a time and keeps its state in one row. Each function below that changes
- * a run notes in the run's FfChange what must be written; nothing is written here, and nothing is called before it is committed.
+ * A run is an actor: one executor owns it, handles one thing at a time and keeps its state in one
+ * row. Each function below that changes a run notes in the run's FfChange what must be written;
+ * nothing is written here, and nothing is called before it is committed.
  */
 #ifndef FF_RUN_H
 #define FF_RUN_H
@@ -20,7 +21,7 @@
 /* What of a run is not finished. */
 typedef enum FfItemKind
 {
-	FF_ITEM_CALL,				/* call the app: id "" asks what comes next, another id runs that step */
+	FF_ITEM_CALL, /* call the app: id "" asks what comes next, another id runs that step */
 	FF_ITEM_SLEEP,
 	FF_ITEM_WAIT,
 	FF_ITEM_INVOKE
@@ -31,62 +32,62 @@ typedef struct FfItem
 	FfItemKind	kind;
 	char		id[FF_STEP_ID_SIZE];
 	char	   *name;
-	int			attempt;		/* from 0; counts calls that reached the app */
-	int			unreachable;	/* calls in a row that did not reach it */
+	int			attempt;	 /* from 0; counts calls that reached the app */
+	int			unreachable; /* calls in a row that did not reach it */
 	TimestampTz unreachable_since;
-	int			group;			/* the answer that asked for it */
-	bool		race;			/* the function wants to know at once when it is done */
-	bool		again;			/* something finished while the call asking for more was under way */
+	int			group; /* the answer that asked for it */
+	bool		race;  /* the function wants to know at once when it is done */
+	bool		again; /* something finished while the call asking for more was under way */
 	TimestampTz created;
-	TimestampTz due;			/* when to call, wake or give up; 0: now; DT_NOEND: never */
-	Jsonb	   *error;			/* of the last attempt, or NULL */
-	void	   *call;			/* the call under way, or NULL */
+	TimestampTz due;   /* when to call, wake or give up; 0: now; DT_NOEND: never */
+	Jsonb	   *error; /* of the last attempt, or NULL */
+	void	   *call;  /* the call under way, or NULL */
 	TimestampTz called_at;
 } FfItem;
 
 /* A finished step, as functions are handed it. */
 typedef struct FfMemo
 {
-	char		id[FF_STEP_ID_SIZE];
-	char	   *json;			/* canonical JSON */
+	char  id[FF_STEP_ID_SIZE];
+	char *json; /* canonical JSON */
 } FfMemo;
 
 typedef enum FfHome
 {
 	FF_HOME_HOT,
 	FF_HOME_PARKED,
-	FF_HOME_NONE				/* ended */
+	FF_HOME_NONE /* ended */
 } FfHome;
 
 struct FfChange;
 
 typedef struct FfRun
 {
-	pg_uuid_t	id;				/* first: the key of the table of runs */
-	MemoryContext context;
-	int32		tenant_id;
-	int32		function_id;
-	int32		version;
-	pg_uuid_t	event_id;
-	bool		has_parent;
-	pg_uuid_t	parent_id;
-	char		parent_step[FF_STEP_ID_SIZE];
-	int			depth;			/* of invocation: 0 when an event started it */
-	FfEvent		event;
-	char	   *event_json;		/* canonical JSON */
-	int			protocol;		/* the SDK's request version; -1 until it has said it */
-	int			generation;		/* calls made so far */
-	int			seq;			/* of the last run event */
-	int			group;			/* of the last answer with operations */
-	bool		plan;			/* steps are to be planned, not executed at once */
-	TimestampTz started;		/* 0: not yet */
-	FfHome		home;			/* where the state's row is */
-	List	   *items;			/* of FfItem */
-	FfMemo	   *memos;			/* in order of completion */
-	int			memo_count;
-	int			memo_capacity;
-	struct FfChange *change;	/* what is not yet written, or NULL */
-	void	   *lane;			/* the executor's, while the run waits for room to call */
+	pg_uuid_t		 id; /* first: the key of the table of runs */
+	MemoryContext	 context;
+	int32			 tenant_id;
+	int32			 function_id;
+	int32			 version;
+	pg_uuid_t		 event_id;
+	bool			 has_parent;
+	pg_uuid_t		 parent_id;
+	char			 parent_step[FF_STEP_ID_SIZE];
+	int				 depth; /* of invocation: 0 when an event started it */
+	FfEvent			 event;
+	char			*event_json; /* canonical JSON */
+	int				 protocol;	 /* the SDK's request version; -1 until it has said it */
+	int				 generation; /* calls made so far */
+	int				 seq;		 /* of the last run event */
+	int				 group;		 /* of the last answer with operations */
+	bool			 plan;		 /* steps are to be planned, not executed at once */
+	TimestampTz		 started;	 /* 0: not yet */
+	FfHome			 home;		 /* where the state's row is */
+	List			*items;		 /* of FfItem */
+	FfMemo			*memos;		 /* in order of completion */
+	int				 memo_count;
+	int				 memo_capacity;
+	struct FfChange *change; /* what is not yet written, or NULL */
+	void			*lane;	 /* the executor's, while the run waits for room to call */
 } FfRun;
 
 /* --- what must be written (change.c) --- */
@@ -109,7 +110,7 @@ typedef struct FfInvocation
 	char		step_id[FF_STEP_ID_SIZE];
 	char	   *name;
 	char	   *slug;
-	Jsonb	   *payload;		/* {data, v?} or NULL */
+	Jsonb	   *payload; /* {data, v?} or NULL */
 	TimestampTz expires;
 } FfInvocation;
 
@@ -118,12 +119,12 @@ typedef struct FfChange
 	FfRun	   *run;
 	FfHome		home_before;
 	int			first_seq;
-	List	   *events;			/* of Jsonb */
-	List	   *steps;			/* of FfStepRow */
-	List	   *waits;			/* of FfWait */
-	List	   *waits_done;		/* step ids of waits that are over */
-	List	   *invocations;	/* of FfInvocation */
-	List	   *inbox;			/* ids of handled messages */
+	List	   *events;		 /* of Jsonb */
+	List	   *steps;		 /* of FfStepRow */
+	List	   *waits;		 /* of FfWait */
+	List	   *waits_done;	 /* step ids of waits that are over */
+	List	   *invocations; /* of FfInvocation */
+	List	   *inbox;		 /* ids of handled messages */
 	bool		written;
 	bool		ended;
 	const char *status;
@@ -132,18 +133,21 @@ typedef struct FfChange
 	TimestampTz ended_at;
 } FfChange;
 
-/* Where changes are made: a context that lives until the group they belong to has been written. The caller makes it current. */
+/* Where changes are made: a context that lives until the group they belong to has been written. The
+ * caller makes it current. */
 
-/* Room for a run just read; `state` as its row holds it, or NULL for a run nobody has handled yet. Raises FF012. */
+/* Room for a run just read; `state` as its row holds it, or NULL for a run nobody has handled yet.
+ * Raises FF012. */
 extern FfRun *ff_run_new(const pg_uuid_t *id, MemoryContext parent);
-extern void ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now);
+extern void	  ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now);
 extern Jsonb *ff_run_write_state(const FfRun *run);
-extern void ff_run_free(FfRun *run);
+extern void	  ff_run_free(FfRun *run);
 
 /* A memo read from the checkpoints; call in order of completion. */
 extern void ff_run_add_memo(FfRun *run, const char *step_id, Jsonb *memo);
 
-/* When something is to be done next: 0 now, DT_NOEND never. Items whose call is under way count as now. */
+/* When something is to be done next: 0 now, DT_NOEND never. Items whose call is under way count as
+ * now. */
 extern TimestampTz ff_run_next_due(const FfRun *run, TimestampTz now);
 
 /* The run's change, begun when there is none; allocated in the current context. */
@@ -153,22 +157,25 @@ extern FfChange *ff_run_change(FfRun *run);
 
 /* The answer to an item's call has come (answer.h). */
 struct FfAnswer;
-extern void ff_run_answer(FfRun *run, FfItem *item, const struct FfAnswer *answer, int max_attempts, TimestampTz now);
+extern void ff_run_answer(FfRun *run, FfItem *item, const struct FfAnswer *answer, int max_attempts,
+						  TimestampTz now);
 
 /* Time has passed: sleeps that are over end, waits that are over time out. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
-/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error}. */
+/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error}.
+ */
 extern void ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now);
 
 /* The run ends: completed, failed or cancelled. */
-extern void ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *error, TimestampTz now);
+extern void ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *error,
+					   TimestampTz now);
 
 /* An error as functions and people see it: {name, message, stack?}. */
 extern Jsonb *ff_run_error(const char *name, const char *message);
 
-extern int	ff_retry_interval;	/* ms; 0: exponential with jitter */
-extern int	ff_invoke_depth_limit;	/* runs that invoke runs that invoke ... */
-extern int	ff_unreachable_limit;	/* seconds an app may be away before its runs fail */
+extern int ff_retry_interval;	  /* ms; 0: exponential with jitter */
+extern int ff_invoke_depth_limit; /* runs that invoke runs that invoke ... */
+extern int ff_unreachable_limit;  /* seconds an app may be away before its runs fail */
 
 #endif

@@ -1,9 +1,11 @@
 /*
  * state.c - a run's state as the jsonb of its row, and what it is in memory.
  *
- * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent": ULID, "pstep": id, "depth": invocations, "items": [...]};
- * an item is {"id", "n": name, "op": run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "u":
- * unreachable count, "us": since}. Times are microseconds since 1970. Members that say nothing are left out.
+ * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
+ * ULID, "pstep": id, "depth": invocations, "items": [...]}; an item is {"id", "n": name, "op":
+ * run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "u":
+ * unreachable count, "us": since}. Times are microseconds since 1970. Members that say nothing are
+ * left out.
  */
 #include "postgres.h"
 
@@ -15,15 +17,16 @@
 #include "util/jcs.h"
 #include "util/json.h"
 
-static const char *const kind_names[] = {
-	[FF_ITEM_CALL] = "run", [FF_ITEM_SLEEP] = "sleep", [FF_ITEM_WAIT] = "wait", [FF_ITEM_INVOKE] = "invoke"
-};
+static const char *const kind_names[] = {[FF_ITEM_CALL] = "run",
+										 [FF_ITEM_SLEEP] = "sleep",
+										 [FF_ITEM_WAIT] = "wait",
+										 [FF_ITEM_INVOKE] = "invoke"};
 
 FfRun *
 ff_run_new(const pg_uuid_t *id, MemoryContext parent)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "flowforge run", ALLOCSET_SMALL_SIZES);
-	FfRun	   *run = MemoryContextAllocZero(context, sizeof(FfRun));
+	FfRun		 *run = MemoryContextAllocZero(context, sizeof(FfRun));
 
 	run->id = *id;
 	run->context = context;
@@ -40,7 +43,7 @@ ff_run_free(FfRun *run)
 static int64
 number(Jsonb *json, const char *key, int64 otherwise)
 {
-	int64		value;
+	int64 value;
 
 	return ff_json_int64(json, key, &value) ? value : otherwise;
 }
@@ -48,7 +51,7 @@ number(Jsonb *json, const char *key, int64 otherwise)
 static TimestampTz
 instant(Jsonb *json, const char *key, TimestampTz otherwise)
 {
-	int64		value;
+	int64 value;
 
 	return ff_json_int64(json, key, &value) ? ff_from_unix_us(value) : otherwise;
 }
@@ -56,7 +59,7 @@ instant(Jsonb *json, const char *key, TimestampTz otherwise)
 static void
 copy_text(Jsonb *json, const char *key, char *out, size_t size)
 {
-	char	   *text = ff_json_text(json, key);
+	char *text = ff_json_text(json, key);
 
 	strlcpy(out, text ? text : "", size);
 }
@@ -64,20 +67,21 @@ copy_text(Jsonb *json, const char *key, char *out, size_t size)
 static FfItemKind
 read_kind(Jsonb *json)
 {
-	char	   *op = ff_json_text(json, "op");
+	char *op = ff_json_text(json, "op");
 
 	for (int k = 0; op != NULL && k < (int) lengthof(kind_names); k++)
 	{
 		if (strcmp(op, kind_names[k]) == 0)
 			return (FfItemKind) k;
 	}
-	ereport(ERROR, (errcode(FF_ERR_RUN_STATE), errmsg("a run's state has an item of unknown kind \"%s\"", op ? op : "")));
+	ereport(ERROR, (errcode(FF_ERR_RUN_STATE),
+					errmsg("a run's state has an item of unknown kind \"%s\"", op ? op : "")));
 }
 
 static FfItem *
 read_item(Jsonb *json)
 {
-	FfItem	   *item = palloc0(sizeof(FfItem));
+	FfItem *item = palloc0(sizeof(FfItem));
 
 	item->kind = read_kind(json);
 	copy_text(json, "id", item->id, sizeof(item->id));
@@ -96,7 +100,7 @@ read_item(Jsonb *json)
 static FfItem *
 first_call(TimestampTz now)
 {
-	FfItem	   *item = palloc0(sizeof(FfItem));
+	FfItem *item = palloc0(sizeof(FfItem));
 
 	item->kind = FF_ITEM_CALL;
 	item->created = now;
@@ -106,7 +110,7 @@ first_call(TimestampTz now)
 static void
 read_items(FfRun *run, Jsonb *items)
 {
-	uint32		count = JB_ROOT_COUNT(items);
+	uint32 count = JB_ROOT_COUNT(items);
 
 	for (uint32 i = 0; i < count; i++)
 	{
@@ -120,10 +124,10 @@ void
 ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
-	Jsonb	   *items = state ? ff_json_member(state, "items") : NULL;
-	char	   *parent = state ? ff_json_text(state, "parent") : NULL;
+	Jsonb		 *items = state ? ff_json_member(state, "items") : NULL;
+	char		 *parent = state ? ff_json_text(state, "parent") : NULL;
 
-	run->seq = 1;				/* run.created is the run's own row */
+	run->seq = 1; /* run.created is the run's own row */
 	if (parent != NULL && ff_id_parse(parent, &run->parent_id))
 	{
 		run->has_parent = true;
@@ -193,8 +197,8 @@ Jsonb *
 ff_run_write_state(const FfRun *run)
 {
 	FfJsonBuilder builder = {0};
-	ListCell   *cell;
-	char		ulid[FF_ULID_SIZE];
+	ListCell	 *cell;
+	char		  ulid[FF_ULID_SIZE];
 
 	ff_jb_object(&builder);
 	put_int(&builder, "v", run->protocol);
@@ -219,7 +223,7 @@ ff_run_write_state(const FfRun *run)
 	}
 	ff_jb_key(&builder, "items");
 	ff_jb_array(&builder);
-	foreach(cell, run->items)
+	foreach (cell, run->items)
 		put_item(&builder, lfirst(cell));
 	ff_jb_end(&builder);
 	ff_jb_end(&builder);
@@ -229,14 +233,15 @@ ff_run_write_state(const FfRun *run)
 void
 ff_run_add_memo(FfRun *run, const char *step_id, Jsonb *memo)
 {
-	char	   *json = ff_jcs_text(memo);
-	FfMemo	   *place;
+	char   *json = ff_jcs_text(memo);
+	FfMemo *place;
 
 	if (run->memo_count == run->memo_capacity)
 	{
 		run->memo_capacity = run->memo_capacity * 2 + 4;
-		run->memos = run->memos == NULL ? MemoryContextAlloc(run->context, sizeof(FfMemo) * run->memo_capacity)
-			: repalloc(run->memos, sizeof(FfMemo) * run->memo_capacity);
+		run->memos = run->memos == NULL
+						 ? MemoryContextAlloc(run->context, sizeof(FfMemo) * run->memo_capacity)
+						 : repalloc(run->memos, sizeof(FfMemo) * run->memo_capacity);
 	}
 	place = &run->memos[run->memo_count++];
 	strlcpy(place->id, step_id, sizeof(place->id));
@@ -250,7 +255,7 @@ ff_run_next_due(const FfRun *run, TimestampTz now)
 	TimestampTz next = DT_NOEND;
 	ListCell   *cell;
 
-	foreach(cell, run->items)
+	foreach (cell, run->items)
 	{
 		const FfItem *item = lfirst(cell);
 

@@ -1,8 +1,9 @@
 /*
  * await.c - ff_wait: a backend sleeps on its latch until the executor that ends a run wakes it.
  *
- * The backend first registers in shared memory and then looks whether the run has ended, so that an end between the two is not
- * missed. Registration is undone on every way out, the death of the session included.
+ * The backend first registers in shared memory and then looks whether the run has ended, so that an
+ * end between the two is not missed. Registration is undone on every way out, the death of the
+ * session included.
  */
 #include "postgres.h"
 
@@ -17,9 +18,9 @@
 #include "util/errors.h"
 #include "util/spi.h"
 
-#define RECHECK_MS 30000		/* only a bound; every end wakes us */
+#define RECHECK_MS 30000 /* only a bound; every end wakes us */
 
-static FfWaiter *registered = NULL;
+static FfWaiter	  *registered = NULL;
 static FfDatabase *registered_in = NULL;
 
 static void
@@ -65,7 +66,7 @@ typedef enum RunLook
 {
 	RUN_UNKNOWN,
 	RUN_LIVE,
-	RUN_OURS,					/* started by this very transaction */
+	RUN_OURS, /* started by this very transaction */
 	RUN_ENDED
 } RunLook;
 
@@ -77,16 +78,16 @@ look(const pg_uuid_t *run_id)
 		"select r.xmin::text, e.run_id is not null from flowforge.run r "
 		"left join flowforge.run_end e on e.tenant_id = r.tenant_id and e.run_id = r.run_id "
 		"where r.tenant_id = flowforge.current_tenant() and r.run_id = $1",
-		1, {UUIDOID}
-	};
-	Datum		values[1] = {UUIDPGetDatum(run_id)};
-	RunLook		result = RUN_UNKNOWN;
-	bool		isnull;
+		1,
+		{UUIDOID}};
+	Datum	values[1] = {UUIDPGetDatum(run_id)};
+	RunLook result = RUN_UNKNOWN;
+	bool	isnull;
 
 	SPI_connect();
 	if (ff_spi_run(&plan, values, NULL, false) > 0)
 	{
-		char	   *xmin = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+		char *xmin = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 
 		if (TransactionIdIsCurrentTransactionId((TransactionId) strtoul(xmin, NULL, 10)))
 			result = RUN_OURS;
@@ -100,13 +101,14 @@ look(const pg_uuid_t *run_id)
 static RunLook
 checked_look(const pg_uuid_t *run_id)
 {
-	RunLook		result = look(run_id);
+	RunLook result = look(run_id);
 
 	if (result == RUN_UNKNOWN)
 		ereport(ERROR, (errcode(FF_ERR_RUN_NOT_FOUND), errmsg("run does not exist"),
 						errhint("select * from flowforge.runs lists the runs of this tenant.")));
 	if (result == RUN_OURS)
-		ereport(ERROR, (errcode(FF_ERR_RUN_NOT_COMMITTED), errmsg("the run was started by this transaction"),
+		ereport(ERROR, (errcode(FF_ERR_RUN_NOT_COMMITTED),
+						errmsg("the run was started by this transaction"),
 						errdetail("It starts when the transaction commits."),
 						errhint("Commit first, then wait.")));
 	return result;
@@ -119,8 +121,8 @@ wait_for_end(const pg_uuid_t *run_id, int64 timeout_ms, bool woken)
 
 	for (;;)
 	{
-		long		left;
-		int			event;
+		long left;
+		int	 event;
 
 		if (checked_look(run_id) == RUN_ENDED)
 			return true;
@@ -145,12 +147,13 @@ ff_run_await(PG_FUNCTION_ARGS)
 	bool		ended = false;
 
 	if (IsolationUsesXactSnapshot())
-		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE), errmsg("ff_wait cannot see a run end in this transaction"),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+						errmsg("ff_wait cannot see a run end in this transaction"),
 						errdetail("Its isolation level keeps showing it the past."),
 						errhint("Use read committed.")));
 	PG_TRY();
 	{
-		bool		woken = database != NULL && register_waiter(database, &run_id);
+		bool woken = database != NULL && register_waiter(database, &run_id);
 
 		ended = wait_for_end(&run_id, timeout_ms, woken);
 	}

@@ -12,16 +12,16 @@
 #include "util/id.h"
 #include "util/spi.h"
 
-#define MAX_PENDING 1024		/* beyond it the owners are told to look for themselves */
+#define MAX_PENDING 1024 /* beyond it the owners are told to look for themselves */
 
 static struct
 {
-	int			runs_count;
-	int			ended_count;
-	bool		overflow;
-	uint64		inboxes;		/* bit per slot */
-	pg_uuid_t	runs[MAX_PENDING];
-	pg_uuid_t	ended[MAX_PENDING];
+	int		  runs_count;
+	int		  ended_count;
+	bool	  overflow;
+	uint64	  inboxes; /* bit per slot */
+	pg_uuid_t runs[MAX_PENDING];
+	pg_uuid_t ended[MAX_PENDING];
 } pending;
 
 StaticAssertDecl(FF_SLOTS == 64, "pending.inboxes has a bit for each slot");
@@ -29,7 +29,8 @@ StaticAssertDecl(FF_SLOTS == 64, "pending.inboxes has a bit for each slot");
 static bool
 anything_pending(void)
 {
-	return pending.runs_count > 0 || pending.ended_count > 0 || pending.overflow || pending.inboxes != 0;
+	return pending.runs_count > 0 || pending.ended_count > 0 || pending.overflow ||
+		   pending.inboxes != 0;
 }
 
 static void
@@ -44,7 +45,7 @@ forget(void)
 static void
 push_run(FfDatabase *database, const pg_uuid_t *run_id)
 {
-	FfSlot	   *slot = &database->slots[ff_slot_of(run_id)];
+	FfSlot *slot = &database->slots[ff_slot_of(run_id)];
 
 	SpinLockAcquire(&slot->lock);
 	if (slot->count == FF_RING_SIZE)
@@ -58,7 +59,7 @@ push_run(FfDatabase *database, const pg_uuid_t *run_id)
 static uint32
 push_all(FfDatabase *database)
 {
-	uint32		wake = 0;
+	uint32 wake = 0;
 
 	for (int i = 0; i < pending.runs_count; i++)
 	{
@@ -85,7 +86,7 @@ wake_waiters(FfDatabase *database)
 	{
 		for (int w = 0; w < FF_MAX_WAITERS; w++)
 		{
-			FfWaiter   *waiter = &database->waiters[w];
+			FfWaiter *waiter = &database->waiters[w];
 
 			for (int i = 0; waiter->latch != NULL && i < pending.ended_count; i++)
 			{
@@ -127,7 +128,8 @@ at_transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			/* Counted before the commit, so that "nothing counted" proves "nothing committed": executors then need no sweep. */
+			/* Counted before the commit, so that "nothing counted" proves "nothing committed":
+			 * executors then need no sweep. */
 			if (ff_shared_database() != NULL)
 				pg_atomic_fetch_add_u64(&ff_shared_database()->enqueued, 1);
 			break;
@@ -177,11 +179,11 @@ ff_inbox_post(int32 tenant_id, const pg_uuid_t *run_id, const char *kind, Jsonb 
 {
 	static FfPlan insert = {
 		"insert into flowforge.inbox (slot, inbox_id, tenant_id, run_id, kind, payload) values ($1, $2, $3, $4, $5, $6)",
-		6, {INT2OID, UUIDOID, INT4OID, UUIDOID, TEXTOID, JSONBOID}
-	};
-	int			slot = ff_slot_of(run_id);
-	pg_uuid_t	inbox_id;
-	Datum		values[6];
+		6,
+		{INT2OID, UUIDOID, INT4OID, UUIDOID, TEXTOID, JSONBOID}};
+	int		  slot = ff_slot_of(run_id);
+	pg_uuid_t inbox_id;
+	Datum	  values[6];
 
 	ff_uuid7(&inbox_id);
 	values[0] = Int16GetDatum(slot);
@@ -198,12 +200,13 @@ PG_FUNCTION_INFO_V1(ff_slot_post);
 Datum
 ff_slot_post(PG_FUNCTION_ARGS)
 {
-	char	   *kind;
+	char *kind;
 
 	for (int i = 0; i < 4; i++)
 	{
 		if (PG_ARGISNULL(i))
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("flowforge.post takes no null")));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("flowforge.post takes no null")));
 	}
 	kind = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	if (SPI_connect() != SPI_OK_CONNECT)

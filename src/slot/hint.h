@@ -1,8 +1,9 @@
 /*
  * hint.h - telling the owner of a run, when this transaction commits, that there is work.
  *
- * Hints are gathered in memory that is there from the start and handed over by the commit callback, which neither allocates nor
- * raises. They may be spurious (a rolled-back subtransaction) or missing (a prepared transaction): the owner looks at rows.
+ * Hints are gathered in memory that is there from the start and handed over by the commit callback,
+ * which neither allocates nor raises. They may be spurious (a rolled-back subtransaction) or
+ * missing (a prepared transaction): the owner looks at rows.
  */
 #ifndef FF_SLOT_HINT_H
 #define FF_SLOT_HINT_H
@@ -22,7 +23,8 @@ extern void ff_hint_run(const pg_uuid_t *run_id);
 extern void ff_hint_everything(void);
 
 /* Puts a message in the inbox of a run's owner (connected to SPI) and wakes it at commit. */
-extern void ff_inbox_post(int32 tenant_id, const pg_uuid_t *run_id, const char *kind, Jsonb *payload);
+extern void ff_inbox_post(int32 tenant_id, const pg_uuid_t *run_id, const char *kind,
+						  Jsonb *payload);
 
 /* At commit, wakes the backends that wait in ff_wait for this run, which the transaction ends. */
 extern void ff_hint_run_ended(const pg_uuid_t *run_id);

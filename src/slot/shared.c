@@ -11,9 +11,9 @@
 
 #include "slot/shared.h"
 
-FfShared   *ff_shared = NULL;
+FfShared *ff_shared = NULL;
 
-int			ff_executors = 2;
+int ff_executors = 2;
 
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
@@ -59,7 +59,7 @@ init_database(FfDatabase *database, int tranche)
 static void
 start_shared_memory(void)
 {
-	bool		found;
+	bool found;
 
 	if (previous_startup_hook)
 		previous_startup_hook();
@@ -67,7 +67,7 @@ start_shared_memory(void)
 	ff_shared = ShmemInitStruct("flowforge", sizeof(FfShared), &found);
 	if (!found)
 	{
-		int			tranche = GetNamedLWLockTranche("flowforge")->lock.tranche;
+		int tranche = GetNamedLWLockTranche("flowforge")->lock.tranche;
 
 		memset(ff_shared, 0, sizeof(FfShared));
 		LWLockInitialize(&ff_shared->lock, tranche);
@@ -149,7 +149,7 @@ ff_shared_wake_all(FfDatabase *database)
 void
 ff_shared_wake_launcher(void)
 {
-	Latch	   *latch = ff_shared != NULL ? ff_shared->launcher : NULL;
+	Latch *latch = ff_shared != NULL ? ff_shared->launcher : NULL;
 
 	if (latch != NULL)
 		SetLatch(latch);
@@ -160,7 +160,7 @@ ff_shared_overflow(FfDatabase *database)
 {
 	for (int i = 0; i < FF_SLOTS; i++)
 	{
-		FfSlot	   *slot = &database->slots[i];
+		FfSlot *slot = &database->slots[i];
 
 		SpinLockAcquire(&slot->lock);
 		slot->overflow = true;
@@ -191,8 +191,8 @@ Datum
 ff_slot_calls(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	FfDatabase *database = ff_shared_database();
-	FfCallInfo *copy = palloc(sizeof(FfCallInfo) * FF_MAX_CALLS);
+	FfDatabase	  *database = ff_shared_database();
+	FfCallInfo	  *copy = palloc(sizeof(FfCallInfo) * FF_MAX_CALLS);
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int e = 0; database != NULL && e < ff_shared->executors; e++)
@@ -206,8 +206,8 @@ ff_slot_calls(PG_FUNCTION_ARGS)
 		LWLockRelease(&executor->calls_lock);
 		for (int i = 0; i < FF_MAX_CALLS; i++)
 		{
-			Datum		values[6];
-			bool		nulls[6] = {false};
+			Datum values[6];
+			bool  nulls[6] = {false};
 
 			if (!copy[i].used)
 				continue;

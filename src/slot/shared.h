@@ -1,8 +1,10 @@
 /*
- * shared.h - what executors and all other backends know of each other: the slots of each database, in shared memory.
+ * shared.h - what executors and all other backends know of each other: the slots of each database,
+ * in shared memory.
  *
- * A run belongs to the slot its id hashes to, a slot to executor (slot % executors), for ever. Nothing here is needed for
- * correctness: rows are the truth, and an executor that starts with this memory empty finds all its work by a sweep.
+ * A run belongs to the slot its id hashes to, a slot to executor (slot % executors), for ever.
+ * Nothing here is needed for correctness: rows are the truth, and an executor that starts with this
+ * memory empty finds all its work by a sweep.
  */
 #ifndef FF_SLOT_SHARED_H
 #define FF_SLOT_SHARED_H
@@ -20,20 +22,21 @@
 #define FF_MAX_EXECUTORS 16
 #define FF_MAX_DATABASES 8
 #define FF_RING_SIZE 512
-#define FF_MAX_CALLS 1024		/* calls an executor may have under way */
-#define FF_MAX_WAITERS 256		/* backends in ff_wait at once, per database */
+#define FF_MAX_CALLS 1024  /* calls an executor may have under way */
+#define FF_MAX_WAITERS 256 /* backends in ff_wait at once, per database */
 #define FF_STEP_ID_SIZE 44
 #define FF_MESSAGE_SIZE 200
 
-/* What others tell the owner of a slot: runs that became runnable, messages in the inbox, or "look for yourself". */
+/* What others tell the owner of a slot: runs that became runnable, messages in the inbox, or "look
+ * for yourself". */
 typedef struct FfSlot
 {
-	slock_t		lock;
-	uint32		head;
-	uint32		count;
-	bool		overflow;
-	bool		inbox;
-	pg_uuid_t	ring[FF_RING_SIZE];
+	slock_t	  lock;
+	uint32	  head;
+	uint32	  count;
+	bool	  overflow;
+	bool	  inbox;
+	pg_uuid_t ring[FF_RING_SIZE];
 } FfSlot;
 
 typedef struct FfCallInfo
@@ -48,7 +51,7 @@ typedef struct FfCallInfo
 
 typedef enum FfExecutorState
 {
-	FF_EXECUTOR_ABSENT,			/* not running */
+	FF_EXECUTOR_ABSENT, /* not running */
 	FF_EXECUTOR_STARTING,
 	FF_EXECUTOR_WORKING,
 	FF_EXECUTOR_NO_EXTENSION,
@@ -59,11 +62,11 @@ typedef enum FfExecutorState
 
 typedef struct FfExecutor
 {
-	slock_t		lock;			/* guards latch, pid and last_error */
-	Latch	   *latch;
-	pid_t		pid;
-	char		last_error[FF_MESSAGE_SIZE];
-	TimestampTz last_error_at;
+	slock_t			 lock; /* guards latch, pid and last_error */
+	Latch			*latch;
+	pid_t			 pid;
+	char			 last_error[FF_MESSAGE_SIZE];
+	TimestampTz		 last_error_at;
 	pg_atomic_uint32 state;
 	pg_atomic_uint32 ready;
 	pg_atomic_uint32 in_flight;
@@ -72,42 +75,45 @@ typedef struct FfExecutor
 	pg_atomic_uint64 steps;
 	pg_atomic_uint64 runs_ended;
 	pg_atomic_uint64 errors;
-	LWLock		calls_lock;
-	FfCallInfo	calls[FF_MAX_CALLS];
+	LWLock			 calls_lock;
+	FfCallInfo		 calls[FF_MAX_CALLS];
 } FfExecutor;
 
 typedef struct FfWaiter
 {
-	Latch	   *latch;			/* NULL: free */
-	pg_uuid_t	run_id;
+	Latch	 *latch; /* NULL: free */
+	pg_uuid_t run_id;
 } FfWaiter;
 
 typedef struct FfDatabase
 {
-	Oid			oid;			/* InvalidOid: free; set once by the launcher, cleared when its workers are gone */
-	pg_atomic_uint64 enqueued;	/* transactions that were about to commit work; counted before they do */
+	Oid oid; /* InvalidOid: free; set once by the launcher, cleared when its workers are gone */
+	pg_atomic_uint64
+		enqueued; /* transactions that were about to commit work; counted before they do */
 	pg_atomic_uint32 listeners; /* backends that listen on the channel */
-	pg_atomic_uint32 paused;	/* sessions that are changing the extension: executors stand aside */
-	pg_atomic_uint32 epoch;		/* grows when the extension or its settings changed: executors begin anew */
-	bool		stopping;		/* the database is about to be dropped, renamed or copied: no workers */
-	slock_t		waiters_lock;
-	int			waiters_used;
-	FfWaiter	waiters[FF_MAX_WAITERS];
-	FfSlot		slots[FF_SLOTS];
-	FfExecutor	executors[FF_MAX_EXECUTORS];
+	pg_atomic_uint32 paused; /* sessions that are changing the extension: executors stand aside */
+	pg_atomic_uint32
+			   epoch; /* grows when the extension or its settings changed: executors begin anew */
+	bool	   stopping; /* the database is about to be dropped, renamed or copied: no workers */
+	slock_t	   waiters_lock;
+	int		   waiters_used;
+	FfWaiter   waiters[FF_MAX_WAITERS];
+	FfSlot	   slots[FF_SLOTS];
+	FfExecutor executors[FF_MAX_EXECUTORS];
 } FfDatabase;
 
 typedef struct FfShared
 {
-	LWLock		lock;			/* guards the choice of database entries */
-	int			executors;		/* per database, fixed while the server runs */
-	Latch	   *launcher;
-	FfDatabase	databases[FF_MAX_DATABASES];
+	LWLock	   lock;	  /* guards the choice of database entries */
+	int		   executors; /* per database, fixed while the server runs */
+	Latch	  *launcher;
+	FfDatabase databases[FF_MAX_DATABASES];
 } FfShared;
 
 extern FfShared *ff_shared;
 
-/* Registers the hooks that reserve and initialise the shared memory; called while the library is preloaded. */
+/* Registers the hooks that reserve and initialise the shared memory; called while the library is
+ * preloaded. */
 extern void ff_shared_init(void);
 
 /* The entry of the session's database, or NULL when no executor is configured for it. */
@@ -119,7 +125,8 @@ extern FfDatabase *ff_shared_find(Oid oid, bool create);
 /* The executor of a database that owns a slot. */
 extern FfExecutor *ff_shared_owner(FfDatabase *database, int slot);
 
-/* Wakes one executor or all executors of a database, or the launcher. Neither allocates nor raises. */
+/* Wakes one executor or all executors of a database, or the launcher. Neither allocates nor raises.
+ */
 extern void ff_shared_wake(FfExecutor *executor);
 extern void ff_shared_wake_all(FfDatabase *database);
 extern void ff_shared_wake_launcher(void);

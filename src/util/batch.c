@@ -11,7 +11,7 @@
 static void
 grow(FfBatch *batch)
 {
-	int			capacity = batch->capacity * 2 + 8;
+	int capacity = batch->capacity * 2 + 8;
 
 	for (int c = 0; c < batch->plan->nargs; c++)
 	{
@@ -45,21 +45,22 @@ ff_batch_add(FfBatch *batch, const Datum *values, const bool *nulls)
 uint64
 ff_batch_run(FfBatch *batch)
 {
-	Datum		arrays[FF_PLAN_MAX_ARGS];
-	int			dims[1] = {batch->rows};
-	int			bounds[1] = {1};
+	Datum arrays[FF_PLAN_MAX_ARGS];
+	int	  dims[1] = {batch->rows};
+	int	  bounds[1] = {1};
 
 	if (batch->rows == 0)
 		return 0;
 	for (int c = 0; c < batch->plan->nargs; c++)
 	{
-		Oid			element = get_element_type(batch->plan->types[c]);
-		int16		length;
-		bool		by_value;
-		char		align;
+		Oid	  element = get_element_type(batch->plan->types[c]);
+		int16 length;
+		bool  by_value;
+		char  align;
 
 		get_typlenbyvalalign(element, &length, &by_value, &align);
-		arrays[c] = PointerGetDatum(construct_md_array(batch->values[c], batch->nulls[c], 1, dims, bounds, element, length, by_value, align));
+		arrays[c] = PointerGetDatum(construct_md_array(batch->values[c], batch->nulls[c], 1, dims,
+													   bounds, element, length, by_value, align));
 	}
 	return ff_spi_run(batch->plan, arrays, NULL, false);
 }

@@ -24,9 +24,11 @@
 
 /* 17 lets the caller bring the memory of a JSON lexer. */
 #if PG_VERSION_NUM >= 170000
-#define ff_json_lex_context(text, length) makeJsonLexContextCstringLen(NULL, (text), (length), PG_UTF8, false)
+#define ff_json_lex_context(text, length) \
+	makeJsonLexContextCstringLen(NULL, (text), (length), PG_UTF8, false)
 #else
-#define ff_json_lex_context(text, length) makeJsonLexContextCstringLen((text), (length), PG_UTF8, false)
+#define ff_json_lex_context(text, length) \
+	makeJsonLexContextCstringLen((text), (length), PG_UTF8, false)
 #endif
 
 #endif

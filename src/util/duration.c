@@ -15,30 +15,32 @@ static const struct
 {
 	const char *name;
 	double		usec;
-}			units[] = {
-	{"ns", 0.001}, {"us", 1}, {"ms", 1000}, {"s", 1e6}, {"m", 60e6}, {"h", 3600e6}, {"d", 86400e6}, {"w", 7 * 86400e6},
+} units[] = {
+	{"ns", 0.001}, {"us", 1},	  {"ms", 1000},	  {"s", 1e6},
+	{"m", 60e6},   {"h", 3600e6}, {"d", 86400e6}, {"w", 7 * 86400e6},
 };
 
 bool
 ff_duration_parse(const char *text, int64 *usec)
 {
-	double		total = 0;
+	double total = 0;
 
 	if (*text == '\0')
 		return false;
 	while (*text != '\0')
 	{
-		int			number = (int) strspn(text, "0123456789.");
-		int			unit = (int) strspn(text + number, "abcdefghijklmnopqrstuvwxyz");
-		char	   *end;
-		double		value = strtod(text, &end);
-		int			u;
+		int	   number = (int) strspn(text, "0123456789.");
+		int	   unit = (int) strspn(text + number, "abcdefghijklmnopqrstuvwxyz");
+		char  *end;
+		double value = strtod(text, &end);
+		int	   u;
 
 		if (number == 0 || number > 20 || end != text + number)
 			return false;
 		for (u = 0; u < (int) lengthof(units); u++)
 		{
-			if ((int) strlen(units[u].name) == unit && strncmp(units[u].name, text + number, unit) == 0)
+			if ((int) strlen(units[u].name) == unit &&
+				strncmp(units[u].name, text + number, unit) == 0)
 				break;
 		}
 		if (u == (int) lengthof(units))
@@ -56,7 +58,7 @@ ff_duration_parse(const char *text, int64 *usec)
 static int
 number_at(const char **text, int digits)
 {
-	int			value = 0;
+	int value = 0;
 
 	for (int i = 0; i < digits; i++)
 	{
@@ -77,14 +79,16 @@ expect(const char **text, char c)
 }
 
 static bool
-make_instant(int year, int month, int day, int hour, int minute, int second, int64 usec, int offset_minutes, TimestampTz *out)
+make_instant(int year, int month, int day, int hour, int minute, int second, int64 usec,
+			 int offset_minutes, TimestampTz *out)
 {
 	struct pg_tm tm = {.tm_year = year, .tm_mon = month, .tm_mday = day};
 
-	if (month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1] || hour < 0 || hour > 23 || minute < 0 ||
-		minute > 59 || second < 0 || second > 60 || year < 1)
+	if (month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1] || hour < 0 ||
+		hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 || year < 1)
 		return false;
-	*out = (int64) (date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
+	*out =
+		(int64) (date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
 		((int64) hour * 3600 + (minute - offset_minutes) * 60 + second) * USECS_PER_SEC + usec;
 	return IS_VALID_TIMESTAMP(*out);
 }
@@ -93,9 +97,9 @@ make_instant(int year, int month, int day, int hour, int minute, int second, int
 static bool
 parse_zone(const char *text, int *offset_minutes)
 {
-	int			sign = *text == '-' ? -1 : 1;
-	int			hours;
-	int			minutes;
+	int sign = *text == '-' ? -1 : 1;
+	int hours;
+	int minutes;
 
 	*offset_minutes = 0;
 	if (*text == '\0' || ((*text == 'Z' || *text == 'z') && text[1] == '\0'))
@@ -114,8 +118,8 @@ parse_zone(const char *text, int *offset_minutes)
 static int64
 parse_fraction(const char **text)
 {
-	int64		usec = 0;
-	int64		scale = 100000;
+	int64 usec = 0;
+	int64 scale = 100000;
 
 	if (**text != '.')
 		return 0;
@@ -127,14 +131,14 @@ parse_fraction(const char **text)
 static bool
 parse_rfc3339(const char *text, TimestampTz *out)
 {
-	int			year = number_at(&text, 4);
-	int			month = expect(&text, '-') ? number_at(&text, 2) : -1;
-	int			day = expect(&text, '-') ? number_at(&text, 2) : -1;
-	int			hour = 0;
-	int			minute = 0;
-	int			second = 0;
-	int64		usec = 0;
-	int			offset;
+	int	  year = number_at(&text, 4);
+	int	  month = expect(&text, '-') ? number_at(&text, 2) : -1;
+	int	  day = expect(&text, '-') ? number_at(&text, 2) : -1;
+	int	  hour = 0;
+	int	  minute = 0;
+	int	  second = 0;
+	int64 usec = 0;
+	int	  offset;
 
 	if (year < 0 || month < 0 || day < 0)
 		return false;
@@ -151,7 +155,8 @@ parse_rfc3339(const char *text, TimestampTz *out)
 			usec = parse_fraction(&text);
 		}
 	}
-	return parse_zone(text, &offset) && make_instant(year, month, day, hour, minute, second, usec, offset, out);
+	return parse_zone(text, &offset) &&
+		   make_instant(year, month, day, hour, minute, second, usec, offset, out);
 }
 
 /* Sun, 06 Nov 1994 08:49:37 GMT */
@@ -159,15 +164,15 @@ static bool
 parse_http_date(const char *text, TimestampTz *out)
 {
 	static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	int			day;
-	int			month = 0;
-	int			year;
-	int			hour;
-	int			minute;
-	int			second;
+	int				  day;
+	int				  month = 0;
+	int				  year;
+	int				  hour;
+	int				  minute;
+	int				  second;
 
-	if (strlen(text) != 29 || text[3] != ',' || text[4] != ' ' || text[7] != ' ' || text[11] != ' ' || text[16] != ' ' ||
-		strcmp(text + 25, " GMT") != 0)
+	if (strlen(text) != 29 || text[3] != ',' || text[4] != ' ' || text[7] != ' ' ||
+		text[11] != ' ' || text[16] != ' ' || strcmp(text + 25, " GMT") != 0)
 		return false;
 	text += 5;
 	day = number_at(&text, 2);
@@ -194,7 +199,7 @@ ff_instant_parse(const char *text, TimestampTz *out)
 bool
 ff_when_parse(const char *text, TimestampTz now, TimestampTz *out)
 {
-	int64		usec;
+	int64 usec;
 
 	if (ff_duration_parse(text, &usec))
 	{
@@ -225,11 +230,12 @@ PG_FUNCTION_INFO_V1(ff_sql_duration);
 Datum
 ff_sql_duration(PG_FUNCTION_ARGS)
 {
-	char	   *input = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Interval   *result = palloc0(sizeof(Interval));
+	char	 *input = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Interval *result = palloc0(sizeof(Interval));
 
 	if (!ff_duration_parse(input, &result->time))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("\"%s\" is not a duration", input),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("\"%s\" is not a duration", input),
 						errhint("Write numbers with units: 500ms, 10s, 5m, 1h30m, 2d, 1w.")));
 	PG_RETURN_INTERVAL_P(result);
 }

@@ -1,8 +1,9 @@
 /*
  * id.c - UUIDv7, ULID and slots (see id.h).
  *
- * The 12 bits after the version count within a millisecond: they start at the fraction of the millisecond and only grow, so ids of one
- * process are strictly increasing even when the clock steps back; 62 random bits follow.
+ * The 12 bits after the version count within a millisecond: they start at the fraction of the
+ * millisecond and only grow, so ids of one process are strictly increasing even when the clock
+ * steps back; 62 random bits follow.
  */
 #include "postgres.h"
 
@@ -26,12 +27,13 @@ put_ms(pg_uuid_t *out, int64 ms)
 void
 ff_uuid7(pg_uuid_t *out)
 {
-	static int64 last = 0;		/* 1/4096 milliseconds since 1970 */
+	static int64   last = 0; /* 1/4096 milliseconds since 1970 */
 	struct timeval now;
-	int64		tick;
+	int64		   tick;
 
 	gettimeofday(&now, NULL);
-	tick = ((int64) now.tv_sec * 1000 + now.tv_usec / 1000) * 4096 + (int64) (now.tv_usec % 1000) * 4096 / 1000;
+	tick = ((int64) now.tv_sec * 1000 + now.tv_usec / 1000) * 4096 +
+		   (int64) (now.tv_usec % 1000) * 4096 / 1000;
 	if (tick <= last)
 		tick = last + 1;
 	last = tick;
@@ -46,7 +48,7 @@ ff_uuid7(pg_uuid_t *out)
 int64
 ff_id_ms(const pg_uuid_t *id)
 {
-	int64		ms = 0;
+	int64 ms = 0;
 
 	for (int i = 0; i < 6; i++)
 		ms = (ms << 8) | id->data[i];
@@ -66,7 +68,7 @@ ff_ulid_encode(const pg_uuid_t *id, char out[FF_ULID_SIZE])
 	/* 26 characters hold 130 bits: two zero bits stand before the first. */
 	for (int i = 0; i < 26; i++)
 	{
-		int			value = 0;
+		int value = 0;
 
 		for (int bit = i * 5 - 2; bit < i * 5 + 3; bit++)
 			value = value * 2 + (bit < 0 ? 0 : (id->data[bit / 8] >> (7 - bit % 8)) & 1);
@@ -89,7 +91,7 @@ ff_ulid_decode(const char *text, pg_uuid_t *out)
 			return false;
 		for (int b = 0; b < 5; b++)
 		{
-			int			bit = i * 5 - 2 + b;
+			int bit = i * 5 - 2 + b;
 
 			if (bit >= 0 && ((place - crockford) >> (4 - b)) & 1)
 				out->data[bit / 8] |= 0x80 >> (bit % 8);
@@ -110,7 +112,7 @@ hex_digit(char c)
 bool
 ff_id_parse(const char *text, pg_uuid_t *out)
 {
-	int			digits = 0;
+	int digits = 0;
 
 	if (ff_ulid_decode(text, out))
 		return true;
@@ -119,7 +121,7 @@ ff_id_parse(const char *text, pg_uuid_t *out)
 	memset(out, 0, sizeof(*out));
 	for (int i = 0; i < 36; i++)
 	{
-		int			value = hex_digit(text[i]);
+		int value = hex_digit(text[i]);
 
 		if (i == 8 || i == 13 || i == 18 || i == 23)
 		{
@@ -138,9 +140,9 @@ ff_id_parse(const char *text, pg_uuid_t *out)
 int
 ff_slot_of(const pg_uuid_t *id)
 {
-	uint64		high;
-	uint64		low;
-	uint64		h;
+	uint64 high;
+	uint64 low;
+	uint64 h;
 
 	memcpy(&high, id->data, 8);
 	memcpy(&low, id->data + 8, 8);
@@ -156,13 +158,14 @@ ff_slot_of(const pg_uuid_t *id)
 bool
 ff_seed_parse(const char *header, FfIdSeed *seed)
 {
-	char	   *end;
-	uint8		bytes[24];
-	int			length;
+	char *end;
+	uint8 bytes[24];
+	int	  length;
 
 	errno = 0;
 	seed->ms = strtoll(header, &end, 10);
-	if (errno != 0 || end == header || *end != ',' || seed->ms < 0 || seed->ms >= (INT64CONST(1) << 48) || strlen(end + 1) > 16)
+	if (errno != 0 || end == header || *end != ',' || seed->ms < 0 ||
+		seed->ms >= (INT64CONST(1) << 48) || strlen(end + 1) > 16)
 		return false;
 	length = pg_b64_decode(end + 1, strlen(end + 1), (char *) bytes, sizeof(bytes));
 	if (length != 10)
@@ -174,7 +177,7 @@ ff_seed_parse(const char *header, FfIdSeed *seed)
 void
 ff_seed_id(const FfIdSeed *seed, uint32 index, pg_uuid_t *out)
 {
-	uint32		tail;
+	uint32 tail;
 
 	put_ms(out, seed->ms);
 	memcpy(out->data + 6, seed->entropy, 10);
@@ -187,7 +190,7 @@ PG_FUNCTION_INFO_V1(ff_sql_uuid7);
 Datum
 ff_sql_uuid7(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
 
 	ff_uuid7(id);
 	PG_RETURN_UUID_P(id);
@@ -197,7 +200,7 @@ PG_FUNCTION_INFO_V1(ff_sql_ulid);
 Datum
 ff_sql_ulid(PG_FUNCTION_ARGS)
 {
-	char		text[FF_ULID_SIZE];
+	char text[FF_ULID_SIZE];
 
 	ff_ulid_encode(PG_GETARG_UUID_P(0), text);
 	PG_RETURN_TEXT_P(cstring_to_text(text));
@@ -207,12 +210,13 @@ PG_FUNCTION_INFO_V1(ff_sql_id);
 Datum
 ff_sql_id(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
-	char	   *input = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+	char	  *input = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	if (!ff_id_parse(input, id))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("\"%s\" is not an id", input),
-						errhint("An id is a uuid or a 26-character ULID.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("\"%s\" is not an id", input),
+				 errhint("An id is a uuid or a 26-character ULID.")));
 	PG_RETURN_UUID_P(id);
 }
 
@@ -236,11 +240,12 @@ PG_FUNCTION_INFO_V1(ff_sql_id_floor);
 Datum
 ff_sql_id_floor(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
-	int64		ms = (PG_GETARG_TIMESTAMPTZ(0) + EPOCH_SHIFT_US) / 1000;
+	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+	int64	   ms = (PG_GETARG_TIMESTAMPTZ(0) + EPOCH_SHIFT_US) / 1000;
 
 	if (ms < 0 || ms >= (INT64CONST(1) << 48))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_FIELD_OVERFLOW), errmsg("no id carries this time")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_FIELD_OVERFLOW), errmsg("no id carries this time")));
 	ff_id_floor(ms, id);
 	PG_RETURN_UUID_P(id);
 }

@@ -1,8 +1,9 @@
 /*
  * jcs.c - RFC 8785 serialisation (see jcs.h).
  *
- * Keys are sorted by UTF-16 code units; jsonb keeps them by length, so every object's members are gathered and sorted. Numbers are laid
- * out as ECMA-262's Number::toString does from the shortest digits that round-trip.
+ * Keys are sorted by UTF-16 code units; jsonb keeps them by length, so every object's members are
+ * gathered and sorted. Numbers are laid out as ECMA-262's Number::toString does from the shortest
+ * digits that round-trip.
  */
 #include "postgres.h"
 
@@ -24,13 +25,13 @@ void
 ff_jcs_append_string(StringInfo out, const char *text, int length)
 {
 	static const char hex[] = "0123456789abcdef";
-	int			start = 0;
+	int				  start = 0;
 
 	appendStringInfoChar(out, '"');
 	for (int i = 0; i < length; i++)
 	{
 		unsigned char c = (unsigned char) text[i];
-		const char *escape;
+		const char	 *escape;
 
 		if (c >= 0x20 && c != '"' && c != '\\')
 			continue;
@@ -69,14 +70,15 @@ ff_jcs_append_string(StringInfo out, const char *text, int length)
 	appendStringInfoChar(out, '"');
 }
 
-/* Splits PostgreSQL's shortest text of a double into its digits and the place of the decimal point after them. */
+/* Splits PostgreSQL's shortest text of a double into its digits and the place of the decimal point
+ * after them. */
 static int
 shortest_digits(double value, char *digits, int *point)
 {
-	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
-	int			count = 0;
-	int			exponent = 0;
-	int			before = -1;
+	char text[DOUBLE_SHORTEST_DECIMAL_LEN];
+	int	 count = 0;
+	int	 exponent = 0;
+	int	 before = -1;
 
 	double_to_shortest_decimal_buf(value, text);
 	for (char *c = text; *c != '\0'; c++)
@@ -105,13 +107,14 @@ shortest_digits(double value, char *digits, int *point)
 }
 
 /*
- * PostgreSQL's shortest text never lies on the border halfway to the next double; ECMAScript's may, where reading rounds to even. A border has
- * as few digits only between 2^54 and 10^40, where fewer digits are tried until they no longer read back as the value.
+ * PostgreSQL's shortest text never lies on the border halfway to the next double; ECMAScript's may,
+ * where reading rounds to even. A border has as few digits only between 2^54 and 10^40, where fewer
+ * digits are tried until they no longer read back as the value.
  */
 static int
 fewer_digits(double value, char *digits, int *point, int count)
 {
-	char		text[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
+	char text[DOUBLE_SHORTEST_DECIMAL_LEN + 8];
 
 	while (count > 1)
 	{
@@ -131,9 +134,9 @@ fewer_digits(double value, char *digits, int *point, int count)
 static void
 append_double(StringInfo out, double value)
 {
-	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN] = "";
-	int			n = 0;
-	int			k;
+	char digits[DOUBLE_SHORTEST_DECIMAL_LEN] = "";
+	int	 n = 0;
+	int	 k;
 
 	if (value == 0)
 	{
@@ -157,14 +160,16 @@ append_double(StringInfo out, double value)
 	else if (k == 1)
 		appendStringInfo(out, "%ce%c%d", digits[0], n - 1 < 0 ? '-' : '+', abs(n - 1));
 	else
-		appendStringInfo(out, "%c.%.*se%c%d", digits[0], k - 1, digits + 1, n - 1 < 0 ? '-' : '+', abs(n - 1));
+		appendStringInfo(out, "%c.%.*se%c%d", digits[0], k - 1, digits + 1, n - 1 < 0 ? '-' : '+',
+						 abs(n - 1));
 }
 
 static Numeric
 constant(const char *text)
 {
 	MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
-	Numeric		number = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text), InvalidOid, Int32GetDatum(-1)));
+	Numeric		  number = DatumGetNumeric(
+			  DirectFunctionCall3(numeric_in, CStringGetDatum(text), InvalidOid, Int32GetDatum(-1)));
 
 	MemoryContextSwitchTo(before);
 	return number;
@@ -177,8 +182,8 @@ less(Numeric a, Numeric b)
 }
 
 /*
- * Numbers beyond the doubles, or so small that they read as 0, are told by comparing: the text of one like 1e131071 is long out of all
- * proportion. False when the number is neither.
+ * Numbers beyond the doubles, or so small that they read as 0, are told by comparing: the text of
+ * one like 1e131071 is long out of all proportion. False when the number is neither.
  */
 static bool
 append_extreme(StringInfo out, Numeric number)
@@ -209,9 +214,9 @@ append_extreme(StringInfo out, Numeric number)
 static void
 append_number(StringInfo out, Numeric number)
 {
-	char	   *text;
-	int			length;
-	double		value;
+	char  *text;
+	int	   length;
+	double value;
 
 	if (append_extreme(out, number))
 		return;
@@ -257,20 +262,21 @@ append_value(StringInfo out, JsonbValue *value)
 
 typedef struct Member
 {
-	JsonbValue	key;
-	JsonbValue	value;
+	JsonbValue key;
+	JsonbValue value;
 } Member;
 
 /*
- * Orders by UTF-16 code units. Bytes of UTF-8 order code points; the two differ only between U+E000..U+FFFF (lead bytes EE, EF) and the
- * supplementary planes (lead bytes F0 and up), whose surrogates come first.
+ * Orders by UTF-16 code units. Bytes of UTF-8 order code points; the two differ only between
+ * U+E000..U+FFFF (lead bytes EE, EF) and the supplementary planes (lead bytes F0 and up), whose
+ * surrogates come first.
  */
 static int
 compare_members(const void *a, const void *b)
 {
 	const JsonbValue *x = &((const Member *) a)->key;
 	const JsonbValue *y = &((const Member *) b)->key;
-	int			common = Min(x->val.string.len, y->val.string.len);
+	int				  common = Min(x->val.string.len, y->val.string.len);
 
 	for (int i = 0; i < common; i++)
 	{
@@ -291,12 +297,12 @@ compare_members(const void *a, const void *b)
 static void
 append_object(StringInfo out, JsonbContainer *container)
 {
-	int			count = JsonContainerSize(container);
-	Member	   *members = palloc(sizeof(Member) * Max(count, 1));
-	JsonbIterator *iterator = JsonbIteratorInit(container);
-	JsonbValue	part;
+	int				   count = JsonContainerSize(container);
+	Member			  *members = palloc(sizeof(Member) * Max(count, 1));
+	JsonbIterator	  *iterator = JsonbIteratorInit(container);
+	JsonbValue		   part;
 	JsonbIteratorToken token;
-	int			filled = 0;
+	int				   filled = 0;
 
 	while ((token = JsonbIteratorNext(&iterator, &part, true)) != WJB_DONE)
 	{
@@ -322,10 +328,10 @@ append_object(StringInfo out, JsonbContainer *container)
 static void
 append_array(StringInfo out, JsonbContainer *container)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(container);
-	JsonbValue	part;
+	JsonbIterator	  *iterator = JsonbIteratorInit(container);
+	JsonbValue		   part;
 	JsonbIteratorToken token;
-	bool		first = true;
+	bool			   first = true;
 
 	appendStringInfoChar(out, '[');
 	while ((token = JsonbIteratorNext(&iterator, &part, true)) != WJB_DONE)
@@ -340,11 +346,12 @@ append_array(StringInfo out, JsonbContainer *container)
 	appendStringInfoChar(out, ']');
 }
 
-/* Recursion is as deep as the document, which jsonb_in's own stack check has bounded; checked again for documents made otherwise. */
+/* Recursion is as deep as the document, which jsonb_in's own stack check has bounded; checked again
+ * for documents made otherwise. */
 static void
 append_container(StringInfo out, JsonbContainer *container)
 {
-	JsonbValue	scalar;
+	JsonbValue scalar;
 
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();

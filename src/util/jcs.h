@@ -1,5 +1,6 @@
 /*
- * jcs.h - jsonb as RFC 8785 (JSON Canonicalization Scheme) text: the bytes every signature of ours is made over.
+ * jcs.h - jsonb as RFC 8785 (JSON Canonicalization Scheme) text: the bytes every signature of ours
+ * is made over.
  */
 #ifndef FF_JCS_H
 #define FF_JCS_H
@@ -9,7 +10,8 @@
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
-/* Appends a document. Numbers become the nearest IEEE doubles, those beyond their range the largest finite one. */
+/* Appends a document. Numbers become the nearest IEEE doubles, those beyond their range the largest
+ * finite one. */
 extern void ff_jcs_append(StringInfo out, Jsonb *value);
 
 /* Appends one string with its quotes. */

@@ -15,7 +15,7 @@
 #include "util/compat.h"
 #include "util/json.h"
 
-int			ff_json_depth_limit = 64;
+int ff_json_depth_limit = 64;
 
 static Jsonb *
 fail(FfJsonError *error, int offset, const char *message)
@@ -25,13 +25,14 @@ fail(FfJsonError *error, int offset, const char *message)
 	return NULL;
 }
 
-/* What jsonb_in would answer less clearly: the encoding, U+0000 and the depth. False with the error set. */
+/* What jsonb_in would answer less clearly: the encoding, U+0000 and the depth. False with the error
+ * set. */
 static bool
 scan(const char *text, size_t length, int max_depth, FfJsonError *error)
 {
-	int			depth = 0;
-	bool		in_string = false;
-	int			valid = pg_encoding_verifymbstr(PG_UTF8, text, (int) length);
+	int	 depth = 0;
+	bool in_string = false;
+	int	 valid = pg_encoding_verifymbstr(PG_UTF8, text, (int) length);
 
 	if (valid < (int) length)
 	{
@@ -40,7 +41,7 @@ scan(const char *text, size_t length, int max_depth, FfJsonError *error)
 	}
 	for (size_t i = 0; i < length; i++)
 	{
-		char		c = text[i];
+		char c = text[i];
 
 		if (in_string && c == '\\')
 		{
@@ -57,7 +58,8 @@ scan(const char *text, size_t length, int max_depth, FfJsonError *error)
 		{
 			if (++depth > max_depth)
 			{
-				snprintf(error->message, sizeof(error->message), "it is nested more than %d deep", max_depth);
+				snprintf(error->message, sizeof(error->message), "it is nested more than %d deep",
+						 max_depth);
 				error->offset = (int) i;
 				return false;
 			}
@@ -86,15 +88,16 @@ take_complaint(FfJsonError *error, const ErrorData *raised)
 	const char *said = raised->detail != NULL ? raised->detail : raised->message;
 	size_t		length = strlen(said);
 
-	snprintf(error->message, sizeof(error->message), "%.*s", (int) (length - (length > 0 && said[length - 1] == '.')), said);
+	snprintf(error->message, sizeof(error->message), "%.*s",
+			 (int) (length - (length > 0 && said[length - 1] == '.')), said);
 }
 
 Jsonb *
 ff_json_parse(const char *text, size_t length, int max_depth, FfJsonError *error)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Jsonb	   *volatile result = NULL;
-	char	   *copy;
+	Jsonb *volatile result = NULL;
+	char *copy;
 
 	if (length > MaxAllocSize / 4)
 		return fail(error, 0, "it is too large");
@@ -102,14 +105,15 @@ ff_json_parse(const char *text, size_t length, int max_depth, FfJsonError *error
 		return NULL;
 	copy = pnstrdup(text, length);
 
-	/* jsonb_in touches neither tables nor locks: catching what it raises needs no subtransaction. */
+	/* jsonb_in touches neither tables nor locks: catching what it raises needs no subtransaction.
+	 */
 	PG_TRY();
 	{
 		result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(copy)));
 	}
 	PG_CATCH();
 	{
-		ErrorData  *raised;
+		ErrorData *raised;
 
 		MemoryContextSwitchTo(context);
 		raised = CopyErrorData();
@@ -129,11 +133,11 @@ ff_json_parse(const char *text, size_t length, int max_depth, FfJsonError *error
 int
 ff_json_depth(Jsonb *value, int enough)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(&value->root);
-	JsonbValue	part;
+	JsonbIterator	  *iterator = JsonbIteratorInit(&value->root);
+	JsonbValue		   part;
 	JsonbIteratorToken token;
-	int			depth = 0;
-	int			deepest = 0;
+	int				   depth = 0;
+	int				   deepest = 0;
 
 	if (JB_ROOT_IS_SCALAR(value))
 		return 0;
@@ -178,7 +182,8 @@ ff_json_int64(Jsonb *object, const char *key, int64 *out)
 
 	if (value == NULL || value->type != jbvNumeric)
 		return false;
-	number = DirectFunctionCall2(numeric_trunc, NumericGetDatum(value->val.numeric), Int32GetDatum(0));
+	number =
+		DirectFunctionCall2(numeric_trunc, NumericGetDatum(value->val.numeric), Int32GetDatum(0));
 	text = DatumGetCString(DirectFunctionCall1(numeric_out, number));
 	errno = 0;
 	*out = strtoll(text, &end, 10);
@@ -206,7 +211,8 @@ member_of(JsonbContainer *container, const char *name, int length, JsonbValue *o
 {
 	if (JsonContainerIsObject(container))
 		return getKeyJsonValueFromContainer(container, name, length, out) != NULL;
-	if (JsonContainerIsArray(container) && length > 0 && length < 9 && strspn(name, "0123456789") >= (size_t) length)
+	if (JsonContainerIsArray(container) && length > 0 && length < 9 &&
+		strspn(name, "0123456789") >= (size_t) length)
 	{
 		JsonbValue *element = getIthJsonbValueFromContainer(container, (uint32) atoi(name));
 
@@ -221,14 +227,14 @@ Jsonb *
 ff_json_at(Jsonb *document, const char *dotted_path)
 {
 	JsonbContainer *container = &document->root;
-	JsonbValue	value;
-	const char *part = dotted_path;
+	JsonbValue		value;
+	const char	   *part = dotted_path;
 
 	if (JB_ROOT_IS_SCALAR(document))
 		return NULL;
 	for (;;)
 	{
-		int			length = (int) strcspn(part, ".");
+		int length = (int) strcspn(part, ".");
 
 		if (container == NULL || !member_of(container, part, length, &value))
 			return NULL;
@@ -254,15 +260,16 @@ ff_json_is_array(Jsonb *value)
 bool
 ff_json_is_null(Jsonb *value)
 {
-	JsonbValue	scalar;
+	JsonbValue scalar;
 
-	return JB_ROOT_IS_SCALAR(value) && JsonbExtractScalar(&value->root, &scalar) && scalar.type == jbvNull;
+	return JB_ROOT_IS_SCALAR(value) && JsonbExtractScalar(&value->root, &scalar) &&
+		   scalar.type == jbvNull;
 }
 
 Jsonb *
 ff_json_null(void)
 {
-	JsonbValue	null = {.type = jbvNull};
+	JsonbValue null = {.type = jbvNull};
 
 	return JsonbValueToJsonb(&null);
 }
@@ -291,7 +298,8 @@ ff_jb_array(FfJsonBuilder *builder)
 void
 ff_jb_end(FfJsonBuilder *builder)
 {
-	JsonbIteratorToken token = builder->state->contVal.type == jbvObject ? WJB_END_OBJECT : WJB_END_ARRAY;
+	JsonbIteratorToken token =
+		builder->state->contVal.type == jbvObject ? WJB_END_OBJECT : WJB_END_ARRAY;
 
 	builder->result = pushJsonbValue(&builder->state, token, NULL);
 }
@@ -299,7 +307,7 @@ ff_jb_end(FfJsonBuilder *builder)
 void
 ff_jb_key(FfJsonBuilder *builder, const char *key)
 {
-	JsonbValue	value = {.type = jbvString};
+	JsonbValue value = {.type = jbvString};
 
 	value.val.string.val = unconstify(char *, key);
 	value.val.string.len = strlen(key);
@@ -309,7 +317,7 @@ ff_jb_key(FfJsonBuilder *builder, const char *key)
 void
 ff_jb_text(FfJsonBuilder *builder, const char *text)
 {
-	JsonbValue	value = {.type = text ? jbvString : jbvNull};
+	JsonbValue value = {.type = text ? jbvString : jbvNull};
 
 	if (text)
 	{
@@ -322,7 +330,7 @@ ff_jb_text(FfJsonBuilder *builder, const char *text)
 void
 ff_jb_int(FfJsonBuilder *builder, int64 number)
 {
-	JsonbValue	value = {.type = jbvNumeric};
+	JsonbValue value = {.type = jbvNumeric};
 
 	value.val.numeric = int64_to_numeric(number);
 	put(builder, &value);
@@ -331,7 +339,7 @@ ff_jb_int(FfJsonBuilder *builder, int64 number)
 void
 ff_jb_bool(FfJsonBuilder *builder, bool boolean)
 {
-	JsonbValue	value = {.type = jbvBool};
+	JsonbValue value = {.type = jbvBool};
 
 	value.val.boolean = boolean;
 	put(builder, &value);
@@ -340,7 +348,7 @@ ff_jb_bool(FfJsonBuilder *builder, bool boolean)
 void
 ff_jb_json(FfJsonBuilder *builder, Jsonb *document)
 {
-	JsonbValue	value = {.type = jbvNull};
+	JsonbValue value = {.type = jbvNull};
 
 	if (document != NULL && JB_ROOT_IS_SCALAR(document))
 		JsonbExtractScalar(&document->root, &value);

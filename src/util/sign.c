@@ -12,14 +12,14 @@
 #include "util/sign.h"
 
 /*
- * The server's crypto contexts belong to a resource owner; between an executor's transactions there is none, so they get one of ours. Gives
- * the owner to restore.
+ * The server's crypto contexts belong to a resource owner; between an executor's transactions there
+ * is none, so they get one of ours. Gives the owner to restore.
  */
 static ResourceOwner
 enter_owner(void)
 {
 	static ResourceOwner own = NULL;
-	ResourceOwner before = CurrentResourceOwner;
+	ResourceOwner		 before = CurrentResourceOwner;
 
 	if (before == NULL)
 	{
@@ -50,20 +50,21 @@ to_hex(const uint8 *bytes, int count, char *out)
 }
 
 static void
-sign(const char *key, const char *body, size_t length, int64 t, char hex[2 * PG_SHA256_DIGEST_LENGTH + 1])
+sign(const char *key, const char *body, size_t length, int64 t,
+	 char hex[2 * PG_SHA256_DIGEST_LENGTH + 1])
 {
 	ResourceOwner owner = enter_owner();
-	pg_hmac_ctx *context = pg_hmac_create(PG_SHA256);
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
-	const char *secret = key_secret(key);
-	char		time[24];
-	bool		ok;
+	pg_hmac_ctx	 *context = pg_hmac_create(PG_SHA256);
+	uint8		  digest[PG_SHA256_DIGEST_LENGTH];
+	const char	 *secret = key_secret(key);
+	char		  time[24];
+	bool		  ok;
 
 	snprintf(time, sizeof(time), INT64_FORMAT, t);
 	ok = context != NULL && pg_hmac_init(context, (const uint8 *) secret, strlen(secret)) >= 0 &&
-		pg_hmac_update(context, (const uint8 *) body, length) >= 0 &&
-		pg_hmac_update(context, (const uint8 *) time, strlen(time)) >= 0 &&
-		pg_hmac_final(context, digest, sizeof(digest)) >= 0;
+		 pg_hmac_update(context, (const uint8 *) body, length) >= 0 &&
+		 pg_hmac_update(context, (const uint8 *) time, strlen(time)) >= 0 &&
+		 pg_hmac_final(context, digest, sizeof(digest)) >= 0;
 	if (context != NULL)
 		pg_hmac_free(context);
 	CurrentResourceOwner = owner;
@@ -75,7 +76,7 @@ sign(const char *key, const char *body, size_t length, int64 t, char hex[2 * PG_
 char *
 ff_sign_header(const char *key, const char *body, size_t length, int64 t)
 {
-	char		hex[2 * PG_SHA256_DIGEST_LENGTH + 1];
+	char hex[2 * PG_SHA256_DIGEST_LENGTH + 1];
 
 	sign(key, body, length, t, hex);
 	return psprintf("t=" INT64_FORMAT "&s=%s", t, hex);
@@ -84,7 +85,7 @@ ff_sign_header(const char *key, const char *body, size_t length, int64 t)
 bool
 ff_equal_constant_time(const char *a, const char *b)
 {
-	size_t		length = strlen(a);
+	size_t		  length = strlen(a);
 	unsigned char difference = length != strlen(b);
 
 	for (size_t i = 0; i < length && b[0] != '\0'; i++)
@@ -95,9 +96,9 @@ ff_equal_constant_time(const char *a, const char *b)
 FfSignature
 ff_sign_verify(const char *key, const char *header, const char *body, size_t length, int64 now)
 {
-	char		hex[2 * PG_SHA256_DIGEST_LENGTH + 1];
-	char	   *end;
-	int64		t;
+	char  hex[2 * PG_SHA256_DIGEST_LENGTH + 1];
+	char *end;
+	int64 t;
 
 	if (header == NULL || *header == '\0')
 		return FF_SIGNATURE_MISSING;
@@ -118,8 +119,8 @@ from_hex(const char *hex, uint8 *out)
 {
 	for (size_t i = 0; i < strlen(hex); i++)
 	{
-		int			c = pg_tolower((unsigned char) hex[i]);
-		int			digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		int c = pg_tolower((unsigned char) hex[i]);
+		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 
 		if (digit < 0)
 			return false;
@@ -131,21 +132,21 @@ from_hex(const char *hex, uint8 *out)
 char *
 ff_key_hash(const char *key)
 {
-	const char *secret = key_secret(key);
-	uint8	   *bytes = palloc(strlen(secret) / 2 + 1);
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
-	char		hex[2 * PG_SHA256_DIGEST_LENGTH + 1];
+	const char		  *secret = key_secret(key);
+	uint8			  *bytes = palloc(strlen(secret) / 2 + 1);
+	uint8			   digest[PG_SHA256_DIGEST_LENGTH];
+	char			   hex[2 * PG_SHA256_DIGEST_LENGTH + 1];
 	pg_cryptohash_ctx *context;
-	ResourceOwner owner;
-	bool		ok;
+	ResourceOwner	   owner;
+	bool			   ok;
 
 	if (!from_hex(secret, bytes))
 		return NULL;
 	owner = enter_owner();
 	context = pg_cryptohash_create(PG_SHA256);
 	ok = context != NULL && pg_cryptohash_init(context) >= 0 &&
-		pg_cryptohash_update(context, bytes, strlen(secret) / 2) >= 0 &&
-		pg_cryptohash_final(context, digest, sizeof(digest)) >= 0;
+		 pg_cryptohash_update(context, bytes, strlen(secret) / 2) >= 0 &&
+		 pg_cryptohash_final(context, digest, sizeof(digest)) >= 0;
 	if (context != NULL)
 		pg_cryptohash_free(context);
 	CurrentResourceOwner = owner;
@@ -159,8 +160,8 @@ PG_FUNCTION_INFO_V1(ff_sql_sign);
 Datum
 ff_sql_sign(PG_FUNCTION_ARGS)
 {
-	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char	   *key = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *body = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char *key = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	PG_RETURN_TEXT_P(cstring_to_text(ff_sign_header(key, body, strlen(body), PG_GETARG_INT64(2))));
 }
@@ -169,7 +170,7 @@ PG_FUNCTION_INFO_V1(ff_sql_key_hash);
 Datum
 ff_sql_key_hash(PG_FUNCTION_ARGS)
 {
-	char	   *hash = ff_key_hash(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	char *hash = ff_key_hash(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	if (hash == NULL)
 		PG_RETURN_NULL();

@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#define FF_SIGNATURE_TOLERANCE 300	/* seconds a signature may be old or early */
+#define FF_SIGNATURE_TOLERANCE 300 /* seconds a signature may be old or early */
 
 typedef enum FfSignature
 {
@@ -17,13 +17,16 @@ typedef enum FfSignature
 	FF_SIGNATURE_WRONG
 } FfSignature;
 
-/* The header "t=<seconds>&s=<hex>": HMAC-SHA-256 keyed with the text of the key after its signkey-...- prefix over body and t. */
+/* The header "t=<seconds>&s=<hex>": HMAC-SHA-256 keyed with the text of the key after its
+ * signkey-...- prefix over body and t. */
 extern char *ff_sign_header(const char *key, const char *body, size_t length, int64 t);
 
 /* Checks such a header at time `now` (seconds since 1970), comparing in constant time. */
-extern FfSignature ff_sign_verify(const char *key, const char *header, const char *body, size_t length, int64 now);
+extern FfSignature ff_sign_verify(const char *key, const char *header, const char *body,
+								  size_t length, int64 now);
 
-/* What an SDK sends as its bearer: the prefix and the SHA-256 of the decoded hex. NULL when the rest of the key is not hex. */
+/* What an SDK sends as its bearer: the prefix and the SHA-256 of the decoded hex. NULL when the
+ * rest of the key is not hex. */
 extern char *ff_key_hash(const char *key);
 
 extern bool ff_equal_constant_time(const char *a, const char *b);

@@ -6,15 +6,16 @@
 uint64
 ff_spi_run(FfPlan *plan, Datum *values, const char *nulls, bool read_only)
 {
-	int			status;
+	int status;
 
 	Assert(plan->nargs <= FF_PLAN_MAX_ARGS);
 	if (plan->kept == NULL)
 	{
-		SPIPlanPtr	prepared = SPI_prepare(plan->sql, plan->nargs, plan->types);
+		SPIPlanPtr prepared = SPI_prepare(plan->sql, plan->nargs, plan->types);
 
 		if (prepared == NULL)
-			elog(ERROR, "could not prepare \"%s\": %s", plan->sql, SPI_result_code_string(SPI_result));
+			elog(ERROR, "could not prepare \"%s\": %s", plan->sql,
+				 SPI_result_code_string(SPI_result));
 		if (SPI_keepplan(prepared) != 0)
 			elog(ERROR, "could not keep the plan of \"%s\"", plan->sql);
 		plan->kept = prepared;

@@ -1,8 +1,9 @@
 /*
  * spi.h - statements prepared once per backend.
  *
- * An FfPlan is a static variable: its text and argument types. The first use prepares and keeps it; PostgreSQL replans it when
- * what it names has changed, so it survives DROP and CREATE EXTENSION. The caller is connected to SPI.
+ * An FfPlan is a static variable: its text and argument types. The first use prepares and keeps it;
+ * PostgreSQL replans it when what it names has changed, so it survives DROP and CREATE EXTENSION.
+ * The caller is connected to SPI.
  */
 #ifndef FF_SPI_H
 #define FF_SPI_H
@@ -22,8 +23,9 @@ typedef struct FfPlan
 } FfPlan;
 
 /*
- * Runs a plan with its arguments (nulls as SPI_execute_plan takes them, or NULL) and gives the number of rows, which
- * SPI_tuptable then holds. Raises whatever the statement raises; a status other than success is an internal error.
+ * Runs a plan with its arguments (nulls as SPI_execute_plan takes them, or NULL) and gives the
+ * number of rows, which SPI_tuptable then holds. Raises whatever the statement raises; a status
+ * other than success is an internal error.
  */
 extern uint64 ff_spi_run(FfPlan *plan, Datum *values, const char *nulls, bool read_only);
 

@@ -1,5 +1,6 @@
 /*
- * active.c - the runs an executor has in memory, and the queue of those it has yet to read (see executor.h).
+ * active.c - the runs an executor has in memory, and the queue of those it has yet to read (see
+ * executor.h).
  */
 #include "postgres.h"
 
@@ -8,35 +9,35 @@
 
 #include "worker/executor.h"
 
-#define QUEUE_LIMIT 20000		/* ids; beyond it rows wait in their table for the next sweep */
+#define QUEUE_LIMIT 20000 /* ids; beyond it rows wait in their table for the next sweep */
 
 typedef struct ActiveEntry
 {
-	pg_uuid_t	id;
-	FfRun	   *run;
+	pg_uuid_t id;
+	FfRun	 *run;
 } ActiveEntry;
 
 typedef struct QueueNode
 {
-	pg_uuid_t	id;				/* the key of the set of queued ids */
+	pg_uuid_t id; /* the key of the set of queued ids */
 } QueueNode;
 
 typedef struct Fifo
 {
-	pg_uuid_t  *ids;			/* a ring of QUEUE_LIMIT places */
-	int			head;
-	int			count;
+	pg_uuid_t *ids; /* a ring of QUEUE_LIMIT places */
+	int		   head;
+	int		   count;
 } Fifo;
 
 static HTAB *active = NULL;
 static HTAB *queued = NULL;
-static Fifo urgent_ids;
-static Fifo ready_ids;
+static Fifo	 urgent_ids;
+static Fifo	 ready_ids;
 
 static HTAB *
 make_table(const char *name, Size entry)
 {
-	HASHCTL		control = {0};
+	HASHCTL control = {0};
 
 	control.keysize = sizeof(pg_uuid_t);
 	control.entrysize = entry;
@@ -85,8 +86,8 @@ ff_active_count(void)
 bool
 ff_queue_push(const pg_uuid_t *id, bool urgent)
 {
-	Fifo	   *fifo = urgent ? &urgent_ids : &ready_ids;
-	bool		found;
+	Fifo *fifo = urgent ? &urgent_ids : &ready_ids;
+	bool  found;
 
 	if (ff_active_find(id) != NULL)
 		return true;
@@ -102,7 +103,7 @@ ff_queue_push(const pg_uuid_t *id, bool urgent)
 static int
 pop(Fifo *fifo, pg_uuid_t *out, int limit)
 {
-	int			count = 0;
+	int count = 0;
 
 	while (count < limit && fifo->count > 0)
 	{
@@ -117,7 +118,7 @@ pop(Fifo *fifo, pg_uuid_t *out, int limit)
 int
 ff_queue_pop(pg_uuid_t *out, int limit)
 {
-	int			count = pop(&urgent_ids, out, limit);
+	int count = pop(&urgent_ids, out, limit);
 
 	return count + pop(&ready_ids, out + count, limit - count);
 }

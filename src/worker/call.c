@@ -1,8 +1,8 @@
 /*
  * call.c - the calls an executor has under way (see executor.h).
  *
- * Each app has a lane: so many calls at once and no more, so that an app that hangs holds up its own runs and nobody else's. A run that
- * finds its lane full waits in it.
+ * Each app has a lane: so many calls at once and no more, so that an app that hangs holds up its
+ * own runs and nobody else's. A run that finds its lane full waits in it.
  */
 #include "postgres.h"
 
@@ -13,21 +13,21 @@
 #include "protocol/protocol.h"
 #include "worker/executor.h"
 
-int			ff_max_in_flight = 512;
-int			ff_max_in_flight_per_app = 128;
+int ff_max_in_flight = 512;
+int ff_max_in_flight_per_app = 128;
 
 typedef struct Lane
 {
-	pg_uuid_t	app_id;			/* the key */
-	int			in_flight;
-	List	   *waiting;		/* of FfRun, in order */
+	pg_uuid_t app_id; /* the key */
+	int		  in_flight;
+	List	 *waiting; /* of FfRun, in order */
 } Lane;
 
 static HTAB *lanes = NULL;
-static int	in_flight = 0;
-static int	waiting = 0;		/* runs in all lanes */
-static List *refused = NIL;		/* calls libcurl did not take: their answers are still to be handled */
-static int	free_info = 0;		/* where to look first for a free FfCallInfo */
+static int	 in_flight = 0;
+static int	 waiting = 0;	/* runs in all lanes */
+static List *refused = NIL; /* calls libcurl did not take: their answers are still to be handled */
+static int	 free_info = 0; /* where to look first for a free FfCallInfo */
 
 int
 ff_calls_in_flight(void)
@@ -38,12 +38,12 @@ ff_calls_in_flight(void)
 static Lane *
 lane_of(const FfFunction *function)
 {
-	Lane	   *lane;
-	bool		found;
+	Lane *lane;
+	bool  found;
 
 	if (lanes == NULL)
 	{
-		HASHCTL		control = {0};
+		HASHCTL control = {0};
 
 		control.keysize = sizeof(pg_uuid_t);
 		control.entrysize = sizeof(Lane);
@@ -64,12 +64,12 @@ lane_of(const FfFunction *function)
 static int
 publish(const FfRun *run, const FfItem *item)
 {
-	int			place = -1;
+	int place = -1;
 
 	LWLockAcquire(&ff_me->calls_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < FF_MAX_CALLS && place < 0; i++)
 	{
-		int			candidate = (free_info + i) % FF_MAX_CALLS;
+		int candidate = (free_info + i) % FF_MAX_CALLS;
 
 		if (!ff_me->calls[candidate].used)
 			place = candidate;
@@ -107,19 +107,19 @@ unpublish(int place)
 
 typedef struct CallDetail
 {
-	FfItem	   *item;
-	Lane	   *lane;
-	int			info;
-	int			max_attempts;
+	FfItem *item;
+	Lane   *lane;
+	int		info;
+	int		max_attempts;
 } CallDetail;
 
 static void
 call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 {
-	FfHttpCall *call = ff_http_new(ff_runs_context);
-	CallDetail *detail = MemoryContextAllocZero(call->context, sizeof(CallDetail));
+	FfHttpCall	 *call = ff_http_new(ff_runs_context);
+	CallDetail	 *detail = MemoryContextAllocZero(call->context, sizeof(CallDetail));
 	MemoryContext old = MemoryContextSwitchTo(call->context);
-	bool		started;
+	bool		  started;
 
 	item->called_at = GetCurrentTimestamp();
 	run->generation++;
@@ -137,7 +137,7 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	MemoryContextSwitchTo(old);
 	if (!started)
 	{
-		call->reached = true;	/* waiting would not mend the address: it counts as an attempt */
+		call->reached = true; /* waiting would not mend the address: it counts as an attempt */
 		old = MemoryContextSwitchTo(TopMemoryContext);
 		refused = lappend(refused, call);
 		MemoryContextSwitchTo(old);
@@ -161,18 +161,18 @@ forget_call(FfHttpCall *call)
 void
 ff_abandon(FfRun *run)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, run->items)
+	foreach (cell, run->items)
 	{
-		FfItem	   *item = lfirst(cell);
+		FfItem *item = lfirst(cell);
 
 		if (item->call != NULL)
 			forget_call(item->call);
 	}
 	if (run->lane != NULL)
 	{
-		Lane	   *lane = run->lane;
+		Lane *lane = run->lane;
 
 		lane->waiting = list_delete_ptr(lane->waiting, run);
 		run->lane = NULL;
@@ -198,9 +198,10 @@ wait_in_lane(FfRun *run, Lane *lane)
 static void
 move_lane(Lane *lane)
 {
-	while (lane->waiting != NIL && lane->in_flight < ff_max_in_flight_per_app && in_flight < ff_max_in_flight)
+	while (lane->waiting != NIL && lane->in_flight < ff_max_in_flight_per_app &&
+		   in_flight < ff_max_in_flight)
 	{
-		FfRun	   *run = linitial(lane->waiting);
+		FfRun *run = linitial(lane->waiting);
 
 		lane->waiting = list_delete_first(lane->waiting);
 		run->lane = NULL;
@@ -215,7 +216,7 @@ static void
 move_lanes(Lane *first)
 {
 	HASH_SEQ_STATUS sequence;
-	Lane	   *lane;
+	Lane		   *lane;
 
 	move_lane(first);
 	if (waiting == 0 || in_flight >= ff_max_in_flight)
@@ -227,23 +228,24 @@ move_lanes(Lane *first)
 
 typedef struct Lookup
 {
-	FfRun	   *run;
+	FfRun			 *run;
 	const FfFunction *function;
 } Lookup;
 
 static void
 look_up(void *arg)
 {
-	Lookup	   *lookup = arg;
+	Lookup *lookup = arg;
 
-	lookup->function = ff_function_get(lookup->run->tenant_id, lookup->run->function_id, lookup->run->version);
+	lookup->function =
+		ff_function_get(lookup->run->tenant_id, lookup->run->function_id, lookup->run->version);
 }
 
 static const FfFunction *
 function_of(FfRun *run)
 {
-	Lookup		lookup = {run, ff_function_cached(run->tenant_id, run->function_id, run->version)};
-	FfFailure	failure;
+	Lookup	  lookup = {run, ff_function_cached(run->tenant_id, run->function_id, run->version)};
+	FfFailure failure;
 
 	if (lookup.function == NULL)
 		ff_transaction(look_up, &lookup, &failure);
@@ -256,7 +258,9 @@ fail_without_function(FfRun *run)
 {
 	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
 
-	ff_run_end(run, "failed", NULL, ff_run_error("FunctionNotFound", "the function of this run no longer exists"), GetCurrentTimestamp());
+	ff_run_end(run, "failed", NULL,
+			   ff_run_error("FunctionNotFound", "the function of this run no longer exists"),
+			   GetCurrentTimestamp());
 	MemoryContextSwitchTo(old);
 	ff_abandon(run);
 	ff_group_add(run);
@@ -265,9 +269,9 @@ fail_without_function(FfRun *run)
 static bool
 has_call_due(const FfRun *run, TimestampTz now)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, run->items)
+	foreach (cell, run->items)
 	{
 		const FfItem *item = lfirst(cell);
 
@@ -280,9 +284,9 @@ has_call_due(const FfRun *run, TimestampTz now)
 static bool
 has_call_under_way(const FfRun *run)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, run->items)
+	foreach (cell, run->items)
 	{
 		const FfItem *item = lfirst(cell);
 
@@ -296,10 +300,10 @@ static void
 call_what_is_due(FfRun *run, TimestampTz now)
 {
 	const FfFunction *function = function_of(run);
-	FfFunction	kept;
-	List	   *items;
-	ListCell   *cell;
-	Lane	   *lane;
+	FfFunction		  kept;
+	List			 *items;
+	ListCell		 *cell;
+	Lane			 *lane;
 
 	if (function == NULL)
 	{
@@ -310,16 +314,18 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	kept.url = pstrdup(function->url);
 	lane = lane_of(&kept);
 	items = list_copy(run->items);
-	foreach(cell, items)
+	foreach (cell, items)
 	{
-		FfItem	   *item = lfirst(cell);
+		FfItem *item = lfirst(cell);
 
-		/* A call that fails at once may have changed the run: then what is left waits for the group to be written. */
+		/* A call that fails at once may have changed the run: then what is left waits for the group
+		 * to be written. */
 		if (run->change != NULL)
 			break;
 		if (item->kind != FF_ITEM_CALL || item->call != NULL || item->due > now)
 			continue;
-		if (lane->in_flight >= ff_max_in_flight_per_app || in_flight >= Min(ff_max_in_flight, FF_MAX_CALLS))
+		if (lane->in_flight >= ff_max_in_flight_per_app ||
+			in_flight >= Min(ff_max_in_flight, FF_MAX_CALLS))
 		{
 			wait_in_lane(run, lane);
 			break;
@@ -335,7 +341,7 @@ next_timer(const FfRun *run, TimestampTz now)
 	TimestampTz next = DT_NOEND;
 	ListCell   *cell;
 
-	foreach(cell, run->items)
+	foreach (cell, run->items)
 	{
 		const FfItem *item = lfirst(cell);
 
@@ -365,11 +371,11 @@ ff_settle(FfRun *run)
 void
 ff_call_done(FfHttpCall *call)
 {
-	CallDetail	detail = *(CallDetail *) call->detail;
-	FfRun	   *run = call->owner;
-	TimestampTz now = GetCurrentTimestamp();
+	CallDetail	  detail = *(CallDetail *) call->detail;
+	FfRun		 *run = call->owner;
+	TimestampTz	  now = GetCurrentTimestamp();
 	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
-	FfAnswer   *answer = palloc0(sizeof(FfAnswer));
+	FfAnswer	 *answer = palloc0(sizeof(FfAnswer));
 
 	ff_protocol_answer(answer, call, now);
 	forget_call(call);

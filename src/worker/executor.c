@@ -1,8 +1,10 @@
 /*
- * executor.c - the loop of an executor: the owner of a share of the slots, and of every run in them.
+ * executor.c - the loop of an executor: the owner of a share of the slots, and of every run in
+ * them.
  *
- * Each turn it takes hints, reads messages, wakes what is due, reads runs that are ready, moves its calls on, writes what has happened,
- * and then waits for its latch, for a socket of libcurl's, or for the next thing that is due. No transaction is open while it waits.
+ * Each turn it takes hints, reads messages, wakes what is due, reads runs that are ready, moves its
+ * calls on, writes what has happened, and then waits for its latch, for a socket of libcurl's, or
+ * for the next thing that is due. No transaction is open while it waits.
  */
 #include "postgres.h"
 
@@ -41,29 +43,29 @@
 #define SWEEP_BATCH 1024
 #define TIMER_BATCH 20000
 #define TIMER_HORIZON_S 300
-#define TIMER_LEAD_S 30			/* the heap is filled again so long before it must be */
+#define TIMER_LEAD_S 30 /* the heap is filled again so long before it must be */
 #define MAINTENANCE_S 3600
 #define IDLE_RECHECK_MS 60000
 
-int			ff_sweep_interval = 5000;
-int			ff_partitions_ahead = 3;
-int			ff_retention = 30;
-bool		ff_restoring = false;
+int	 ff_sweep_interval = 5000;
+int	 ff_partitions_ahead = 3;
+int	 ff_retention = 30;
+bool ff_restoring = false;
 
-FfDatabase *ff_my_database = NULL;
-FfExecutor *ff_me = NULL;
-int			ff_my_number = 0;
+FfDatabase	 *ff_my_database = NULL;
+FfExecutor	 *ff_me = NULL;
+int			  ff_my_number = 0;
 MemoryContext ff_runs_context = NULL;
 MemoryContext ff_group_context = NULL;
 
-static Datum my_slots;			/* smallint[] */
-static bool inbox_waiting = true;
-static bool sweep_wanted = true;
-static uint64 swept_at = 0;		/* database->enqueued before the last sweep */
+static Datum	   my_slots; /* smallint[] */
+static bool		   inbox_waiting = true;
+static bool		   sweep_wanted = true;
+static uint64	   swept_at = 0; /* database->enqueued before the last sweep */
 static TimestampTz last_sweep = 0;
 static TimestampTz next_maintenance = 0;
-static bool timers_wanted = true;
-static uint32 seen_epoch = 0;
+static bool		   timers_wanted = true;
+static uint32	   seen_epoch = 0;
 
 /* --- transactions --- */
 
@@ -80,7 +82,7 @@ note_failure(const ErrorData *error, FfFailure *failure)
 }
 
 bool
-ff_transaction(void (*work) (void *), void *arg, FfFailure *failure)
+ff_transaction(void (*work)(void *), void *arg, FfFailure *failure)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool done = false;
@@ -100,7 +102,7 @@ ff_transaction(void (*work) (void *), void *arg, FfFailure *failure)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -149,8 +151,8 @@ arrive(void)
 static void
 set_own_slots(void)
 {
-	Datum		slots[FF_SLOTS];
-	int			count = 0;
+	Datum slots[FF_SLOTS];
+	int	  count = 0;
 
 	for (int s = ff_my_number; s < FF_SLOTS; s += ff_shared->executors)
 		slots[count++] = Int16GetDatum(s);
@@ -161,26 +163,32 @@ set_own_slots(void)
 typedef struct ExtensionLook
 {
 	FfExecutorState state;
-	Oid			owner;
+	Oid				owner;
 } ExtensionLook;
 
 static void
 look_at_extension(void *arg)
 {
-	static FfPlan plan = {"select e.extversion, e.extowner from pg_catalog.pg_extension e where e.extname = 'flowforge'", 0, {0}};
+	static FfPlan plan = {
+		"select e.extversion, e.extowner from pg_catalog.pg_extension e where e.extname = 'flowforge'",
+		0,
+		{0}};
 	ExtensionLook *look = arg;
-	bool		isnull;
+	bool		   isnull;
 
 	look->state = FF_EXECUTOR_NO_EXTENSION;
 	if (ff_spi_run(&plan, NULL, NULL, true) == 0)
 		return;
-	look->state = strcmp(TextDatumGetCString(ff_spi_value(0, 1, &isnull)), FF_VERSION) == 0 ? FF_EXECUTOR_WORKING : FF_EXECUTOR_WRONG_VERSION;
+	look->state = strcmp(TextDatumGetCString(ff_spi_value(0, 1, &isnull)), FF_VERSION) == 0
+					  ? FF_EXECUTOR_WORKING
+					  : FF_EXECUTOR_WRONG_VERSION;
 	look->owner = DatumGetObjectId(ff_spi_value(0, 2, &isnull));
 	if (ff_restoring)
 		look->state = FF_EXECUTOR_RESTORING;
 }
 
-/* Leaves so that the launcher starts another, with nothing of ours in memory and the settings as they are now. */
+/* Leaves so that the launcher starts another, with nothing of ours in memory and the settings as
+ * they are now. */
 static void
 start_over(const char *reason)
 {
@@ -193,8 +201,8 @@ log_idle(void *arg)
 {
 	FfExecutorState state = *(FfExecutorState *) arg;
 
-	ereport(LOG, (errmsg("flowforge executor %d in database \"%s\" is %s", ff_my_number, get_database_name(MyDatabaseId),
-						 ff_executor_state_name(state))));
+	ereport(LOG, (errmsg("flowforge executor %d in database \"%s\" is %s", ff_my_number,
+						 get_database_name(MyDatabaseId), ff_executor_state_name(state))));
 }
 
 /* Waits, doing nothing, until something about the extension changes. */
@@ -205,7 +213,8 @@ idle(FfExecutorState state)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	for (;;)
 	{
-		int			event = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, IDLE_RECHECK_MS, PG_WAIT_EXTENSION);
+		int event = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							  IDLE_RECHECK_MS, PG_WAIT_EXTENSION);
 
 		if (event & WL_LATCH_SET)
 			ResetLatch(MyLatch);
@@ -227,7 +236,7 @@ static void
 require_extension(void)
 {
 	ExtensionLook look = {FF_EXECUTOR_NO_EXTENSION, InvalidOid};
-	FfFailure	failure;
+	FfFailure	  failure;
 
 	seen_epoch = pg_atomic_read_u32(&ff_my_database->epoch);
 	if (!ff_transaction(look_at_extension, &look, &failure))
@@ -249,9 +258,9 @@ take_hints(void)
 {
 	for (int s = ff_my_number; s < FF_SLOTS; s += ff_shared->executors)
 	{
-		FfSlot	   *slot = &ff_my_database->slots[s];
-		pg_uuid_t	taken[FF_RING_SIZE];
-		uint32		count = 0;
+		FfSlot	 *slot = &ff_my_database->slots[s];
+		pg_uuid_t taken[FF_RING_SIZE];
+		uint32	  count = 0;
 
 		/* A look without the lock: who adds something sets our latch afterwards. */
 		if (slot->count == 0 && !slot->overflow && !slot->inbox)
@@ -277,9 +286,9 @@ take_hints(void)
 static void
 sweep_slot(int slot)
 {
-	pg_uuid_t	last = {{0}};
-	pg_uuid_t	found[SWEEP_BATCH];
-	int			count;
+	pg_uuid_t last = {{0}};
+	pg_uuid_t found[SWEEP_BATCH];
+	int		  count;
 
 	do
 	{
@@ -305,8 +314,8 @@ sweep_slots(void *arg)
 }
 
 /*
- * Rows are the truth: looks for runnable runs at the start, when a ring overflowed, and some seconds after work has come in, if any has.
- * An idle server looks for nothing.
+ * Rows are the truth: looks for runnable runs at the start, when a ring overflowed, and some
+ * seconds after work has come in, if any has. An idle server looks for nothing.
  */
 static void
 sweep(void)
@@ -315,7 +324,8 @@ sweep(void)
 	TimestampTz now = GetCurrentTimestamp();
 	FfFailure	failure;
 
-	if (!sweep_wanted && (enqueued == swept_at || now < last_sweep + (int64) ff_sweep_interval * 1000))
+	if (!sweep_wanted &&
+		(enqueued == swept_at || now < last_sweep + (int64) ff_sweep_interval * 1000))
 		return;
 	/* A queue that is full has work enough; what it has no room for is found when it has shrunk. */
 	if (ff_queue_length() > 8000)
@@ -330,8 +340,8 @@ sweep(void)
 
 typedef struct LoadRequest
 {
-	pg_uuid_t	ids[LOAD_BATCH];
-	int			count;
+	pg_uuid_t ids[LOAD_BATCH];
+	int		  count;
 } LoadRequest;
 
 /* In memory: what was due while the run was not is done first. */
@@ -352,13 +362,14 @@ static void
 load_runs(void *arg)
 {
 	LoadRequest *request = arg;
-	List	   *runs = ff_store_load(request->ids, request->count, ff_runs_context, GetCurrentTimestamp());
-	ListCell   *cell;
+	List		*runs =
+		ff_store_load(request->ids, request->count, ff_runs_context, GetCurrentTimestamp());
+	ListCell	 *cell;
 	MemoryContext old;
 
-	foreach(cell, runs)
+	foreach (cell, runs)
 	{
-		FfRun	   *run = lfirst(cell);
+		FfRun *run = lfirst(cell);
 
 		ff_function_get(run->tenant_id, run->function_id, run->version);
 	}
@@ -367,11 +378,12 @@ load_runs(void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-/* Reads runs; when one of them cannot be read, the others one by one, and that one again in a while. */
+/* Reads runs; when one of them cannot be read, the others one by one, and that one again in a
+ * while. */
 static bool
 load(LoadRequest *request)
 {
-	FfFailure	failure;
+	FfFailure failure;
 
 	loaded = NIL;
 	if (request->count == 0 || ff_transaction(load_runs, request, &failure))
@@ -405,11 +417,11 @@ load_ready(void)
 	request.count = ff_queue_pop(request.ids, (int) room);
 	load(&request);
 	runs = loaded;
-	foreach(cell, runs)
+	foreach (cell, runs)
 		admit(lfirst(cell));
-	foreach(cell, runs)
+	foreach (cell, runs)
 	{
-		FfRun	   *run = lfirst(cell);
+		FfRun *run = lfirst(cell);
 
 		if (run->change == NULL)
 			ff_settle(run);
@@ -419,23 +431,24 @@ load_ready(void)
 
 /* --- messages --- */
 
-static List *messages = NIL;
+static List			*messages = NIL;
 static MemoryContext message_context = NULL;
 
 static void
 read_messages(void *arg)
 {
-	List	   *found = ff_store_inbox(my_slots, INBOX_BATCH);
+	List		 *found = ff_store_inbox(my_slots, INBOX_BATCH);
 	MemoryContext old = MemoryContextSwitchTo(message_context);
-	ListCell   *cell;
+	ListCell	 *cell;
 
-	foreach(cell, found)
+	foreach (cell, found)
 	{
-		FfMessage  *message = palloc(sizeof(FfMessage));
+		FfMessage *message = palloc(sizeof(FfMessage));
 
 		*message = *(FfMessage *) lfirst(cell);
 		message->kind = pstrdup(message->kind);
-		message->payload = memcpy(palloc(VARSIZE(message->payload)), message->payload, VARSIZE(message->payload));
+		message->payload =
+			memcpy(palloc(VARSIZE(message->payload)), message->payload, VARSIZE(message->payload));
 		messages = lappend(messages, message);
 	}
 	MemoryContextSwitchTo(old);
@@ -453,10 +466,10 @@ load_addressees(void)
 	LoadRequest request = {.count = 0};
 	ListCell   *cell;
 
-	foreach(cell, messages)
+	foreach (cell, messages)
 	{
-		FfMessage  *message = lfirst(cell);
-		bool		known = ff_active_find(&message->run_id) != NULL;
+		FfMessage *message = lfirst(cell);
+		bool	   known = ff_active_find(&message->run_id) != NULL;
 
 		for (int i = 0; i < request.count && !known; i++)
 			known = memcmp(&request.ids[i], &message->run_id, sizeof(pg_uuid_t)) == 0;
@@ -464,7 +477,7 @@ load_addressees(void)
 			request.ids[request.count++] = message->run_id;
 	}
 	load(&request);
-	foreach(cell, loaded)
+	foreach (cell, loaded)
 		admit(lfirst(cell));
 	list_free(loaded);
 	loaded = NIL;
@@ -473,9 +486,9 @@ load_addressees(void)
 static void
 deliver(FfMessage *message, List **orphans)
 {
-	FfRun	   *run = ff_active_find(&message->run_id);
+	FfRun		 *run = ff_active_find(&message->run_id);
 	MemoryContext old;
-	pg_uuid_t  *id;
+	pg_uuid_t	 *id;
 
 	if (run == NULL)
 	{
@@ -487,8 +500,10 @@ deliver(FfMessage *message, List **orphans)
 	*id = message->id;
 	ff_run_change(run)->inbox = lappend(ff_run_change(run)->inbox, id);
 	if (!run->change->ended)
-		ff_run_message(run, message->kind, memcpy(palloc(VARSIZE(message->payload)), message->payload, VARSIZE(message->payload)),
-					   GetCurrentTimestamp());
+		ff_run_message(
+			run, message->kind,
+			memcpy(palloc(VARSIZE(message->payload)), message->payload, VARSIZE(message->payload)),
+			GetCurrentTimestamp());
 	MemoryContextSwitchTo(old);
 	if (run->change->ended)
 		ff_abandon(run);
@@ -499,9 +514,9 @@ deliver(FfMessage *message, List **orphans)
 static void
 handle_messages(void)
 {
-	FfFailure	failure;
-	List	   *orphans = NIL;
-	ListCell   *cell;
+	FfFailure	  failure;
+	List		 *orphans = NIL;
+	ListCell	 *cell;
 	MemoryContext old;
 
 	if (!inbox_waiting || ff_group_wait_left() >= 0)
@@ -510,7 +525,7 @@ handle_messages(void)
 			return;
 		ff_group_flush(true);
 		if (ff_group_wait_left() >= 0)
-			return;				/* it could not be written just now */
+			return; /* it could not be written just now */
 	}
 	inbox_waiting = false;
 	messages = NIL;
@@ -525,14 +540,15 @@ handle_messages(void)
 	inbox_waiting = list_length(messages) == INBOX_BATCH;
 	load_addressees();
 	old = MemoryContextSwitchTo(message_context);
-	foreach(cell, messages)
+	foreach (cell, messages)
 		deliver(lfirst(cell), &orphans);
 	MemoryContextSwitchTo(old);
 	if (orphans != NIL)
 		ff_transaction(drop_messages, orphans, &failure);
 	ff_group_flush(true);
 	if (ff_group_wait_left() >= 0)
-		inbox_waiting = false;	/* kept for later with its messages; the next sweep or hint reads on */
+		inbox_waiting =
+			false; /* kept for later with its messages; the next sweep or hint reads on */
 }
 
 /* --- time --- */
@@ -540,7 +556,7 @@ handle_messages(void)
 static void
 read_timers(void *arg)
 {
-	FfTimer    *found = palloc(sizeof(FfTimer) * TIMER_BATCH);
+	FfTimer	   *found = palloc(sizeof(FfTimer) * TIMER_BATCH);
 	TimestampTz horizon = GetCurrentTimestamp() + TIMER_HORIZON_S * USECS_PER_SEC;
 	int			count = ff_store_timers(my_slots, ff_timer_horizon, horizon, TIMER_BATCH, found);
 
@@ -550,14 +566,16 @@ read_timers(void *arg)
 	ff_timer_beyond = ff_store_next_timer(my_slots, ff_timer_horizon);
 }
 
-/* Keeps the heap filled for the next minutes; with nothing parked beyond it there is nothing to look for. */
+/* Keeps the heap filled for the next minutes; with nothing parked beyond it there is nothing to
+ * look for. */
 static void
 fill_timers(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	FfFailure	failure;
 
-	if (!timers_wanted && (ff_timer_beyond == DT_NOEND || now < ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC))
+	if (!timers_wanted &&
+		(ff_timer_beyond == DT_NOEND || now < ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC))
 		return;
 	timers_wanted = !ff_transaction(read_timers, NULL, &failure);
 }
@@ -570,7 +588,7 @@ fire_timers(void)
 
 	while (ff_timer_pop(now, &id))
 	{
-		FfRun	   *run = ff_active_find(&id);
+		FfRun		 *run = ff_active_find(&id);
 		MemoryContext old;
 
 		if (run == NULL)
@@ -595,8 +613,11 @@ fire_timers(void)
 static void
 maintain_table(void *arg)
 {
-	static FfPlan plan = {"select flowforge.maintain($1, $2, make_interval(days => $3))", 3, {TEXTOID, INT4OID, INT4OID}};
-	Datum		values[3] = {CStringGetTextDatum(arg), Int32GetDatum(ff_partitions_ahead), Int32GetDatum(ff_retention)};
+	static FfPlan plan = {"select flowforge.maintain($1, $2, make_interval(days => $3))",
+						  3,
+						  {TEXTOID, INT4OID, INT4OID}};
+	Datum		  values[3] = {CStringGetTextDatum(arg), Int32GetDatum(ff_partitions_ahead),
+							   Int32GetDatum(ff_retention)};
 
 	ff_spi_run(&plan, values, NULL, false);
 }
@@ -614,7 +635,7 @@ static void
 maintain(void)
 {
 	static char *const tables[] = {"event", "run", "step", "run_end", "run_event_batch"};
-	FfFailure	failure;
+	FfFailure		   failure;
 
 	if (ff_my_number != 0 || GetCurrentTimestamp() < next_maintenance)
 		return;
@@ -646,7 +667,7 @@ milliseconds_until(TimestampTz at)
 static long
 time_to_wait(void)
 {
-	long		wait = shorter(ff_http_timeout(), ff_group_wait_left());
+	long wait = shorter(ff_http_timeout(), ff_group_wait_left());
 
 	wait = shorter(wait, milliseconds_until(ff_timer_next()));
 	if (ff_timer_beyond != DT_NOEND)
@@ -674,19 +695,23 @@ make_wait_set(void)
 static void
 publish_gauges(void)
 {
-	/* A run with parallel steps has several calls under way: what is left over is at least what is queued. */
-	pg_atomic_write_u32(&ff_me->ready, (uint32) (ff_queue_length() + Max(ff_active_count() - ff_calls_in_flight(), 0)));
+	/* A run with parallel steps has several calls under way: what is left over is at least what is
+	 * queued. */
+	pg_atomic_write_u32(&ff_me->ready, (uint32) (ff_queue_length() +
+												 Max(ff_active_count() - ff_calls_in_flight(), 0)));
 	pg_atomic_write_u32(&ff_me->timers, (uint32) ff_timer_count());
 }
 
-/* While a session changes the extension, executors hold nothing open; when it has, they begin anew. */
+/* While a session changes the extension, executors hold nothing open; when it has, they begin anew.
+ */
 static void
 stand_aside(void)
 {
 	while (pg_atomic_read_u32(&ff_my_database->paused) != 0)
 	{
 		pg_atomic_write_u32(&ff_me->state, FF_EXECUTOR_PAUSED);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -728,7 +753,8 @@ prepare(void)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(ff_my_database->oid, InvalidOid, 0);
-	/* Every query is a lookup by key; the plan must not change with statistics taken of an empty table. */
+	/* Every query is a lookup by key; the plan must not change with statistics taken of an empty
+	 * table. */
 	SetConfigOption("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("enable_hashjoin", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("enable_mergejoin", "off", PGC_USERSET, PGC_S_SESSION);
@@ -736,9 +762,12 @@ prepare(void)
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("lock_timeout", "10s", PGC_USERSET, PGC_S_SESSION);
-	ff_runs_context = AllocSetContextCreate(TopMemoryContext, "flowforge runs", ALLOCSET_DEFAULT_SIZES);
-	ff_group_context = AllocSetContextCreate(TopMemoryContext, "flowforge group", ALLOCSET_DEFAULT_SIZES);
-	message_context = AllocSetContextCreate(TopMemoryContext, "flowforge messages", ALLOCSET_DEFAULT_SIZES);
+	ff_runs_context =
+		AllocSetContextCreate(TopMemoryContext, "flowforge runs", ALLOCSET_DEFAULT_SIZES);
+	ff_group_context =
+		AllocSetContextCreate(TopMemoryContext, "flowforge group", ALLOCSET_DEFAULT_SIZES);
+	message_context =
+		AllocSetContextCreate(TopMemoryContext, "flowforge messages", ALLOCSET_DEFAULT_SIZES);
 }
 
 void
@@ -758,11 +787,12 @@ ff_executor_main(Datum arg)
 	ff_active_init();
 	ff_http_init();
 	waits = make_wait_set();
-	turn_context = AllocSetContextCreate(TopMemoryContext, "flowforge turn", ALLOCSET_DEFAULT_SIZES);
+	turn_context =
+		AllocSetContextCreate(TopMemoryContext, "flowforge turn", ALLOCSET_DEFAULT_SIZES);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	for (;;)
 	{
-		WaitEvent	event;
+		WaitEvent event;
 
 		MemoryContextReset(turn_context);
 		MemoryContextSwitchTo(turn_context);

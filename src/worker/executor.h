@@ -1,6 +1,7 @@
 /*
- * executor.h - the parts of an executor: what it knows of its runs (active.c), what is due (timer.c), what is to be written (group.c), and
- * the loop that turns them (executor.c). All of it is one process's memory; nothing here survives it, nor needs to.
+ * executor.h - the parts of an executor: what it knows of its runs (active.c), what is due
+ * (timer.c), what is to be written (group.c), and the loop that turns them (executor.c). All of it
+ * is one process's memory; nothing here survives it, nor needs to.
  */
 #ifndef FF_WORKER_EXECUTOR_H
 #define FF_WORKER_EXECUTOR_H
@@ -11,56 +12,60 @@
 #include "slot/shared.h"
 #include "worker/store.h"
 
-extern int	ff_max_in_flight;	/* calls of an executor */
-extern int	ff_max_in_flight_per_app;
-extern int	ff_group_size;
-extern int	ff_group_wait;		/* ms */
-extern int	ff_sweep_interval;	/* ms */
+extern int ff_max_in_flight; /* calls of an executor */
+extern int ff_max_in_flight_per_app;
+extern int ff_group_size;
+extern int ff_group_wait;	  /* ms */
+extern int ff_sweep_interval; /* ms */
 
-extern FfDatabase *ff_my_database;
-extern FfExecutor *ff_me;
-extern int	ff_my_number;
-extern MemoryContext ff_runs_context;	/* parent of all runs in memory */
-extern MemoryContext ff_group_context;	/* of changes not yet written */
+extern FfDatabase	*ff_my_database;
+extern FfExecutor	*ff_me;
+extern int			 ff_my_number;
+extern MemoryContext ff_runs_context;  /* parent of all runs in memory */
+extern MemoryContext ff_group_context; /* of changes not yet written */
 
 /* --- executor.c --- */
 
-/* Runs `work` in a transaction with SPI connected; false, with the error logged and kept in `failure`, when it raises. */
+/* Runs `work` in a transaction with SPI connected; false, with the error logged and kept in
+ * `failure`, when it raises. */
 typedef struct FfFailure
 {
-	int			sqlstate;
-	char		message[FF_MESSAGE_SIZE];
+	int	 sqlstate;
+	char message[FF_MESSAGE_SIZE];
 } FfFailure;
 
-extern bool ff_transaction(void (*work) (void *), void *arg, FfFailure *failure);
+extern bool ff_transaction(void (*work)(void *), void *arg, FfFailure *failure);
 
 /* --- active.c: the runs in memory and those waiting to be read --- */
 
-extern void ff_active_init(void);
+extern void	  ff_active_init(void);
 extern FfRun *ff_active_find(const pg_uuid_t *id);
-extern void ff_active_add(FfRun *run);
-extern void ff_active_drop(FfRun *run);
-extern long ff_active_count(void);
+extern void	  ff_active_add(FfRun *run);
+extern void	  ff_active_drop(FfRun *run);
+extern long	  ff_active_count(void);
 
-/* Queues a run to be read, unless it is in memory or queued; urgent ones go first. False when the queue is full. */
+/* Queues a run to be read, unless it is in memory or queued; urgent ones go first. False when the
+ * queue is full. */
 extern bool ff_queue_push(const pg_uuid_t *id, bool urgent);
 extern int	ff_queue_pop(pg_uuid_t *out, int limit);
 extern long ff_queue_length(void);
 
 /* --- timer.c: the runs that are due soon --- */
 
-extern void ff_timer_push(TimestampTz due, const pg_uuid_t *id);
-extern bool ff_timer_pop(TimestampTz now, pg_uuid_t *id);
-extern TimestampTz ff_timer_next(void);	/* DT_NOEND: none */
-extern int	ff_timer_count(void);
+extern void		   ff_timer_push(TimestampTz due, const pg_uuid_t *id);
+extern bool		   ff_timer_pop(TimestampTz now, pg_uuid_t *id);
+extern TimestampTz ff_timer_next(void); /* DT_NOEND: none */
+extern int		   ff_timer_count(void);
 /* Up to when the heap knows every parked run that is due. */
 extern TimestampTz ff_timer_horizon;
-/* The earliest that is due after it, as far as is known: when it comes near the heap is filled again. */
+/* The earliest that is due after it, as far as is known: when it comes near the heap is filled
+ * again. */
 extern TimestampTz ff_timer_beyond;
 
 /* --- call.c: the calls under way --- */
 
-/* Calls what a run has to call, keeps it waiting for room, or lets it go when it has nothing to do. The run has no unwritten change. */
+/* Calls what a run has to call, keeps it waiting for room, or lets it go when it has nothing to do.
+ * The run has no unwritten change. */
 extern void ff_settle(FfRun *run);
 /* Gives up the calls of a run that has ended. */
 extern void ff_abandon(FfRun *run);

@@ -1,9 +1,11 @@
 /*
- * group.c - what has happened to runs and is to be written: one transaction for all of it (see executor.h).
+ * group.c - what has happened to runs and is to be written: one transaction for all of it (see
+ * executor.h).
  *
- * When a group's transaction fails because of what is in it, it is written in halves, and so on until the run that cannot be written
- * stands alone; that run fails and the others are written. When it fails for another reason (a lock, a full disk, a shutdown) nothing is
- * anybody's fault: the group is kept and written later.
+ * When a group's transaction fails because of what is in it, it is written in halves, and so on
+ * until the run that cannot be written stands alone; that run fails and the others are written.
+ * When it fails for another reason (a lock, a full disk, a shutdown) nothing is anybody's fault:
+ * the group is kept and written later.
  */
 #include "postgres.h"
 
@@ -15,13 +17,13 @@
 #include "worker/executor.h"
 
 #define CHANNEL "flowforge"
-#define NOTIFIED_RUNS 190		/* as many ids as a payload holds */
+#define NOTIFIED_RUNS 190 /* as many ids as a payload holds */
 #define RETRY_AFTER_MS 1000
 
-int			ff_group_size = 128;
-int			ff_group_wait = 2;
+int ff_group_size = 128;
+int ff_group_wait = 2;
 
-static List *group = NIL;		/* of FfRun */
+static List		  *group = NIL; /* of FfRun */
 static TimestampTz group_since = 0;
 static TimestampTz retry_at = 0;
 
@@ -54,20 +56,22 @@ static void
 notify(List *changes)
 {
 	StringInfoData payload;
-	ListCell   *cell;
+	ListCell	  *cell;
 
 	if (pg_atomic_read_u32(&ff_my_database->listeners) == 0)
 		return;
 	initStringInfo(&payload);
 	if (list_length(changes) <= NOTIFIED_RUNS)
 	{
-		foreach(cell, changes)
+		foreach (cell, changes)
 		{
-			const FfChange *change = lfirst(cell);
+			const FfChange		*change = lfirst(cell);
 			const unsigned char *b = change->run->id.data;
 
-			appendStringInfo(&payload, "%s%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", payload.len ? " " : "",
-							 b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+			appendStringInfo(
+				&payload, "%s%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+				payload.len ? " " : "", b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9],
+				b[10], b[11], b[12], b[13], b[14], b[15]);
 		}
 	}
 	Async_Notify(CHANNEL, payload.data);
@@ -99,13 +103,13 @@ transient(const FfFailure *failure)
 static void
 count_written(List *changes)
 {
-	uint64		steps = 0;
-	uint64		ended = 0;
-	ListCell   *cell;
+	uint64	  steps = 0;
+	uint64	  ended = 0;
+	ListCell *cell;
 
-	foreach(cell, changes)
+	foreach (cell, changes)
 	{
-		FfChange   *change = lfirst(cell);
+		FfChange *change = lfirst(cell);
 
 		change->written = true;
 		steps += list_length(change->steps);
@@ -119,21 +123,24 @@ count_written(List *changes)
 /* A run whose change cannot be written. It is read again as it was and fails with the reason. */
 typedef struct Poison
 {
-	FfChange   *change;
+	FfChange		*change;
 	const FfFailure *failure;
 } Poison;
 
 static void
 write_failure(void *arg)
 {
-	Poison	   *poison = arg;
-	List	   *runs = ff_store_load(&poison->change->run->id, 1, CurrentMemoryContext, GetCurrentTimestamp());
-	FfRun	   *run;
+	Poison *poison = arg;
+	List   *runs =
+		ff_store_load(&poison->change->run->id, 1, CurrentMemoryContext, GetCurrentTimestamp());
+	FfRun *run;
 
 	if (runs == NIL)
 		return;
 	run = linitial(runs);
-	ff_run_end(run, "failed", NULL, ff_run_error("EngineError", psprintf("the step's result could not be stored: %s", poison->failure->message)),
+	ff_run_end(run, "failed", NULL,
+			   ff_run_error("EngineError", psprintf("the step's result could not be stored: %s",
+													poison->failure->message)),
 			   GetCurrentTimestamp());
 	run->change->inbox = poison->change->inbox;
 	ff_store_write(list_make1(run->change));
@@ -143,9 +150,9 @@ write_failure(void *arg)
 static void
 quarantine(FfChange *change, const FfFailure *failure)
 {
-	Poison		poison = {change, failure};
-	FfFailure	again;
-	FfRun	   *run = change->run;
+	Poison	  poison = {change, failure};
+	FfFailure again;
+	FfRun	 *run = change->run;
 
 	ff_abandon(run);
 	if (!ff_transaction(write_failure, &poison, &again))
@@ -157,12 +164,13 @@ quarantine(FfChange *change, const FfFailure *failure)
 	change->written = true;
 }
 
-/* Writes changes, in halves if need be; false when what is not yet written must be tried again later. */
+/* Writes changes, in halves if need be; false when what is not yet written must be tried again
+ * later. */
 static bool
 write_or_bisect(List *changes)
 {
-	FfFailure	failure;
-	int			count = list_length(changes);
+	FfFailure failure;
+	int		  count = list_length(changes);
 
 	if (count == 0)
 		return true;
@@ -178,7 +186,8 @@ write_or_bisect(List *changes)
 		quarantine(linitial(changes), &failure);
 		return true;
 	}
-	return write_or_bisect(list_truncate(list_copy(changes), count / 2)) && write_or_bisect(list_copy_tail(changes, count / 2));
+	return write_or_bisect(list_truncate(list_copy(changes), count / 2)) &&
+		   write_or_bisect(list_copy_tail(changes, count / 2));
 }
 
 static bool
@@ -189,19 +198,19 @@ due(void)
 	if (now < retry_at)
 		return false;
 	return list_length(group) >= ff_group_size || now >= group_since + ff_group_wait * 1000 ||
-		(ff_calls_in_flight() == 0 && ff_queue_length() == 0);
+		   (ff_calls_in_flight() == 0 && ff_queue_length() == 0);
 }
 
 /* After the commit: ended runs leave memory, the others go on. */
 static void
 go_on(List *runs)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, runs)
+	foreach (cell, runs)
 	{
-		FfRun	   *run = lfirst(cell);
-		bool		ended = run->change->ended;
+		FfRun *run = lfirst(cell);
+		bool   ended = run->change->ended;
 
 		run->change = NULL;
 		if (ended)
@@ -214,18 +223,18 @@ go_on(List *runs)
 void
 ff_group_flush(bool force)
 {
-	List	   *runs = group;
-	List	   *changes = NIL;
+	List		 *runs = group;
+	List		 *changes = NIL;
 	MemoryContext old;
 	MemoryContext written_context = ff_group_context;
-	ListCell   *cell;
+	ListCell	 *cell;
 
 	if (group == NIL || (!force && !due()))
 		return;
 	old = MemoryContextSwitchTo(written_context);
-	foreach(cell, runs)
+	foreach (cell, runs)
 	{
-		FfRun	   *run = lfirst(cell);
+		FfRun *run = lfirst(cell);
 
 		if (!run->change->written)
 			changes = lappend(changes, run->change);
@@ -239,7 +248,8 @@ ff_group_flush(bool force)
 	/* Going on may begin the next group: it gets a context of its own. */
 	group = NIL;
 	retry_at = 0;
-	ff_group_context = AllocSetContextCreate(TopMemoryContext, "flowforge group", ALLOCSET_DEFAULT_SIZES);
+	ff_group_context =
+		AllocSetContextCreate(TopMemoryContext, "flowforge group", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(ff_group_context);
 	go_on(runs);
 	MemoryContextSwitchTo(old);

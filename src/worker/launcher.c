@@ -1,8 +1,10 @@
 /*
- * launcher.c - starts the executors of each configured database and starts them again when they end.
+ * launcher.c - starts the executors of each configured database and starts them again when they
+ * end.
  *
- * The launcher is connected to no database, so that it stands in nobody's way; it sees only the shared catalogs. A database that does not
- * exist yet is looked for again when one is created, and every half minute.
+ * The launcher is connected to no database, so that it stands in nobody's way; it sees only the
+ * shared catalogs. A database that does not exist yet is looked for again when one is created, and
+ * every half minute.
  */
 #include "postgres.h"
 
@@ -29,14 +31,15 @@
 #include "worker/worker.h"
 
 #define LOOK_AGAIN_MS 30000
-#define MIN_LIFE_US (1 * USECS_PER_SEC) /* one that ends sooner is started again only after a pause */
+#define MIN_LIFE_US \
+	(1 * USECS_PER_SEC) /* one that ends sooner is started again only after a pause */
 
-char	   *ff_databases = NULL;
+char *ff_databases = NULL;
 
 typedef struct Child
 {
 	BackgroundWorkerHandle *handle;
-	TimestampTz started;
+	TimestampTz				started;
 } Child;
 
 static Child children[FF_MAX_DATABASES][FF_MAX_EXECUTORS];
@@ -50,7 +53,7 @@ forget_launcher(int code, Datum arg)
 static bool
 running(Child *child)
 {
-	pid_t		pid;
+	pid_t pid;
 
 	if (child->handle == NULL)
 		return false;
@@ -65,7 +68,7 @@ static void
 start_executor(int database, int number)
 {
 	BackgroundWorker worker = {0};
-	Child	   *child = &children[database][number];
+	Child			*child = &children[database][number];
 
 	snprintf(worker.bgw_name, BGW_MAXLEN, "flowforge executor %d", number);
 	snprintf(worker.bgw_type, BGW_MAXLEN, "flowforge executor");
@@ -115,9 +118,9 @@ tend_database(int index)
 static bool
 configured(List *names, const char *name)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, names)
+	foreach (cell, names)
 	{
 		if (strcmp(lfirst(cell), name) == 0)
 			return true;
@@ -142,17 +145,17 @@ free_entries(List *existing)
 }
 
 /*
- * Gives the configured databases that exist and accept connections an entry each. pg_database is read from end to end, because without a
- * database of one's own its indexes may not be usable.
+ * Gives the configured databases that exist and accept connections an entry each. pg_database is
+ * read from end to end, because without a database of one's own its indexes may not be usable.
  */
 static void
 find_databases(void)
 {
-	List	   *names;
-	List	   *existing = NIL;
-	Relation	relation;
+	List		 *names;
+	List		 *existing = NIL;
+	Relation	  relation;
 	TableScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple	  tuple;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
@@ -165,7 +168,8 @@ find_databases(void)
 		Form_pg_database row = (Form_pg_database) GETSTRUCT(tuple);
 
 		existing = lappend_oid(existing, row->oid);
-		if (configured(names, NameStr(row->datname)) && row->datallowconn && ff_shared_find(row->oid, true) == NULL)
+		if (configured(names, NameStr(row->datname)) && row->datallowconn &&
+			ff_shared_find(row->oid, true) == NULL)
 			ereport(LOG, (errmsg("flowforge serves at most %d databases", FF_MAX_DATABASES)));
 	}
 	table_endscan(scan);
@@ -177,7 +181,7 @@ find_databases(void)
 static int
 configured_count(void)
 {
-	int			count = *ff_databases ? 1 : 0;
+	int count = *ff_databases ? 1 : 0;
 
 	for (const char *c = ff_databases; *c != '\0'; c++)
 		count += *c == ',';
@@ -187,12 +191,12 @@ configured_count(void)
 static long
 tend(void)
 {
-	long		wait = -1;
-	int			known = 0;
+	long wait = -1;
+	int	 known = 0;
 
 	for (int i = 0; i < FF_MAX_DATABASES; i++)
 	{
-		long		again;
+		long again;
 
 		if (!OidIsValid(ff_shared->databases[i].oid))
 			continue;
@@ -216,11 +220,12 @@ ff_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	before_shmem_exit(forget_launcher, (Datum) 0);
 	ff_shared->launcher = MyLatch;
-	context = AllocSetContextCreate(TopMemoryContext, "flowforge launcher turn", ALLOCSET_DEFAULT_SIZES);
+	context =
+		AllocSetContextCreate(TopMemoryContext, "flowforge launcher turn", ALLOCSET_DEFAULT_SIZES);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	for (;;)
 	{
-		long		wait;
+		long wait;
 
 		/* Handles of workers live in TopMemoryContext, everything else is of this turn. */
 		MemoryContextReset(context);
@@ -228,7 +233,8 @@ ff_launcher_main(Datum arg)
 		find_databases();
 		MemoryContextSwitchTo(TopMemoryContext);
 		wait = tend();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (wait >= 0 ? WL_TIMEOUT : 0), wait, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (wait >= 0 ? WL_TIMEOUT : 0),
+						 wait, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -276,7 +282,8 @@ ff_workers_stop(Oid oid)
 	for (int tries = 0; tries < 500 && any_executor(database); tries++)
 	{
 		ff_shared_wake_launcher();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 20, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 20,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -17,7 +17,7 @@
 Datum
 ff_store_uuids(const pg_uuid_t *ids, int count)
 {
-	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
+	Datum *values = palloc(sizeof(Datum) * Max(count, 1));
 
 	for (int i = 0; i < count; i++)
 		values[i] = UUIDPGetDatum(&ids[i]);
@@ -27,7 +27,7 @@ ff_store_uuids(const pg_uuid_t *ids, int count)
 static Datum
 slots_of(const pg_uuid_t *ids, int count)
 {
-	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
+	Datum *values = palloc(sizeof(Datum) * Max(count, 1));
 
 	for (int i = 0; i < count; i++)
 		values[i] = Int16GetDatum(ff_slot_of(&ids[i]));
@@ -38,11 +38,11 @@ slots_of(const pg_uuid_t *ids, int count)
 static FfRun *
 read_run(uint64 row, MemoryContext parent, TimestampTz now)
 {
-	bool		isnull;
-	pg_uuid_t  *id = DatumGetUUIDP(ff_spi_value(row, 1, &isnull));
-	FfRun	   *run = ff_run_new(id, parent);
+	bool		  isnull;
+	pg_uuid_t	 *id = DatumGetUUIDP(ff_spi_value(row, 1, &isnull));
+	FfRun		 *run = ff_run_new(id, parent);
 	MemoryContext old = MemoryContextSwitchTo(run->context);
-	Datum		state;
+	Datum		  state;
 
 	run->tenant_id = DatumGetInt32(ff_spi_value(row, 2, &isnull));
 	run->function_id = DatumGetInt32(ff_spi_value(row, 3, &isnull));
@@ -61,11 +61,11 @@ read_run(uint64 row, MemoryContext parent, TimestampTz now)
 static FfRun *
 find_run(List *runs, const pg_uuid_t *id)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, runs)
+	foreach (cell, runs)
 	{
-		FfRun	   *run = lfirst(cell);
+		FfRun *run = lfirst(cell);
 
 		if (memcmp(&run->id, id, sizeof(pg_uuid_t)) == 0)
 			return run;
@@ -80,21 +80,21 @@ read_memos(List *runs)
 	static FfPlan plan = {
 		"select s.run_id, s.step_id, s.memo from flowforge.step s "
 		"where s.tenant_id = any ($1) and s.run_id = any ($2) order by s.run_id, s.position",
-		2, {INT4ARRAYOID, UUIDARRAYOID}
-	};
-	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * Max(list_length(runs), 1));
-	Datum	   *tenants = palloc(sizeof(Datum) * Max(list_length(runs), 1));
-	int			count = 0;
-	Datum		values[2];
-	ListCell   *cell;
-	FfRun	   *run = NULL;
-	uint64		rows;
+		2,
+		{INT4ARRAYOID, UUIDARRAYOID}};
+	pg_uuid_t *ids = palloc(sizeof(pg_uuid_t) * Max(list_length(runs), 1));
+	Datum	  *tenants = palloc(sizeof(Datum) * Max(list_length(runs), 1));
+	int		   count = 0;
+	Datum	   values[2];
+	ListCell  *cell;
+	FfRun	  *run = NULL;
+	uint64	   rows;
 
-	foreach(cell, runs)
+	foreach (cell, runs)
 	{
 		run = lfirst(cell);
 		if (run->group == 0)
-			continue;			/* it has never answered with operations */
+			continue; /* it has never answered with operations */
 		tenants[count] = Int32GetDatum(run->tenant_id);
 		ids[count++] = run->id;
 	}
@@ -106,10 +106,10 @@ read_memos(List *runs)
 	run = NULL;
 	for (uint64 i = 0; i < rows; i++)
 	{
-		bool		isnull;
-		pg_uuid_t  *id = DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
-		char	   *step_id = TextDatumGetCString(ff_spi_value(i, 2, &isnull));
-		Datum		memo = ff_spi_value(i, 3, &isnull);
+		bool	   isnull;
+		pg_uuid_t *id = DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
+		char	  *step_id = TextDatumGetCString(ff_spi_value(i, 2, &isnull));
+		Datum	   memo = ff_spi_value(i, 3, &isnull);
 
 		if (run == NULL || memcmp(&run->id, id, sizeof(pg_uuid_t)) != 0)
 			run = find_run(runs, id);
@@ -127,13 +127,14 @@ ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz
 		"union all "
 		"select p.run_id, p.tenant_id, p.function_id, p.version, p.event_id, true, p.state "
 		"from n join flowforge.run_parked p on p.slot = n.slot and p.run_id = n.run_id) "
-		"select l.run_id, l.tenant_id, l.function_id, l.version, l.event_id, l.parked, l.state, " FF_EVENT_COLUMNS " "
+		"select l.run_id, l.tenant_id, l.function_id, l.version, l.event_id, l.parked, l.state, " FF_EVENT_COLUMNS
+		" "
 		"from l join flowforge.event ev on ev.tenant_id = l.tenant_id and ev.event_id = l.event_id",
-		2, {INT2ARRAYOID, UUIDARRAYOID}
-	};
-	Datum		values[2] = {slots_of(ids, count), ff_store_uuids(ids, count)};
-	uint64		rows = ff_spi_run(&plan, values, NULL, false);
-	List	   *runs = NIL;
+		2,
+		{INT2ARRAYOID, UUIDARRAYOID}};
+	Datum  values[2] = {slots_of(ids, count), ff_store_uuids(ids, count)};
+	uint64 rows = ff_spi_run(&plan, values, NULL, false);
+	List  *runs = NIL;
 
 	for (uint64 i = 0; i < rows; i++)
 		runs = lappend(runs, read_run(i, parent, now));
@@ -146,16 +147,16 @@ ff_store_inbox(Datum slots, int limit)
 {
 	static FfPlan plan = {
 		"select i.inbox_id, i.run_id, i.kind, i.payload from flowforge.inbox i where i.slot = any ($1) order by i.inbox_id limit $2",
-		2, {INT2ARRAYOID, INT4OID}
-	};
-	Datum		values[2] = {slots, Int32GetDatum(limit)};
-	uint64		rows = ff_spi_run(&plan, values, NULL, false);
-	List	   *messages = NIL;
+		2,
+		{INT2ARRAYOID, INT4OID}};
+	Datum  values[2] = {slots, Int32GetDatum(limit)};
+	uint64 rows = ff_spi_run(&plan, values, NULL, false);
+	List  *messages = NIL;
 
 	for (uint64 i = 0; i < rows; i++)
 	{
-		FfMessage  *message = palloc(sizeof(FfMessage));
-		bool		isnull;
+		FfMessage *message = palloc(sizeof(FfMessage));
+		bool	   isnull;
 
 		message->id = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
 		message->run_id = *DatumGetUUIDP(ff_spi_value(i, 2, &isnull));
@@ -171,11 +172,11 @@ ff_store_sweep(int slot, const pg_uuid_t *after, int limit, pg_uuid_t *out)
 {
 	static FfPlan plan = {
 		"select h.run_id from flowforge.run_hot h where h.slot = $1 and h.run_id > $2 order by h.run_id limit $3",
-		3, {INT2OID, UUIDOID, INT4OID}
-	};
-	Datum		values[3] = {Int16GetDatum(slot), UUIDPGetDatum(after), Int32GetDatum(limit)};
-	uint64		rows = ff_spi_run(&plan, values, NULL, false);
-	bool		isnull;
+		3,
+		{INT2OID, UUIDOID, INT4OID}};
+	Datum  values[3] = {Int16GetDatum(slot), UUIDPGetDatum(after), Int32GetDatum(limit)};
+	uint64 rows = ff_spi_run(&plan, values, NULL, false);
+	bool   isnull;
 
 	for (uint64 i = 0; i < rows; i++)
 		out[i] = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
@@ -189,11 +190,12 @@ ff_store_timers(Datum slots, TimestampTz after, TimestampTz horizon, int limit, 
 		"select t.run_id, t.wake_at from unnest($1) as s (slot) cross join lateral ("
 		"select p.run_id, p.wake_at from flowforge.run_parked p where p.slot = s.slot and p.wake_at > $2 and p.wake_at <= $3 "
 		"order by p.wake_at limit $4) t order by t.wake_at limit $4",
-		4, {INT2ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
-	};
-	Datum		values[4] = {slots, TimestampTzGetDatum(after), TimestampTzGetDatum(horizon), Int32GetDatum(limit)};
-	uint64		rows = ff_spi_run(&plan, values, NULL, false);
-	bool		isnull;
+		4,
+		{INT2ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}};
+	Datum  values[4] = {slots, TimestampTzGetDatum(after), TimestampTzGetDatum(horizon),
+						Int32GetDatum(limit)};
+	uint64 rows = ff_spi_run(&plan, values, NULL, false);
+	bool   isnull;
 
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -209,11 +211,11 @@ ff_store_next_timer(Datum slots, TimestampTz horizon)
 	static FfPlan plan = {
 		"select min(t.wake_at) from unnest($1) as s (slot) cross join lateral ("
 		"select p.wake_at from flowforge.run_parked p where p.slot = s.slot and p.wake_at > $2 order by p.wake_at limit 1) t",
-		2, {INT2ARRAYOID, TIMESTAMPTZOID}
-	};
-	Datum		values[2] = {slots, TimestampTzGetDatum(horizon)};
-	bool		isnull;
-	Datum		next;
+		2,
+		{INT2ARRAYOID, TIMESTAMPTZOID}};
+	Datum values[2] = {slots, TimestampTzGetDatum(horizon)};
+	bool  isnull;
+	Datum next;
 
 	ff_spi_run(&plan, values, NULL, false);
 	next = ff_spi_value(0, 1, &isnull);

@@ -19,79 +19,82 @@
 static FfPlan insert_steps = {
 	"insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at) "
 	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-	11, {INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID, JSONBARRAYOID,
-	TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
-};
+	11,
+	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	 TEXTARRAYOID, INT2ARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}};
 
 static FfPlan insert_logs = {
 	"insert into flowforge.run_event_batch (tenant_id, run_id, seq, events) select * from unnest($1, $2, $3, $4)",
-	4, {INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, JSONBARRAYOID}
-};
+	4,
+	{INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, JSONBARRAYOID}};
 
 static FfPlan insert_ends = {
 	"insert into flowforge.run_end (tenant_id, run_id, status, output, error, started_at, ended_at) "
 	"select * from unnest($1, $2, $3, $4, $5, $6, $7)",
-	7, {INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
-};
+	7,
+	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID,
+	 TIMESTAMPTZARRAYOID}};
 
 static FfPlan delete_hot = {
 	"delete from flowforge.run_hot h using unnest($1, $2) as n (slot, run_id) where h.slot = n.slot and h.run_id = n.run_id",
-	2, {INT2ARRAYOID, UUIDARRAYOID}
-};
+	2,
+	{INT2ARRAYOID, UUIDARRAYOID}};
 
 static FfPlan delete_parked = {
 	"delete from flowforge.run_parked p using unnest($1, $2) as n (slot, run_id) where p.slot = n.slot and p.run_id = n.run_id",
-	2, {INT2ARRAYOID, UUIDARRAYOID}
-};
+	2,
+	{INT2ARRAYOID, UUIDARRAYOID}};
 
 static FfPlan update_hot = {
 	"update flowforge.run_hot h set state = n.state from unnest($1, $2, $3) as n (slot, run_id, state) "
 	"where h.slot = n.slot and h.run_id = n.run_id",
-	3, {INT2ARRAYOID, UUIDARRAYOID, JSONBARRAYOID}
-};
+	3,
+	{INT2ARRAYOID, UUIDARRAYOID, JSONBARRAYOID}};
 
 static FfPlan update_parked = {
 	"update flowforge.run_parked p set state = n.state, wake_at = n.wake_at from unnest($1, $2, $3, $4) as n (slot, run_id, state, wake_at) "
 	"where p.slot = n.slot and p.run_id = n.run_id",
-	4, {INT2ARRAYOID, UUIDARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}
-};
+	4,
+	{INT2ARRAYOID, UUIDARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
 
 static FfPlan insert_hot = {
 	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
 	"select * from unnest($1, $2, $3, $4, $5, $6, $7)",
-	7, {INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, JSONBARRAYOID}
-};
+	7,
+	{INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
+	 JSONBARRAYOID}};
 
 static FfPlan insert_parked = {
 	"insert into flowforge.run_parked (slot, run_id, tenant_id, function_id, version, event_id, state, wake_at) "
 	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)",
-	8, {INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}
-};
+	8,
+	{INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
+	 JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
 
 static FfPlan delete_waits = {
 	"delete from flowforge.wait w using unnest($1, $2, $3) as n (tenant_id, run_id, step_id) "
 	"where w.tenant_id = n.tenant_id and w.run_id = n.run_id and w.step_id = n.step_id",
-	3, {INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID}
-};
+	3,
+	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID}};
 
 static FfPlan delete_messages = {
 	"delete from flowforge.inbox i using unnest($1, $2) as n (slot, inbox_id) where i.slot = n.slot and i.inbox_id = n.inbox_id",
-	2, {INT2ARRAYOID, UUIDARRAYOID}
-};
+	2,
+	{INT2ARRAYOID, UUIDARRAYOID}};
 
 typedef struct Rows
 {
-	FfBatch		steps;
-	FfBatch		logs;
-	FfBatch		ends;
-	FfBatch		hot_deleted;
-	FfBatch		parked_deleted;
-	FfBatch		hot_updated;
-	FfBatch		parked_updated;
-	FfBatch		hot_inserted;
-	FfBatch		parked_inserted;
-	FfBatch		waits_deleted;
-	FfBatch		messages;
+	FfBatch steps;
+	FfBatch logs;
+	FfBatch ends;
+	FfBatch hot_deleted;
+	FfBatch parked_deleted;
+	FfBatch hot_updated;
+	FfBatch parked_updated;
+	FfBatch hot_inserted;
+	FfBatch parked_inserted;
+	FfBatch waits_deleted;
+	FfBatch messages;
 } Rows;
 
 static Datum
@@ -104,13 +107,13 @@ json_or_null(Jsonb *json, bool *isnull)
 static void
 gather_steps(Rows *group, FfChange *change)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, change->steps)
+	foreach (cell, change->steps)
 	{
-		FfStepRow  *step = lfirst(cell);
-		Datum		values[11];
-		bool		nulls[11] = {false};
+		FfStepRow *step = lfirst(cell);
+		Datum	   values[11];
+		bool	   nulls[11] = {false};
 
 		values[0] = Int32GetDatum(change->run->tenant_id);
 		values[1] = UUIDPGetDatum(&change->run->id);
@@ -131,13 +134,13 @@ static void
 gather_log(Rows *group, FfChange *change)
 {
 	FfJsonBuilder builder = {0};
-	Datum		values[4];
-	ListCell   *cell;
+	Datum		  values[4];
+	ListCell	 *cell;
 
 	if (change->events == NIL)
 		return;
 	ff_jb_array(&builder);
-	foreach(cell, change->events)
+	foreach (cell, change->events)
 		ff_jb_json(&builder, lfirst(cell));
 	ff_jb_end(&builder);
 	values[0] = Int32GetDatum(change->run->tenant_id);
@@ -150,8 +153,8 @@ gather_log(Rows *group, FfChange *change)
 static void
 gather_end(Rows *group, FfChange *change)
 {
-	Datum		values[7];
-	bool		nulls[7] = {false};
+	Datum values[7];
+	bool  nulls[7] = {false};
 
 	values[0] = Int32GetDatum(change->run->tenant_id);
 	values[1] = UUIDPGetDatum(&change->run->id);
@@ -177,7 +180,9 @@ gather_home(Rows *group, FfChange *change)
 
 	run->home = home;
 	if (home != change->home_before)
-		ff_batch_add(change->home_before == FF_HOME_HOT ? &group->hot_deleted : &group->parked_deleted, key, NULL);
+		ff_batch_add(change->home_before == FF_HOME_HOT ? &group->hot_deleted
+														: &group->parked_deleted,
+					 key, NULL);
 	if (home == FF_HOME_NONE)
 		return;
 	values[0] = key[0];
@@ -186,7 +191,8 @@ gather_home(Rows *group, FfChange *change)
 	{
 		values[2] = JsonbPGetDatum(ff_run_write_state(run));
 		values[3] = TimestampTzGetDatum(due);
-		ff_batch_add(home == FF_HOME_HOT ? &group->hot_updated : &group->parked_updated, values, NULL);
+		ff_batch_add(home == FF_HOME_HOT ? &group->hot_updated : &group->parked_updated, values,
+					 NULL);
 		return;
 	}
 	values[2] = Int32GetDatum(run->tenant_id);
@@ -195,17 +201,18 @@ gather_home(Rows *group, FfChange *change)
 	values[5] = UUIDPGetDatum(&run->event_id);
 	values[6] = JsonbPGetDatum(ff_run_write_state(run));
 	values[7] = TimestampTzGetDatum(due);
-	ff_batch_add(home == FF_HOME_HOT ? &group->hot_inserted : &group->parked_inserted, values, NULL);
+	ff_batch_add(home == FF_HOME_HOT ? &group->hot_inserted : &group->parked_inserted, values,
+				 NULL);
 }
 
 static void
 gather_waits_done(Rows *group, FfChange *change)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, change->waits_done)
+	foreach (cell, change->waits_done)
 	{
-		Datum		values[3];
+		Datum values[3];
 
 		values[0] = Int32GetDatum(change->run->tenant_id);
 		values[1] = UUIDPGetDatum(&change->run->id);
@@ -217,11 +224,12 @@ gather_waits_done(Rows *group, FfChange *change)
 static void
 gather_messages(Rows *group, FfChange *change)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, change->inbox)
+	foreach (cell, change->inbox)
 	{
-		Datum		values[2] = {Int16GetDatum(ff_slot_of(&change->run->id)), UUIDPGetDatum((pg_uuid_t *) lfirst(cell))};
+		Datum values[2] = {Int16GetDatum(ff_slot_of(&change->run->id)),
+						   UUIDPGetDatum((pg_uuid_t *) lfirst(cell))};
 
 		ff_batch_add(&group->messages, values, NULL);
 	}
@@ -270,16 +278,17 @@ tell_parent(FfChange *change)
 	ff_jb_key(&builder, change->error ? "error" : "output");
 	ff_jb_json(&builder, change->error ? change->error : change->output);
 	ff_jb_end(&builder);
-	ff_inbox_post(change->run->tenant_id, &change->run->parent_id, "invoked", ff_jb_finish(&builder));
+	ff_inbox_post(change->run->tenant_id, &change->run->parent_id, "invoked",
+				  ff_jb_finish(&builder));
 }
 
 static Jsonb *
 end_data(FfChange *change, const char *slug)
 {
 	FfJsonBuilder builder = {0};
-	FfRun	   *run = change->run;
-	char		ulid[FF_ULID_SIZE];
-	Jsonb	   *event = ff_event_json(&run->event);
+	FfRun		 *run = change->run;
+	char		  ulid[FF_ULID_SIZE];
+	Jsonb		 *event = ff_event_json(&run->event);
 
 	ff_ulid_encode(&run->id, ulid);
 	ff_jb_object(&builder);
@@ -298,7 +307,9 @@ end_data(FfChange *change, const char *slug)
 	ff_jb_key(&builder, "_inngest");
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "status");
-	ff_jb_text(&builder, change->error == NULL ? "Completed" : strcmp(change->status, "failed") == 0 ? "Failed" : "Cancelled");
+	ff_jb_text(&builder, change->error == NULL					 ? "Completed"
+						 : strcmp(change->status, "failed") == 0 ? "Failed"
+																 : "Cancelled");
 	ff_jb_end(&builder);
 	ff_jb_end(&builder);
 	return ff_jb_finish(&builder);
@@ -307,8 +318,8 @@ end_data(FfChange *change, const char *slug)
 static void
 send_end_event(FfChange *change, const char *name, const char *slug)
 {
-	FfEvent		event = {0};
-	char		ulid[FF_ULID_SIZE];
+	FfEvent event = {0};
+	char	ulid[FF_ULID_SIZE];
 
 	ff_ulid_encode(&change->run->id, ulid);
 	event.tenant_id = change->run->tenant_id;
@@ -320,25 +331,27 @@ send_end_event(FfChange *change, const char *name, const char *slug)
 }
 
 /*
- * A run's end is an event too, in the protocol's name and in ours, if a trigger or a wait would see it; run_end has the fact anyway.
- * Runs started by such events send none, so that a failing failure handler does not call itself.
+ * A run's end is an event too, in the protocol's name and in ours, if a trigger or a wait would see
+ * it; run_end has the fact anyway. Runs started by such events send none, so that a failing failure
+ * handler does not call itself.
  */
 static void
 announce_end(FfChange *change)
 {
 	static const char *const prefixes[] = {"inngest/", "flowforge/"};
-	FfRun	   *run = change->run;
-	const FfFunction *function;
-	char	   *slug;
+	FfRun					*run = change->run;
+	const FfFunction		*function;
+	char					*slug;
 
-	if (!change->ended || strncmp(run->event.name, "inngest/function.f", 18) == 0 || strncmp(run->event.name, "flowforge/function.f", 20) == 0)
+	if (!change->ended || strncmp(run->event.name, "inngest/function.f", 18) == 0 ||
+		strncmp(run->event.name, "flowforge/function.f", 20) == 0)
 		return;
 	function = ff_function_get(run->tenant_id, run->function_id, run->version);
 	slug = function ? pstrdup(function->slug) : pstrdup("");
 	for (int i = 0; i < (int) lengthof(prefixes); i++)
 	{
-		char	   *finished = psprintf("%sfunction.finished", prefixes[i]);
-		char	   *kind = psprintf("%sfunction.%s", prefixes[i], change->status);
+		char *finished = psprintf("%sfunction.finished", prefixes[i]);
+		char *kind = psprintf("%sfunction.%s", prefixes[i], change->status);
 
 		if (ff_event_wanted(run->tenant_id, finished))
 			send_end_event(change, finished, slug);
@@ -357,7 +370,8 @@ refuse_invocation(FfChange *change, const FfInvocation *invocation)
 	ff_jb_key(&builder, "step");
 	ff_jb_text(&builder, invocation->step_id);
 	ff_jb_key(&builder, "error");
-	ff_jb_json(&builder, ff_run_error("Error", psprintf("could not find function with ID: %s", invocation->slug)));
+	ff_jb_json(&builder, ff_run_error("Error", psprintf("could not find function with ID: %s",
+														invocation->slug)));
 	ff_jb_end(&builder);
 	ff_inbox_post(change->run->tenant_id, &change->run->id, "invoked", ff_jb_finish(&builder));
 }
@@ -366,9 +380,9 @@ static Jsonb *
 invocation_data(FfChange *change, const FfInvocation *invocation)
 {
 	FfJsonBuilder builder = {0};
-	Jsonb	   *data = invocation->payload ? ff_json_member(invocation->payload, "data") : NULL;
-	char		ulid[FF_ULID_SIZE];
-	Datum		internal;
+	Jsonb		 *data = invocation->payload ? ff_json_member(invocation->payload, "data") : NULL;
+	char		  ulid[FF_ULID_SIZE];
+	Datum		  internal;
 
 	ff_ulid_encode(&change->run->id, ulid);
 	ff_jb_object(&builder);
@@ -396,9 +410,9 @@ static void
 start_invocation(FfChange *change, const FfInvocation *invocation)
 {
 	const FfFunction *function = ff_function_by_slug(change->run->tenant_id, invocation->slug);
-	FfEvent		event = {0};
-	FfNewRun	run = {0};
-	Jsonb	   *user = invocation->payload ? ff_json_member(invocation->payload, "user") : NULL;
+	FfEvent			  event = {0};
+	FfNewRun		  run = {0};
+	Jsonb *user = invocation->payload ? ff_json_member(invocation->payload, "user") : NULL;
 
 	if (function == NULL)
 	{
@@ -425,13 +439,13 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 static void
 write_consequences(FfChange *change)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (!change->ended)
 	{
-		foreach(cell, change->waits)
+		foreach (cell, change->waits)
 			ff_wait_insert(lfirst(cell));
-		foreach(cell, change->invocations)
+		foreach (cell, change->invocations)
 			start_invocation(change, lfirst(cell));
 	}
 	tell_parent(change);
@@ -441,18 +455,23 @@ write_consequences(FfChange *change)
 void
 ff_store_write(List *changes)
 {
-	Rows		group = {
-		.steps.plan = &insert_steps, .logs.plan = &insert_logs, .ends.plan = &insert_ends, .hot_deleted.plan = &delete_hot,
-		.parked_deleted.plan = &delete_parked, .hot_updated.plan = &update_hot, .parked_updated.plan = &update_parked,
-		.hot_inserted.plan = &insert_hot, .parked_inserted.plan = &insert_parked, .waits_deleted.plan = &delete_waits,
-		.messages.plan = &delete_messages
-	};
-	ListCell   *cell;
+	Rows	  group = {.steps.plan = &insert_steps,
+					   .logs.plan = &insert_logs,
+					   .ends.plan = &insert_ends,
+					   .hot_deleted.plan = &delete_hot,
+					   .parked_deleted.plan = &delete_parked,
+					   .hot_updated.plan = &update_hot,
+					   .parked_updated.plan = &update_parked,
+					   .hot_inserted.plan = &insert_hot,
+					   .parked_inserted.plan = &insert_parked,
+					   .waits_deleted.plan = &delete_waits,
+					   .messages.plan = &delete_messages};
+	ListCell *cell;
 
-	foreach(cell, changes)
+	foreach (cell, changes)
 		gather(&group, lfirst(cell));
 	write_group(&group);
-	foreach(cell, changes)
+	foreach (cell, changes)
 		write_consequences(lfirst(cell));
 	/* Last, because a wait may begin and be over within one group. */
 	ff_batch_run(&group.waits_deleted);
@@ -461,13 +480,14 @@ ff_store_write(List *changes)
 void
 ff_store_drop_messages(List *ids)
 {
-	FfBatch		batch = {.plan = &delete_messages};
-	ListCell   *cell;
+	FfBatch	  batch = {.plan = &delete_messages};
+	ListCell *cell;
 
-	foreach(cell, ids)
+	foreach (cell, ids)
 	{
-		FfMessage  *message = lfirst(cell);
-		Datum		values[2] = {Int16GetDatum(ff_slot_of(&message->run_id)), UUIDPGetDatum(&message->id)};
+		FfMessage *message = lfirst(cell);
+		Datum	   values[2] = {Int16GetDatum(ff_slot_of(&message->run_id)),
+								UUIDPGetDatum(&message->id)};
 
 		ff_batch_add(&batch, values, NULL);
 	}

@@ -10,7 +10,8 @@
 
 #include "run/run.h"
 
-/* Reads the live runs among `count` ids, with their event and memos, into contexts below `parent`. Gives a list of FfRun. */
+/* Reads the live runs among `count` ids, with their event and memos, into contexts below `parent`.
+ * Gives a list of FfRun. */
 extern List *ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz now);
 
 /* Writes changes (FfChange) in the current transaction. */
@@ -19,18 +20,18 @@ extern void ff_store_write(List *changes);
 /* A message of the inbox. */
 typedef struct FfMessage
 {
-	pg_uuid_t	id;
-	pg_uuid_t	run_id;
-	char	   *kind;
-	Jsonb	   *payload;
+	pg_uuid_t id;
+	pg_uuid_t run_id;
+	char	 *kind;
+	Jsonb	 *payload;
 } FfMessage;
 
 /* The oldest messages of the slots in the array, at most `limit`, as a list of FfMessage. */
 extern List *ff_store_inbox(Datum slots, int limit);
-extern void ff_store_drop_messages(List *ids);
+extern void	 ff_store_drop_messages(List *ids);
 
 /* Ids of runnable runs of one slot after `after`, at most `limit`. Gives their number. */
-extern int	ff_store_sweep(int slot, const pg_uuid_t *after, int limit, pg_uuid_t *out);
+extern int ff_store_sweep(int slot, const pg_uuid_t *after, int limit, pg_uuid_t *out);
 
 /* The parked runs of these slots due before `horizon`, the soonest first, at most `limit`. */
 typedef struct FfTimer
@@ -39,7 +40,8 @@ typedef struct FfTimer
 	pg_uuid_t	run_id;
 } FfTimer;
 
-extern int	ff_store_timers(Datum slots, TimestampTz after, TimestampTz horizon, int limit, FfTimer *out);
+extern int ff_store_timers(Datum slots, TimestampTz after, TimestampTz horizon, int limit,
+						   FfTimer *out);
 
 /* When the first parked run of these slots after `horizon` is due; DT_NOEND when there is none. */
 extern TimestampTz ff_store_next_timer(Datum slots, TimestampTz horizon);

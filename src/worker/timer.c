@@ -1,7 +1,8 @@
 /*
  * timer.c - a binary heap of (due, run), the soonest first (see executor.h).
  *
- * It holds what is due in the next minutes; the rows of run_parked hold the rest. An entry may be stale: who pops it looks at the run.
+ * It holds what is due in the next minutes; the rows of run_parked hold the rest. An entry may be
+ * stale: who pops it looks at the run.
  */
 #include "postgres.h"
 
@@ -13,13 +14,13 @@ TimestampTz ff_timer_horizon = DT_NOBEGIN;
 TimestampTz ff_timer_beyond = DT_NOEND;
 
 static FfTimer *heap = NULL;
-static int	count = 0;
-static int	capacity = 0;
+static int		count = 0;
+static int		capacity = 0;
 
 static void
 swap(int a, int b)
 {
-	FfTimer		kept = heap[a];
+	FfTimer kept = heap[a];
 
 	heap[a] = heap[b];
 	heap[b] = kept;
@@ -28,13 +29,13 @@ swap(int a, int b)
 void
 ff_timer_push(TimestampTz due, const pg_uuid_t *id)
 {
-	int			place = count;
+	int place = count;
 
 	if (count == capacity)
 	{
 		capacity = capacity * 2 + 1024;
 		heap = heap == NULL ? MemoryContextAlloc(TopMemoryContext, sizeof(FfTimer) * capacity)
-			: repalloc_huge(heap, sizeof(FfTimer) * capacity);
+							: repalloc_huge(heap, sizeof(FfTimer) * capacity);
 	}
 	heap[count].due = due;
 	heap[count++].run_id = *id;
@@ -48,7 +49,7 @@ ff_timer_push(TimestampTz due, const pg_uuid_t *id)
 bool
 ff_timer_pop(TimestampTz now, pg_uuid_t *id)
 {
-	int			place = 0;
+	int place = 0;
 
 	if (count == 0 || heap[0].due > now)
 		return false;
@@ -56,7 +57,7 @@ ff_timer_pop(TimestampTz now, pg_uuid_t *id)
 	heap[0] = heap[--count];
 	for (;;)
 	{
-		int			child = place * 2 + 1;
+		int child = place * 2 + 1;
 
 		if (child >= count)
 			break;

@@ -1,9 +1,11 @@
 /*
  * utility.c - the ProcessUtility hook: DDL that the executors must know of, or step aside for.
  *
- * CREATE, ALTER and DROP EXTENSION flowforge make the executors of this database stand aside and then begin anew; DROP, RENAME and CREATE
- * ... TEMPLATE DATABASE stop the executors of the database concerned; LISTEN and UNLISTEN on the channel are counted, so that nobody is
- * notified in vain; COMMIT PREPARED makes the owners look for what the prepared transaction enqueued.
+ * CREATE, ALTER and DROP EXTENSION flowforge make the executors of this database stand aside and
+ * then begin anew; DROP, RENAME and CREATE
+ * ... TEMPLATE DATABASE stop the executors of the database concerned; LISTEN and UNLISTEN on the
+ * channel are counted, so that nobody is notified in vain; COMMIT PREPARED makes the owners look
+ * for what the prepared transaction enqueued.
  */
 #include "postgres.h"
 
@@ -21,13 +23,13 @@
 #include "worker/worker.h"
 
 #define CHANNEL "flowforge"
-#define PAUSE_TRIES 500			/* of 20 ms */
+#define PAUSE_TRIES 500 /* of 20 ms */
 
 static ProcessUtility_hook_type previous_utility = NULL;
-static bool pausing = false;	/* this session has the executors stand aside */
-static bool changed = false;	/* and has changed what they must look at anew */
-static bool wake_launcher = false;
-static bool listening = false;
+static bool						pausing = false; /* this session has the executors stand aside */
+static bool						changed = false; /* and has changed what they must look at anew */
+static bool						wake_launcher = false;
+static bool						listening = false;
 
 /* --- LISTEN --- */
 
@@ -63,7 +65,7 @@ start_listening(void)
 static bool
 concerns_extension(Node *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	switch (nodeTag(statement))
 	{
@@ -72,12 +74,13 @@ concerns_extension(Node *statement)
 		case T_AlterExtensionStmt:
 			return strcmp(((AlterExtensionStmt *) statement)->extname, "flowforge") == 0;
 		case T_DropStmt:
-			/* DROP SCHEMA and DROP OWNED may take it along by CASCADE: pausing once too often harms nobody. */
+			/* DROP SCHEMA and DROP OWNED may take it along by CASCADE: pausing once too often harms
+			 * nobody. */
 			if (((DropStmt *) statement)->removeType == OBJECT_SCHEMA)
 				return ((DropStmt *) statement)->behavior == DROP_CASCADE;
 			if (((DropStmt *) statement)->removeType != OBJECT_EXTENSION)
 				return false;
-			foreach(cell, ((DropStmt *) statement)->objects)
+			foreach (cell, ((DropStmt *) statement)->objects)
 			{
 				if (strcmp(strVal(lfirst(cell)), "flowforge") == 0)
 					return true;
@@ -115,7 +118,8 @@ pause_executors(void)
 	for (int tries = 0; tries < PAUSE_TRIES && !all_aside(database); tries++)
 	{
 		ff_shared_wake_all(database);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 20, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 20,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -160,7 +164,7 @@ at_transaction_end(XactEvent event, void *arg)
 static Oid
 database_in_the_way(Node *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	switch (nodeTag(statement))
 	{
@@ -171,9 +175,9 @@ database_in_the_way(Node *statement)
 				return get_database_oid(((RenameStmt *) statement)->subname, true);
 			return InvalidOid;
 		case T_CreatedbStmt:
-			foreach(cell, ((CreatedbStmt *) statement)->options)
+			foreach (cell, ((CreatedbStmt *) statement)->options)
 			{
-				DefElem    *option = lfirst(cell);
+				DefElem *option = lfirst(cell);
 
 				if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
 					return get_database_oid(defGetString(option), true);
@@ -205,44 +209,55 @@ before(Node *statement)
 	if (IsA(statement, CreatedbStmt) || IsA(statement, DropdbStmt) || IsA(statement, RenameStmt))
 		wake_launcher = true;
 	/* ALTER DATABASE ... SET flowforge.restoring: settings are read when a worker starts. */
-	if (IsA(statement, AlterDatabaseSetStmt) && get_database_oid(((AlterDatabaseSetStmt *) statement)->dbname, true) == MyDatabaseId)
+	if (IsA(statement, AlterDatabaseSetStmt) &&
+		get_database_oid(((AlterDatabaseSetStmt *) statement)->dbname, true) == MyDatabaseId)
 		changed = true;
 }
 
 static void
 after(Node *statement)
 {
-	if (IsA(statement, ListenStmt) && strcmp(((ListenStmt *) statement)->conditionname, CHANNEL) == 0)
+	if (IsA(statement, ListenStmt) &&
+		strcmp(((ListenStmt *) statement)->conditionname, CHANNEL) == 0)
 		start_listening();
-	if (IsA(statement, UnlistenStmt) && (((UnlistenStmt *) statement)->conditionname == NULL ||
-										 strcmp(((UnlistenStmt *) statement)->conditionname, CHANNEL) == 0))
+	if (IsA(statement, UnlistenStmt) &&
+		(((UnlistenStmt *) statement)->conditionname == NULL ||
+		 strcmp(((UnlistenStmt *) statement)->conditionname, CHANNEL) == 0))
 		stop_listening(0, (Datum) 0);
 	if (IsA(statement, DiscardStmt) && ((DiscardStmt *) statement)->target == DISCARD_ALL)
 		stop_listening(0, (Datum) 0);
-	if (IsA(statement, TransactionStmt) && ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED &&
+	if (IsA(statement, TransactionStmt) &&
+		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED &&
 		ff_shared_database() != NULL)
 		ff_shared_overflow(ff_shared_database());
 }
 
 static void
-run_statement(PlannedStmt *pstmt, const char *text, bool readonly_tree, ProcessUtilityContext context, ParamListInfo params,
-			  QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+run_statement(PlannedStmt *pstmt, const char *text, bool readonly_tree,
+			  ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+			  DestReceiver *dest, QueryCompletion *completion)
 {
 	if (previous_utility)
-		previous_utility(pstmt, text, readonly_tree, context, params, environment, dest, completion);
+		previous_utility(pstmt, text, readonly_tree, context, params, environment, dest,
+						 completion);
 	else
-		standard_ProcessUtility(pstmt, text, readonly_tree, context, params, environment, dest, completion);
+		standard_ProcessUtility(pstmt, text, readonly_tree, context, params, environment, dest,
+								completion);
 }
 
 static void
-on_utility(PlannedStmt *pstmt, const char *text, bool readonly_tree, ProcessUtilityContext context, ParamListInfo params,
-		   QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+on_utility(PlannedStmt *pstmt, const char *text, bool readonly_tree, ProcessUtilityContext context,
+		   ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
+		   QueryCompletion *completion)
 {
-	/* The statement's memory may be gone when it is over (COMMIT): what is asked afterwards is asked of a copy. */
-	Node	   *statement = pstmt->utilityStmt;
-	bool		look_after = IsA(statement, ListenStmt) || IsA(statement, UnlistenStmt) || IsA(statement, DiscardStmt) ||
-		(IsA(statement, TransactionStmt) && ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED);
-	Oid			stopped;
+	/* The statement's memory may be gone when it is over (COMMIT): what is asked afterwards is
+	 * asked of a copy. */
+	Node *statement = pstmt->utilityStmt;
+	bool  look_after = IsA(statement, ListenStmt) || IsA(statement, UnlistenStmt) ||
+					  IsA(statement, DiscardStmt) ||
+					  (IsA(statement, TransactionStmt) &&
+					   ((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED);
+	Oid stopped;
 
 	before(statement);
 	stopped = database_in_the_way(statement);
@@ -253,7 +268,8 @@ on_utility(PlannedStmt *pstmt, const char *text, bool readonly_tree, ProcessUtil
 		PG_TRY();
 		{
 			ff_workers_stop(stopped);
-			run_statement(pstmt, text, readonly_tree, context, params, environment, dest, completion);
+			run_statement(pstmt, text, readonly_tree, context, params, environment, dest,
+						  completion);
 		}
 		PG_FINALLY();
 		{

@@ -6,10 +6,10 @@
 
 #include "postgres.h"
 
-extern char *ff_databases;		/* comma-separated names */
-extern int	ff_partitions_ahead;	/* days */
-extern int	ff_retention;		/* days; 0 keeps everything */
-extern bool ff_restoring;
+extern char *ff_databases;		  /* comma-separated names */
+extern int	 ff_partitions_ahead; /* days */
+extern int	 ff_retention;		  /* days; 0 keeps everything */
+extern bool	 ff_restoring;
 
 /* Registers the launcher; while the library is preloaded. */
 extern void ff_worker_register(void);
@@ -17,7 +17,8 @@ extern void ff_worker_register(void);
 /* Installs the utility hook (utility.c). */
 extern void ff_utility_init(void);
 
-/* Stops a database's executors and keeps them stopped, or lets the launcher start them again. Waits at most some seconds. */
+/* Stops a database's executors and keeps them stopped, or lets the launcher start them again. Waits
+ * at most some seconds. */
 extern void ff_workers_stop(Oid database);
 extern void ff_workers_release(Oid database);
 

@@ -1,9 +1,11 @@
 /*
  * noop_app.c - an app that does nothing, as fast as it can: what is left is the engine's own cost.
  *
- * It serves one function of one step on 127.0.0.1:PORT. Asked what comes next without a memo it answers 206 with the step done; with one
- * it answers 200. In mode `sleep` the step is a sleep until BASE (milliseconds since 1970) plus 0 to 60 s, in turn. It writes the time of every call (microseconds
- * since 1970, a line each) to the file named by NOOP_TIMES, if that is set. Usage: noop_app PORT [sleep BASE].
+ * It serves one function of one step on 127.0.0.1:PORT. Asked what comes next without a memo it
+ * answers 206 with the step done; with one it answers 200. In mode `sleep` the step is a sleep
+ * until BASE (milliseconds since 1970) plus 0 to 60 s, in turn. It writes the time of every call
+ * (microseconds since 1970, a line each) to the file named by NOOP_TIMES, if that is set. Usage:
+ * noop_app PORT [sleep BASE].
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,12 +26,12 @@
 
 typedef struct Client
 {
-	size_t		length;
-	char		data[BUFFER];
+	size_t length;
+	char   data[BUFFER];
 } Client;
 
-static Client *clients[MAX_CLIENTS];
-static FILE *times;
+static Client	*clients[MAX_CLIENTS];
+static FILE		*times;
 static long long sleep_base;
 static long long sleep_count;
 
@@ -70,10 +72,12 @@ request_length(const Client *client, const char **body)
 static void
 answer(int fd, int status, const char *text)
 {
-	char		out[1024];
-	int			length = snprintf(out, sizeof(out),
-								  "HTTP/1.1 %d OK\r\ncontent-type: application/json\r\nx-inngest-sdk: noop:v1\r\n"
-								  "x-inngest-req-version: 2\r\ncontent-length: %zu\r\n\r\n%s", status, strlen(text), text);
+	char out[1024];
+	int	 length =
+		snprintf(out, sizeof(out),
+				 "HTTP/1.1 %d OK\r\ncontent-type: application/json\r\nx-inngest-sdk: noop:v1\r\n"
+				 "x-inngest-req-version: 2\r\ncontent-length: %zu\r\n\r\n%s",
+				 status, strlen(text), text);
 
 	if (write(fd, out, (size_t) length) != length)
 		close(fd);
@@ -90,8 +94,10 @@ sleep_step(void)
 
 	gmtime_r(&seconds, &utc);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
-	snprintf(text, sizeof(text), "[{\"id\":\"a9993e364706816aba3e25717850c26c9cd0d89d\",\"op\":\"Sleep\",\"name\":\"%s.%03lldZ\",\"opts\":{}}]",
-			 date, at % 1000);
+	snprintf(
+		text, sizeof(text),
+		"[{\"id\":\"a9993e364706816aba3e25717850c26c9cd0d89d\",\"op\":\"Sleep\",\"name\":\"%s.%03lldZ\",\"opts\":{}}]",
+		date, at % 1000);
 	return text;
 }
 
@@ -106,8 +112,8 @@ drop(int fd)
 static void
 serve(int fd)
 {
-	Client	   *client = clients[fd];
-	ssize_t		got = read(fd, client->data + client->length, sizeof(client->data) - client->length);
+	Client *client = clients[fd];
+	ssize_t got = read(fd, client->data + client->length, sizeof(client->data) - client->length);
 	const char *body;
 	size_t		length;
 
@@ -120,10 +126,14 @@ serve(int fd)
 	client->length += (size_t) got;
 	while ((length = request_length(client, &body)) > 0)
 	{
-		bool		done = memmem(body, length - (size_t) (body - client->data), "\"steps\":{\"", 10) != NULL;
+		bool done =
+			memmem(body, length - (size_t) (body - client->data), "\"steps\":{\"", 10) != NULL;
 
 		note_time();
-		answer(fd, done ? 200 : 206, done ? "{\"done\":true}" : sleep_base != 0 ? sleep_step() : step_done);
+		answer(fd, done ? 200 : 206,
+			   done				 ? "{\"done\":true}"
+			   : sleep_base != 0 ? sleep_step()
+								 : step_done);
 		memmove(client->data, client->data + length, client->length - length);
 		client->length -= length;
 	}
@@ -132,9 +142,9 @@ serve(int fd)
 int
 main(int argc, char **argv)
 {
-	int			listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	int			poll = epoll_create1(0);
-	int			one = 1;
+	int				   listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int				   poll = epoll_create1(0);
+	int				   one = 1;
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
 
@@ -149,7 +159,8 @@ main(int argc, char **argv)
 	address.sin_port = htons((uint16_t) atoi(argv[1]));
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (struct sockaddr *) &address, sizeof(address)) != 0 || listen(listener, 1024) != 0)
+	if (bind(listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+		listen(listener, 1024) != 0)
 	{
 		perror("noop_app");
 		return 1;
@@ -158,11 +169,11 @@ main(int argc, char **argv)
 	for (;;)
 	{
 		struct epoll_event events[256];
-		int			ready = epoll_wait(poll, events, 256, -1);
+		int				   ready = epoll_wait(poll, events, 256, -1);
 
 		for (int i = 0; i < ready; i++)
 		{
-			int			fd = events[i].data.fd;
+			int fd = events[i].data.fd;
 
 			if (fd != listener)
 			{

@@ -1,8 +1,10 @@
 /*
- * Throws bytes at the HTTP parser of the gateway and checks what it promises: no byte outside is touched (ASan, UBSan), what was
- * accepted has the shape that was asked for, and neither head nor chunked body depends on how the bytes were cut into pieces.
+ * Throws bytes at the HTTP parser of the gateway and checks what it promises: no byte outside is
+ * touched (ASan, UBSan), what was accepted has the shape that was asked for, and neither head nor
+ * chunked body depends on how the bytes were cut into pieces.
  *
- * Usage: http_head SECONDS [SEED]. Build with src/gateway/http.c and http_body.c and -fsanitize=address,undefined.
+ * Usage: http_head SECONDS [SEED]. Build with src/gateway/http.c and http_body.c and
+ * -fsanitize=address,undefined.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -21,11 +23,31 @@ static const char *const heads[] = {
 	"OPTIONS * HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
 };
 static const char *const bodies[] = {
-	"5\r\nhello\r\n0\r\n\r\n", "1;a=b\r\nx\r\nA\r\n0123456789\r\n00\r\nA: b\r\n\r\n", "0\r\n\r\n",
+	"5\r\nhello\r\n0\r\n\r\n",
+	"1;a=b\r\nx\r\nA\r\n0123456789\r\n00\r\nA: b\r\n\r\n",
+	"0\r\n\r\n",
 };
 static const char *const words[] = {
-	"\r\n", "\n", "\r", ":", " ", "\t", "Content-Length: 1\r\n", "Transfer-Encoding: chunked\r\n", "Host: y\r\n", "\r\n\r\n", "http://",
-	"\xc3\xa9", "\xff", "ffffffff", "0\r\n", ";", "99999999999999999999", "HTTP/1.1", "?", "#",
+	"\r\n",
+	"\n",
+	"\r",
+	":",
+	" ",
+	"\t",
+	"Content-Length: 1\r\n",
+	"Transfer-Encoding: chunked\r\n",
+	"Host: y\r\n",
+	"\r\n\r\n",
+	"http://",
+	"\xc3\xa9",
+	"\xff",
+	"ffffffff",
+	"0\r\n",
+	";",
+	"99999999999999999999",
+	"HTTP/1.1",
+	"?",
+	"#",
 };
 
 static uint64_t state;
@@ -34,7 +56,7 @@ static uint64_t state;
 static uint64_t
 draw(uint64_t below)
 {
-	uint64_t	z = (state += 0x9e3779b97f4a7c15u);
+	uint64_t z = (state += 0x9e3779b97f4a7c15u);
 
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -83,27 +105,30 @@ check_head(const FfHttpHead *head)
 {
 	require(head->path[0] == '/' || strcmp(head->path, "*") == 0, "a path begins with a slash");
 	require(head->length >= 0 && head->length <= FF_HTTP_BODY_SIZE, "a length is bounded");
-	require(!(head->chunked && ff_http_header(head, "content-length") != NULL), "never chunks and a length");
+	require(!(head->chunked && ff_http_header(head, "content-length") != NULL),
+			"never chunks and a length");
 	require(head->is_http10 || ff_http_header(head, "host") != NULL, "HTTP/1.1 has a host");
 	require(head->header_count <= FF_HTTP_HEADERS, "headers are bounded");
 	for (int at = 0; at < head->header_count; at++)
 	{
 		require(strpbrk(head->header[at].name, " :\r\n") == NULL, "names are tokens");
 		require(strpbrk(head->header[at].value, "\r\n") == NULL, "values are one line");
-		require(ff_http_is_utf8(head->header[at].value, strlen(head->header[at].value)), "values are UTF-8");
+		require(ff_http_is_utf8(head->header[at].value, strlen(head->header[at].value)),
+				"values are UTF-8");
 	}
 }
 
-/* In one piece and byte by byte the same end is found; what is accepted keeps its promises. The copy has no byte to spare. */
+/* In one piece and byte by byte the same end is found; what is accepted keeps its promises. The
+ * copy has no byte to spare. */
 static void
 try_head(const char *data, size_t length)
 {
-	size_t		seen = 0;
-	size_t		seen_slowly = 0;
-	int			end = ff_http_head_end(data, length, &seen);
-	int			end_slowly = 0;
-	FfHttpHead	head;
-	char	   *copy;
+	size_t	   seen = 0;
+	size_t	   seen_slowly = 0;
+	int		   end = ff_http_head_end(data, length, &seen);
+	int		   end_slowly = 0;
+	FfHttpHead head;
+	char	  *copy;
 
 	for (size_t at = 1; at <= length && end_slowly == 0; at++)
 		end_slowly = ff_http_head_end(data, at, &seen_slowly);
@@ -117,13 +142,14 @@ try_head(const char *data, size_t length)
 	free(copy);
 }
 
-/* Decodes with pieces of at most `most` bytes, each in memory of its own. Gives the content's length, or -1. */
+/* Decodes with pieces of at most `most` bytes, each in memory of its own. Gives the content's
+ * length, or -1. */
 static long
 decode(const char *data, size_t length, size_t most, uint32_t *sum)
 {
 	FfHttpChunks chunks = {0};
-	long		content = 0;
-	size_t		at = 0;
+	long		 content = 0;
+	size_t		 at = 0;
 
 	*sum = 0;
 	while (at < length && !chunks.done)
@@ -151,12 +177,13 @@ decode(const char *data, size_t length, size_t most, uint32_t *sum)
 static void
 try_body(const char *data, size_t length)
 {
-	uint32_t	sum;
-	uint32_t	sum_slowly;
-	long		whole = decode(data, length, LARGEST, &sum);
-	long		slowly = decode(data, length, 1 + draw(7), &sum_slowly);
+	uint32_t sum;
+	uint32_t sum_slowly;
+	long	 whole = decode(data, length, LARGEST, &sum);
+	long	 slowly = decode(data, length, 1 + draw(7), &sum_slowly);
 
-	require(whole == slowly && (whole < 0 || sum == sum_slowly), "a body does not depend on pieces");
+	require(whole == slowly && (whole < 0 || sum == sum_slowly),
+			"a body does not depend on pieces");
 }
 
 int

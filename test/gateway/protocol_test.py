@@ -517,6 +517,10 @@ def killed_backend(bench: Bench) -> None:
     thread.join()
     equal((answers[0].status, answers[0].json()["code"], answers[0].headers["retry-after"]), (503, "outcome_unknown", "1"))
     bench.await_ready()
+    deadline = time.monotonic() + 10
+    while bench.sql("select count(*) >= 5 from pg_stat_activity where application_name = 'flowforge gateway'") != "t":
+        assert time.monotonic() < deadline, "not all connections were made again"
+        time.sleep(0.1)
     equal(bench.get("/die").json()["code"], "outcome_unknown")
     equal(bench.get("/echo").status, 200)
 

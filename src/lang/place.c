@@ -1,0 +1,89 @@
+/*
+ * place.c - what errors show: the place in the source, and the nearest known name.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/varlena.h"
+
+#include "lang/lexer.h"
+#include "lang/node.h"
+#include "util/errors.h"
+
+#define WINDOW 60 /* bytes of a long line shown on each side of the place */
+
+char *
+ff_lang_place(const char *source, int position)
+{
+	StringInfoData out;
+	const char	  *at = source + position;
+	const char	  *start = at;
+	const char	  *end = at;
+
+	while (start > source && start[-1] != '\n' && at - start < WINDOW)
+		start--;
+	while ((*start & 0xC0) == 0x80)
+		start++;
+	while (*end != '\0' && *end != '\n' && end - at < WINDOW)
+		end++;
+	while ((*end & 0xC0) == 0x80)
+		end++;
+	initStringInfo(&out);
+	appendStringInfo(&out, "At character %d:\n%.*s\n", pg_mbstrlen_with_len(source, position) + 1,
+					 (int) (end - start), start);
+	for (const char *c = start; c < at; c += pg_mblen(c))
+		appendStringInfoChar(&out, *c == '\t' ? '\t' : ' ');
+	appendStringInfoChar(&out, '^');
+	return out.data;
+}
+
+void
+ff_lang_clip(char *text, int size)
+{
+	int last = (int) strlen(text);
+
+	if (last < size - 1)
+		return;
+	do
+		last--;
+	while (last > 0 && (text[last] & 0xC0) == 0x80);
+	if (last + pg_utf_mblen((unsigned char *) text + last) > size - 1)
+		text[last] = '\0';
+}
+
+void
+ff_lang_syntax_error(const char *source, int position, const char *hint, const char *format, ...)
+{
+	char	message[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	ff_lang_clip(message, sizeof(message));
+	ereport(ERROR,
+			(errcode(FF_ERR_EXPRESSION_SYNTAX),
+			 errmsg("the expression cannot be read: %s", message),
+			 errdetail("%s", ff_lang_place(source, position)),
+			 errhint("%s", hint != NULL
+							   ? hint
+							   : "For example: event.data.total > 100 && event.data.kind == 'x'")));
+}
+
+void
+ff_lang_seek(FfNearest *nearest, const char *candidate, int length)
+{
+	int distance;
+
+	if (length >= (int) sizeof(nearest->name) || nearest->length >= (int) sizeof(nearest->name) ||
+		length == 0)
+		return;
+	distance = varstr_levenshtein_less_equal(nearest->wanted, nearest->length, candidate, length, 1,
+											 1, 1, nearest->distance, true);
+	if (distance >= nearest->distance || distance * 2 > Max(nearest->length, length))
+		return;
+	nearest->distance = distance;
+	memcpy(nearest->name, candidate, length);
+	nearest->name[length] = '\0';
+}

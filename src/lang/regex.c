@@ -1,0 +1,292 @@
+/*
+ * regex.c - matches(text, pattern): PostgreSQL's advanced regular expressions, with bounds.
+ *
+ * What makes matching take more than time proportional to text times pattern (back-references,
+ * lookaround) is refused, as RE2 does, which CEL's matches() is. What is left is paid for in
+ * advance: the length of the text times the size of the pattern with its {n,m} multiplied out.
+ * The engine is called directly because it returns its errors instead of raising them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "regex/regex.h"
+
+#include "lang/lexer.h"
+#include "lang/node.h"
+#include "util/errors.h"
+
+#define MAX_GROUPS 30 /* of groups in groups */
+#define MAX_SIZE 1000 /* of a pattern, multiplied out */
+
+struct FfRegex
+{
+	pg_regex_t			  regex;
+	int					  size; /* of the pattern, multiplied out */
+	bool				  live; /* to be freed: the engine may keep it outside of any context */
+	MemoryContextCallback callback;
+};
+
+/* --- measuring --- */
+
+typedef struct Measure
+{
+	const char *at;
+	const char *end;
+	int64		sizes[MAX_GROUPS + 1]; /* of the groups that are open, the whole pattern first */
+	int			groups;
+	int64		last; /* size of the last atom */
+	const char *refusal;
+} Measure;
+
+static void
+skip_bracket(Measure *m)
+{
+	if (m->at < m->end && *m->at == '^')
+		m->at++;
+	if (m->at < m->end && *m->at == ']')
+		m->at++;
+	while (m->at < m->end && *m->at != ']')
+	{
+		char c = *m->at++;
+
+		if (c == '\\' && m->at < m->end)
+			m->at++;
+		else if (c == '[' && m->at < m->end && strchr(":.=", *m->at) != NULL)
+		{
+			char kind = *m->at++;
+
+			while (m->at + 1 < m->end && !(m->at[0] == kind && m->at[1] == ']'))
+				m->at++;
+			m->at = Min(m->at + 2, m->end);
+		}
+	}
+	m->at = Min(m->at + 1, m->end);
+}
+
+static void
+open_group(Measure *m)
+{
+	if (m->at + 1 < m->end && m->at[0] == '?')
+	{
+		if (m->at[1] != ':')
+			m->refusal = "of groups that begin with (?, only (?: is allowed, and (?i) at the start";
+		m->at += 2;
+	}
+	if (m->groups == MAX_GROUPS)
+		m->refusal = "its groups are nested too deeply";
+	else
+		m->sizes[++m->groups] = 1;
+}
+
+static void
+add_atom(Measure *m, int64 size)
+{
+	m->last = size;
+	m->sizes[m->groups] = Min(m->sizes[m->groups] + size, PG_INT32_MAX);
+}
+
+static void
+close_group(Measure *m)
+{
+	if (m->groups > 0)
+	{
+		int64 size = m->sizes[m->groups--];
+
+		add_atom(m, size);
+	}
+}
+
+/* {n}, {n,} and {n,m}: the last atom again and again. */
+static void
+multiply(Measure *m)
+{
+	int64 times = 0;
+	int64 most = 0;
+
+	if (m->at == m->end || *m->at < '0' || *m->at > '9')
+		return;
+	for (; m->at < m->end && *m->at != '}'; m->at++)
+	{
+		if (*m->at == ',')
+		{
+			most = Max(most, times + 1);
+			times = 0;
+		}
+		else if (*m->at >= '0' && *m->at <= '9')
+			times = Min(times * 10 + (*m->at - '0'), 1000);
+	}
+	most = Max(Max(most, times), 1);
+	m->sizes[m->groups] -= m->last;
+	add_atom(m, Min(m->last * most, PG_INT32_MAX));
+}
+
+/* Options at the start: (?i) and the like, none that changes how a pattern is read. */
+static void
+skip_options(Measure *m)
+{
+	const char *c = m->at;
+
+	if (m->end - c < 4 || strncmp(c, "(?", 2) != 0)
+		return;
+	c += 2;
+	while (c < m->end && strchr("imsnp", *c) != NULL)
+		c++;
+	if (c < m->end && *c == ')' && c > m->at + 2)
+		m->at = c + 1;
+}
+
+/* The size of a pattern, or 0 with the reason why it is refused. */
+static int
+measure(const char *pattern, int length, const char **refusal)
+{
+	Measure m = {.at = pattern, .end = pattern + length};
+
+	skip_options(&m);
+	if (m.end - m.at >= 3 && strncmp(m.at, "***", 3) == 0)
+		m.refusal = "*** is not allowed";
+	while (m.at < m.end && m.refusal == NULL)
+	{
+		char c = *m.at++;
+
+		if (c == '(')
+			open_group(&m);
+		else if (c == ')')
+			close_group(&m);
+		else if (c == '{')
+			multiply(&m);
+		else if (c != '*' && c != '+' && c != '?' && c != '}' && (c & 0xC0) != 0x80)
+			add_atom(&m, 1);
+		if (c == '[')
+			skip_bracket(&m);
+		else if (c == '\\' && m.at < m.end)
+			m.at++;
+	}
+	while (m.groups > 0)
+		close_group(&m);
+	*refusal = m.refusal;
+	return (int) Min(m.sizes[0], PG_INT32_MAX) + 1;
+}
+
+/* --- compiling --- */
+
+static void
+free_regex(void *argument)
+{
+	FfRegex *regex = argument;
+
+	if (regex->live)
+		pg_regfree(&regex->regex);
+	regex->live = false;
+}
+
+static pg_wchar *
+widen(const char *text, int length, int *count)
+{
+	pg_wchar *wide = palloc(sizeof(pg_wchar) * ((Size) length + 1));
+
+	*count = pg_mb2wchar_with_len(text, wide, length);
+	return wide;
+}
+
+/* Why a pattern is not compiled; NULL when it is. `code` gets the error's SQLSTATE. */
+static const char *
+compile(const FfValue *pattern, MemoryContext context, FfRegex **out, int *code)
+{
+	FfRegex	   *regex = MemoryContextAllocZero(context, sizeof(FfRegex));
+	const char *refusal;
+	static char message[200];
+	pg_wchar   *wide;
+	int			count;
+	int			result;
+
+	*out = regex;
+	*code = FF_ERR_EXPRESSION_SYNTAX;
+	regex->size = measure(pattern->u.text, pattern->length, &refusal);
+	if (refusal != NULL)
+		return refusal;
+	if (regex->size > MAX_SIZE)
+	{
+		*code = FF_ERR_EXPRESSION_LIMIT;
+		return "it is too large with its repetitions multiplied out";
+	}
+	regex->callback.func = free_regex;
+	regex->callback.arg = regex;
+	MemoryContextRegisterResetCallback(context, &regex->callback);
+	wide = widen(pattern->u.text, pattern->length, &count);
+	result =
+		pg_regcomp(&regex->regex, wide, count, REG_ADVANCED | REG_NOSUB, DEFAULT_COLLATION_OID);
+	pfree(wide);
+	regex->live = result == REG_OKAY;
+	CHECK_FOR_INTERRUPTS();
+	if (result != REG_OKAY)
+	{
+		pg_regerror(result, &regex->regex, message, sizeof(message));
+		return message;
+	}
+	if ((regex->regex.re_info & (REG_UBACKREF | REG_ULOOKAROUND)) != 0)
+		return "back-references and lookaround are not allowed";
+	return NULL;
+}
+
+FfRegex *
+ff_regex_compile(const char *source, int position, const FfValue *pattern, MemoryContext context)
+{
+	FfRegex	   *regex;
+	int			code;
+	const char *refusal = compile(pattern, context, &regex, &code);
+
+	if (refusal != NULL)
+		ereport(ERROR, (errcode(code), errmsg("the regular expression cannot be read: %s", refusal),
+						errdetail("%s", ff_lang_place(source, position))));
+	return regex;
+}
+
+/* --- matching --- */
+
+static bool
+search(FfEvaluation *e, const FfNode *node, FfRegex *regex, const FfValue *text, FfValue *out)
+{
+	pg_wchar *wide;
+	int		  count;
+	int		  result;
+
+	if (!ff_lang_pay(e, node->position, FF_STEP + (int64) text->length * (4 + regex->size / 4)))
+		return false;
+	ff_lang_use_scratch(e);
+	wide = widen(text->u.text, text->length, &count);
+	result = pg_regexec(&regex->regex, wide, count, 0, NULL, 0, NULL, 0);
+	pfree(wide);
+	ff_set_bool(out, result == REG_OKAY);
+	return result == REG_OKAY || result == REG_NOMATCH ||
+		   ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_LIMIT,
+						"the regular expression takes too much");
+}
+
+bool
+ff_fn_matches(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue *out)
+{
+	FfRegex	   *regex = node->regex;
+	const char *refusal;
+	int			code;
+	bool		done;
+
+	if (args[0].kind != FF_TEXT || args[1].kind != FF_TEXT)
+		return ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_TYPE,
+							"matches takes texts, not %s and %s", ff_value_kind(&args[0]),
+							ff_value_kind(&args[1]));
+	if (regex != NULL)
+		return search(e, node, regex, &args[0], out);
+	if (!ff_lang_pay(e, node->position, (50 + (int64) args[1].length) * FF_STEP))
+		return false;
+	ff_lang_use_scratch(e);
+	refusal = compile(&args[1], e->scratch, &regex, &code);
+	if (refusal != NULL)
+		return ff_lang_fail(e, node->position, code, "the regular expression cannot be read: %s",
+							refusal);
+	done = ff_lang_pay(e, node->position, (int64) regex->size * FF_STEP) &&
+		   search(e, node, regex, &args[0], out);
+	free_regex(regex);
+	return done;
+}
