@@ -1,5 +1,6 @@
 #!/bin/bash
 # Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [tap] [gateway] [e2e]. Ends with "N passed, N failed".
+# FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
 set -u
@@ -119,8 +120,9 @@ run_e2e() {
 		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci' 1; return; }
 	(cd examples/orders-typescript && { [ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --no-audit --no-fund --loglevel=error &&
 		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci of the example' 1; return; }
-	for file in test/e2e/*.test.mjs; do
-		(cd test/e2e && node --test --test-concurrency=1 --test-reporter=spec "$(basename "$file")") >"$work/node.out" 2>&1
+	for file in ${FLOWFORGE_E2E:-$(cd test/e2e && ls *.test.mjs)}; do
+		file=$(basename "$file" .test.mjs)
+		(cd test/e2e && node --test --test-concurrency=1 --test-reporter=spec "$file.test.mjs") >"$work/node.out" 2>&1
 		local status=$? ok bad
 		# Leaves are counted, not the groups they stand in.
 		ok=$(sed -n 's/^ℹ pass //p' "$work/node.out")
@@ -129,10 +131,10 @@ run_e2e() {
 		passed=$((passed + ${ok:-0}))
 		failed=$((failed + ${bad:-0}))
 		if [ "${bad:-0}" = 0 ]; then
-			echo "ok - e2e $(basename "$file" .test.mjs) (${ok:-0})"
+			echo "ok - e2e $file (${ok:-0})"
 		else
 			tail -150 "$work/node.out"
-			echo "not ok - e2e $(basename "$file" .test.mjs) ($bad)"
+			echo "not ok - e2e $file ($bad)"
 		fi
 	done
 }

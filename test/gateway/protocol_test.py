@@ -136,7 +136,8 @@ class Bench:
         with open(self.log, "ab") as log:
             self.log_start = self.log.stat().st_size
             # So that memory is what is in use, also in a build with ASan, which keeps freed memory back.
-            environment = {**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1"}
+            options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+            environment = {**os.environ, "ASAN_OPTIONS": options}
             self.gateway = subprocess.Popen([self.program, "serve", "--db", url, "-p", "0"], stderr=log, env=environment)
         found = None
         while found is None:
