@@ -160,7 +160,7 @@ replace_methods(MemoryContextMethods *methods)
  * UBSan reads its options when it first reports something, from /proc/self/environ, which the
  * server has overwritten by then with the title of its process. They are kept here and given when
  * it asks for defaults. And next to ASan it sets ASan's path for reports instead of its own, which
- * thus is set too.
+ * thus is set too. (Not found with dlopen, which would initialise glibc without an environment.)
  */
 static const char *ubsan_options = "";
 
@@ -177,8 +177,7 @@ keep_ubsan_options(char **environment)
 {
 	static const char name[] = "UBSAN_OPTIONS=";
 	static const char path[] = "log_path=";
-	void			 *ubsan = dlopen("libubsan.so.1", RTLD_LAZY | RTLD_NOLOAD);
-	void (*set_path)(const char *) = ubsan ? dlsym(ubsan, "__sanitizer_set_report_path") : NULL;
+	void (*set_path)(const char *) = dlsym(RTLD_NEXT, "__sanitizer_set_report_path");
 
 	for (; *environment; environment++)
 		if (strncmp(*environment, name, strlen(name)) == 0)
@@ -187,13 +186,16 @@ keep_ubsan_options(char **environment)
 		set_path(strstr(ubsan_options, path) + strlen(path));
 }
 
+/* Volatile, lest the compiler find that nobody needs it. */
+static void *volatile first_allocation;
+
 /* The environment is an argument because getenv does not work yet. */
 __attribute__((constructor)) static void
 begin(int count, char **arguments, char **environment)
 {
 	MemoryContext (*create)(MemoryContext, const char *, Size, Size, Size);
 
-	(void) calloc(count, sizeof(arguments)); /* starts ASan */
+	first_allocation = malloc(1); /* starts ASan */
 	keep_ubsan_options(environment);
 	create = dlsym(RTLD_DEFAULT, "AllocSetContextCreateInternal");
 	if (create == NULL)
