@@ -43,7 +43,7 @@ crash: ## 200 random kills
 	@$(BUILD)
 	@FLOWFORGE_KILLS=200 python3 test/tap/crash.py random
 
-check-memory: ## SQL, crash and gateway tests with assertions and UBSan in the extension, ASan and UBSan in the gateway
+check-memory: ## every kind of test under ASan and UBSan, with assertions in the extension and a search for leaks in the gateway
 	@sh scripts/deps.sh check
 	@bash scripts/check-memory.sh
 

@@ -75,7 +75,7 @@ stand_before_postgres() {
 }
 
 # The watch is tested first: a report for each fault committed on purpose.
-test_watch() {
+test_watch_of_server() {
 	local fault missed=0 data=$copy/canary
 
 	install -d -m 700 "$data"
@@ -97,6 +97,24 @@ test_watch() {
 	return $missed
 }
 
+test_watch_of_gateway() {
+	gcc -g -O1 -fsanitize=$sanitizers -o "$copy/leak" test/memory/leak.c || return 1
+	"$copy/leak" >/dev/null 2>&1
+	ls "$reports"/gateway.* >/dev/null 2>&1 || { echo 'not ok - the sanitizers report this: a leak'; return 1; }
+	rm -f "$reports"/*
+}
+
+# What is watched is what was built with the flags.
+test_instrumentation() {
+	local file check
+
+	for file in "$("$bin/pg_config" --pkglibdir)/flowforge.so" "$copy/source/src/gateway/flowforge"; do
+		for check in __asan_report_load8 __ubsan_handle_shift_out_of_bounds; do
+			nm -D "$file" | grep -q "$check" || { echo "not ok - $(basename "$file") is built with $check"; return 1; }
+		done
+	done
+}
+
 print_reports() {
 	local report
 
@@ -113,17 +131,18 @@ echo 'check-memory: building with assertions and sanitizers'
 (cd "$copy/source" && build) >"$copy/build.log" 2>&1 || { tail -40 "$copy/build.log"; echo '0 passed, 1 failed'; exit 1; }
 stand_before_postgres
 export PATH="$bin:$PATH"
-test_watch || { echo '0 passed, 1 failed'; exit 1; }
-echo 'ok - the sanitizers report each fault committed on purpose'
-
 export ASAN_OPTIONS="detect_stack_use_after_return=0:log_path=$reports/gateway"
 export UBSAN_OPTIONS="print_stacktrace=1:log_path=$reports/gateway"
+test_instrumentation && test_watch_of_server && test_watch_of_gateway || { echo '0 passed, 1 failed'; exit 1; }
+echo 'ok - the sanitizers report each fault committed on purpose'
+
 export FLOWFORGE_KILLS=${FLOWFORGE_KILLS:-5} FLOWFORGE_QUIET_SECONDS=${FLOWFORGE_QUIET_SECONDS:-5}
 export FLOWFORGE_E2E=${FLOWFORGE_E2E:-features} FLOWFORGE_E2E_MODES=${FLOWFORGE_E2E_MODES:-dev}
 (cd "$copy/source" && bash scripts/check.sh $kinds) | tee "$copy/check.out" | grep -v --line-buffered '^[0-9]* passed, [0-9]* failed$'
-read -r passed _ failed _ < <(tail -1 "$copy/check.out")
+passed=$(sed -n '$s/^\([0-9]*\) passed, [0-9]* failed$/\1/p' "$copy/check.out")
+failed=$(sed -n '$s/^[0-9]* passed, \([0-9]*\) failed$/\1/p' "$copy/check.out")
 found=$(find "$reports" -type f | wc -l)
 [ "$found" = 0 ] || print_reports
 echo "check-memory: $found processes were reported by the sanitizers"
-echo "$((passed + 1)) passed, $((failed + found)) failed"
-[ "$((failed + found))" = 0 ]
+echo "$((${passed:-0} + 1)) passed, $((${failed:-1} + found)) failed"
+[ "$((${failed:-1} + found))" = 0 ]

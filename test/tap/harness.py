@@ -91,13 +91,17 @@ class Cluster:
 
     def processes(self, title=""):
         """The postmaster's children that call themselves `postgres: title...`; none while there is no postmaster."""
-        children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(self.postmaster())], text=True, capture_output=True).stdout
+        postmaster = self.living_postmaster()
+        if postmaster is None:
+            return []
+        children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(postmaster)], text=True, capture_output=True).stdout
         split = [line.split(None, 1) for line in children.splitlines()]
         return [int(pid) for pid, name in split if name.startswith(f"postgres: {title}")]
 
     def kill_postmaster(self):
         """Kills it, and starts another when the last of its children has noticed; does not wait until that one is ready."""
         postmaster = wait_for(self.living_postmaster, what="there is a postmaster")
+        kill(postmaster, signal.SIGSTOP)  # lest it have another child after they were counted
         family = [postmaster, *self.processes()]
         kill(postmaster)
         wait_for(lambda: not any(alive(pid) for pid in family), what="the postmaster and its children are gone")
@@ -105,7 +109,10 @@ class Cluster:
 
     def living_postmaster(self):
         """Its pid; None between pg_ctl and the time when it has written its own into the file."""
-        pid = self.postmaster()
+        try:
+            pid = self.postmaster()
+        except (OSError, ValueError):
+            return None
         return pid if alive(pid) else None
 
     def psql(self, *arguments, database=None, check=True, stdin=None):
