@@ -78,8 +78,9 @@ static void
 read_memos(List *runs)
 {
 	static FfPlan plan = {
-		"select s.run_id, s.step_id, s.memo from flowforge.step s "
-		"where s.tenant_id = any ($1) and s.run_id = any ($2) order by s.run_id, s.position",
+		"select s.run_id, s.step_id, s.memo from unnest($1, $2) with ordinality as n (tenant_id, run_id, place) cross join lateral ("
+		"select s.run_id, s.step_id, s.memo, s.position from flowforge.step s "
+		"where s.tenant_id = n.tenant_id and s.run_id = n.run_id offset 0) s order by n.place, s.position",
 		2,
 		{INT4ARRAYOID, UUIDARRAYOID}};
 	pg_uuid_t *ids = palloc(sizeof(pg_uuid_t) * Max(list_length(runs), 1));
