@@ -328,7 +328,7 @@ start_gateway(Dev *dev)
 
 	if (pid == 0)
 	{
-		FfConfig config = {0};
+		FfConfig config = {.deadlines = FF_DEADLINES};
 		int		 log;
 
 		if (dev->has_cluster)
@@ -857,8 +857,8 @@ ff_command_dev(int argc, char **argv)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (words.count > 0)
 		return ff_misused("dev", "unexpected %s; the app's command goes after --", words.item[0]);
-	dev.port = port != NULL ? atoi(port) : FF_DEFAULT_PORT;
-	if (dev.port < 1 || dev.port > 65535)
+	dev.port = FF_DEFAULT_PORT;
+	if (port != NULL && !ff_whole_number(port, 1, 65535, &dev.port))
 		return ff_misused("dev", "%s is no port", port);
 	if (dev.server.event_key == NULL)
 		dev.server.event_key =

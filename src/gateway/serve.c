@@ -255,9 +255,9 @@ ff_serve(const FfConfig *config)
 	raise_limit();
 	ff_loop_open();
 	open_signals();
-	ff_conn_open(config->quiet);
-	ff_pg_open(config->database_url);
-	ff_live_start(config->database_url);
+	ff_conn_open(config);
+	ff_pg_open(config->database_url, config->deadlines.statement);
+	ff_live_start(config->database_url, config->deadlines.statement);
 	listening.ready = accept_ready;
 	ff_loop_watch(&listening, fd, EPOLLIN);
 	ff_log("info", "listening on %s port %d", config->host != NULL ? config->host : "127.0.0.1",

@@ -9,6 +9,7 @@ The exit code is 1 when a check failed. As root the cluster runs as user postgre
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -155,6 +156,24 @@ class Bench:
             time.sleep(0.05)
         raise TimeoutError("not ready: " + self.log.read_text()[-2000:])
 
+    @contextlib.contextmanager
+    def impatient(self, *options: str) -> Iterator[int]:
+        """A second gateway, with deadlines of its own; gives its port."""
+        log = self.home / "impatient.log"
+        log.write_text("")
+        with open(log, "ab") as out:
+            command = [self.program, "serve", "--db", f"host={self.home} user=postgres dbname=flowforge", "-p", "0", *options]
+            gateway = subprocess.Popen(command, stderr=out)
+        try:
+            deadline = time.monotonic() + 10
+            while not (found := re.search(r"port (\d+)", log.read_text())) or self.get("/ready", port=int(found[1])).status != 200:
+                assert time.monotonic() < deadline and gateway.poll() is None, log.read_text()
+                time.sleep(0.02)
+            yield int(found[1])
+        finally:
+            gateway.kill()
+            gateway.wait()
+
     def stop(self) -> int:
         self.gateway.send_signal(signal.SIGTERM)
         return self.gateway.wait(15)
@@ -172,8 +191,8 @@ class Bench:
     def client(self, timeout: float = 10) -> Client:
         return Client(self.port, timeout)
 
-    def get(self, path: str, headers: str = "", method: str = "GET", body: bytes = b"", timeout: float = 10) -> Answer:
-        client = self.client(timeout)
+    def get(self, path: str, headers: str = "", method: str = "GET", body: bytes = b"", timeout: float = 10, port: int = 0) -> Answer:
+        client = Client(port or self.port, timeout)
         length = f"content-length: {len(body)}\r\n" if body else ""
         client.send(f"{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}{headers}\r\n".encode() + body)
         return client.answer(method)
@@ -430,6 +449,99 @@ def slow_head(bench: Bench) -> None:
     assert 8 < took < 13, took
     equal(clients[0].answer().status, 408)
     equal([client.answer().status for client in clients[1:]], [408] * 199)
+
+
+@check
+def slow_body(bench: Bench) -> None:
+    """a body that trickles, with a length or in chunks, is ended with 408 at --body-timeout, and the connection with it"""
+    for framing, bytes_sent in (("content-length: 100", b"a" * 60), ("transfer-encoding: chunked", b"1\r\na\r\n" * 10)):
+        with bench.impatient("--body-timeout", "1") as port:
+            client = Client(port)
+            client.send(f"POST /e/k HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n".encode())
+            took = trickle(client, bytes_sent, 5)
+            assert 0.9 < took < 3.5, took
+            answer = client.answer()
+            equal((answer.status, answer.json()["code"], answer.headers["connection"]), (408, "timeout", "close"))
+            equal(answer.json()["detail"], "The body of the request did not arrive in 1 second.")
+            assert client.ends()
+
+
+@check
+def short_head_deadline(bench: Bench) -> None:
+    """--head-timeout says how long a head may take, also of the second request of a connection"""
+    with bench.impatient("--head-timeout", "1") as port:
+        client = Client(port)
+        client.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        equal(client.answer().status, 200)
+        time.sleep(2.5)  # between requests is no head
+        client.send(b"GET /hea")
+        started = time.monotonic()
+        equal(client.answer().status, 408)
+        assert 0.9 < time.monotonic() - started < 3.5
+
+
+@check
+def idle_connection(bench: Bench) -> None:
+    """a connection that says nothing, before its first request or after one, is closed without a word at --idle-timeout"""
+    with bench.impatient("--idle-timeout", "1") as port:
+        silent, used = Client(port), Client(port)
+        used.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        equal(used.answer().status, 200)
+        started = time.monotonic()
+        assert silent.ends() and used.ends()
+        assert 0.9 < time.monotonic() - started < 3.5
+        equal((silent.pending, used.pending), (b"", b""))
+
+
+@check
+def busy_connection(bench: Bench) -> None:
+    """the idle deadline does not count while the database works or a stream is quiet"""
+    with bench.impatient("--idle-timeout", "1") as port:
+        bench.sql("truncate flowforge.news")
+        client, follower = Client(port), Client(port)
+        follower.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+        follower.read_until(b"data: {}\n\n")
+        client.send(b"GET /sleep?3 HTTP/1.1\r\nhost: x\r\n\r\n")
+        equal(client.answer().json(), {"slept": True})
+        news(bench, 1, final=True)
+        equal(follower.read_until(b"\n\n"), b"id: 1")
+
+
+@check
+def slow_statement(bench: Bench) -> None:
+    """a statement longer than --statement-timeout is ended in the database and answered 504; nothing of it is kept, the next one works"""
+    bench.sql("truncate flowforge.seen")
+    with bench.impatient("--statement-timeout", "1") as port:
+        client = Client(port)
+        started = time.monotonic()
+        client.send(b"GET /sleep?20 HTTP/1.1\r\nhost: x\r\n\r\n")
+        answer = client.answer()
+        assert 0.9 < time.monotonic() - started < 2.5
+        equal((answer.status, answer.json()["code"], answer.headers["content-type"]), (504, "timeout", "application/problem+json"))
+        equal(answer.json()["detail"], "The database took longer than 1 second. Nothing was done.")
+        equal(bench.sql("select count(*) from pg_stat_activity where wait_event = 'PgSleep'"), "0")
+        client.send(b"POST /e/k HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nnext")
+        equal(client.answer().status, 200)
+    equal(bench.sql("select string_agg(body, ',') from flowforge.seen"), "next")
+
+
+@check
+def silent_database(bench: Bench) -> None:
+    """a backend that does not even heed its own time-out is given up 5 seconds later: 503, the outcome is unknown"""
+    with bench.impatient("--statement-timeout", "1") as port:
+        client = Client(port, 15)
+        client.send(b"GET /sleep?0.8 HTTP/1.1\r\nhost: x\r\n\r\n")
+        time.sleep(0.3)
+        pid = int(bench.sql("select pid from pg_stat_activity where wait_event = 'PgSleep'"))
+        os.kill(pid, signal.SIGSTOP)
+        started = time.monotonic()
+        try:
+            answer = client.answer()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert 4 < time.monotonic() - started < 8
+        equal((answer.status, answer.json()["code"]), (503, "outcome_unknown"))
+        equal(bench.get("/echo", port=port).status, 200)
 
 
 @check
@@ -790,6 +902,27 @@ def socket_activation(bench: Bench) -> None:
             equal(gateway.wait(5), 0)
         finally:
             gateway.kill()
+
+
+@check
+def foreign_activation(bench: Bench) -> None:
+    """a socket that was passed to another process (LISTEN_PID) is left alone"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        passed = f'exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=1 exec "$@"'
+        log = bench.home / "foreign.log"
+        with open(log, "wb") as out:
+            command = ["sh", "-c", passed, "sh", bench.program, "serve", "--db", "host=/nowhere", "-p", "0"]
+            gateway = subprocess.Popen(command, stderr=out, pass_fds=[listener.fileno()])
+        try:
+            deadline = time.monotonic() + 5
+            while not (found := re.search(r"port (\d+)", log.read_text())):
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.02)
+            assert int(found[1]) != listener.getsockname()[1]
+            equal(bench.get("/health", port=int(found[1])).status, 200)
+        finally:
+            gateway.kill()
+            gateway.wait()
 
 
 @check
