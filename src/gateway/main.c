@@ -59,6 +59,8 @@ command_version(int argc, char **argv)
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
+	if (words.count > 0)
+		return ff_misused("version", "unexpected %s", words.item[0]);
 	puts(server.json ? "{\"version\":\"" FF_VERSION "\"}" : "flowforge " FF_VERSION);
 	return FF_EXIT_DONE;
 }
