@@ -313,7 +313,9 @@ ff_show_event(FfShown *shown, const json_t *event)
 	}
 	if (strcmp(type, "run.retrying") == 0)
 	{
-		char *detail = retry_text(json_object_get(data, "error"), "");
+		char  due[48];
+		char *detail = retry_text(json_object_get(data, "error"),
+								  due_text(due, ff_json_time(json_object_get(data, "due")), at));
 
 		line(shown, at, mark_again, "the function", detail);
 		free(detail);

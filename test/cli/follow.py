@@ -48,7 +48,7 @@ def test_send_wait_is_exit_code_1_when_the_run_fails_and_tells_why(use: Any) -> 
 
 def test_retries_failures_and_sleeps_of_steps_are_told_by_their_names(use: Any) -> None:
     flaky = place().run("send", "shop/flaky", "--wait").expect(DONE).out
-    assert re.search(r"↻ charge +card declined · tried again in \d+ ms$", flaky, re.M), flaky
+    assert re.search(r"↻ charge +card declined · tried again in (300|299) ms$", flaky, re.M), flaky
     assert re.search(r"✓ charge +attempt 2$", flaky, re.M), flaky
     nap = place().run("send", "shop/nap", "--wait").expect(DONE).out
     assert re.search(r"◷ doze +sleeps (1\.0 s|1000 ms|9\d\d ms)", nap) and re.search(r"✓ doze\b", nap), nap
@@ -80,8 +80,7 @@ def test_an_event_sent_twice_with_one_id_starts_one_run(use: Any) -> None:
 def test_a_refused_event_is_exit_code_1_with_the_reason_of_the_server(use: Any) -> None:
     done = place().run("send", "").expect(FAILED, "/api/v1/events: ", "(400)")
     assert done.out == "" and len(done.err.splitlines()) >= 2, done.err
-    place().run("send", "a", "-d", json.dumps({"text": "x" * 600_000})).expect(USAGE_OR_FAILED := FAILED, "(413)")
-    assert USAGE_OR_FAILED == FAILED
+    place().run("send", "a", "-f", "-", stdin=json.dumps({"text": "x" * 600_000})).expect(FAILED, "/api/v1/events: ", "(413)")
 
 
 # ---- runs list, runs get ----
@@ -280,8 +279,8 @@ def test_a_broken_pipe_ends_it_soon_and_silently(use: Any) -> None:
     for command in ("runs list -n 200", "runs list -n 200 --json", "help"):
         done = shell(f"$F {command} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}")
         assert done.stdout in ("0\n", "1\n") and done.stderr == "", (command, done)
-    done = shell("$F runs tail 2>/dev/null | head -n 1 & sleep 0.7; for n in 1 2 3 4 5 6; do $F send shop/greet >/dev/null; sleep 0.3; done; "
-                 "wait %1; echo ended")
+    done = shell("{ $F runs tail 2>/dev/null | head -n 1; } & sleep 0.7; for n in 1 2 3 4 5 6; do $F send shop/greet >/dev/null; sleep 0.3; done; "
+                 "wait; echo ended")
     assert done.stdout.endswith("ended\n") and done.stderr == "", done
     done = shell("$F send shop/nap --wait | head -n 1; echo ${PIPESTATUS[0]}")
     assert done.stdout.splitlines()[-1] == "1" and done.stderr == "", done
