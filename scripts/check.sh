@@ -1,11 +1,11 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [tap] [gateway] [e2e]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [tap] [gateway] [cli] [docs] [e2e]. Ends with "N passed, N failed".
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
-kinds=${*:-regress pgtap isolation tap gateway e2e}
+kinds=${*:-regress pgtap isolation tap gateway cli docs e2e}
 bin=$(pg_config --bindir)
 work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
 chmod 755 "$work"
@@ -114,6 +114,13 @@ take_tap() {
 	failed=$((failed + bad))
 }
 
+run_docs() {
+	psql -qX -d postgres -c 'create database flowforge_docs' && psql -qX -d flowforge_docs -c 'create extension flowforge'
+	PGDATABASE=flowforge_docs sh scripts/gen-docs.sh --check
+	count 'docs: the generated pages are up to date' $?
+	take_tap 'docs snippets' python3 test/docs/snippets.py
+}
+
 run_e2e() {
 	(cd test/e2e && { [ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --no-audit --no-fund --loglevel=error &&
 		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci' 1; return; }
@@ -137,7 +144,7 @@ run_e2e() {
 	done
 }
 
-case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '*) start_cluster || count 'a private cluster starts' 1 ;; esac
+case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' docs '*) start_cluster || count 'a private cluster starts' 1 ;; esac
 for kind in $kinds; do
 	case $kind in
 		regress) run_regress ;;
@@ -145,6 +152,8 @@ for kind in $kinds; do
 		pgtap) run_pgtap ;;
 		tap) for file in test/tap/crash.py test/tap/lifecycle.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
+		cli) for file in usage follow psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;
+		docs) run_docs ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac
