@@ -114,18 +114,23 @@ take_tap() {
 	failed=$((failed + bad))
 }
 
+# npm writes node_modules/.package-lock.json last: with it older than our lock file there is something to install.
+install_packages() {
+	[ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
+	(cd "$1" && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json)
+}
+
 run_docs() {
 	psql -qX -d postgres -c 'create database flowforge_docs' && psql -qX -d flowforge_docs -c 'create extension flowforge'
 	PGDATABASE=flowforge_docs sh scripts/gen-docs.sh --check
 	count 'docs: the generated pages are up to date' $?
+	install_packages test/e2e || { count 'docs: npm ci' 1; return; }
 	take_tap 'docs snippets' python3 test/docs/snippets.py
 }
 
 run_e2e() {
-	(cd test/e2e && { [ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --no-audit --no-fund --loglevel=error &&
-		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci' 1; return; }
-	(cd examples/orders-typescript && { [ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --no-audit --no-fund --loglevel=error &&
-		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci of the example' 1; return; }
+	install_packages test/e2e || { count 'e2e: npm ci' 1; return; }
+	install_packages examples/orders-typescript || { count 'e2e: npm ci of the example' 1; return; }
 	for file in test/e2e/*.test.mjs; do
 		(cd test/e2e && node --test --test-concurrency=1 --test-reporter=spec "$(basename "$file")") >"$work/node.out" 2>&1
 		local status=$? ok bad

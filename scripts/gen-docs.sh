@@ -51,9 +51,9 @@ sql_api() {
 	views
 }
 
-# Rows of the table in errors.h: X(NAME, 'a', 'b', 'c', status, "title")
+# Rows of the table in errors.h: X(NAME, 'a', 'b', 'c', status, "title"), each of which may be broken over lines.
 error_rows() {
-	sed -n "s/^[[:space:]]*X([A-Z_]*, '\(.\)', '\(.\)', '\(.\)', \([0-9]*\), \"\(.*\)\").*/\1 \1\2\3 \4 \5/p" src/util/errors.h |
+	sed -e :a -e '/X([^)]*,[[:space:]]*\\$/{N;s/[[:space:]]*\\\n[[:space:]]*/ /;ta' -e '}' src/util/errors.h | sed -n "s/^[[:space:]]*X([A-Z_]*, '\(.\)', '\(.\)', '\(.\)', \([0-9]*\), \"\(.*\)\").*/\1 \1\2\3 \4 \5/p" |
 		awk -v area="$1" '$1 == area { code = $2; status = $3; $1 = $2 = $3 = ""; sub(/^ +/, ""); printf "| `FF%s` | %s | %s |\n", code, status, $0 }'
 }
 
@@ -88,7 +88,7 @@ server_settings() {
 	printf '%s\n|---|---|---|---|---|\n' '| setting | default | range | changed by | description |'
 	query "
 		select format('| \`%s\` | %s | %s | %s | %s |', name,
-			case when extra_desc like 'By default %' then 'see there' when boot_val = '' then 'empty' else '\`' || boot_val || coalesce(' ' || nullif(unit, ''), '') || '\`' end,
+			case when extra_desc like 'By default %' then 'by machine' when boot_val = '' then 'empty' else '\`' || boot_val || coalesce(' ' || nullif(unit, ''), '') || '\`' end,
 			case vartype when 'bool' then 'on, off' when 'string' then 'text' else min_val || ' to ' || max_val || coalesce(' ' || nullif(unit, ''), '') end,
 			case context when 'postmaster' then 'restart' when 'sighup' then 'reload' when 'superuser' then 'a superuser, in a session' else context end,
 			concat_ws(' ', short_desc, extra_desc))
