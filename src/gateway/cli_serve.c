@@ -64,6 +64,7 @@ ff_command_serve(int argc, char **argv)
 		   {NULL, "head-timeout", "FLOWFORGE_HEAD_TIMEOUT", &config.deadlines.head},
 		   {NULL, "body-timeout", "FLOWFORGE_BODY_TIMEOUT", &config.deadlines.body},
 		   {NULL, "statement-timeout", "FLOWFORGE_STATEMENT_TIMEOUT", &config.deadlines.statement},
+		   {NULL, "write-timeout", "FLOWFORGE_WRITE_TIMEOUT", &config.deadlines.write},
 	   };
 	const FfOption options[] = {
 		{0, "host", "ADDRESS", "address to listen on (FLOWFORGE_HOST, default 127.0.0.1)", &host,
@@ -81,6 +82,9 @@ ff_command_serve(int argc, char **argv)
 		{0, "statement-timeout", "SECONDS",
 		 "for the database to answer it (FLOWFORGE_STATEMENT_TIMEOUT, default 30)",
 		 &deadlines[3].given, NULL, NULL},
+		{0, "write-timeout", "SECONDS",
+		 "for a client to take a byte of its answer (FLOWFORGE_WRITE_TIMEOUT, default 30)",
+		 &deadlines[4].given, NULL, NULL},
 		{'q', "quiet", NULL, "no log line per request", NULL, &quiet, NULL},
 		FF_DATABASE_OPTION(server),
 		{0}};

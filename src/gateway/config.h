@@ -13,11 +13,12 @@ typedef struct FfDeadlines
 	int head;	   /* the head of a request, from its first byte */
 	int body;	   /* its body, from the end of the head */
 	int statement; /* the database's work on it */
+	int write;	   /* the client's taking of an answer or of news: without a byte taken */
 } FfDeadlines;
 
-#define FF_DEADLINES                                                    \
-	{                                                                   \
-		.idle = 60000, .head = 10000, .body = 30000, .statement = 30000 \
+#define FF_DEADLINES                                                                    \
+	{                                                                                   \
+		.idle = 60000, .head = 10000, .body = 30000, .statement = 30000, .write = 30000 \
 	}
 
 typedef struct FfConfig

@@ -24,7 +24,6 @@
 #include "loop.h"
 #include "reply.h"
 
-#define WRITE_MS 30000 /* without a byte taken */
 #define LINGER_MS 2000
 #define PING_MS 15000
 #define READ_SIZE 65536
@@ -610,11 +609,12 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 	return true;
 }
 
-/* A comment line keeps proxies from closing a quiet stream. */
+/* A comment line keeps proxies from closing a quiet stream; one that has something to send is not
+ * quiet. */
 static void
 ping(Conn *conn)
 {
-	if (ff_loop_now() - conn->since < PING_MS)
+	if (ff_loop_now() - conn->since < PING_MS || ff_buffer_length(&conn->out) > 0)
 		return;
 	conn->since = ff_loop_now();
 	deliver(&conn->subscriber, ": ping\n\n", 8, false);
@@ -626,7 +626,7 @@ sweep(Conn *conn)
 	int64_t age = ff_loop_now() - conn->since;
 	int64_t rest = ff_loop_now() - conn->written_at;
 
-	if (ff_buffer_length(&conn->out) > 0 && rest > WRITE_MS)
+	if (ff_buffer_length(&conn->out) > 0 && rest > deadlines.write)
 		bury(conn);
 	else if (conn->state == STREAM)
 		ping(conn);

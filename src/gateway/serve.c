@@ -59,8 +59,17 @@ try_listen(const struct addrinfo *address)
 
 /* A socket that is passed on blocks unless its unit says otherwise; accepting must not. */
 static int
-take_over(int fd)
+take_over(int fd, int count)
 {
+	int		  listens = 0;
+	socklen_t length = sizeof(listens);
+
+	if (count != 1 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) != 0 || !listens)
+	{
+		ff_log("error", "one listening socket should be passed, not %d descriptors%s", count,
+			   count == 1 ? " of another kind" : "");
+		return -1;
+	}
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 ||
 		fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
 	{
@@ -85,9 +94,8 @@ open_listener(const FfConfig *config)
 	int					  fd = -1;
 	int					  problem;
 
-	if (passed != NULL && passed_to != NULL && atoi(passed) == 1 &&
-		atol(passed_to) == (long) getpid())
-		return take_over(FIRST_PASSED_FD);
+	if (passed != NULL && passed_to != NULL && atol(passed_to) == (long) getpid())
+		return take_over(FIRST_PASSED_FD, atoi(passed));
 	snprintf(port, sizeof(port), "%d", config->port);
 	problem = getaddrinfo(host, port, &hints, &found);
 	if (problem != 0)

@@ -52,8 +52,12 @@ class Answer:
 class Client:
     """A raw connection, so that anything can be sent."""
 
-    def __init__(self, port: int, timeout: float = 10) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port: int, timeout: float = 10, window: int = 0) -> None:
+        self.socket = socket.socket()
+        if window > 0:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        self.socket.settimeout(timeout)
+        self.socket.connect(("127.0.0.1", port))
         self.pending = b""
 
     def send(self, data: bytes) -> None:
@@ -61,12 +65,14 @@ class Client:
 
     def more(self) -> bool:
         """Reads once; False at the end of the connection."""
-        data = self.socket.recv(65536)
+        data = self.socket.recv(1 << 20)
         self.pending += data
         return bool(data)
 
     def read_until(self, mark: bytes) -> bytes:
-        while mark not in self.pending:
+        looked = 0
+        while self.pending.find(mark, max(0, looked - len(mark))) < 0:
+            looked = len(self.pending)
             if not self.more():
                 raise EOFError(f"the connection ended, before {mark!r}: {self.pending[:200]!r}")
         head, self.pending = self.pending.split(mark, 1)
@@ -544,6 +550,100 @@ def silent_database(bench: Bench) -> None:
         equal(bench.get("/echo", port=port).status, 200)
 
 
+LARGE = 32 * 1024 * 1024  # more than the kernel keeps
+
+
+@check
+def stalled_reader(bench: Bench) -> None:
+    """a client that stops reading its answer is left after --write-timeout, and its memory is given back"""
+    with bench.impatient("--write-timeout", "1") as port:
+        client = Client(port, window=8192)
+        client.send(f"GET /large?{LARGE} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        time.sleep(4)
+        equal(bench.get("/echo", port=port).status, 200)
+        assert client.ends(), "it is still there"
+        assert 0 < len(client.pending) < LARGE, len(client.pending)
+
+
+@check
+def leisurely_reader(bench: Bench) -> None:
+    """one that takes a little now and then is not"""
+    with bench.impatient("--write-timeout", "2") as port:
+        client = Client(port, window=1 << 20)
+        client.send(f"GET /large?{LARGE} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        equal(client.head()[0], 200)
+        deadline = time.monotonic() + 6
+        while time.monotonic() < deadline:
+            client.pending += client.socket.recv(200_000)
+            time.sleep(0.05)
+        while len(client.pending) < LARGE:
+            assert client.more(), f"it ended after {len(client.pending)} bytes"
+
+
+@check
+def leisurely_follower(bench: Bench) -> None:
+    """a follower that takes much news slowly gets all of it, beyond the time of a ping, and what comes after it"""
+    bench.sql("truncate flowforge.news")
+    follower = Client(bench.port, 20, window=1 << 18)
+    follower.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+    follower.read_until(b"data: {}\n\n")
+    bench.sql(f"insert into flowforge.news values ('{RUN}', 1, repeat('x', {LARGE}) || E'\\n\\n'); notify flowforge")
+    deadline = time.monotonic() + 17
+    while time.monotonic() < deadline:
+        follower.pending += follower.socket.recv(20_000)
+        time.sleep(0.02)
+    equal(len(follower.read_until(b"\n\n")), LARGE)
+    news(bench, 2, final=True)
+    while (message := follower.read_until(b"\n\n")) == b": ping":
+        pass
+    equal(message, b"id: 2")
+
+
+@check
+def stalled_follower(bench: Bench) -> None:
+    """a follower that stops reading its stream is left after --write-timeout, others go on"""
+    bench.sql("truncate flowforge.news")
+    with bench.impatient("--write-timeout", "1") as port:
+        deaf, good = Client(port, window=8192), Client(port)
+        for client in (deaf, good):
+            client.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+            client.read_until(b"data: {}\n\n")
+        bench.sql(f"insert into flowforge.news values ('{RUN}', 1, repeat('x', {LARGE}) || E'\\n\\n'); notify flowforge")
+        equal(len(good.read_until(b"\n\n")), LARGE)
+        time.sleep(3)
+        news(bench, 2, final=True)
+        equal(good.read_until(b"\n\n"), b"id: 2")
+        assert deaf.ends() and 0 < len(deaf.pending) < LARGE, len(deaf.pending)
+
+
+@check
+def descriptors(bench: Bench) -> None:
+    """without descriptors to spare new connections wait, in peace, until others have closed"""
+    log = bench.home / "few.log"
+    with open(log, "wb") as out:
+        command = ["bash", "-c", 'ulimit -n 40; exec "$@"', "bash", bench.program, "serve", "--db",
+                   f"host={bench.home} user=postgres dbname=flowforge", "-p", "0"]
+        gateway = subprocess.Popen(command, stderr=out)
+    try:
+        deadline = time.monotonic() + 10
+        while not (found := re.search(r"port (\d+)", log.read_text())) or bench.get("/ready", port=int(found[1])).status != 200:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        clients = [Client(int(found[1])) for _ in range(60)]
+        for client in clients:
+            client.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        time.sleep(2)
+        used = sum(map(int, Path(f"/proc/{gateway.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+        assert used < 50, f"{used / 100} s of processor time"
+        assert log.read_text().count("cannot accept") <= 5, log.read_text()
+        for client in clients:
+            equal(client.answer().status, 200)
+            client.socket.close()
+    finally:
+        gateway.kill()
+        gateway.wait()
+
+
 @check
 def slow_neighbour(bench: Bench) -> None:
     """requests that take long do not hold up events"""
@@ -882,6 +982,67 @@ def drains(bench: Bench) -> None:
     idle.socket.close()
     equal(bench.gateway.wait(12), 0)
     bench.start()
+
+
+@check
+def drains_in_time(bench: Bench) -> None:
+    """SIGTERM: a stream that is not read and a request that does not end hold it up for 10 seconds at most, a second signal ends even that"""
+    for signals in (1, 2):
+        bench.sql("truncate flowforge.news")
+        deaf, busy = Client(bench.port, window=8192), bench.client(20)
+        deaf.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+        deaf.read_until(b"data: {}\n\n")
+        bench.sql(f"insert into flowforge.news values ('{RUN}', 1, repeat('x', {LARGE}) || E'\\n\\n'); notify flowforge")
+        busy.send(b"GET /sleep?15 HTTP/1.1\r\nhost: x\r\n\r\n")
+        time.sleep(0.5)
+        started = time.monotonic()
+        for _ in range(signals):
+            bench.gateway.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+        equal(bench.gateway.wait(15), 0)
+        took = time.monotonic() - started
+        assert took < 2 if signals == 2 else 9 < took < 12, took
+        bench.start()
+
+
+@check
+def bad_activation(bench: Bench) -> None:
+    """what is passed on but is not one listening socket is refused with exit code 1"""
+    with socket.create_server(("127.0.0.1", 0)) as listener, open("/dev/null") as null:
+        for count, fd in ((2, listener.fileno()), (0, listener.fileno()), (1, null.fileno())):
+            passed = f'exec 3<&{fd}; LISTEN_FDS={count} LISTEN_PID=$$ exec "$@"'
+            command = ["sh", "-c", passed, "sh", bench.program, "serve", "--db", "host=/nowhere", "-p", "0"]
+            done = subprocess.run(command, stderr=subprocess.PIPE, text=True, pass_fds=[fd], timeout=10)
+            equal(done.returncode, 1)
+            assert "one listening socket should be passed" in done.stderr, done.stderr
+
+
+@check
+def unix_activation(bench: Bench) -> None:
+    """the socket that is passed on may be a local one"""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(bench.home / "http"))
+        listener.listen()
+        passed = f'exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        database = f"host={bench.home} user=postgres dbname=flowforge"
+        with open(bench.home / "unix.log", "wb") as log:
+            gateway = subprocess.Popen(["sh", "-c", passed, "sh", bench.program, "serve", "--db", database], stderr=log, pass_fds=[listener.fileno()])
+        try:
+            deadline = time.monotonic() + 10
+            while True:
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(5)
+                    client.connect(str(bench.home / "http"))
+                    client.sendall(b"GET /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                    text = b"".join(iter(lambda: client.recv(65536), b""))
+                if b" 200 " in text.split(b"\r\n")[0]:
+                    break
+                assert time.monotonic() < deadline, text
+                time.sleep(0.05)
+            equal(json.loads(text.split(b"\r\n\r\n", 1)[1])["path"], "/echo")
+        finally:
+            gateway.kill()
+            gateway.wait()
 
 
 @check
