@@ -48,7 +48,7 @@ def test_send_wait_is_exit_code_1_when_the_run_fails_and_tells_why(use: Any) -> 
 
 def test_retries_failures_and_sleeps_of_steps_are_told_by_their_names(use: Any) -> None:
     flaky = place().run("send", "shop/flaky", "--wait").expect(DONE).out
-    assert re.search(r"↻ charge +card declined · tried again in (300|299) ms$", flaky, re.M), flaky
+    assert re.search(r"↻ charge +card declined · tried again in (299|300|301) ms$", flaky, re.M), flaky
     assert re.search(r"✓ charge +attempt 2$", flaky, re.M), flaky
     nap = place().run("send", "shop/nap", "--wait").expect(DONE).out
     assert re.search(r"◷ doze +sleeps (1\.0 s|1000 ms|9\d\d ms)", nap) and re.search(r"✓ doze\b", nap), nap

@@ -190,7 +190,7 @@ class Gateway:
         self.database = database
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = tempfile.NamedTemporaryFile("a+", prefix="flowforge-cli-gateway-")
+        self.log = tempfile.NamedTemporaryFile("a+", prefix="gateway-", dir=EMPTY)
         self.start()
 
     def start(self) -> None:
