@@ -66,7 +66,7 @@ format: ## clang-format over the C sources
 	@sh scripts/deps.sh lint
 	@clang-format -i $$(git ls-files 'src/*.c' 'src/*.h' 'test/*.c')
 
-docs: ## docs/sql-api.md and docs/errors.md from the sources
+docs: ## the generated pages of docs/ from the sources
 	@sh scripts/deps.sh check
 	@$(BUILD)
 	@sh scripts/gen-docs.sh

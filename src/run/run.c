@@ -284,15 +284,30 @@ backoff(int attempt)
 	return (int64) (seconds * 1000000);
 }
 
+/* Why it is tried again, and when. */
+static Jsonb *
+retry_data(Jsonb *error, TimestampTz due)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "error");
+	ff_jb_json(&builder, error);
+	ff_jb_key(&builder, "due");
+	ff_jb_int(&builder, ff_unix_us(due) / 1000);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
 static void
 retry_later(FfRun *run, FfItem *item, const char *step_id, const char *name, Jsonb *error,
 			int64 delay, TimestampTz now)
 {
+	item->due = now + delay;
 	log_event(run, *step_id ? "step.retrying" : "run.retrying", step_id, name, item->attempt,
-			  wrap("error", error), now);
+			  retry_data(error, item->due), now);
 	item->attempt++;
 	item->error = keep_json(run, error);
-	item->due = now + delay;
 }
 
 static void
