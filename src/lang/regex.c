@@ -20,11 +20,17 @@
 #define MAX_GROUPS 30 /* of groups in groups */
 #define MAX_SIZE 1000 /* of a pattern, multiplied out */
 
+#define BASE_BYTES 8192 /* of a compiled pattern, about */
+#define BYTES_PER_SIZE 512
+
+int64 ff_regex_bytes = 0;
+
 struct FfRegex
 {
 	pg_regex_t			  regex;
 	int					  size; /* of the pattern, multiplied out */
 	bool				  live; /* to be freed: the engine may keep it outside of any context */
+	int64				  bytes;
 	MemoryContextCallback callback;
 };
 
@@ -177,7 +183,10 @@ free_regex(void *argument)
 	FfRegex *regex = argument;
 
 	if (regex->live)
+	{
 		pg_regfree(&regex->regex);
+		ff_regex_bytes -= regex->bytes;
+	}
 	regex->live = false;
 }
 
@@ -219,6 +228,11 @@ compile(const FfValue *pattern, MemoryContext context, FfRegex **out, int *code)
 		pg_regcomp(&regex->regex, wide, count, REG_ADVANCED | REG_NOSUB, DEFAULT_COLLATION_OID);
 	pfree(wide);
 	regex->live = result == REG_OKAY;
+	if (regex->live)
+	{
+		regex->bytes = BASE_BYTES + (int64) regex->size * BYTES_PER_SIZE;
+		ff_regex_bytes += regex->bytes;
+	}
 	CHECK_FOR_INTERRUPTS();
 	if (result != REG_OKAY)
 	{
