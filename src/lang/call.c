@@ -81,8 +81,7 @@ ff_parse_call(FfParser *p, FfNode *object, const char *name, int position)
 		check_has(p, node);
 	if (node->function->call == ff_fn_matches && node->kids[1]->kind == FF_NODE_LITERAL &&
 		node->kids[1]->literal.kind == FF_TEXT)
-		node->regex = ff_regex_compile(p->token.source, node->kids[1]->position,
-									   &node->kids[1]->literal, p->context);
+		node->regex = ff_regex_compile(p->source, node->kids[1]->position, &node->kids[1]->literal);
 	return node;
 }
 

@@ -140,10 +140,6 @@ extern void ff_lang_seek(FfNearest *nearest, const char *candidate, int length);
 /* regex.c: what compiled regular expressions take outside of memory contexts, about. */
 extern int64 ff_regex_bytes;
 
-/* regex.c: compiles a literal pattern into `context`, raising FF101 or FF110. */
-extern FfRegex *ff_regex_compile(const char *source, int position, const FfValue *pattern,
-								 MemoryContext context);
-
 /* functions of the table, by file */
 /* clang-format off */
 #define FF_CALLS(X) \

@@ -481,13 +481,14 @@ FfExpr *
 ff_expr_compile(const char *source, MemoryContext context)
 {
 	MemoryContext caller;
-	FfParser	  p = {.context = context, .depth = -1};
+	FfSource	  all = {.context = context, .regex_steps = ff_lang_max_steps};
+	FfParser	  p = {.source = &all, .depth = -1};
 	FfExpr		 *expr;
 
 	ff_lang_check_source("expression", strlen(source));
 	caller = MemoryContextSwitchTo(context);
 	expr = palloc0(sizeof(FfExpr));
-	expr->source = pstrdup(source);
+	expr->source = all.text = pstrdup(source);
 	ff_lexer_start(&p.token, expr->source);
 	expr->root = ff_parse_rest(&p);
 	MemoryContextSwitchTo(caller);

@@ -7,12 +7,20 @@
 #include "lang/lexer.h"
 #include "lang/node.h"
 
+/* What is compiled: an expression, or a template with all of its expressions. */
+typedef struct FfSource
+{
+	const char	 *text;
+	MemoryContext context;	   /* of what is made */
+	int64		  regex_steps; /* what its regular expressions may still cost */
+} FfSource;
+
 typedef struct FfParser
 {
-	FfLexer		  token;
-	MemoryContext context; /* where regular expressions live */
-	int			  depth;
-	FfNode		 *pending; /* a template's path, read already: the next primary */
+	FfLexer	  token;
+	FfSource *source;
+	int		  depth;
+	FfNode	 *pending; /* a template's path, read already: the next primary */
 } FfParser;
 
 /* parser.c: tokens. */
@@ -41,7 +49,10 @@ extern FfNode *ff_parse_filter(FfParser *p, FfNode *value);
 extern void ff_parse_items(FfParser *p, FfNode *node, const char *end);
 
 /* path.c: what stands between a template's braces: `length` bytes of its source. */
-extern FfNode *ff_parse_value(const char *source, int position, int length, MemoryContext context);
+extern FfNode *ff_parse_value(FfSource *source, int position, int length);
+
+/* regex.c: compiles a literal pattern, raising FF101 or FF110. */
+extern FfRegex *ff_regex_compile(FfSource *source, int position, const FfValue *pattern);
 
 /* node.c */
 extern FfNode *ff_new_node(FfNodeKind kind, int position);

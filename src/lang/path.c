@@ -15,11 +15,10 @@
 
 typedef struct Content
 {
-	const char	 *source;
-	int			  position; /* of the first character that is no space */
-	const char	 *text;		/* a copy from there to the last */
-	int			  length;
-	MemoryContext context;
+	FfSource   *source;
+	int			position; /* of the first character that is no space */
+	const char *text;	  /* a copy from there to the last */
+	int			length;
 } Content;
 
 /* --- paths --- */
@@ -101,9 +100,9 @@ static void
 begin(FfParser *p, const Content *content)
 {
 	memset(p, 0, sizeof(*p));
-	p->context = content->context;
+	p->source = content->source;
 	p->depth = -1;
-	p->token.source = content->source;
+	p->token.source = content->source->text;
 	p->token.start = p->token.next = content->text;
 	p->token.base = content->position;
 	p->token.template = true;
@@ -186,18 +185,19 @@ head_length(const Content *content)
 }
 
 FfNode *
-ff_parse_value(const char *source, int position, int length, MemoryContext context)
+ff_parse_value(FfSource *source, int position, int length)
 {
-	Content content = {.source = source, .context = context};
-	FfNode *path;
-	int		head;
+	const char *text = source->text;
+	Content		content = {.source = source};
+	FfNode	   *path;
+	int			head;
 
-	for (; length > 0 && strchr(SPACES, source[position]) != NULL; length--)
+	for (; length > 0 && strchr(SPACES, text[position]) != NULL; length--)
 		position++;
-	while (length > 0 && strchr(SPACES, source[position + length - 1]) != NULL)
+	while (length > 0 && strchr(SPACES, text[position + length - 1]) != NULL)
 		length--;
 	content.position = position;
-	content.text = pnstrdup(source + position, length);
+	content.text = pnstrdup(text + position, length);
 	content.length = length;
 	head = head_length(&content);
 	if (!is_path(content.text, head) || is_identifier(content.text, head))

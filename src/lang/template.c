@@ -28,16 +28,16 @@ typedef struct Tag
 
 typedef struct Reader
 {
-	const char	 *source;
-	int			  length;
-	int			  at;
-	MemoryContext context;
-	int			  depth;
-	int			  tags;		/* so far */
-	bool		  open_end; /* no }} is left */
-	bool		  open_statement;
-	bool		  open_comment;
-	FfLexer		  head; /* of the current statement: its first words */
+	const char *source;
+	FfSource   *all;
+	int			length;
+	int			at;
+	int			depth;
+	int			tags;	  /* so far */
+	bool		open_end; /* no }} is left */
+	bool		open_statement;
+	bool		open_comment;
+	FfLexer		head; /* of the current statement: its first words */
 } Reader;
 
 /* The parts that were read so far. */
@@ -247,7 +247,7 @@ parse_tail(Reader *r)
 {
 	int position = r->head.base + (int) (r->head.next - r->head.start);
 
-	return ff_parse_value(r->source, position, (int) strlen(r->head.next), r->context);
+	return ff_parse_value(r->all, position, (int) strlen(r->head.next));
 }
 
 static void
@@ -375,7 +375,7 @@ read_tag(Reader *r, Parts *parts, const Tag *tag, const char *opener)
 {
 	if (tag->kind == '{')
 		add_part(parts, FF_PART_VALUE, tag->start)->node =
-			ff_parse_value(r->source, tag->content, tag->length, r->context);
+			ff_parse_value(r->all, tag->content, tag->length);
 	if (tag->kind != '%')
 		return false;
 	begin_head(r, tag);
@@ -435,14 +435,15 @@ whole_value(const Reader *r, const FfPart *parts)
 FfTemplate *
 ff_template_compile(const char *text, int length, MemoryContext context)
 {
-	Reader		  r = {.length = length, .context = context};
+	FfSource	  all = {.context = context, .regex_steps = ff_lang_max_steps};
+	Reader		  r = {.length = length, .all = &all};
 	MemoryContext caller;
 	FfTemplate *template;
 
 	ff_lang_check_source("template", length);
 	caller = MemoryContextSwitchTo(context);
 	template = palloc0(sizeof(FfTemplate));
-	template->source = r.source = pnstrdup(text, length);
+	template->source = all.text = r.source = pnstrdup(text, length);
 	template->parts = read_parts(&r, NULL, 0);
 	template->whole = whole_value(&r, template->parts);
 	MemoryContextSwitchTo(caller);
