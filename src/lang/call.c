@@ -137,7 +137,20 @@ find_parameter(const FfFunction *filter, const char *name, int length)
 	return 0;
 }
 
-/* `name=value`: the arguments in between are null. */
+/* An argument that is left out between others is null, at no position. */
+static FfNode *
+new_gap(void)
+{
+	return ff_new_node(FF_NODE_LITERAL, -1);
+}
+
+static bool
+is_gap(const FfNode *node)
+{
+	return node->position == -1;
+}
+
+/* `name=value`. */
 static void
 parse_named_argument(FfParser *p, FfNode *node, FfNode *name)
 {
@@ -148,33 +161,49 @@ parse_named_argument(FfParser *p, FfNode *node, FfNode *name)
 	if (place == 0)
 		ff_lang_syntax_error(&p->token, name->position, NULL, "%s has no such parameter",
 							 node->function->name);
-	if (place < node->count)
-		ff_lang_syntax_error(&p->token, name->position, NULL, "\"%s\" is given twice or too late",
-							 name->text);
-	while (node->count < place)
-		ff_add_kid(node, ff_new_node(FF_NODE_LITERAL, name->position));
-	ff_add_kid(node, ff_parse_expression(p));
+	while (node->count <= place)
+		ff_add_kid(node, new_gap());
+	if (!is_gap(node->kids[place]))
+		ff_lang_syntax_error(&p->token, name->position, NULL, "\"%s\" is given twice", name->text);
+	node->kids[place] = ff_parse_expression(p);
 }
 
 static void
 parse_arguments(FfParser *p, FfNode *node)
 {
+	bool named = false;
+
 	while (!ff_parser_at(p, ")"))
 	{
 		FfNode *argument = ff_parse_expression(p);
 
 		if (ff_parser_accept(p, "="))
+		{
 			parse_named_argument(p, node, argument);
-		else if (node->function->special == FF_NAMED)
-			ff_lang_syntax_error(&p->token, argument->position,
-								 "For example: map(attribute='name')",
-								 "%s takes its argument by name", node->function->name);
+			named = true;
+		}
+		else if (named || node->function->special == FF_NAMED)
+			ff_lang_syntax_error(
+				&p->token, argument->position,
+				node->function->special == FF_NAMED ? "For example: map(attribute='name')" : NULL,
+				"%s takes this argument by name", node->function->name);
 		else
 			ff_add_kid(node, argument);
 		if (!ff_parser_accept(p, ","))
 			break;
 	}
 	ff_parser_expect(p, ")");
+}
+
+static void
+check_gaps(const FfParser *p, const FfNode *node)
+{
+	for (int i = 1; i < node->function->min; i++)
+	{
+		if (is_gap(node->kids[i]))
+			ff_lang_syntax_error(&p->token, node->position, NULL, "%s lacks an argument",
+								 node->function->name);
+	}
 }
 
 /* After the bar: `name` or `name(arguments)`. The filtered value is the first argument. */
@@ -193,5 +222,6 @@ ff_parse_filter(FfParser *p, FfNode *value)
 	if (ff_parser_accept(p, "("))
 		parse_arguments(p, node);
 	check_count(p, node, node->function->name, 1);
+	check_gaps(p, node);
 	return node;
 }

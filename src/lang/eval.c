@@ -531,6 +531,31 @@ ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 	return ff_lang_filtered(expr, &scope);
 }
 
+/* Messages are made only for who reads them: what has failed is evaluated again to hear why. */
+bool
+ff_expr_filter_why(const FfExpr *expr, const FfBinding *bindings, int count, char *why, Size size)
+{
+	FfScope		 scope = {.bindings = bindings, .count = count};
+	FfEvaluation e;
+	FfValue		 value = {0};
+	bool		 known;
+	bool		 passes;
+
+	ff_lang_begin(&e, &scope, true);
+	known = evaluate(&e, expr->root, &value);
+	passes = known && ff_value_truthy(&value);
+	ff_lang_end(&e);
+	why[0] = '\0';
+	if (known)
+		return passes;
+	ff_lang_begin(&e, &scope, true);
+	e.quiet = false;
+	evaluate(&e, expr->root, &value);
+	strlcpy(why, e.message[0] != '\0' ? e.message : "it cannot be evaluated", size);
+	ff_lang_end(&e);
+	return false;
+}
+
 bool
 ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 {

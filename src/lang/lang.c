@@ -15,6 +15,7 @@
 PG_FUNCTION_INFO_V1(ff_sql_eval);
 PG_FUNCTION_INFO_V1(ff_sql_render);
 PG_FUNCTION_INFO_V1(ff_sql_template_refs);
+PG_FUNCTION_INFO_V1(ff_sql_canonical_expression);
 
 static void
 check_context(Jsonb *context)
@@ -83,4 +84,13 @@ ff_sql_template_refs(PG_FUNCTION_ARGS)
 	for (int i = 0; i < found.count; i++)
 		texts[i] = CStringGetTextDatum(found.paths[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(texts, found.count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+Datum
+ff_sql_canonical_expression(PG_FUNCTION_ARGS)
+{
+	text *source = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_TEXT_P(cstring_to_text(
+		ff_expr_print(ff_expr_cached(VARDATA_ANY(source), (int) VARSIZE_ANY_EXHDR(source)))));
 }

@@ -21,3 +21,10 @@ comment on function @extschema@.ff_template_refs(jsonb) is
 'The references the templates of a config make, as dotted paths such as step.users.0.name, sorted by their bytes, each once. Variables '
 'of loops and statements, literals and the arguments of filters are not references. A text that cannot be read raises FF101, FF109 or '
 'FF110.';
+
+create function flowforge.canonical_expression(expression text) returns text
+language c stable strict parallel safe
+as 'MODULE_PATHNAME', 'ff_sql_canonical_expression';
+comment on function flowforge.canonical_expression(text) is
+'An expression in one spelling, with the parentheses it needs; two expressions of the same spelling mean the same. Raises FF101, FF109 or '
+'FF110.';

@@ -13,8 +13,9 @@
 #include "lang/node.h"
 #include "util/errors.h"
 
-#define HINT_DISTANCE 4 /* of a name that is worth a hint, less one */
-#define HINT_KEYS 1000	/* that are looked at for a hint */
+#define HINT_DISTANCE 4		   /* of a name that is worth a hint, less one */
+#define FAR_INDEX PG_INT32_MAX /* beyond any list; larger ones are as good */
+#define HINT_KEYS 1000		   /* that are looked at for a hint */
 
 /* --- hints --- */
 
@@ -164,11 +165,31 @@ ff_lang_member(FfEvaluation *e, int position, const FfValue *object, const char 
 
 /* --- indexes --- */
 
+/* A number beyond any index, but a whole one. */
+static bool
+is_whole(FfEvaluation *e, const FfValue *v)
+{
+	Datum number = NumericGetDatum(v->u.numeric);
+
+	ff_lang_use_scratch(e);
+	return DatumGetBool(
+		DirectFunctionCall2(numeric_eq, number, DirectFunctionCall1(numeric_floor, number)));
+}
+
 /* An index counts from the end when negative; -1 where nothing is and that is allowed. */
 static bool
 find_index(FfEvaluation *e, int position, const FfValue *key, int count, int *index)
 {
 	*index = -1;
+	if (key->kind == FF_NUMERIC && is_whole(e, key))
+	{
+		if (e->lenient)
+			return true;
+		ff_lang_fail(e, position, FF_ERR_EXPRESSION_RANGE, "the index is out of range (%d item%s)",
+					 count, count == 1 ? "" : "s");
+		e->absent = true;
+		return false;
+	}
 	if (key->kind != FF_INTEGER)
 		return ff_lang_fail(e, position, FF_ERR_EXPRESSION_BAD_INDEX,
 							"the index is %s, not an integer", ff_value_kind(key));
@@ -261,14 +282,14 @@ read_integer(const char *text, int length, int64 *out)
 {
 	int sign = length > 0 && *text == '-' ? 1 : 0;
 
-	if (length - sign < 1 || length - sign > 18)
+	if (length == sign)
 		return false;
 	*out = 0;
 	for (int i = sign; i < length; i++)
 	{
 		if (text[i] < '0' || text[i] > '9')
 			return false;
-		*out = *out * 10 + (text[i] - '0');
+		*out = Min(*out * 10 + (text[i] - '0'), FAR_INDEX);
 	}
 	if (sign)
 		*out = -*out;

@@ -123,8 +123,11 @@ parse_parenthesis(FfParser *p, int position)
 	if (ff_parser_accept(p, ")"))
 		return node;
 	ff_add_kid(node, ff_parse_expression(p));
-	if (ff_parser_accept(p, ")"))
+	if (!ff_parser_at(p, ","))
+	{
+		ff_parser_expect(p, ")");
 		return node->kids[0];
+	}
 	ff_parser_expect(p, ",");
 	ff_parse_items(p, node, ")");
 	return node;

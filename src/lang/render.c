@@ -14,6 +14,8 @@
 #include "util/errors.h"
 #include "util/json.h"
 
+#define REFERENCE_DISCOUNT 8
+
 static bool render_parts(FfEvaluation *e, const FfPart *parts, StringInfo out);
 
 /* --- parts --- */
@@ -178,6 +180,16 @@ render_parts(FfEvaluation *e, const FfPart *parts, StringInfo out)
 	return true;
 }
 
+/* A reference makes nothing, it hands on: a step's output may be larger than what one may make. */
+static int64
+cost_of_whole(const FfNode *node, const FfValue *value)
+{
+	bool made = node->kind != FF_NODE_NAME && node->kind != FF_NODE_MEMBER &&
+				node->kind != FF_NODE_PART && node->kind != FF_NODE_INDEX;
+
+	return made ? ff_value_bytes(value) : ff_value_bytes(value) / REFERENCE_DISCOUNT;
+}
+
 /* A value that is all of a text keeps its type; anything else makes text. */
 static bool
 render_template(FfEvaluation *e, const FfTemplate *template, FfValue *out)
@@ -187,7 +199,7 @@ render_template(FfEvaluation *e, const FfTemplate *template, FfValue *out)
 	e->locals = NULL;
 	if (template->whole != NULL)
 		return ff_lang_evaluate(e, template->whole, out) &&
-			   ff_lang_output(e, template->whole->position, ff_value_bytes(out));
+			   ff_lang_output(e, template->whole->position, cost_of_whole(template->whole, out));
 	initStringInfo(&text);
 	if (!render_parts(e, template->parts, &text))
 		return false;

@@ -353,7 +353,9 @@ read_statement(Reader *r, Parts *parts, int position)
 	else
 		ff_lang_syntax_error(&r->head, r->head.position,
 							 "Statements are if, elif, else, endif, for, endfor and set.",
-							 "there is no statement \"%s\"", word(r));
+							 *word(r) == '\0' ? "a statement's name is missing"
+											  : "there is no statement \"%s\"",
+							 word(r));
 }
 
 /* --- the whole --- */
