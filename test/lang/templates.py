@@ -5,7 +5,7 @@ import random
 import jinja2
 
 CONTEXT = {
-    "n": 3, "zero": 0, "s": "héllo World", "low": "abc", "yes": True, "no": False, "nothing": None, "l": [3, 1, 2], "words": ["b", "a", "b"], "none": [],
+    "n": 3, "zero": 0, "s": "héllo World", "low": "abc", "yes": True, "no": False, "nothing": None, "l": [3, 1, 2], "words": ["b", "a", "b"], "void": [],
     "o": {"k": 5, "v": "text", "deep": {"list": [10, 20]}}, "items2": [{"p": 3, "name": "x"}, {"p": 1, "name": "y"}, {"p": 2, "name": "z"}],
 }
 
@@ -23,6 +23,7 @@ def environment():
     made = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, finalize=as_text)
     for name in ("batch", "slice", "unique", "map", "selectattr", "reverse"):
         made.filters[name] = listed(made.filters[name])
+    made.filters["join"] = lambda items, sep="": sep.join(map(as_text, items))
     made.filters["unique"] = lambda items: [x for i, x in enumerate(items) if x not in items[:i]]
     made.filters["values"] = lambda value: [value[key] for key in sorted(value, key=lambda k: (len(k), k))]
     made.filters["keys"] = lambda value: sorted(value, key=lambda k: (len(k), k))
@@ -54,8 +55,8 @@ class Templates:
             return self.choose(str(self.random.randint(0, 12)), *self.numbers)
         d = depth - 1
         return self.choose(f"({self.number(d)} + {self.number(d)})", f"({self.number(d)} * {self.number(d)})", f"{self.list()} | length",
-                           f"{self.text(d)} | length", "l | sum", "l | min", "l | max", "l | first", "l | last", f"(-{self.number(d)}) | abs", "'42' | int",
-                           "items2 | map(attribute='p') | sum", f"({self.number(d)} if {self.test(d)} else {self.number(d)})", "missing | default(4)", "o.missing | default(n)")
+                           f"{self.text(d)} | length", "l | sum", "l | min", "l | max", "l | first", "l | last", f"(-({self.number(d)})) | abs", "'42' | int",
+                           "items2 | map(attribute='p') | sum", f"({self.number(d)} if {self.test(d)} else {self.number(d)})", "missing | default(4)", "o.missing | default(7)")
 
     def text(self, depth=2):
         if depth == 0 or self.random.random() < 0.4:
@@ -65,18 +66,18 @@ class Templates:
                            f"{self.text(d)} | replace('l', 'LL')", f"{self.text(d)} | reverse", f"{self.list()} | join(', ')", f"({self.text(d)} + {self.text(d)})",
                            f"{self.text(d)} | urlencode", f"({self.text(d)} * 4) | truncate({self.random.randint(3, 20)})",
                            f"({self.text(d)} * 3) | truncate(9, true, '..', {self.random.randint(0, 6)})",
-                           "missing | default('d')", "none | first | default('d')", "items2 | map(attribute='name') | join", f"{self.number(d)} | string",
+                           "missing | default('d')", "void | first | default('d')", "items2 | map(attribute='name') | join", f"{self.number(d)} | string",
                            "'' | default('e', true)")
 
     def list(self):
-        return self.choose("l", "words", "none", "l | sort", "words | unique", "l | reverse", "l | sort(reverse=true)", "items2 | map(attribute='name')",
+        return self.choose("l", "words", "void", "l | sort", "words | unique", "l | reverse", "l | sort(reverse=true)", "items2 | map(attribute='name')",
                            f"items2 | selectattr('p', '{self.choose('>', '==', '<=', 'ne')}', {self.random.randint(0, 3)}) | map(attribute='p')",
                            f"range({self.random.randint(0, 4)})", f"l | batch({self.random.randint(1, 4)})", f"l | batch({self.random.randint(1, 4)}, 0)",
-                           f"words | slice({self.random.randint(1, 4)})", f"words | slice({self.random.randint(1, 4)}, 'f')", "o | keys", "o.deep | values")
+                           f"words | slice({self.random.randint(1, 4)})", "words | slice(2, 'f')", "o | keys", "o.deep | values")
 
     def test(self, depth=1):
         if depth <= 0:
-            return self.choose("yes", "no", "nothing", "none", "l", "s", "zero")
+            return self.choose("yes", "no", "nothing", "void", "l", "s", "zero")
         d = depth - 1
         return self.choose(f"{self.number(d)} > {self.number(d)}", f"{self.number(d)} in l", f"not {self.test(d)}", f"{self.test(d)} and {self.test(d)}",
                            f"{self.test(d)} or {self.test(d)}", f"{self.text(d)} == {self.text(d)}", f"'l' in {self.text(d)}", f"1 < {self.number(d)} < 6")
@@ -94,7 +95,7 @@ class Templates:
         return f"{opening}{left} {inside} {right}{closing}"
 
     def plain(self):
-        return self.choose("a", " ", "\n", "text with spaces ", "é", "} %} #}", "<b>&'\"", "{", " \n ")
+        return self.choose("a", " ", "\n", "text with spaces ", "é", "} %} #}", "<b>&'\"", "{ ", " \n ")
 
     def parts(self, depth):
         return "".join(self.part(depth) for _ in range(self.random.randint(1, 3)))
