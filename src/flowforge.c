@@ -12,6 +12,7 @@
 #include "event/event.h"
 #include "function/function.h"
 #include "http/client.h"
+#include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/run.h"
 #include "slot/hint.h"
@@ -133,9 +134,27 @@ define_event_settings(void)
 				PGC_SUSET, 0);
 }
 
+/* Limits of the expression language. They bound what one evaluation may cost this very backend. */
+static void
+define_language_settings(void)
+{
+	define_int("flowforge.expression_source_limit", "The longest expression or template.",
+			   &ff_lang_max_source, 16 * 1024, 64, 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
+	define_int("flowforge.expression_depth_limit",
+			   "How deep expressions, templates and the lists they make may be nested.",
+			   &ff_lang_max_depth, 100, 5, 1000, PGC_SUSET, 0);
+	define_int("flowforge.expression_step_limit",
+			   "Steps the evaluation of an expression or the rendering of a config may take.",
+			   &ff_lang_max_steps, 100000, 100, 1000000000, PGC_SUSET, 0);
+	define_int("flowforge.expression_output_limit",
+			   "The largest value an expression may make, or a config by its templates.",
+			   &ff_lang_max_output, 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
+}
+
 void
 _PG_init(void)
 {
+	define_language_settings();
 	if (!process_shared_preload_libraries_in_progress)
 	{
 		/* Without preloading there is no shared memory: SQL functions work, nothing is executed. */
