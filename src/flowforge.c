@@ -96,6 +96,10 @@ define_call_settings(void)
 	define_int("flowforge.response_limit", "The largest answer an app may give.",
 			   &ff_response_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
 			   GUC_UNIT_BYTE);
+	define_int("flowforge.request_limit",
+			   "The events and results a call carries; beyond it the app fetches them.",
+			   &ff_request_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
 	define_int("flowforge.retry_interval",
 			   "A fixed delay between attempts; 0 doubles it each time, with jitter.",
 			   &ff_retry_interval, 0, 0, 86400000, PGC_SIGHUP, GUC_UNIT_MS);

@@ -35,6 +35,11 @@ typedef struct FfHttpCall
 	StringInfoData request;
 	StringInfoData body;
 	char		  *headers[FF_HEADER_COUNT];
+	const char	  *method;		 /* NULL: POST */
+	int			   redirects;	 /* how many are followed */
+	bool		   keep_headers; /* all of them, as lines "name: value" */
+	StringInfoData all_headers;
+	char		  *effective_url; /* where the answer came from */
 	bool		   too_large;
 	bool		   reached; /* false: no connection was made, so nothing was asked of the app */
 	long		   status;	/* of HTTP; 0 when there was no answer */

@@ -15,6 +15,7 @@
 #include "util/sign.h"
 
 char *ff_signing_key = NULL;
+int	  ff_request_limit = 4 * 1024 * 1024;
 
 bool
 ff_protocol_dev(void)
@@ -53,6 +54,17 @@ compare_memos(const void *a, const void *b)
 	return strcmp((*(const FfMemo *const *) a)->id, (*(const FfMemo *const *) b)->id);
 }
 
+/* Whether the call says only what is to be done, and the app fetches the rest. */
+static bool
+is_large(const FfRun *run)
+{
+	size_t size = 2 * strlen(run->event_json);
+
+	for (int i = 0; i < run->memo_count && size <= (size_t) ff_request_limit; i++)
+		size += strlen(run->memos[i].json) + sizeof(run->memos[i].id);
+	return size > (size_t) ff_request_limit;
+}
+
 static void
 append_steps(StringInfo out, const FfRun *run)
 {
@@ -73,10 +85,32 @@ append_steps(StringInfo out, const FfRun *run)
 	pfree(sorted);
 }
 
+/* What the run has deferred already: the function need not say it again. */
+static void
+append_defers(StringInfo out, const FfRun *run)
+{
+	const char *comma = "";
+	ListCell   *cell;
+
+	appendStringInfoString(out, "\"defers\":{");
+	foreach (cell, run->defers)
+	{
+		const FfDefer *defer = lfirst(cell);
+
+		appendStringInfoString(out, comma);
+		append_text(out, defer->id);
+		appendStringInfo(out, ":{\"abortable\":%s}", defer->aborted ? "false" : "true");
+		comma = ",";
+	}
+	appendStringInfoString(out, "},");
+}
+
 static void
 append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFunction *function)
 {
-	char ulid[FF_ULID_SIZE];
+	char		ulid[FF_ULID_SIZE];
+	bool		large = is_large(run);
+	const char *use_api = large ? "true" : "false";
 
 	ff_ulid_encode(&run->id, ulid);
 	appendStringInfo(
@@ -87,10 +121,15 @@ append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFuncti
 	append_stack(out, run);
 	appendStringInfoString(out, "\"step_id\":");
 	append_text(out, call_step(item));
-	appendStringInfo(out, ",\"use_api\":false},\"defers\":{},\"event\":%s,\"events\":[%s],",
-					 run->event_json, run->event_json);
-	append_steps(out, run);
-	appendStringInfo(out, "\"use_api\":false,\"version\":%d}", run->protocol);
+	appendStringInfo(out, ",\"use_api\":%s},", use_api);
+	append_defers(out, run);
+	appendStringInfo(out, "\"event\":%s,\"events\":[%s],", run->event_json,
+					 large ? "" : run->event_json);
+	if (large)
+		appendStringInfoString(out, "\"steps\":{},");
+	else
+		append_steps(out, run);
+	appendStringInfo(out, "\"use_api\":%s,\"version\":%d}", use_api, run->protocol);
 }
 
 static void

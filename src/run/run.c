@@ -126,6 +126,16 @@ time_out(FfRun *run, FfItem *item, TimestampTz now)
 		ff_item_finish(run, item, "completed", ff_json_null(), now);
 }
 
+/* A request is not stored, because of its secrets: the function says it again. */
+static void
+ask_again(FfRun *run, TimestampTz now)
+{
+	if (ff_item_find(run, "") != NULL)
+		return;
+	ff_run_change(run);
+	ff_run_ask_next(run, now);
+}
+
 void
 ff_run_wake(FfRun *run, TimestampTz now)
 {
@@ -136,8 +146,12 @@ ff_run_wake(FfRun *run, TimestampTz now)
 	{
 		FfItem *item = lfirst(cell);
 
-		if (item->kind != FF_ITEM_CALL && item->due <= now)
+		if (item->due > now)
+			continue;
+		if (!ff_item_calls(item))
 			time_out(run, item, now);
+		else if (ff_item_requests(item) && item->request == NULL)
+			ask_again(run, now);
 	}
 	list_free(items);
 }
@@ -163,6 +177,32 @@ receive_result(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 					   ff_run_wrap("data", ff_json_member(payload, "output")), now);
 }
 
+/* A signal for a step, or that another run waits for the signal, which ends this one. */
+static void
+receive_signal(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
+{
+	FfJsonBuilder builder = {0};
+	char		 *signal = ff_json_text(payload, "signal");
+
+	if (item->kind != FF_ITEM_SIGNAL)
+		return;
+	if (ff_json_bool(payload, "conflict"))
+	{
+		ff_run_end(run, "failed", NULL,
+				   ff_run_error("SignalConflictError",
+								psprintf("another run waits for the signal \"%s\"", signal)),
+				   now);
+		return;
+	}
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "data");
+	ff_jb_json(&builder, ff_json_member(payload, "data"));
+	ff_jb_key(&builder, "signal");
+	ff_jb_text(&builder, signal);
+	ff_jb_end(&builder);
+	ff_item_finish(run, item, "completed", ff_run_wrap("data", ff_jb_finish(&builder)), now);
+}
+
 void
 ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 {
@@ -182,6 +222,8 @@ ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 		receive_event(run, item, payload, now);
 	else if (strcmp(kind, "invoked") == 0)
 		receive_result(run, item, payload, now);
+	else if (strcmp(kind, "signal") == 0)
+		receive_signal(run, item, payload, now);
 }
 
 void

@@ -24,7 +24,10 @@ typedef enum FfItemKind
 	FF_ITEM_CALL, /* call the app: id "" asks what comes next, another id runs that step */
 	FF_ITEM_SLEEP,
 	FF_ITEM_WAIT,
-	FF_ITEM_INVOKE
+	FF_ITEM_INVOKE,
+	FF_ITEM_SIGNAL,
+	FF_ITEM_FETCH, /* make a request for the step */
+	FF_ITEM_AI	   /* the same, to a model's provider */
 } FfItemKind;
 
 typedef struct FfItem
@@ -43,7 +46,24 @@ typedef struct FfItem
 	Jsonb	   *error; /* of the last attempt, or NULL */
 	void	   *call;  /* the call under way, or NULL */
 	TimestampTz called_at;
+	/* What to request, secrets included: only ever in memory. An item read from its row has none
+	 * and asks the function for it again. */
+	Jsonb *request;
 } FfItem;
+
+/* Whether an item is a request the engine makes for a step. */
+static inline bool
+ff_item_requests(const FfItem *item)
+{
+	return item->kind == FF_ITEM_FETCH || item->kind == FF_ITEM_AI;
+}
+
+/* Whether an item is done by calling somebody. */
+static inline bool
+ff_item_calls(const FfItem *item)
+{
+	return item->kind == FF_ITEM_CALL || ff_item_requests(item);
+}
 
 /* A finished step, as functions are handed it. */
 typedef struct FfMemo
@@ -51,6 +71,17 @@ typedef struct FfMemo
 	char  id[FF_STEP_ID_SIZE];
 	char *json; /* canonical JSON */
 } FfMemo;
+
+/* A function that is to be started when the run has ended. */
+typedef struct FfDefer
+{
+	char   id[FF_STEP_ID_SIZE];
+	char  *slug;
+	Jsonb *payload; /* {input, ...} or NULL */
+	bool   aborted; /* and remembered, because the function says it again */
+} FfDefer;
+
+#define FF_MAX_DEFERS 20
 
 typedef enum FfHome
 {
@@ -83,6 +114,7 @@ typedef struct FfRun
 	TimestampTz		 started;	 /* 0: not yet */
 	FfHome			 home;		 /* where the state's row is */
 	List			*items;		 /* of FfItem */
+	List			*defers;	 /* of FfDefer, by id */
 	FfMemo			*memos;		 /* in order of completion */
 	int				 memo_count;
 	int				 memo_capacity;
@@ -101,6 +133,7 @@ typedef struct FfStepRow
 	const char *status;
 	int			attempt;
 	Jsonb	   *memo;
+	Jsonb	   *detail;
 	TimestampTz started;
 	TimestampTz ended;
 } FfStepRow;
@@ -119,12 +152,14 @@ typedef struct FfChange
 	FfRun	   *run;
 	FfHome		home_before;
 	int			first_seq;
-	List	   *events;		 /* of Jsonb */
-	List	   *steps;		 /* of FfStepRow */
-	List	   *waits;		 /* of FfWait */
-	List	   *waits_done;	 /* step ids of waits that are over */
-	List	   *invocations; /* of FfInvocation */
-	List	   *inbox;		 /* ids of handled messages */
+	List	   *events;		  /* of Jsonb */
+	List	   *steps;		  /* of FfStepRow */
+	List	   *waits;		  /* of FfWait */
+	List	   *waits_done;	  /* step ids of waits that are over */
+	List	   *signals;	  /* of FfSignal */
+	List	   *signals_done; /* step ids of waits for signals that are over */
+	List	   *invocations;  /* of FfInvocation */
+	List	   *inbox;		  /* ids of handled messages */
 	bool		written;
 	bool		ended;
 	const char *status;
@@ -163,8 +198,8 @@ extern void ff_run_answer(FfRun *run, FfItem *item, const struct FfAnswer *answe
 /* Time has passed: sleeps that are over end, waits that are over time out. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
-/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error}.
- */
+/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error},
+ * signal {step, signal, data | conflict}. */
 extern void ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now);
 
 /* The run ends: completed, failed or cancelled. */

@@ -2,15 +2,18 @@
  * call.c - the calls an executor has under way (see executor.h).
  *
  * Each app has a lane: so many calls at once and no more, so that an app that hangs holds up its
- * own runs and nobody else's. A run that finds its lane full waits in it.
+ * own runs and nobody else's. A run that finds its lane full waits in it. So has each host of which
+ * steps request something.
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "http/client.h"
 #include "protocol/protocol.h"
+#include "util/json.h"
 #include "worker/executor.h"
 
 int ff_max_in_flight = 512;
@@ -18,7 +21,7 @@ int ff_max_in_flight_per_app = 128;
 
 typedef struct Lane
 {
-	pg_uuid_t app_id; /* the key */
+	pg_uuid_t id; /* the key: an app's, or made of a host's name */
 	int		  in_flight;
 	List	 *waiting; /* of FfRun, in order */
 } Lane;
@@ -35,11 +38,30 @@ ff_calls_in_flight(void)
 	return in_flight;
 }
 
-static Lane *
-lane_of(const FfFunction *function)
+/* The lane of the host of a URL. */
+static pg_uuid_t
+host_id(const char *url)
 {
-	Lane *lane;
-	bool  found;
+	const char *host = strstr(url, "://");
+	pg_uuid_t	id;
+	uint64		half;
+	int			length;
+
+	host = host ? host + 3 : url;
+	length = (int) strcspn(host, "/?#");
+	half = hash_bytes_extended((const unsigned char *) host, length, 1);
+	memcpy(id.data, &half, sizeof(half));
+	half = hash_bytes_extended((const unsigned char *) host, length, 2);
+	memcpy(id.data + sizeof(half), &half, sizeof(half));
+	return id;
+}
+
+static Lane *
+lane_of(const FfItem *item, const FfFunction *function)
+{
+	pg_uuid_t id = function->app_id;
+	Lane	 *lane;
+	bool	  found;
 
 	if (lanes == NULL)
 	{
@@ -50,7 +72,9 @@ lane_of(const FfFunction *function)
 		control.hcxt = TopMemoryContext;
 		lanes = hash_create("flowforge lanes", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	lane = hash_search(lanes, &function->app_id, HASH_ENTER, &found);
+	if (ff_item_requests(item))
+		id = host_id(ff_json_text(item->request, "url"));
+	lane = hash_search(lanes, &id, HASH_ENTER, &found);
 	if (!found)
 	{
 		lane->in_flight = 0;
@@ -120,10 +144,17 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	CallDetail	 *detail = MemoryContextAllocZero(call->context, sizeof(CallDetail));
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 	bool		  started;
+	char		 *url;
 
 	item->called_at = GetCurrentTimestamp();
-	run->generation++;
-	ff_protocol_request(call, run, item, function);
+	if (ff_item_requests(item))
+		url = ff_gateway_request(call, item->request);
+	else
+	{
+		run->generation++;
+		ff_protocol_request(call, run, item, function);
+		url = ff_protocol_url(function, item);
+	}
 	detail->item = item;
 	detail->lane = lane;
 	detail->max_attempts = function->max_attempts;
@@ -133,7 +164,7 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	lane->in_flight++;
 	in_flight++;
 	detail->info = publish(run, item);
-	started = ff_http_start(call, ff_protocol_url(function, item));
+	started = ff_http_start(call, url);
 	MemoryContextSwitchTo(old);
 	if (!started)
 	{
@@ -226,6 +257,14 @@ move_lanes(Lane *first)
 		move_lane(lane);
 }
 
+/* Hosts come and go: a lane that nobody uses is not kept. */
+static void
+leave_lane(Lane *lane)
+{
+	if (lane->in_flight == 0 && lane->waiting == NIL)
+		hash_search(lanes, &lane->id, HASH_REMOVE, NULL);
+}
+
 typedef struct Lookup
 {
 	FfRun			 *run;
@@ -267,15 +306,20 @@ fail_without_function(FfRun *run)
 }
 
 static bool
+is_due(const FfItem *item, TimestampTz now)
+{
+	return (item->kind == FF_ITEM_CALL || (ff_item_requests(item) && item->request != NULL)) &&
+		   item->call == NULL && item->due <= now;
+}
+
+static bool
 has_call_due(const FfRun *run, TimestampTz now)
 {
 	ListCell *cell;
 
 	foreach (cell, run->items)
 	{
-		const FfItem *item = lfirst(cell);
-
-		if (item->kind == FF_ITEM_CALL && item->call == NULL && item->due <= now)
+		if (is_due(lfirst(cell), now))
 			return true;
 	}
 	return false;
@@ -303,7 +347,6 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	FfFunction		  kept;
 	List			 *items;
 	ListCell		 *cell;
-	Lane			 *lane;
 
 	if (function == NULL)
 	{
@@ -312,23 +355,24 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	}
 	kept = *function;
 	kept.url = pstrdup(function->url);
-	lane = lane_of(&kept);
 	items = list_copy(run->items);
 	foreach (cell, items)
 	{
 		FfItem *item = lfirst(cell);
+		Lane   *lane;
 
 		/* A call that fails at once may have changed the run: then what is left waits for the group
 		 * to be written. */
 		if (run->change != NULL)
 			break;
-		if (item->kind != FF_ITEM_CALL || item->call != NULL || item->due > now)
+		if (!is_due(item, now))
 			continue;
+		lane = lane_of(item, &kept);
 		if (lane->in_flight >= ff_max_in_flight_per_app ||
 			in_flight >= Min(ff_max_in_flight, FF_MAX_CALLS))
 		{
 			wait_in_lane(run, lane);
-			break;
+			continue;
 		}
 		call_item(run, item, &kept, lane);
 	}
@@ -377,7 +421,10 @@ ff_call_done(FfHttpCall *call)
 	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
 	FfAnswer	 *answer = palloc0(sizeof(FfAnswer));
 
-	ff_protocol_answer(answer, call, now);
+	if (ff_item_requests(detail.item))
+		ff_gateway_answer(answer, call, detail.item, now);
+	else
+		ff_protocol_answer(answer, call, now);
 	forget_call(call);
 	ff_run_answer(run, detail.item, answer, detail.max_attempts, now);
 	MemoryContextSwitchTo(old);
@@ -385,6 +432,7 @@ ff_call_done(FfHttpCall *call)
 		ff_abandon(run);
 	ff_group_add(run);
 	move_lanes(detail.lane);
+	leave_lane(detail.lane);
 }
 
 void

@@ -78,6 +78,7 @@ insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 values (1, :'run', 2, '[{"t": "step.completed", "at": 1733486402000000, "s": "abc", "n": "first", "a": 1, "d": {"took_ms": 5}}]');
 insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at)
 values (1, :'run', 'abc', 1, 'run', 'first', 'completed', 1, '{"data": 1}', now(), now());
+insert into flowforge.signal (tenant_id, name, run_id, step_id) values (1, 'routes', :'run', 'def');
 
 create temp table request (method text, pattern text, path text, body text);
 insert into request values
@@ -92,6 +93,9 @@ insert into request values
 ('GET', '/api/v1/runs', '/api/v1/runs', null), ('GET', '/api/v1/runs/{id}', '/api/v1/runs/' || :'run', null),
 ('GET', '/api/v1/runs/{id}/steps', '/api/v1/runs/' || :'run' || '/steps', null),
 ('GET', '/api/v1/runs/{id}/events', '/api/v1/runs/' || :'run' || '/events', null),
+('GET', '/v0/runs/{id}/actions', '/v0/runs/' || :'run' || '/actions', null),
+('GET', '/v0/runs/{id}/batch', '/v0/runs/' || :'run' || '/batch', null),
+('POST', '/v1/signals', '/v1/signals', '{"signal": "routes", "data": 1}'),
 ('POST', '/api/v1/runs/{id}/cancel', '/api/v1/runs/' || :'run' || '/cancel', null),
 ('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
 ('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
