@@ -33,6 +33,7 @@ static int		   epoll_fd = -1;
 static TimestampTz timer_at = DT_NOEND;
 static CURL		  *idle[MAX_IDLE_HANDLES];
 static int		   idle_count = 0;
+static dlist_head  grown = DLIST_STATIC_INIT(grown);
 
 static const char *const header_names[FF_HEADER_COUNT] = {
 	[FF_HEADER_SDK] = "x-inngest-sdk",
@@ -180,7 +181,14 @@ static size_t
 on_body(char *data, size_t size, size_t count, void *user)
 {
 	FfHttpCall *call = user;
+	const char *type = call->headers[FF_HEADER_CONTENT_TYPE];
 
+	call->streams = type != NULL && pg_strncasecmp(type, "application/x-ndjson", 20) == 0;
+	if (call->streams && !call->grown)
+	{
+		dlist_push_tail(&grown, &call->grown_node);
+		call->grown = true;
+	}
 	return append_received(call, &call->body, data, size * count) ? size * count : 0;
 }
 
@@ -212,8 +220,11 @@ on_header(char *data, size_t size, size_t count, void *user)
 	size_t		length = size * count;
 
 	/* A redirect's headers are followed by those of where it leads. */
-	if (length > 5 && strncmp(data, "HTTP/", 5) == 0)
+	if (length > 12 && strncmp(data, "HTTP/", 5) == 0)
+	{
 		call->all_headers.len = 0;
+		call->status = atol(data + strcspn(data, " "));
+	}
 	else if (call->keep_headers && !append_received(call, &call->all_headers, data, length))
 		return 0;
 	for (int i = 0; i < FF_HEADER_COUNT; i++)
@@ -374,8 +385,28 @@ collect(FfHttpDone done)
 	}
 }
 
+static void
+forget_growth(FfHttpCall *call)
+{
+	if (call->grown)
+		dlist_delete(&call->grown_node);
+	call->grown = false;
+}
+
+static void
+tell_progress(FfHttpDone progress)
+{
+	while (!dlist_is_empty(&grown))
+	{
+		FfHttpCall *call = dlist_head_element(FfHttpCall, grown_node, &grown);
+
+		forget_growth(call);
+		progress(call);
+	}
+}
+
 void
-ff_http_drive(FfHttpDone done)
+ff_http_drive(FfHttpDone progress, FfHttpDone done)
 {
 	struct epoll_event events[MAX_EVENTS];
 	sigset_t		   signals;
@@ -399,6 +430,7 @@ ff_http_drive(FfHttpDone done)
 	}
 	restore_signals(&signals);
 	check_multi(code, "socket action");
+	tell_progress(progress);
 	collect(done);
 }
 
@@ -410,6 +442,7 @@ ff_http_free(FfHttpCall *call)
 		check_multi(curl_multi_remove_handle(multi, call->easy), "remove");
 		curl_easy_cleanup(call->easy);
 	}
+	forget_growth(call);
 	curl_slist_free_all(call->sent);
 	MemoryContextDelete(call->context);
 }

@@ -78,8 +78,8 @@ read_op(FfAnswer *answer, Jsonb *json, TimestampTz now)
 	return fault == NULL;
 }
 
-static void
-read_ops(FfAnswer *answer, Jsonb *json, TimestampTz now)
+void
+ff_protocol_ops(FfAnswer *answer, Jsonb *json, TimestampTz now)
 {
 	answer->kind = FF_ANSWER_OPS;
 	if (ff_json_is_object(json))
@@ -142,7 +142,7 @@ static void
 read_status(FfAnswer *answer, Jsonb *json, long status, TimestampTz now)
 {
 	if (status == 206)
-		read_ops(answer, json, now);
+		ff_protocol_ops(answer, json, now);
 	else if (status == 200)
 	{
 		answer->kind = FF_ANSWER_RETURN;
@@ -182,7 +182,7 @@ acceptable(FfAnswer *answer, const FfHttpCall *call)
 				  true);
 		return false;
 	}
-	if (ff_protocol_dev())
+	if (ff_protocol_dev() || ff_protocol_streams(call))
 		return true;
 	signature = ff_sign_verify(ff_signing_key, call->headers[FF_HEADER_SIGNATURE], call->body.data,
 							   call->body.len, (int64) time(NULL));
@@ -217,6 +217,11 @@ ff_protocol_answer(FfAnswer *answer, const FfHttpCall *call, TimestampTz now)
 	if (call->headers[FF_HEADER_RETRY_AFTER] != NULL &&
 		!ff_retry_after_parse(call->headers[FF_HEADER_RETRY_AFTER], now, &answer->retry_after))
 		answer->retry_after = -1;
+	if (ff_protocol_streams(call))
+	{
+		ff_protocol_lines(answer, call, now);
+		return;
+	}
 	if (call->body.len == 0)
 		json = ff_json_null();
 	else

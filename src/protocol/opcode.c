@@ -264,6 +264,18 @@ read_detail(const Reading *in)
 	return ff_jb_finish(&builder);
 }
 
+/* timing.b: nanoseconds. */
+static int64
+read_time(Jsonb *op)
+{
+	Jsonb *timing = ff_json_member(op, "timing");
+	int64  ns;
+
+	if (timing == NULL || !ff_json_int64(timing, "b", &ns) || ns < 0)
+		return -1;
+	return ns / 1000;
+}
+
 static const char *
 read_known(FfOp *out, Jsonb *json, OpReader read, TimestampTz now)
 {
@@ -275,6 +287,7 @@ read_known(FfOp *out, Jsonb *json, OpReader read, TimestampTz now)
 	mode = option(&in, "parallelMode");
 	out->race = mode != NULL && strcmp(mode, "race") == 0;
 	out->detail = read_detail(&in);
+	out->took = read_time(json);
 	return read(&in);
 }
 

@@ -25,6 +25,21 @@ extern char *ff_protocol_url(const FfFunction *function, const FfItem *item);
  * app may say. */
 extern void ff_protocol_answer(FfAnswer *answer, const FfHttpCall *call, TimestampTz now);
 
+/* Whether the call of an item lets the SDK report steps before it answers. */
+extern bool ff_checkpointing;
+extern bool ff_protocol_checkpoints(const FfRun *run, const FfItem *item);
+
+/* Reads a list of operations into an answer, which is an error when one is not understood. */
+extern void ff_protocol_ops(FfAnswer *answer, Jsonb *ops, TimestampTz now);
+
+/* Answers that arrive bit by bit (stream.c): each line an operation. Steps that have finished are
+ * taken from the call's body and given as an answer, whose list is empty when there are none; what
+ * ends the call stays for ff_protocol_answer. */
+extern bool ff_protocol_streams(const FfHttpCall *call);
+extern void ff_protocol_progress(FfAnswer *answer, FfHttpCall *call, TimestampTz now);
+/* What such an answer says in the end. */
+extern void ff_protocol_lines(FfAnswer *answer, const FfHttpCall *call, TimestampTz now);
+
 /* Reads one operation into `out`; gives what is wrong with it as a sentence, or NULL. */
 extern char *ff_protocol_op(FfOp *out, Jsonb *json, TimestampTz now);
 

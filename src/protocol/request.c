@@ -17,6 +17,14 @@
 char *ff_signing_key = NULL;
 int	  ff_request_limit = 4 * 1024 * 1024;
 
+bool ff_checkpointing = true;
+
+bool
+ff_protocol_checkpoints(const FfRun *run, const FfItem *item)
+{
+	return ff_checkpointing && *item->id == '\0' && !run->plan;
+}
+
 bool
 ff_protocol_dev(void)
 {
@@ -114,10 +122,19 @@ append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFuncti
 
 	ff_ulid_encode(&run->id, ulid);
 	appendStringInfo(
-		out,
-		"{\"ctx\":{\"attempt\":%d,\"disable_immediate_execution\":%s,\"env\":\"%s\",\"max_attempts\":%d,\"run_id\":\"%s\",",
-		item->attempt, run->plan ? "true" : "false", ff_protocol_dev() ? "dev" : "prod",
-		function->max_attempts, ulid);
+		out, "{\"ctx\":{\"attempt\":%d,\"disable_immediate_execution\":%s,\"env\":\"%s\",",
+		item->attempt, run->plan ? "true" : "false", ff_protocol_dev() ? "dev" : "prod");
+	/* What lets an SDK report steps while the call goes on. */
+	if (ff_protocol_checkpoints(run, item))
+	{
+		appendStringInfoString(out, "\"fn_id\":");
+		append_text(out, function->slug);
+		appendStringInfo(out, ",\"max_attempts\":%d,\"qi_id\":\"%s\",\"run_id\":\"%s\",",
+						 function->max_attempts, ulid, ulid);
+	}
+	else
+		appendStringInfo(out, "\"max_attempts\":%d,\"run_id\":\"%s\",", function->max_attempts,
+						 ulid);
 	append_stack(out, run);
 	appendStringInfoString(out, "\"step_id\":");
 	append_text(out, call_step(item));
@@ -135,13 +152,11 @@ append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFuncti
 static void
 add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
 {
-	char	  run_ulid[FF_ULID_SIZE];
-	char	  request_ulid[FF_ULID_SIZE];
-	pg_uuid_t request_id;
+	char run_ulid[FF_ULID_SIZE];
+	char request_ulid[FF_ULID_SIZE];
 
-	ff_uuid7(&request_id);
 	ff_ulid_encode(&run->id, run_ulid);
-	ff_ulid_encode(&request_id, request_ulid);
+	ff_ulid_encode(&item->request_id, request_ulid);
 	ff_http_add_header(call, "content-type: application/json");
 	ff_http_add_header(call, psprintf("x-run-id: %s", run_ulid));
 	ff_http_add_header(call,

@@ -1,6 +1,6 @@
 /*
- * state.c - a run's events as functions are handed them, for apps that fetch what a call leaves out
- * (the SDK protocol, "Large state").
+ * state.c - what apps fetch and report beside calls (the SDK protocol, "Large state" and "SDK-side
+ * checkpointing").
  */
 #include "postgres.h"
 
@@ -9,6 +9,8 @@
 #include "utils/builtins.h"
 
 #include "event/event.h"
+#include "protocol/protocol.h"
+#include "util/errors.h"
 #include "util/json.h"
 #include "util/spi.h"
 
@@ -54,4 +56,44 @@ ff_protocol_events(PG_FUNCTION_ARGS)
 	memcpy(result, found, VARSIZE(found));
 	SPI_finish();
 	PG_RETURN_JSONB_P(result);
+}
+
+PG_FUNCTION_INFO_V1(ff_protocol_check_checkpoint);
+
+static void
+check_op(Jsonb *json)
+{
+	FfOp  op = {0};
+	char *fault = ff_protocol_op(&op, json, 0);
+
+	if (fault == NULL && !ff_op_is_checkpoint(&op))
+		fault = psprintf("the step \"%s\" is not finished", op.name);
+	if (fault != NULL)
+		ereport(ERROR,
+				(errcode(FF_ERR_CHECKPOINT_FORM), errmsg("%s", fault),
+				 errhint("Report steps that have finished: StepRun, StepFailed, DeferAdd and "
+						 "DeferAbort. Answer the call with anything else.")));
+	if (op.data != NULL && VARSIZE(op.data) > (Size) ff_output_limit)
+		ereport(ERROR, (errcode(FF_ERR_CHECKPOINT_SIZE),
+						errmsg("the result of the step \"%s\" is too large", op.name),
+						errdetail("It has %zu bytes; flowforge.output_limit allows %d.",
+								  (size_t) VARSIZE(op.data), ff_output_limit),
+						errhint("Keep large values elsewhere and return where they are.")));
+}
+
+/* flowforge.check_checkpoint(steps) */
+Datum
+ff_protocol_check_checkpoint(PG_FUNCTION_ARGS)
+{
+	Jsonb *steps = PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0);
+	uint32 count;
+
+	if (steps == NULL || !ff_json_is_array(steps))
+		ereport(ERROR,
+				(errcode(FF_ERR_CHECKPOINT_FORM), errmsg("steps is not a list of operations"),
+				 errhint("Send {\"request_id\", \"generation_id\", \"steps\": [...]}.")));
+	count = JB_ROOT_COUNT(steps);
+	for (uint32 i = 0; i < count; i++)
+		check_op(JsonbValueToJsonb(getIthJsonbValueFromContainer(&steps->root, i)));
+	PG_RETURN_VOID();
 }

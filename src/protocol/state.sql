@@ -1,3 +1,10 @@
+create function flowforge.check_checkpoint(steps jsonb) returns void
+language c stable
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_protocol_check_checkpoint';
+comment on function flowforge.check_checkpoint(jsonb) is
+'Whether a list of operations is one of finished steps, each small enough. Errors: FF040 with the first that is not, FF042.';
+
 create function flowforge.run_call_events(run uuid) returns jsonb
 language c stable strict
 set search_path = pg_catalog, pg_temp

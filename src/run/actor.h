@@ -69,6 +69,19 @@ extern void ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const ch
 extern void ff_run_retry_or_fail(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts,
 								 TimestampTz now);
 
+/* The app has answered for the first time, to a call made at that time. */
+extern void ff_run_note_start(FfRun *run, TimestampTz at);
+
+/* The function has returned: the run is completed, unless the result is too large. */
+extern void ff_run_return(FfRun *run, Jsonb *output, TimestampTz now);
+
+/* --- limit.c --- */
+
+/* What is wrong with a result, as an error: NULL when it is small enough. */
+extern Jsonb *ff_limit_output(Jsonb *output, const char *whose);
+/* Ends a run that keeps more than it may. */
+extern void ff_limit_run(FfRun *run, TimestampTz now);
+
 /* --- defer.c --- */
 
 extern FfDefer *ff_defer_find(const FfRun *run, const char *id);

@@ -49,9 +49,19 @@ typedef struct FfOp
 	bool		replace;
 	Jsonb	   *request; /* with its secrets: never to be stored (run.h, FfItem) */
 	bool		final;	 /* it is not worth another attempt */
+	int64		took;	 /* microseconds the step ran, as the SDK measured; -1: it does not say */
 	char	   *target;
 	Jsonb	   *detail; /* what else is known of the step, for people, or NULL */
 } FfOp;
+
+/* Whether an operation is a finished step, or rides along: what may be reported while a call goes
+ * on. */
+static inline bool
+ff_op_is_checkpoint(const FfOp *op)
+{
+	return op->kind == FF_OP_COMPLETED || op->kind == FF_OP_FAILED || op->kind == FF_OP_DEFER ||
+		   op->kind == FF_OP_ABORT;
+}
 
 typedef enum FfAnswerKind
 {

@@ -116,12 +116,29 @@ begin_retry(FfRun *run, const FfOp *op, int group, const FfAnswer *answer, Times
 
 /* --- one operation --- */
 
+/* When the step began: as long ago as it took, or when the call was made. */
+static TimestampTz
+began(const FfItem *caller, const FfOp *op, TimestampTz now)
+{
+	if (op->took < 0 || caller->called_at == 0)
+		return caller->called_at ? caller->called_at : now;
+	return Max(caller->called_at, now - Min(op->took, now - caller->called_at));
+}
+
 static void
 complete_step(FfRun *run, const FfItem *caller, const FfOp *op, TimestampTz now)
 {
-	FfStepRow *row =
-		ff_step_checkpoint(run, op->id, ff_item_op(caller), op->name, "completed", caller->attempt,
-						   ff_run_wrap("data", op->data), caller->called_at, now);
+	Jsonb	  *fault = ff_limit_output(op->data, psprintf("the step \"%s\"", op->name));
+	FfStepRow *row;
+
+	if (fault != NULL)
+		row =
+			ff_step_checkpoint(run, op->id, ff_item_op(caller), op->name, "failed", caller->attempt,
+							   ff_run_wrap("error", fault), caller->called_at, now);
+	else
+		row = ff_step_checkpoint(run, op->id, ff_item_op(caller), op->name, "completed",
+								 caller->attempt, ff_run_wrap("data", op->data), caller->called_at,
+								 now);
 
 	row->detail = op->detail;
 }
@@ -131,7 +148,7 @@ fail_step(FfRun *run, const FfItem *caller, const FfOp *op, TimestampTz now)
 {
 	FfStepRow *row =
 		ff_step_checkpoint(run, op->id, ff_item_op(caller), op->name, "failed", caller->attempt,
-						   ff_run_wrap("error", op->error), caller->called_at, now);
+						   ff_run_wrap("error", op->error), began(caller, op, now), now);
 
 	row->detail = op->detail;
 }
@@ -199,7 +216,7 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 			ff_defer_abort(run, op, now);
 			return false;
 		case FF_OP_RETURN:
-			ff_run_end(run, "completed", op->data, NULL, now);
+			ff_run_return(run, op->data, now);
 			return false;
 		case FF_OP_AGAIN:
 			ff_run_ask_next(run, now);
@@ -340,7 +357,8 @@ ff_run_apply_ops(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attem
 	if (count_steps(answer->ops) > 1)
 		run->plan = true;
 	ff_item_remove(run, item);
-	finished = apply_all(run, item, answer, max_attempts, group, now);
+	finished = apply_all(run, item, answer, max_attempts, group, now) || item->advanced;
+	ff_limit_run(run, now);
 	if (run->change->ended)
 		return;
 	if (asking)
@@ -353,4 +371,31 @@ ff_run_apply_ops(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attem
 		ff_run_decide_next(run, group, item->race, now);
 	else if (run->items == NIL)
 		go_on_without_progress(run, item, max_attempts, now);
+}
+
+/* The call goes on, so nothing else is asked; if it breaks off, the next one begins after these
+ * steps, and has all attempts. */
+void
+ff_run_checkpoint(FfRun *run, const FfAnswer *answer, TimestampTz now)
+{
+	FfItem	  missing = {.kind = FF_ITEM_CALL, .called_at = now};
+	FfItem	 *caller = ff_item_find(run, "");
+	ListCell *cell;
+
+	ff_run_change(run);
+	if (caller == NULL)
+		caller = &missing;
+	ff_run_note_start(run, caller->called_at ? caller->called_at : now);
+	foreach (cell, answer->ops)
+	{
+		const FfOp *op = lfirst(cell);
+
+		if (ff_op_is_checkpoint(op) && !run->change->ended)
+			apply_op(run, caller, op, answer, 1, 0, now);
+	}
+	run->group = Max(run->group, 1);
+	caller->attempt = 0;
+	caller->error = NULL;
+	caller->advanced = true;
+	ff_limit_run(run, now);
 }

@@ -80,18 +80,30 @@ wait_for_app(FfRun *run, FfItem *item, const FfAnswer *answer, TimestampTz now)
 /* --- what may happen --- */
 
 void
+ff_run_return(FfRun *run, Jsonb *output, TimestampTz now)
+{
+	Jsonb *fault = ff_limit_output(output, "the run");
+
+	ff_run_end(run, fault ? "failed" : "completed", fault ? NULL : output, fault, now);
+}
+
+void
+ff_run_note_start(FfRun *run, TimestampTz at)
+{
+	if (run->started != 0)
+		return;
+	run->started = at;
+	ff_run_log(run, "run.started", NULL, NULL, -1, NULL, at);
+}
+
+void
 ff_run_answer(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts, TimestampTz now)
 {
 	item->call = NULL;
 	if (answer->kind != FF_ANSWER_UNREACHABLE)
 	{
 		item->unreachable = 0;
-		if (run->started == 0)
-		{
-			run->started = item->called_at;
-			ff_run_change(run);
-			ff_run_log(run, "run.started", NULL, NULL, -1, NULL, item->called_at);
-		}
+		ff_run_note_start(run, item->called_at);
 		if (run->protocol < 0 && answer->protocol > 0)
 			run->protocol = answer->protocol;
 	}
@@ -101,7 +113,7 @@ ff_run_answer(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts
 			ff_run_apply_ops(run, item, answer, max_attempts, now);
 			break;
 		case FF_ANSWER_RETURN:
-			ff_run_end(run, "completed", answer->output, NULL, now);
+			ff_run_return(run, answer->output, now);
 			break;
 		case FF_ANSWER_ERROR:
 			ff_run_retry_or_fail(run, item, answer, max_attempts, now);

@@ -46,6 +46,8 @@ typedef struct FfItem
 	Jsonb	   *error; /* of the last attempt, or NULL */
 	void	   *call;  /* the call under way, or NULL */
 	TimestampTz called_at;
+	pg_uuid_t	request_id; /* of that call */
+	bool		advanced;	/* steps of that call have been checkpointed already */
 	/* What to request, secrets included: only ever in memory. An item read from its row has none
 	 * and asks the function for it again. */
 	Jsonb *request;
@@ -118,6 +120,7 @@ typedef struct FfRun
 	FfMemo			*memos;		 /* in order of completion */
 	int				 memo_count;
 	int				 memo_capacity;
+	Size			 memo_bytes;
 	struct FfChange *change; /* what is not yet written, or NULL */
 	void			*lane;	 /* the executor's, while the run waits for room to call */
 } FfRun;
@@ -195,6 +198,9 @@ struct FfAnswer;
 extern void ff_run_answer(FfRun *run, FfItem *item, const struct FfAnswer *answer, int max_attempts,
 						  TimestampTz now);
 
+/* Steps that finished while the call that asks what comes next goes on. */
+extern void ff_run_checkpoint(FfRun *run, const struct FfAnswer *answer, TimestampTz now);
+
 /* Time has passed: sleeps that are over end, waits that are over time out. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
@@ -212,5 +218,8 @@ extern Jsonb *ff_run_error(const char *name, const char *message);
 extern int ff_retry_interval;	  /* ms; 0: exponential with jitter */
 extern int ff_invoke_depth_limit; /* runs that invoke runs that invoke ... */
 extern int ff_unreachable_limit;  /* seconds an app may be away before its runs fail */
+extern int ff_output_limit;		  /* bytes of a step's or a run's result */
+extern int ff_state_limit;		  /* bytes of the results of all steps of a run */
+extern int ff_step_limit;		  /* steps of a run */
 
 #endif

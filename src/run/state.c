@@ -249,6 +249,7 @@ ff_run_add_memo(FfRun *run, const char *step_id, Jsonb *memo)
 	place = &run->memos[run->memo_count++];
 	strlcpy(place->id, step_id, sizeof(place->id));
 	place->json = MemoryContextStrdup(run->context, json);
+	run->memo_bytes += strlen(json);
 	pfree(json);
 }
 

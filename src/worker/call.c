@@ -13,6 +13,7 @@
 
 #include "http/client.h"
 #include "protocol/protocol.h"
+#include "util/id.h"
 #include "util/json.h"
 #include "worker/executor.h"
 
@@ -28,9 +29,9 @@ typedef struct Lane
 
 static HTAB *lanes = NULL;
 static int	 in_flight = 0;
-static int	 waiting = 0;	/* runs in all lanes */
-static List *refused = NIL; /* calls libcurl did not take: their answers are still to be handled */
-static int	 free_info = 0; /* where to look first for a free FfCallInfo */
+static int	 waiting = 0;	  /* runs in all lanes */
+static List *unhandled = NIL; /* calls that are over, whose answers are still to be handled */
+static int	 free_info = 0;	  /* where to look first for a free FfCallInfo */
 
 int
 ff_calls_in_flight(void)
@@ -106,6 +107,8 @@ publish(const FfRun *run, const FfItem *item)
 		info->tenant_id = run->tenant_id;
 		info->attempt = item->attempt;
 		info->run_id = run->id;
+		info->request_id = item->request_id;
+		info->generation = run->generation;
 		info->started_at = item->called_at;
 		strlcpy(info->step_id, item->id, sizeof(info->step_id));
 		free_info = place + 1;
@@ -135,7 +138,17 @@ typedef struct CallDetail
 	Lane   *lane;
 	int		info;
 	int		max_attempts;
+	bool	checkpoints; /* the app may report steps by messages meanwhile */
 } CallDetail;
+
+static void
+handle_later(FfHttpCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	unhandled = lappend(unhandled, call);
+	MemoryContextSwitchTo(old);
+}
 
 static void
 call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
@@ -147,6 +160,8 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	char		 *url;
 
 	item->called_at = GetCurrentTimestamp();
+	item->advanced = false;
+	ff_uuid7(&item->request_id);
 	if (ff_item_requests(item))
 		url = ff_gateway_request(call, item->request);
 	else
@@ -154,6 +169,7 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 		run->generation++;
 		ff_protocol_request(call, run, item, function);
 		url = ff_protocol_url(function, item);
+		detail->checkpoints = ff_protocol_checkpoints(run, item);
 	}
 	detail->item = item;
 	detail->lane = lane;
@@ -169,9 +185,7 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	if (!started)
 	{
 		call->reached = true; /* waiting would not mend the address: it counts as an attempt */
-		old = MemoryContextSwitchTo(TopMemoryContext);
-		refused = lappend(refused, call);
-		MemoryContextSwitchTo(old);
+		handle_later(call);
 	}
 }
 
@@ -184,7 +198,7 @@ forget_call(FfHttpCall *call)
 	detail->item->call = NULL;
 	detail->lane->in_flight--;
 	in_flight--;
-	refused = list_delete_ptr(refused, call);
+	unhandled = list_delete_ptr(unhandled, call);
 	unpublish(detail->info);
 	ff_http_free(call);
 }
@@ -412,8 +426,42 @@ ff_settle(FfRun *run)
 		ff_active_drop(run);
 }
 
+/* Steps that a streamed answer has brought so far. False when they have ended the run, and so the
+ * call. */
+static bool
+take_progress(FfHttpCall *call)
+{
+	CallDetail	 *detail = call->detail;
+	FfRun		 *run = call->owner;
+	TimestampTz	  now = GetCurrentTimestamp();
+	MemoryContext old;
+	FfAnswer	 *answer;
+	bool		  ended;
+
+	/* A call for one step answers with that step, at its end. */
+	if (!ff_protocol_streams(call) || *detail->item->id)
+		return true;
+	old = MemoryContextSwitchTo(ff_group_context);
+	answer = palloc0(sizeof(FfAnswer));
+	ff_protocol_progress(answer, call, now);
+	if (answer->ops != NIL)
+		ff_run_checkpoint(run, answer, now);
+	MemoryContextSwitchTo(old);
+	ended = run->change != NULL && run->change->ended;
+	if (ended)
+		ff_abandon(run);
+	ff_group_add(run);
+	return !ended;
+}
+
 void
-ff_call_done(FfHttpCall *call)
+ff_call_progress(FfHttpCall *call)
+{
+	(void) take_progress(call);
+}
+
+static void
+handle_answer(FfHttpCall *call)
 {
 	CallDetail	  detail = *(CallDetail *) call->detail;
 	FfRun		 *run = call->owner;
@@ -435,9 +483,49 @@ ff_call_done(FfHttpCall *call)
 	leave_lane(detail.lane);
 }
 
-void
-ff_calls_finish_refused(void)
+/* An app's messages come before its answer, which it gives when they have been accepted: so they
+ * are handled first. */
+static bool
+must_wait(const FfHttpCall *call)
 {
-	while (refused != NIL)
-		ff_call_done(linitial(refused));
+	const CallDetail *detail = call->detail;
+
+	return detail->checkpoints && ff_messages_waiting();
+}
+
+void
+ff_call_done(FfHttpCall *call)
+{
+	if (!take_progress(call))
+		return;
+	if (must_wait(call))
+		handle_later(call);
+	else
+		handle_answer(call);
+}
+
+void
+ff_calls_finish(void)
+{
+	List	 *calls = list_copy(unhandled);
+	ListCell *cell;
+
+	foreach (cell, calls)
+	{
+		FfHttpCall *call = lfirst(cell);
+
+		/* Handling one may have ended the run of another. */
+		if (list_member_ptr(unhandled, call) && !must_wait(call))
+		{
+			unhandled = list_delete_ptr(unhandled, call);
+			handle_answer(call);
+		}
+	}
+	list_free(calls);
+}
+
+bool
+ff_calls_unhandled(void)
+{
+	return unhandled != NIL;
 }
