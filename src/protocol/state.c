@@ -75,9 +75,9 @@ check_op(Jsonb *json)
 						 "DeferAbort. Answer the call with anything else.")));
 	if (op.data != NULL && VARSIZE(op.data) > (Size) ff_output_limit)
 		ereport(ERROR, (errcode(FF_ERR_CHECKPOINT_SIZE),
-						errmsg("the result of the step \"%s\" is too large", op.name),
-						errdetail("It has %zu bytes; flowforge.output_limit allows %d.",
-								  (size_t) VARSIZE(op.data), ff_output_limit),
+						errmsg("the result of the step \"%s\" has %zu bytes; "
+							   "flowforge.output_limit allows %d",
+							   op.name, (size_t) VARSIZE(op.data), ff_output_limit),
 						errhint("Keep large values elsewhere and return where they are.")));
 }
 

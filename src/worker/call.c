@@ -403,7 +403,8 @@ next_timer(const FfRun *run, TimestampTz now)
 	{
 		const FfItem *item = lfirst(cell);
 
-		if (item->call == NULL && item->due > now)
+		/* What is not a call may be due by now: a sleep that is over before it is written. */
+		if (item->call == NULL && (item->due > now || !ff_item_calls(item)))
 			next = Min(next, item->due);
 	}
 	return next;

@@ -25,6 +25,11 @@ const functions = [
 ];
 
 const app = express();
+app.use("/api/inngest", (request, response, next) => {
+	const key = `requests ${request.headers["x-run-id"]}`;
+	if (request.method === "POST") seen.set(key, (seen.get(key) ?? 0) + 1);
+	next();
+});
 app.use("/api/inngest", express.json({ limit: "8mb" }), serve({ client, functions }));
 app.get("/calls/:run", (request, response) => response.json(calls.of(request.params.run)));
 app.get("/seen/:key", (request, response) => response.json(seen.get(request.params.key) ?? null));

@@ -80,6 +80,12 @@ export async function defineStepKinds(sdk, client, calls, seen, major) {
 		return { value };
 	});
 
+	on("slow-last", {}, async ({ event, runId, step }) => {
+		await counted(step, runId, "first");
+		await counted(step, runId, "last", () => new Promise((resolve) => setTimeout(resolve, event.data.ms)));
+		return "late";
+	});
+
 	if (major === 4) {
 		const { createDefer } = await import("inngest-v4/experimental");
 		const follow = createDefer(client, { id: "follow" }, async ({ event, parents }) => {
