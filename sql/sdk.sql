@@ -1,4 +1,4 @@
--- Signals without executors for this database: who gets one, and what is refused.
+-- What running functions ask for, without executors for this database: signals, state that calls leave out, reported steps.
 set client_min_messages = warning;
 create extension if not exists flowforge;
 reset client_min_messages;
@@ -37,6 +37,18 @@ select status, convert_from(body, 'UTF8') as body from flowforge.serve('GET', '/
 select status, regexp_replace(convert_from(body, 'UTF8'), '"ts": \d+', '"ts": 0') as body from flowforge.serve('GET', '/v0/runs/01939c3c-7d2a-7000-8000-000000000004/batch', '', '{}', null);
 select status, convert_from(body, 'UTF8') as body from flowforge.serve('GET', '/v0/runs/01939c3c-7d2a-7000-8000-000000000005/actions', '', '{}', null);
 select status, convert_from(body, 'UTF8') as body from flowforge.serve('GET', '/v0/runs/zz/batch', '', '{}', null);
+-- Steps that are reported while a call goes on: what they may be, and whose they must be.
+select flowforge.check_checkpoint('[{"op": "StepRun", "id": "a", "data": 1}, {"op": "StepFailed", "id": "b"}, {"op": "DeferAdd", "id": "c", "opts": {"fn_slug": "x"}}]');
+select flowforge.check_checkpoint(null);
+select flowforge.check_checkpoint('{}');
+select flowforge.check_checkpoint('[1]');
+select flowforge.check_checkpoint('[{"op": "StepRun", "id": ""}]');
+select flowforge.check_checkpoint('[{"op": "Sleep", "id": "a", "name": "1s"}]');
+select flowforge.check_checkpoint(jsonb_build_array(jsonb_build_object('op', 'StepRun', 'id', 'a', 'data', repeat('x', 5000000))));
+select flowforge.call_is_live('01939c3c-7d2a-7000-8000-000000000004', null, null);
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('POST', '/v1/checkpoint/01939c3c-7d2a-7000-8000-000000000004/async', '', '{}', '{"steps": []}');
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('POST', '/v1/checkpoint/01939c3c-7d2a-7000-8000-000000000005/async', '', '{}', '{"steps": []}');
+select count(*) as posted from flowforge.inbox;
 set client_min_messages = warning;
 drop extension flowforge cascade;
 create extension flowforge;
