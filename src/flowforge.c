@@ -100,9 +100,23 @@ define_call_settings(void)
 	define_int("flowforge.response_limit", "The largest answer an app may give.",
 			   &ff_response_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
 			   GUC_UNIT_BYTE);
+	define_int("flowforge.request_limit",
+			   "The events and results a call carries; beyond it the app fetches them.",
+			   &ff_request_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+	define_int("flowforge.output_limit", "The largest result of a step or a run.", &ff_output_limit,
+			   4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE);
+	define_int("flowforge.state_limit", "The results of all steps of a run together.",
+			   &ff_state_limit, 32 * 1024 * 1024, 1024, 1024 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+	define_int("flowforge.step_limit", "Steps a run may have.", &ff_step_limit, 1000, 1, 10000,
+			   PGC_SIGHUP, 0);
 	define_int("flowforge.retry_interval",
 			   "A fixed delay between attempts; 0 doubles it each time, with jitter.",
 			   &ff_retry_interval, 0, 0, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
+	DefineCustomBoolVariable("flowforge.checkpointing",
+							 "Whether SDKs may report steps while a call goes on.", NULL,
+							 &ff_checkpointing, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_int("flowforge.unreachable_limit",
 			   "How long an app may be unreachable before its runs fail.", &ff_unreachable_limit,
 			   86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
