@@ -60,7 +60,7 @@ struct FfCall
 	bool	alone; /* its group failed */
 };
 
-extern void ff_pg_open(const char *database_url);
+extern void ff_pg_open(const char *database_url, int statement_ms);
 extern void ff_pg_close(void);
 
 /* Hands a call over. `ended` may be called before this returns. */

@@ -256,7 +256,12 @@ class App:
                     app.calls += 1
                 if app.delay:
                     time.sleep(app.delay)
-                status, answer = app.answer(body)
+                self.reply(*app.answer(body))
+
+            def do_GET(self):
+                self.reply(200, {"mode": "dev", "function_count": len(app.registration()["functions"])})
+
+            def reply(self, status, answer):
                 text = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
