@@ -20,7 +20,7 @@ echo 'check-memory: building with assertions and sanitizers'
 (cd "$copy/source" &&
 	make -s -f extension.mk -j2 flowforge.so flowforge--0.1.0.sql PG_CONFIG=pg_config COPT="-DUSE_ASSERT_CHECKING $flags -Wno-error" \
 		SHLIB_LINK="-lcurl -fsanitize=undefined" >"$copy/build.log" 2>&1 &&
-	make -s -C src/gateway SANITIZE=1 PG_CONFIG="$config" >>"$copy/build.log" 2>&1) || { tail -40 "$copy/build.log"; echo '0 passed, 1 failed'; exit 1; }
+	make -s -C src/gateway SANITIZE=1 PG_CONFIG=pg_config bindir="$(dirname "$config")" >>"$copy/build.log" 2>&1) || { tail -40 "$copy/build.log"; echo '0 passed, 1 failed'; exit 1; }
 install -m 755 "$copy/source/flowforge.so" "$copy/usr/lib/postgresql/$version/lib/"
 install -m 644 "$copy/source/flowforge.control" "$copy/source/flowforge--0.1.0.sql" "$copy/usr/share/postgresql/$version/extension/"
 
