@@ -336,7 +336,7 @@ dispatch(Conn *conn)
 		ff_reply_preflight(&conn->out, &conn->to);
 		answered(conn, 204);
 	}
-	else if (is_get && strcmp(conn->path, "/ready") == 0 && !ff_pg_is_ready(FF_LANE_CALL))
+	else if (is_get && strcmp(conn->path, "/ready") == 0 && !ff_pg_is_ready())
 		answer_unavailable(conn);
 	else
 	{

@@ -395,7 +395,11 @@ ff_pg_tick(void)
 }
 
 bool
-ff_pg_is_ready(FfLane lane)
+ff_pg_is_ready(void)
 {
-	return has_link(&lanes[lane]);
+	bool is_ready = true;
+
+	for (int which = 0; which < FF_LANE_COUNT; which++)
+		is_ready &= has_link(&lanes[which]);
+	return is_ready;
 }

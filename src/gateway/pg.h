@@ -77,7 +77,7 @@ extern void ff_pg_flush(void);
  * again. */
 extern int ff_pg_tick(void);
 
-/* True when a lane has a connection. */
-extern bool ff_pg_is_ready(FfLane lane);
+/* True when each lane has a connection. */
+extern bool ff_pg_is_ready(void);
 
 #endif
