@@ -83,8 +83,9 @@ select jsonb_path_query(body::jsonb, '$.handlers[*] ? (@.appName == "api")') fro
 
 -- It receives events; a seed makes their ids the same when they are sent again.
 select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"name": "api/nobody"}');
-select s.status, convert_from(s.body, 'UTF8') from flowforge.serve('POST', '/e/key', '', '{"x-inngest-event-id-seed": "1795200139106,3K/hRekIR9ZPLQ=="}',
-	convert_to('[{"name": "api/nobody"}, {"name": "api/nobody"}]', 'UTF8')) s;
+select (extract(epoch from now()) * 1000)::bigint || ',3K/hRekIR9ZPLQ==' as seed \gset
+select s.status, convert_from(s.body, 'UTF8')::jsonb -> 'ids' = jsonb_build_array(flowforge.ulid(flowforge.seed_id(:'seed', 1)), flowforge.ulid(flowforge.seed_id(:'seed', 2)))
+from flowforge.serve('POST', '/e/key', '', jsonb_build_object('x-inngest-event-id-seed', :'seed'), convert_to('[{"name": "api/nobody"}, {"name": "api/nobody"}]', 'UTF8')) s;
 select status, body from pg_temp.req('POST', '/e/key', '', '{"content-type": "application/x-www-form-urlencoded"}', '[]');
 select status, body from pg_temp.req('POST', '/api/v1/events', '', '{}', '{"name": "api/one", "data": {"n": 1}, "user": {"id": 7}}');
 select status, body from pg_temp.req('POST', '/api/v1/events', '', '{}', '{"name": "api/nobody", "id": "once"}');

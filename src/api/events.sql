@@ -5,7 +5,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select jsonb_build_object('id', event.event_id, 'ulid', event.ulid, 'name', event.name, 'data', event.data, 'user', event.user_data,
-		'external_id', event.external_id, 'ts', event.ts, 'received_at', event.received_at)
+		'external_id', event.external_id, 'v', event.v, 'sessions', coalesce(event.meta -> 'sessions', '{}'), 'ts', event.ts,
+		'received_at', event.received_at)
 $$;
 comment on function flowforge.event_json(flowforge.events) is 'An event as the API shows it.';
 
@@ -130,7 +131,9 @@ insert into flowforge.route_schema (name, schema) values
 		"id": {"type": "string", "description": "Makes repeats of the event harmless for a day."},
 		"ts": {"type": "integer", "description": "When it happened, in milliseconds since 1970."},
 		"user": {"type": "object"},
-		"v": {"type": "string"}
+		"v": {"type": "string"},
+		"meta": {"type": "object", "properties": {"sessions": {"type": ["object", "null"],
+			"description": "At most five ids (text or numbers) by key, which group the runs the event starts."}}}
 	},
 	"example": {"name": "order/created", "data": {"id": "o1", "total": 42}}
 }'),
@@ -144,7 +147,7 @@ insert into flowforge.route_schema (name, schema) values
 	}
 }'),
 ('Event', '{
-	"type": "object", "required": ["id", "ulid", "name", "data", "user", "external_id", "ts", "received_at"],
+	"type": "object", "required": ["id", "ulid", "name", "data", "user", "external_id", "v", "sessions", "ts", "received_at"],
 	"properties": {
 		"id": {"type": "string", "format": "uuid"},
 		"ulid": {"type": "string", "description": "The same id as SDKs show it."},
@@ -152,6 +155,8 @@ insert into flowforge.route_schema (name, schema) values
 		"data": {"type": "object"},
 		"user": {"type": ["object", "null"]},
 		"external_id": {"type": ["string", "null"], "description": "The id its sender gave it."},
+		"v": {"type": ["string", "null"], "description": "The version its sender gave its form."},
+		"sessions": {"type": "object", "description": "What groups the runs it starts: ids by key."},
 		"ts": {"type": "string", "format": "date-time"},
 		"received_at": {"type": "string", "format": "date-time"}
 	}

@@ -8,9 +8,11 @@ create table flowforge.event (
 	external_id text,
 	v text,
 	ts timestamptz not null,
-	received_at timestamptz not null default clock_timestamp()
+	received_at timestamptz not null default clock_timestamp(),
+	meta jsonb
 ) partition by range (event_id);
 comment on table flowforge.event is 'Every event received, insert-only. event_id is a UUIDv7; ranges of it are time ranges.';
+comment on column flowforge.event.meta is '{sessions: {key: id}}: what groups the runs it starts; null when it has none.';
 
 -- Idempotency of the senders' event ids: a row here within its time means "already received".
 create table flowforge.event_key (

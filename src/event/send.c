@@ -102,6 +102,20 @@ member_or_null(Jsonb *object, const char *key)
 }
 
 static void
+read_meta(FfEvent *event, Jsonb *meta)
+{
+	const char *problem = ff_event_read_meta(meta, &event->meta);
+
+	if (problem != NULL)
+		ereport(ERROR, (errcode(FF_ERR_EVENT_SESSIONS),
+						errmsg("the sessions of event \"%s\" cannot be used",
+							   event->name ? event->name : ""),
+						errdetail("%s.", problem),
+						errhint("Sessions are a few pairs of a key and an id, like {\"meta\": "
+								"{\"sessions\": {\"conversation\": \"c1\"}}}.")));
+}
+
+static void
 read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool internal)
 {
 	Jsonb	   *id;
@@ -121,6 +135,7 @@ read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool interna
 		event->data = without_internals(event->data);
 	event->user = member_or_null(json, "user");
 	event->v = ff_json_text(json, "v");
+	read_meta(event, ff_json_member(json, "meta"));
 	event->ts = GetCurrentTimestamp();
 	ts = ff_json_get(json, "ts");
 	if (ts != NULL && ts->type != jbvNull)
@@ -139,18 +154,20 @@ read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool interna
 	use_key(event, ff_json_text(json, "id"));
 }
 
-/* Ids from the sender's seed repeat when it sends again; a seed far from now would put the event
- * into another day's partition. */
+/*
+ * Ids from the sender's seed repeat when it sends again. A seed far from now would put the event
+ * into another day's partition: the event then has an id of ours, and a repeat is given the same.
+ */
 static void
 use_seed(FfEvent *event, const FfIdSeed *seed, int index)
 {
 	int64 skew = seed->ms - ff_unix_us(GetCurrentTimestamp()) / 1000;
 	char  ulid[FF_ULID_SIZE];
 
-	if (event->dedupe_key != NULL || skew > MAX_SEED_SKEW_MS || skew < -MAX_SEED_SKEW_MS)
+	if (event->dedupe_key != NULL)
 		return;
 	ff_seed_id(seed, (uint32) index + 1, &event->id);
-	event->has_id = true;
+	event->has_id = skew <= MAX_SEED_SKEW_MS && skew >= -MAX_SEED_SKEW_MS;
 	ff_ulid_encode(&event->id, ulid);
 	event->dedupe_key = psprintf("seed:%s", ulid);
 }
