@@ -39,6 +39,26 @@ end
 $$;
 comment on function flowforge.api_receive(flowforge.request) is 'POST /e/{key}: events from an SDK or a webhook.';
 
+create function flowforge.api_invoke(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	made record;
+begin
+	select i.event_id, i.run_id into made
+	from flowforge.invoke(request.params ->> 'slug', case when request.json is null then '{}' else flowforge.object_of(request) end,
+		request.headers ->> 'x-inngest-event-id-seed') i;
+	if made.run_id is null then
+		select r.run_id into made.run_id
+		from flowforge.run r
+		where r.tenant_id = flowforge.current_tenant() and r.event_id = made.event_id;
+	end if;
+	return flowforge.answer(jsonb_build_object('id', flowforge.ulid(made.event_id), 'run_id', flowforge.ulid(made.run_id), 'status', 200));
+end
+$$;
+comment on function flowforge.api_invoke(flowforge.request) is 'POST /invoke/{slug}: runs one function by its id.';
+
 create function flowforge.api_send_event(request flowforge.request) returns flowforge.response
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -169,6 +189,15 @@ insert into flowforge.route (method, pattern, function, lane, scope, style, tag,
 '{"type": "object", "required": ["ids", "status"], "properties": {
 	"ids": {"type": "array", "items": {"type": "string"}, "description": "ULIDs, in the order of the events."},
 	"status": {"type": "integer"}}}'),
+('POST', '/invoke/{slug}', 'flowforge.api_invoke', 'ingest', 'runs:manage', 'sdk', 'sdk', 'Run one function by its id',
+'{"type": ["object", "null"], "description": "An event; whatever its name, exactly this function runs.", "properties": {
+	"data": {"type": "object", "default": {}},
+	"id": {"type": "string", "description": "Makes repeats harmless for a day."},
+	"ts": {"type": "integer"}, "user": {"type": "object"}, "v": {"type": "string"}}}',
+'{"type": "object", "required": ["id", "run_id", "status"], "properties": {
+	"id": {"type": "string", "description": "The ULID of the event."},
+	"run_id": {"type": ["string", "null"], "description": "The ULID of the run; null when an event of this id was received before and its run is gone."},
+	"status": {"const": 200}}}'),
 ('POST', '/api/v1/events', 'flowforge.api_send_event', 'ingest', 'events:send', 'problem', 'events', 'Send one event and learn which runs it started',
 '{"$ref": "#/components/schemas/NewEvent"}',
 '{"type": "object", "required": ["id", "ulid", "ids", "runs"], "properties": {
