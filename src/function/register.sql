@@ -273,6 +273,17 @@ end
 $$;
 comment on function flowforge.check_registration(jsonb) is 'Raises FF208 with the first problem of what an app registered; the detail lists them all.';
 
+-- Some SDKs spell members in lower case (appname), and nobody minds: a name counts whatever its case, as spelled here before others.
+create function flowforge.spelled_registration(payload jsonb) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select payload || coalesce(jsonb_object_agg(k.name, m.value order by m.key), '{}')
+	from unnest('{url,appName,appVersion,deployId,framework,functions,sdk}'::text[]) k (name)
+	join lateral jsonb_each(payload) m on lower(m.key) = lower(k.name) and not payload ? k.name
+$$;
+comment on function flowforge.spelled_registration(jsonb) is 'What an app registered, with the names of its members spelled as here.';
+
 -- What the app's functions shall be. The address is not part of a version: in-flight runs go where the app is now.
 create function flowforge.wanted_functions(payload jsonb)
 returns table (slug text, name text, url text, retries smallint, config jsonb)
@@ -425,11 +436,12 @@ $$;
 comment on function flowforge.replace_app(integer, jsonb) is
 'Makes an app what it registered and gives its id; null when another session has just registered the same.';
 
-create function flowforge.register_app(payload jsonb) returns jsonb
+create function flowforge.register_app(given jsonb) returns jsonb
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+	payload constant jsonb := flowforge.spelled_registration(given);
 	tenant constant integer := flowforge.current_tenant();
 	app uuid := flowforge.registered_app(tenant, payload);
 	replaced uuid;
