@@ -32,9 +32,7 @@ framework = os.environ["FRAMEWORK"]
 quiet = logging.getLogger("quiet")
 quiet.addHandler(logging.NullHandler())
 quiet.propagate = False
-client = inngest.Inngest(
-    app_id=os.environ["APP_ID"], logger=quiet, is_production=not os.environ.get("INNGEST_DEV"), app_version=os.environ.get("APP_VERSION")
-)
+client = inngest.Inngest(app_id=os.environ["APP_ID"], logger=quiet, app_version=os.environ.get("APP_VERSION"))
 definitions = Definitions(client, blocking if framework == "flask" else lambda handler: handler)
 define_functions(definitions)
 define_flow(definitions)
