@@ -36,3 +36,47 @@ select status, body from pg_temp.req('POST', '/invoke/sdk-one', '', '{}', '{"dat
 select status, body from pg_temp.req('POST', '/invoke/sdk-one', '', '{}', '[]');
 select status, body from pg_temp.req('POST', '/invoke/');
 
+
+-- REST v1: the same things under the names those clients know. An event nobody knows has no runs, as one that is on its way.
+select run_id as run, event_id as event from flowforge.runs where function = 'sdk-one' order by run_id limit 1 \gset
+select status, regexp_replace(body, '"ts": \d+', '"ts": <ms>') from pg_temp.req('GET', '/v1/events/' || :'event');
+select status, body from pg_temp.req('GET', '/v1/events/' || flowforge.ulid(:'event') || '/runs');
+select status, body from pg_temp.req('GET', '/v1/events/01ARZ3NDEKTSV4RRFFQ69G5FAV/runs');
+select status, body from pg_temp.req('GET', '/v1/events/01ARZ3NDEKTSV4RRFFQ69G5FAV');
+select status, body from pg_temp.req('GET', '/v1/events/order-1');
+select jsonb_array_length(convert_from(s.body, 'UTF8')::jsonb -> 'data') from flowforge.serve('GET', '/v1/events', 'name=inngest/function.invoked&limit=2', '{}', null) s;
+select jsonb_array_length(convert_from(s.body, 'UTF8')::jsonb -> 'data') from flowforge.serve('GET', '/v1/events', 'name=inngest/function.invoked&cursor=' || flowforge.ulid(:'event'), '{}', null) s;
+select status, body from pg_temp.req('GET', '/v1/events', 'received_after=soon');
+select status, body from pg_temp.req('GET', '/v1/runs/' || :'run');
+select status, body from pg_temp.req('GET', '/v1/runs/' || :'run' || '/jobs');
+select status, body from pg_temp.req('GET', '/v1/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV');
+select status, body from pg_temp.req('DELETE', '/v1/runs/' || :'run');
+select status, body from pg_temp.req('DELETE', '/v1/runs/nonsense');
+
+-- Cancelling many: a span of time and an expression over the event.
+create function pg_temp.cancel(body jsonb) returns text
+language sql as $$
+	select s.status || ' ' || coalesce((convert_from(s.body, 'UTF8')::jsonb -> 'data' -> 'runs')::text, convert_from(s.body, 'UTF8'))
+	from flowforge.serve('POST', '/v1/cancellations', '', '{}', convert_to((jsonb_build_object('app_id', 'sdk', 'function_id', 'one',
+		'started_before', now()) || body)::text, 'UTF8')) s
+$$;
+delete from flowforge.inbox;
+select count(*) from ff_send_events('[{"name": "sdk/one", "data": {"n": 1}}, {"name": "sdk/one", "data": {"n": 2}}, {"name": "sdk/one", "data": {"n": 2}}]');
+select pg_temp.cancel('{"if": "event.data.n == 2"}');
+select count(*), count(distinct run_id), min(kind) from flowforge.inbox;
+select pg_temp.cancel('{"if": "event.data.n =="}');
+select pg_temp.cancel('{"started_before": "2020-01-01T00:00:00Z"}');
+select pg_temp.cancel('{"started_after": "2020-01-01T00:00:00Z", "if": null}');
+select pg_temp.cancel('{"started_after": "2120-01-01T00:00:00Z"}');
+select pg_temp.cancel('{"started_before": "2120-01-01T00:00:00Z"}');
+select pg_temp.cancel('{"started_before": null}');
+select pg_temp.cancel('{"started_before": "yesterday, or so"}');
+select pg_temp.cancel('{"function_id": "two"}');
+select pg_temp.cancel('{"app_id": 7}');
+select pg_temp.cancel('{"if": 7}');
+select status, body from pg_temp.req('POST', '/v1/cancellations', '', '{}', '[]');
+select x.value - 'started_before' - 'created_at' - 'id'
+from flowforge.serve('GET', '/v1/cancellations', '', '{}', null) s, jsonb_array_elements(convert_from(s.body, 'UTF8')::jsonb -> 'data') x;
+select cancellation_id as one from flowforge.cancellation limit 1 \gset
+select status, body from pg_temp.req('DELETE', '/v1/cancellations/' || :'one');
+select status, body from pg_temp.req('DELETE', '/v1/cancellations/' || :'one');

@@ -109,20 +109,30 @@ end
 $$;
 comment on function flowforge.api_events(flowforge.request) is 'GET /api/v1/events.';
 
-create function flowforge.api_event(request flowforge.request) returns flowforge.response
+create function flowforge.event_of(request flowforge.request) returns flowforge.events
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	wanted constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
-	found_event flowforge.events;
+	result flowforge.events;
 begin
-	select e.* into found_event from flowforge.events e where e.tenant_id = flowforge.current_tenant() and e.event_id = wanted;
+	select e.* into result from flowforge.events e where e.tenant_id = flowforge.current_tenant() and e.event_id = wanted;
 	if not found then
 		raise exception using errcode = 'FF201', message = format('event %s does not exist', wanted),
 			hint = 'GET /api/v1/events lists the latest events.';
 	end if;
-	return flowforge.answer(flowforge.event_json(found_event));
+	return result;
+end
+$$;
+comment on function flowforge.event_of(flowforge.request) is 'The event that the path names. Error: FF201 no such event.';
+
+create function flowforge.api_event(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.answer(flowforge.event_json(flowforge.event_of(request)));
 end
 $$;
 comment on function flowforge.api_event(flowforge.request) is 'GET /api/v1/events/{id}.';

@@ -144,7 +144,7 @@ read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool interna
 	if (ts != NULL && ts->type != jbvNull)
 	{
 		if (!ff_json_int64(json, "ts", &ms))
-			not_an_event(index, "has a ts that is not a number of milliseconds");
+			not_an_event(index, "has a ts that is not a whole number of milliseconds");
 		if (ms != 0)
 			event->ts = ms > PG_INT64_MAX / 1000 || ms < PG_INT64_MIN / 2000
 							? PG_INT64_MAX

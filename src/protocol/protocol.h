@@ -12,6 +12,7 @@
 #include "run/run.h"
 
 extern char *ff_signing_key; /* NULL or empty: development mode, nothing is signed */
+extern char *ff_signing_key_fallback; /* the other key while keys are changed, or empty */
 
 /* Writes the body and the headers of a call for an item of a run. */
 extern void ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,

@@ -15,6 +15,7 @@
 #include "util/sign.h"
 
 char *ff_signing_key = NULL;
+char *ff_signing_key_fallback = NULL;
 
 bool
 ff_protocol_dev(void)

@@ -78,6 +78,8 @@ insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 values (1, :'run', 2, '[{"t": "step.completed", "at": 1733486402000000, "s": "abc", "n": "first", "a": 1, "d": {"took_ms": 5}}]');
 insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at)
 values (1, :'run', 'abc', 1, 'run', 'first', 'completed', 1, '{"data": 1}', now(), now());
+insert into flowforge.cancellation (tenant_id, function_id, started_before, runs)
+select 1, function_id, now(), 0 from flowforge.function where slug = 'routes-a' returning cancellation_id as cancellation \gset
 
 create temp table request (method text, pattern text, path text, body text);
 insert into request values
@@ -95,6 +97,12 @@ insert into request values
 ('GET', '/api/v1/runs/{id}/events', '/api/v1/runs/' || :'run' || '/events', null),
 ('POST', '/api/v1/runs/{id}/cancel', '/api/v1/runs/' || :'run' || '/cancel', null),
 ('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
+('GET', '/v1/events', '/v1/events', null), ('GET', '/v1/events/{id}', '/v1/events/' || :'event', null),
+('GET', '/v1/events/{id}/runs', '/v1/events/' || :'event' || '/runs', null), ('GET', '/v1/runs/{id}', '/v1/runs/' || :'run', null),
+('GET', '/v1/runs/{id}/jobs', '/v1/runs/' || :'run' || '/jobs', null), ('DELETE', '/v1/runs/{id}', '/v1/runs/' || :'run', null),
+('POST', '/v1/cancellations', '/v1/cancellations',
+	'{"app_id": "routes", "function_id": "a", "started_before": "2020-01-01T00:00:00Z"}'),
+('GET', '/v1/cancellations', '/v1/cancellations', null), ('DELETE', '/v1/cancellations/{id}', '/v1/cancellations/' || :'cancellation', null),
 ('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
 
 create temp table answer as
