@@ -119,6 +119,7 @@ run_e2e() {
 		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci' 1; return; }
 	(cd examples/orders-typescript && { [ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --no-audit --no-fund --loglevel=error &&
 		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci of the example' 1; return; }
+	test/e2e/python/venv.sh || { count 'e2e: the virtualenv of the Python applications' 1; return; }
 	for file in test/e2e/*.test.mjs; do
 		(cd test/e2e && node --test --test-concurrency=1 --test-reporter=spec "$(basename "$file")") >"$work/node.out" 2>&1
 		local status=$? ok bad

@@ -402,15 +402,19 @@ create function flowforge.store_app(tenant integer, payload jsonb) returns uuid
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+	delete from flowforge.app a
+	where a.tenant_id = tenant and a.url = payload ->> 'url' and a.checksum = '' and a.name <> payload ->> 'appName';
+
 	insert into flowforge.app (tenant_id, name, url, sdk, framework, app_version, checksum)
 	values (tenant, payload ->> 'appName', payload ->> 'url', payload ->> 'sdk', payload ->> 'framework', payload ->> 'appVersion',
 		flowforge.registration_checksum(payload))
 	on conflict (tenant_id, name) do update
 	set url = excluded.url, sdk = excluded.sdk, framework = excluded.framework, app_version = excluded.app_version,
-		checksum = excluded.checksum, synced_at = now()
+		checksum = excluded.checksum, synced_at = now(), sync_error = null, sync_failed_at = null
 	returning app_id
 $$;
-comment on function flowforge.store_app(integer, jsonb) is 'Stores an app and gives its id.';
+comment on function flowforge.store_app(integer, jsonb) is
+'Stores an app and gives its id; what was known of it by its URL alone is forgotten.';
 
 -- Registrations of a tenant take turns: each sees what the one before it stored, and which functions are taken.
 create function flowforge.replace_app(tenant integer, payload jsonb) returns uuid
@@ -450,12 +454,14 @@ begin
 		replaced := flowforge.replace_app(tenant, payload);
 		app := coalesce(replaced, flowforge.registered_app(tenant, payload));
 	end if;
-	return jsonb_build_object('ok', true, 'modified', replaced is not null, 'app_id', app, 'sync_id', flowforge.uuid7());
+	return jsonb_build_object('ok', true, 'modified', replaced is not null, 'app_id', app,
+		'sync_id', coalesce(payload ->> 'deployId', flowforge.uuid7()::text));
 end
 $$;
 comment on function flowforge.register_app(jsonb) is
-'What POST /fn/register does: takes {url, appName, functions, sdk, framework, appVersion}, makes the app''s functions exactly these in '
-'one transaction and gives {ok, modified, app_id, sync_id}; writes nothing when nothing has changed. Errors: FF208, FF209.';
+'What POST /fn/register does: takes {url, appName, functions, sdk, framework, appVersion, deployId}, makes the app''s functions exactly these in '
+'one transaction and gives {ok, modified, app_id, sync_id}, where sync_id is the deployId if there is one; writes nothing when '
+'nothing has changed. Errors: FF208, FF209.';
 
 create function @extschema@.ff_register_app(
 	url text, name text, functions jsonb, sdk text default null, framework text default null, version text default null

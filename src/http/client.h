@@ -22,6 +22,8 @@ typedef enum FfHttpHeader
 	FF_HEADER_REQ_VERSION,
 	FF_HEADER_SIGNATURE,
 	FF_HEADER_CONTENT_TYPE,
+	FF_HEADER_SDK_HANDLED,
+	FF_HEADER_SYNC_KIND,
 	FF_HEADER_COUNT
 } FfHttpHeader;
 
@@ -35,6 +37,8 @@ typedef struct FfHttpCall
 	StringInfoData request;
 	StringInfoData body;
 	char		  *headers[FF_HEADER_COUNT];
+	const char	  *method;	/* NULL: POST */
+	int			   timeout; /* ms for the whole call; 0: ff_request_timeout */
 	bool		   too_large;
 	bool		   reached; /* false: no connection was made, so nothing was asked of the app */
 	long		   status;	/* of HTTP; 0 when there was no answer */

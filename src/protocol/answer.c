@@ -294,8 +294,8 @@ read_status(FfAnswer *answer, Jsonb *json, long status, TimestampTz now)
 }
 
 /* While keys are changed an app may sign with the one that is about to go, or about to come. */
-static FfSignature
-check_signature(const FfHttpCall *call)
+FfSignature
+ff_protocol_signature(const FfHttpCall *call)
 {
 	const char *header = call->headers[FF_HEADER_SIGNATURE];
 	int64		now = (int64) time(NULL);
@@ -338,7 +338,7 @@ acceptable(FfAnswer *answer, const FfHttpCall *call)
 	}
 	if (ff_protocol_dev())
 		return true;
-	signature = check_signature(call);
+	signature = ff_protocol_signature(call);
 	/* An SDK refuses our signature with an unsigned 401; that answer ends nothing and is only
 	 * reported. */
 	if (signature == FF_SIGNATURE_OK || (signature == FF_SIGNATURE_MISSING && call->status == 401))

@@ -10,8 +10,9 @@
 #include "http/client.h"
 #include "run/answer.h"
 #include "run/run.h"
+#include "util/sign.h"
 
-extern char *ff_signing_key; /* NULL or empty: development mode, nothing is signed */
+extern char *ff_signing_key;		  /* NULL or empty: development mode, nothing is signed */
 extern char *ff_signing_key_fallback; /* the other key while keys are changed, or empty */
 
 /* Writes the body and the headers of a call for an item of a run. */
@@ -26,5 +27,8 @@ extern char *ff_protocol_url(const FfFunction *function, const FfItem *item);
 extern void ff_protocol_answer(FfAnswer *answer, const FfHttpCall *call, TimestampTz now);
 
 extern bool ff_protocol_dev(void);
+
+/* Checks the signature of an answer. */
+extern FfSignature ff_protocol_signature(const FfHttpCall *call);
 
 #endif

@@ -321,27 +321,28 @@ function appEnvironment(server, more) {
 	};
 }
 
-/** Starts a program that prints {"port": n} when it serves, and registers what it serves. */
-async function launchApp(server, id, program, args, environment) {
+/** Starts a program that prints {"port": n} when it serves, and registers what it serves unless told not to. */
+async function launchApp(server, { id, register = true }, program, args, environment) {
 	const child = spawn(program, args, { env: appEnvironment(server, environment), stdio: ["ignore", "pipe", "inherit"] });
 	const [line] = await once(createInterface(child.stdout), "line");
 	const app = new App(child, JSON.parse(line).port, id);
 	server.apps.push(app);
-	await server.register(app.url);
+	if (register) await server.register(app.url);
 	return app;
 }
 
 /** Starts app.mjs with the SDK of a major version, pointed at the server by its environment alone, and registers it. */
-export function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0 } = {}) {
-	return launchApp(server, id, process.execPath, [join(here, "app.mjs")], { SDK: String(major), APP_ID: id, PORT: String(port) });
+export function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0, environment = {}, register } = {}) {
+	const settings = { SDK: String(major), APP_ID: id, PORT: String(port), ...environment };
+	return launchApp(server, { id, register }, process.execPath, [join(here, "app.mjs")], settings);
 }
 
 /** Starts python/app.py in a framework, `fastapi` (async handlers) or `flask` (blocking ones), and registers it. */
-export async function startPythonApp(server, { framework = "fastapi", id = `e2e-${framework}`, port = 0, environment = {} } = {}) {
+export async function startPythonApp(server, { framework = "fastapi", id = `e2e-${framework}`, port = 0, environment = {}, register } = {}) {
 	await run(join(here, "python", "venv.sh"));
 	const python = join(here, "python", ".venv", "bin", "python");
 	const settings = { FRAMEWORK: framework, APP_ID: id, PORT: String(port), PYTHONDONTWRITEBYTECODE: "1", ...environment };
-	return launchApp(server, id, python, [join(here, "python", "app.py")], settings);
+	return launchApp(server, { id, register }, python, [join(here, "python", "app.py")], settings);
 }
 
 /** Prints the end of the server's log after each failed test of the suite it is called in. */

@@ -80,6 +80,7 @@ insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, stat
 values (1, :'run', 'abc', 1, 'run', 'first', 'completed', 1, '{"data": 1}', now(), now());
 insert into flowforge.cancellation (tenant_id, function_id, started_before, runs)
 select 1, function_id, now(), 0 from flowforge.function where slug = 'routes-a' returning cancellation_id as cancellation \gset
+select app_id as app from flowforge.app where name = 'routes' \gset
 
 create temp table request (method text, pattern text, path text, body text);
 insert into request values
@@ -97,6 +98,8 @@ insert into request values
 ('GET', '/api/v1/runs/{id}/events', '/api/v1/runs/' || :'run' || '/events', null),
 ('POST', '/api/v1/runs/{id}/cancel', '/api/v1/runs/' || :'run' || '/cancel', null),
 ('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
+('POST', '/api/v1/apps', '/api/v1/apps', '{"url": "http://127.0.0.1:9/nobody"}'),
+('POST', '/api/v1/apps/{id}/sync', '/api/v1/apps/' || :'app' || '/sync', null), ('DELETE', '/api/v1/apps/{id}', '/api/v1/apps/' || :'app', null),
 ('GET', '/v1/events', '/v1/events', null), ('GET', '/v1/events/{id}', '/v1/events/' || :'event', null),
 ('GET', '/v1/events/{id}/runs', '/v1/events/' || :'event' || '/runs', null), ('GET', '/v1/runs/{id}', '/v1/runs/' || :'run', null),
 ('GET', '/v1/runs/{id}/jobs', '/v1/runs/' || :'run' || '/jobs', null), ('DELETE', '/v1/runs/{id}', '/v1/runs/' || :'run', null),
