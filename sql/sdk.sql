@@ -80,3 +80,59 @@ from flowforge.serve('GET', '/v1/cancellations', '', '{}', null) s, jsonb_array_
 select cancellation_id as one from flowforge.cancellation limit 1 \gset
 select status, body from pg_temp.req('DELETE', '/v1/cancellations/' || :'one');
 select status, body from pg_temp.req('DELETE', '/v1/cancellations/' || :'one');
+
+-- GraphQL: what a query asks for becomes fields, with variables, fragments and directives resolved.
+create function pg_temp.fields(query text, variables jsonb default null, operation text default null) returns text
+language sql as $$
+	select flowforge.graphql_fields(query, variables, operation)::text
+$$;
+select pg_temp.fields('{ a b: c { d } }');
+select pg_temp.fields('query Q($x: [ID!]! = ["1"], $y: Int) { a(x: $x, y: $y, z: {k: [1, -2.5e1, true, null, WORD, "t\u00e9\n"]}) }', '{"y": 7}');
+select pg_temp.fields('query { ...F ... on T { b } ... { c } } fragment F on T { a ...G } fragment G on T { g }');
+select pg_temp.fields('query ($yes: Boolean = true) { a @include(if: $yes) b @skip(if: $yes) c @include(if: false) @other { d } ...F @skip(if: $yes) } fragment F on T { f }');
+select pg_temp.fields('query One { a } query Two { b }', null, 'Two');
+select pg_temp.fields(E'# a comment, and commas\n{ a(t: """block "text" here"""), }');
+\set VERBOSITY default
+select pg_temp.fields('');
+select pg_temp.fields('{ a ');
+select pg_temp.fields('{ a(b: ) }');
+select pg_temp.fields('{ a(b: "no end) }');
+select pg_temp.fields('{ a(b: 1.2.3) }');
+select pg_temp.fields('mutation { a }');
+select pg_temp.fields('{ ...Nobody }');
+select pg_temp.fields('query One { a }', null, 'Two');
+select pg_temp.fields('{ ...F } fragment F on T { ...F }');
+select pg_temp.fields(repeat('{ a ', 40));
+select pg_temp.fields('{ ...A } ' || (select string_agg(format('fragment %s on T { %s }', chr(64 + i), repeat('...' || chr(65 + i) || ' ', 10)), ' ')
+	from generate_series(1, 20) i) || ' fragment U on T { u }');
+select pg_temp.fields('{ a(b: ' || repeat('[', 2000) || ') }');
+\set VERBOSITY terse
+
+-- What the development server is asked: runs with their trace, outputs, the stream, events, apps.
+create function pg_temp.gql(query text, variables jsonb default '{}') returns text
+language sql as $$
+	select s.status || ' ' || pg_temp.masked(convert_from(s.body, 'UTF8'))
+	from flowforge.serve('POST', '/v0/gql', '', '{}', convert_to(jsonb_build_object('query', query, 'variables', variables)::text, 'UTF8')) s
+$$;
+insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at) values
+(1, :'run', 'aa', 1, 'run', 'first', 'completed', 1, '{"data": {"n": [1]}}', now(), now() + interval '2 s'),
+(1, :'run', 'bb', 2, 'wait', 'second', 'completed', 0, 'null', now(), now()),
+(1, :'run', 'cc', 3, 'run', 'third', 'failed', 0, '{"error": {"name": "Error", "message": "no"}}', now(), now());
+select jsonb_build_object('runId', :'run', 'eventId', :'event', 'first', :'run' || '.aa', 'third', :'run' || '.cc') as ids \gset
+select pg_temp.gql('query ($runId: String!) { run(runID: $runId) { status function { id app { name } } trace(preview: true) { status outputID
+	childrenSpans { name stepType attempts duration status metadata { scope kind } childrenSpans { name } } } } }', :'ids');
+select pg_temp.gql('query ($first: String!, $third: String!) { a: runTraceSpanOutputByID(outputID: $first) { data error { name } }
+	b: runTraceSpanOutputByID(outputID: $third) { data error { name message stack cause } } }', :'ids');
+select pg_temp.gql('query ($runId: String!) { runTrigger(runID: $runId) { eventName IDs cron } runTrace(runID: $runId) { name isRoot } }', :'ids');
+select pg_temp.gql('{ stream(query: {limit: 1, includeInternalEvents: false}) { id trigger runs { id function { name } } } }');
+select pg_temp.gql('query ($query: EventsQuery!) { events(query: $query) { name payload } }', '{"query": {"name": "sdk/one", "limit": 2}}');
+select regexp_replace(pg_temp.gql('query ($eventId: ID!) { eventV2(id: $eventId) { idempotencyKey name raw } }', :'ids'), '\d{13}', '<ms>');
+select pg_temp.gql('{ __typename functionBySlug(query: {functionSlug: "sdk-one"}) { __typename name triggers { type value condition } } }');
+select pg_temp.gql('{ run(runID: "01ARZ3NDEKTSV4RRFFQ69G5FAV") { status } eventV2(id: "01ARZ3NDEKTSV4RRFFQ69G5FAV") { name } }');
+select pg_temp.gql('{ run(runID: "nonsense") { status } }');
+select pg_temp.gql('{ nothing }');
+select pg_temp.gql('{ apps { nothing } }');
+select pg_temp.gql('{ apps { name { nothing } } }');
+select pg_temp.gql('{');
+select status, body from pg_temp.req('POST', '/v0/gql', '', '{}', '{}');
+select status, body from pg_temp.req('POST', '/v0/gql', '', '{}', '[]');

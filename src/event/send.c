@@ -259,26 +259,16 @@ with_member(Jsonb *object, const char *key, Jsonb *value)
 											  JsonbPGetDatum(ff_jb_finish(&builder))));
 }
 
-static Jsonb *
-text_json(const char *text)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = (int) strlen(text);
-	return JsonbValueToJsonb(&value);
-}
-
 /* Whatever name the caller gave, the event is an invocation; its id counts for this function. */
 static void
 read_invocation(FfEvent *event, Jsonb *json, const char *slug)
 {
 	if (!ff_json_is_object(json))
 		not_an_event(0, "is not an object");
-	read_event(event, with_member(json, "name", text_json("inngest/function.invoked")), 0,
+	read_event(event, with_member(json, "name", ff_json_from_text("inngest/function.invoked")), 0,
 			   current_tenant(), true);
 	event->data =
-		with_member(event->data, "_inngest", with_member(empty_object(), "fn_id", text_json(slug)));
+		with_member(event->data, "_inngest", with_member(empty_object(), "fn_id", ff_json_from_text(slug)));
 	if (event->external_id != NULL)
 		event->dedupe_key = psprintf("invoke:%s:%s", slug, event->external_id);
 }

@@ -49,7 +49,8 @@
 	X(SERVER_KIND, '2', '0', '7', 400, "The app expects another kind of server")                \
 	X(FUNCTION_CONFIG, '2', '0', '8', 400, "A function's configuration is not valid")           \
 	X(FUNCTION_OWNER, '2', '0', '9', 409, "Another app has a function of this id")              \
-	X(SYNC, '2', '1', '0', 502, "An app did not say which functions it serves")
+	X(SYNC, '2', '1', '0', 502, "An app did not say which functions it serves")                 \
+	X(GRAPHQL, '2', '1', '1', 400, "A GraphQL query cannot be read or asks for what is not there")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

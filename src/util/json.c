@@ -270,6 +270,16 @@ ff_json_is_null(Jsonb *value)
 }
 
 Jsonb *
+ff_json_from_text(const char *text)
+{
+	JsonbValue value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = (int) strlen(text);
+	return JsonbValueToJsonb(&value);
+}
+
+Jsonb *
 ff_json_null(void)
 {
 	JsonbValue null = {.type = jbvNull};
