@@ -250,6 +250,27 @@ select status from pg_temp.req('POST', '/api/v1/events/batch', '', '{}', '[{"nam
 commit;
 select count(*) from pg_temp.data('/api/v1/events', 'name=api/in-transaction');
 
+-- Under an idempotency key a request is served once: repeats get the first answer, another request is refused, a failure may be tried again.
+create function pg_temp.once(key text, body text, path text default '/api/v1/events', header text default 'idempotency-key') returns text
+language sql as $$
+	select s.status || ' ' || (s.headers ~ 'idempotency-replayed: true') || ' ' || coalesce((convert_from(s.body, 'UTF8')::jsonb ->> 'detail'),
+		(convert_from(s.body, 'UTF8')::jsonb -> 'ids' ->> 0))
+	from flowforge.serve('POST', path, '', jsonb_build_object(header, key), convert_to(body, 'UTF8')) s
+$$;
+select pg_temp.once('k-1', '{"name": "api/kept"}') as first \gset
+select :'first' ~ '^200 false', pg_temp.once('k-1', '{"name": "api/kept"}') = replace(:'first', 'false', 'true');
+select pg_temp.once('k-1', '{"name": "api/kept"}', header => 'x-idempotency-key') = replace(:'first', 'false', 'true');
+select pg_temp.once('k-1', '{"name": "api/other"}');
+select pg_temp.once('k-1', '{"name": "api/kept"}', '/api/v1/events/batch');
+select count(*) from flowforge.events where name = 'api/kept';
+select pg_temp.once('k-2', '{}');
+select pg_temp.once('k-2', '{"name": "api/kept"}') ~ '^200 false';
+select pg_temp.once('', '{}');
+select pg_temp.once(repeat('k', 256), '{}');
+update flowforge.request_key set expires_at = now() - interval '1 s' where key = 'k-1';
+select pg_temp.once('k-1', '{"name": "api/later"}') ~ '^200 false';
+select pg_temp.once('k-1', '{"name": "api/later"}') ~ '^200 true';
+
 -- With a signing key, callers must prove who they are. The hash is the protocol's test vector.
 alter system set flowforge.signing_key = 'signkey-prod-12345678';
 alter system set flowforge.signing_key_fallback = 'signkey-prod-87654321';

@@ -1,9 +1,9 @@
 /*
  * serve.c - flowforge.serve, which answers the HTTP requests that the gateway passes on.
  *
- * A request goes: route (route.h), access (access.h), body, the route's function, answer
- * (answer.h). All of it happens in a subtransaction, so that an error becomes an answer and leaves
- * the other requests of the transaction alone.
+ * A request goes: route (route.h), access (access.h), key (repeat.h), body, the route's function,
+ * answer (answer.h). All of it happens in a subtransaction, so that an error becomes an answer and
+ * leaves the other requests of the transaction alone.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@
 #include "api/access.h"
 #include "api/answer.h"
 #include "api/form.h"
+#include "api/repeat.h"
 #include "api/route.h"
 #include "util/errors.h"
 #include "util/id.h"
@@ -229,6 +230,22 @@ answer_options(FfAnswer *answer, const FfMatch *match)
 						 match->allow);
 }
 
+/* Requests that make something may carry a key, under which they are served once. Events bring ids
+ * of their own. */
+static void
+serve_once(Request *request, FfAnswer *answer)
+{
+	FfRepeat repeat = {0};
+
+	if (strcmp(request->method, "POST") == 0 && request->match.style != FF_STYLE_EVENT)
+		ff_repeat_read(&repeat, request->headers, request->method, request->path, request->query,
+					   request->body);
+	if (ff_repeat_answer(&repeat, answer))
+		return;
+	call_handler(request, answer);
+	ff_repeat_keep(&repeat, answer);
+}
+
 static void
 answer_request(Request *request, FfAnswer *answer)
 {
@@ -248,7 +265,7 @@ answer_request(Request *request, FfAnswer *answer)
 		if (request->match.style == FF_STYLE_SDK)
 			ff_access_check_kind(request->headers);
 		ff_access_check(&request->match, request->headers);
-		call_handler(request, answer);
+		serve_once(request, answer);
 	}
 }
 
