@@ -90,6 +90,7 @@ select pg_temp.fields('{ a b: c { d } }');
 select pg_temp.fields('query Q($x: [ID!]! = ["1"], $y: Int) { a(x: $x, y: $y, z: {k: [1, -2.5e1, true, null, WORD, "t\u00e9\n"]}) }', '{"y": 7}');
 select pg_temp.fields('query { ...F ... on T { b } ... { c } } fragment F on T { a ...G } fragment G on T { g }');
 select pg_temp.fields('query ($yes: Boolean = true) { a @include(if: $yes) b @skip(if: $yes) c @include(if: false) @other { d } ...F @skip(if: $yes) } fragment F on T { f }');
+select pg_temp.fields('{ a { b { ...F } } } fragment F on T { f }');
 select pg_temp.fields('query One { a } query Two { b }', null, 'Two');
 select pg_temp.fields(E'# a comment, and commas\n{ a(t: """block "text" here"""), }');
 \set VERBOSITY default

@@ -337,7 +337,7 @@ read_field(Reader *r, FfJsonBuilder *out)
 	char		 *as = take_name(r);
 	char		 *name = take_sign(r, ':') ? take_name(r) : as;
 	Jsonb		 *args = take_sign(r, '(') ? read_pairs(r, ')') : NULL;
-	bool		  stands = read_directives(r);
+	bool		  stands = read_directives(r) && out != NULL;
 	FfJsonBuilder fields = {0};
 	bool		  has_fields = is_sign(r, '{');
 
@@ -346,10 +346,10 @@ read_field(Reader *r, FfJsonBuilder *out)
 	if (has_fields)
 	{
 		ff_jb_array(&fields);
-		read_fields(r, &fields);
+		read_fields(r, stands ? &fields : NULL);
 		ff_jb_end(&fields);
 	}
-	if (out != NULL && stands)
+	if (stands)
 		write_field(out, name, as, args, has_fields ? ff_jb_finish(&fields) : NULL);
 }
 

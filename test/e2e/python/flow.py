@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from typing import Any
 
 import inngest
@@ -14,7 +15,9 @@ def define_flow(define: Definitions) -> None:
     on, event = define.on, define.event
     minute = datetime.timedelta(minutes=1)
 
-    @on("nightly", inngest.TriggerCron(cron="TZ=Europe/Paris 30 3 * * 1-5", jitter="10s"))
+    nightly = os.environ.get("BAD_CRON", "TZ=Europe/Paris 30 3 * * 1-5")
+
+    @on("nightly", inngest.TriggerCron(cron=nightly, jitter="10s"))
     async def _(ctx: Any) -> Any:
         return "every night"
 
