@@ -250,6 +250,35 @@ select status from pg_temp.req('POST', '/api/v1/events/batch', '', '{}', '[{"nam
 commit;
 select count(*) from pg_temp.data('/api/v1/events', 'name=api/in-transaction');
 
+-- CloudEvents are events: structured, in a batch, or binary, with attributes in headers.
+create function pg_temp.cloud(headers jsonb, body text, path text default '/api/v1/events') returns text
+language plpgsql as $$
+declare
+	answer record;
+begin
+	select s.status, convert_from(s.body, 'UTF8')::jsonb as json into answer
+	from flowforge.serve('POST', path, '', headers, convert_to(body, 'UTF8')) s;
+	return answer.status || ' ' || coalesce(answer.json ->> 'detail', (
+		select string_agg(concat_ws(' ', e.name, e.external_id, e.ts, e.data), E'\n' order by e.event_id)
+		from flowforge.events e where e.event_id in (select i::uuid from jsonb_array_elements_text(answer.json -> 'ids') i)));
+end
+$$;
+\set cloud '{"content-type": "application/cloudevents+json; charset=utf-8"}'
+\set batch '{"content-type": "application/cloudevents-batch+json"}'
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "cloud/created", "time": "2026-01-31T09:00:00Z", "subject": "o1", "data": {"n": 1}}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "cloud/created", "data": {"n": 2}}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "2", "source": "/shop", "type": "cloud/text", "time": "2026-01-31T09:00:00Z", "data": "plain"}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "3", "source": "/shop", "type": "cloud/bytes", "time": "2026-01-31T09:00:00Z", "data_base64": "AAE="}');
+select pg_temp.cloud('{"ce-specversion": "1.0", "ce-id": "4", "ce-source": "/b", "ce-type": "cloud/binary", "ce-time": "2026-01-31T09:00:00Z", "ce-subject": "f%C3%BC%C3%9Fe 100%", "content-type": "application/json"}', '{"n": 4}');
+select pg_temp.cloud('{"ce-specversion": "1.0", "ce-id": "5", "ce-source": "/b", "ce-type": "cloud/binary", "ce-time": "2026-01-31T09:00:00Z", "content-type": "image/png"}', 'PNG');
+select pg_temp.cloud(:'batch', '[{"specversion": "1.0", "id": "6", "source": "/s", "type": "cloud/a", "time": "2026-01-31T09:00:00Z"}, {"specversion": "1.0", "id": "7", "source": "/s", "type": "cloud/b", "time": "2026-01-31T09:00:00Z"}]', '/api/v1/events/batch');
+select pg_temp.cloud(:'batch', '[{"specversion": "1.0", "id": "8", "source": "/s", "type": "cloud/a"}, {"specversion": "1.0", "id": "9", "type": "cloud/b"}]', '/api/v1/events/batch');
+select pg_temp.cloud(:'cloud', '{"specversion": "0.3", "id": "1", "source": "/shop", "type": "cloud/old"}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "inngest/forged"}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "cloud/late", "time": "late"}');
+select pg_temp.cloud(:'cloud', '[]');
+select pg_temp.cloud(:'batch', '{}', '/api/v1/events/batch');
+
 -- Under an idempotency key a request is served once: repeats get the first answer, another request is refused, a failure may be tried again.
 create function pg_temp.once(key text, body text, path text default '/api/v1/events', header text default 'idempotency-key') returns text
 language sql as $$

@@ -107,6 +107,7 @@ from (values
 		(select jsonb_agg('{"event": "a/b"}'::jsonb) from generate_series(1, 6)))))),
 	(31, 'a cancel without event', pg_temp.app('a', pg_temp.fn('a-f', '{"cancel": [{"timeout": "soon"}]}'))),
 	(32, 'too much concurrency', pg_temp.app('a', pg_temp.fn('a-f', '{"concurrency": [{"limit": 1}, {"limit": 2}, {"limit": -3}]}'))),
+	(32, 'negative concurrency', pg_temp.app('a', pg_temp.fn('a-f', '{"concurrency": -3}'))),
 	(33, 'a scope that is none', pg_temp.app('a', pg_temp.fn('a-f', '{"concurrency": {"limit": 1, "scope": "galaxy"}}'))),
 	(34, 'batches with the rest', pg_temp.app('a', pg_temp.fn('a-f', '{"batchEvents": {"maxSize": 10, "timeout": "5s"},
 		"cancel": [{"event": "a/b"}], "debounce": {"period": "1s"}, "singleton": {"mode": "skip"}, "priority": {"run": "1"}}'))),

@@ -100,6 +100,13 @@ body_is_json(Jsonb *headers)
 		   pg_strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0;
 }
 
+/* The body of such an event may be anything, or nothing. */
+static bool
+is_binary_cloud_event(Jsonb *headers)
+{
+	return ff_json_get(headers, "ce-specversion") != NULL;
+}
+
 static void
 refuse_body(const char *problem)
 {
@@ -125,7 +132,7 @@ parse_body(const Request *request)
 		if (json == NULL)
 			refuse_body(psprintf("%s (at byte %d)", error.message, error.offset));
 	}
-	else if (request->match.needs_body)
+	else if (request->match.needs_body && !is_binary_cloud_event(request->headers))
 		refuse_body(length > 0 ? "content-type says that it is something else" : "it is empty");
 	return json;
 }

@@ -134,6 +134,9 @@ as $$
 		select c.field || '.limit' as field, c.value -> 'limit' as value, 0 as low, 1000000 as high
 		from flowforge.setting_list(config, 'concurrency') c
 		union all
+		select 'concurrency', config -> 'concurrency', 0, 1000000
+		where jsonb_typeof(config -> 'concurrency') = 'number'
+		union all
 		select k.field, config #> string_to_array(k.field, '.'), k.low, k.high
 		from (values
 			('steps.step.retries.attempts', 0, 20), ('batchEvents.maxSize', 1, 1000), ('rateLimit.limit', 1, 1000000000),
