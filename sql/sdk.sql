@@ -137,3 +137,29 @@ select pg_temp.gql('{ apps { name { nothing } } }');
 select pg_temp.gql('{');
 select status, body from pg_temp.req('POST', '/v0/gql', '', '{}', '{}');
 select status, body from pg_temp.req('POST', '/v0/gql', '', '{}', '[]');
+
+-- Metadata about runs and steps.
+create function pg_temp.note(target jsonb, change jsonb) returns text
+language sql as $$
+	select s.status || coalesce(' ' || (convert_from(s.body, 'UTF8')::jsonb ->> 'error'), '')
+	from flowforge.serve('POST', '/v1/runs/' || (select r.run_id from flowforge.runs r where function = 'sdk-one' order by run_id limit 1) || '/metadata',
+		'', '{}', convert_to(jsonb_build_object('target', target, 'metadata', jsonb_build_array(change))::text, 'UTF8')) s
+$$;
+select pg_temp.note('{}', '{"kind": "inngest.score", "op": "merge", "values": {"good": {"value": 1}}}');
+select pg_temp.note('{}', '{"kind": "inngest.score", "op": "merge", "values": {"fast": {"value": true}}}');
+select pg_temp.note('{"step_id": "first"}', '{"kind": "userland.default", "op": "set", "values": {"tokens": 5, "model": "a"}}');
+select pg_temp.note('{"step_id": "first"}', '{"kind": "userland.default", "op": "add", "values": {"tokens": 2.5, "cost": 1}}');
+select pg_temp.note('{"step_id": "first"}', '{"kind": "userland.default", "op": "delete", "values": {"model": null}}');
+select pg_temp.note('{"step_id": "first", "step_attempt": 1}', '{"kind": "userland.default", "op": "set", "values": {"try": 1}}');
+select scope, step, kind, values from flowforge.run_metadata order by scope, kind;
+select pg_temp.masked(pg_temp.gql('query ($runId: String!) { run(runID: $runId) { trace { metadata { scope kind values } childrenSpans { name metadata { scope values } } } } }', :'ids'));
+select pg_temp.note('{}', jsonb_build_object('kind', 'k', 'op', 'set', 'values', jsonb_build_object('long', repeat('x', 65536))));
+select pg_temp.note('{"step_index": 1}', '{}');
+select pg_temp.note('{"step_id": 7}', '{}');
+select pg_temp.note('{"step_id": "a", "step_index": 1.5}', '{}');
+select pg_temp.note('[]', '{}');
+select pg_temp.note('{}', '[]');
+select pg_temp.note('{}', '{"op": "set", "values": {}}');
+select pg_temp.note('{}', '{"kind": "k", "op": "multiply", "values": {}}');
+select pg_temp.note('{}', '{"kind": "k", "op": "set", "values": 7}');
+select status, body from pg_temp.req('POST', '/v1/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV/metadata', '', '{}', '{"target": {}, "metadata": []}');

@@ -69,7 +69,7 @@ as $$
 		'functionID', run.function, 'status', flowforge.graphql_status(status), 'attempts', attempts, 'queuedAt', run.created_at,
 		'startedAt', started, 'endedAt', ended, 'duration', (extract(epoch from ended - started) * 1000)::bigint,
 		'outputID', case when has_output then concat_ws('.', run.ulid, id) end, 'stepType', type, 'stepOp', type, 'stepID', id,
-		'stepInfo', null, 'metadata', '[]'::jsonb, 'childrenSpans', '[]'::jsonb)
+		'stepInfo', null, 'metadata', flowforge.metadata_json(run.tenant_id, run.run_id, case when id is not null then array[id, name] end), 'childrenSpans', '[]'::jsonb)
 $$;
 comment on function flowforge.graphql_span(flowforge.runs, text, text, text, text, integer, timestamptz, timestamptz, boolean) is
 'A span of a run''s trace.';

@@ -123,6 +123,61 @@ end
 $$;
 comment on function flowforge.v1_run_cancel(flowforge.request) is 'DELETE /v1/runs/{id}.';
 
+create function flowforge.metadata_problem(body jsonb) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case
+		when jsonb_typeof(body -> 'target') is distinct from 'object' then 'target is no object'
+		when body #>> '{target,step_id}' is null and body -> 'target' ?| '{step_index,step_attempt,span_id}' then 'the target has no step_id'
+		when exists (select from jsonb_each(body -> 'target') t where t.key in ('step_index', 'step_attempt') and t.value <> 'null'
+			and t.value::text !~ '^-?\d{1,9}$') then 'step_index and step_attempt are whole numbers'
+		when exists (select from jsonb_each(body -> 'target') t where t.key in ('step_id', 'span_id') and t.value <> 'null'
+			and (jsonb_typeof(t.value) <> 'string' or octet_length(t.value #>> '{}') not between 1 and 512)) then 'step_id and span_id are texts of 1 to 512 bytes'
+		when jsonb_typeof(body -> 'metadata') is distinct from 'array' then 'metadata is no list'
+		when jsonb_array_length(body -> 'metadata') > 100 then 'there are more than 100 changes'
+		else (
+			select case
+				when jsonb_typeof(m.value) <> 'object' then format('metadata[%s] is no object', m.ordinality - 1)
+				when jsonb_typeof(m.value -> 'kind') is distinct from 'string' or octet_length(m.value ->> 'kind') not between 1 and 128 then
+					format('metadata[%s].kind is no text of 1 to 128 bytes', m.ordinality - 1)
+				when m.value ->> 'op' is null or m.value ->> 'op' not in ('set', 'merge', 'delete', 'add') then
+					format('metadata[%s].op is not set, merge, delete or add', m.ordinality - 1)
+				else format('metadata[%s].values is no object', m.ordinality - 1)
+			end
+			from jsonb_array_elements(body -> 'metadata') with ordinality m
+			where jsonb_typeof(m.value) <> 'object' or jsonb_typeof(m.value -> 'kind') is distinct from 'string'
+				or octet_length(m.value ->> 'kind') not between 1 and 128
+				or m.value ->> 'op' is null or m.value ->> 'op' not in ('set', 'merge', 'delete', 'add')
+				or jsonb_typeof(m.value -> 'values') is distinct from 'object'
+			order by m.ordinality
+			limit 1)
+	end
+$$;
+comment on function flowforge.metadata_problem(jsonb) is 'What is wrong with a request to note metadata, or null.';
+
+create function flowforge.v1_run_metadata(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	body constant jsonb := flowforge.object_of(request);
+	run constant uuid := flowforge.run_of(request);
+	problem constant text := flowforge.metadata_problem(body);
+	change jsonb;
+begin
+	if problem is not null then
+		raise exception using errcode = 'FF204', message = problem,
+			hint = 'Send {"target": {"step_id"?, "step_index"?, "step_attempt"?}, "metadata": [{"kind", "op", "values"}]}.';
+	end if;
+	for change in select m.value from jsonb_array_elements(body -> 'metadata') m loop
+		perform flowforge.note_metadata(flowforge.current_tenant(), run, body -> 'target', change);
+	end loop;
+	return flowforge.v1_answer('{"ok": true}');
+end
+$$;
+comment on function flowforge.v1_run_metadata(flowforge.request) is 'POST /v1/runs/{id}/metadata.';
+
 insert into flowforge.route_schema (name, schema) values
 ('V1Metadata', '{
 	"type": "object", "required": ["fetched_at", "cached_until"],
@@ -178,6 +233,18 @@ from (values
 '{"type": "object", "required": ["run_id", "result"], "properties": {
 	"run_id": {"type": "string"},
 	"result": {"enum": ["cancelling", "already completed", "already failed", "already cancelled"]}}}'),
+('POST', '/v1/runs/{id}/metadata', 'v1_run_metadata', 'runs:manage', 'Note scores and other metadata about a run or a step (REST v1)',
+'{"type": "object", "required": ["target", "metadata"], "properties": {
+	"target": {"type": "object", "description": "The run itself, unless a step is named.", "properties": {
+		"step_id": {"type": ["string", "null"], "description": "As its function calls it."},
+		"step_index": {"type": ["integer", "null"], "description": "Which of the steps of that name; from 0."},
+		"step_attempt": {"type": ["integer", "null"]},
+		"span_id": {"type": ["string", "null"]}}},
+	"metadata": {"type": "array", "maxItems": 100, "items": {"type": "object", "required": ["kind", "op", "values"], "properties": {
+		"kind": {"type": "string", "maxLength": 128, "examples": ["inngest.score", "userland.default"]},
+		"op": {"enum": ["set", "merge", "delete", "add"]},
+		"values": {"type": "object"}}}}}}',
+'{"type": "object", "required": ["ok"], "properties": {"ok": {"const": true}}}'),
 ('GET', '/v1/runs/{id}/jobs', 'v1_run_jobs', 'runs:read', 'What a run has under way (REST v1)', '{}',
 '{"type": "array", "items": {"type": "object", "required": ["id", "kind", "status", "attempt", "run_at"], "properties": {
 	"id": {"type": "string"},

@@ -100,6 +100,8 @@ insert into request values
 ('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
 ('POST', '/api/v1/apps', '/api/v1/apps', '{"url": "http://127.0.0.1:9/nobody"}'),
 ('POST', '/api/v1/apps/{id}/sync', '/api/v1/apps/' || :'app' || '/sync', null), ('DELETE', '/api/v1/apps/{id}', '/api/v1/apps/' || :'app', null),
+('POST', '/v1/runs/{id}/metadata', '/v1/runs/' || :'run' || '/metadata',
+	'{"target": {}, "metadata": [{"kind": "inngest.score", "op": "set", "values": {"good": {"value": 1}}}]}'),
 ('POST', '/v0/gql', '/v0/gql', '{"query": "{ apps { name } }"}'),
 ('GET', '/v1/events', '/v1/events', null), ('GET', '/v1/events/{id}', '/v1/events/' || :'event', null),
 ('GET', '/v1/events/{id}/runs', '/v1/events/' || :'event' || '/runs', null), ('GET', '/v1/runs/{id}', '/v1/runs/' || :'run', null),
