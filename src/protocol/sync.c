@@ -32,12 +32,12 @@ is_over(FfHttpCall *call)
 static void
 await_call(FfHttpCall *call, const char *url)
 {
-	bool over = false;
+	bool *over = MemoryContextAllocZero(call->context, sizeof(bool));
 
-	call->owner = &over;
+	call->owner = over;
 	if (!ff_http_start(call, url))
 		return;
-	while (!over)
+	while (!*over)
 	{
 		long timeout = ff_http_timeout();
 
