@@ -23,6 +23,12 @@
 
 #define SYNC_TIMEOUT_MS 10000
 
+/* An answer is of use when it is whole. */
+static void
+has_grown(FfHttpCall *call)
+{
+}
+
 static void
 is_over(FfHttpCall *call)
 {
@@ -46,7 +52,7 @@ await_call(FfHttpCall *call, const char *url)
 			ff_http_descriptor(), timeout < 0 ? SYNC_TIMEOUT_MS : timeout, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		ff_http_drive(is_over);
+		ff_http_drive(has_grown, is_over);
 	}
 }
 

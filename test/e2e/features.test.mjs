@@ -26,7 +26,8 @@ const sdks = [
 	})),
 ];
 
-for (const mode of ["dev", "signed"]) {
+// FLOWFORGE_E2E_MODES names the modes if not both are to be tested.
+for (const mode of (process.env.FLOWFORGE_E2E_MODES ?? "dev signed").split(" ")) {
 	describe(`an app in ${mode} mode`, () => {
 		let server;
 		before(async () => {
