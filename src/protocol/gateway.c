@@ -83,7 +83,7 @@ copy_headers(FfJsonBuilder *builder, Shape *shape)
 	JsonbIterator	  *it;
 	JsonbValue		   value;
 	JsonbIteratorToken token;
-	char			  *name = NULL;
+	const char		  *name = "";
 	bool			   given = false;
 
 	it = shape->headers ? JsonbIteratorInit(&shape->headers->root) : NULL;

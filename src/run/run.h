@@ -164,7 +164,7 @@ typedef struct FfChange
 	List	   *signals_done; /* step ids of waits for signals that are over */
 	List	   *invocations;  /* of FfInvocation */
 	List	   *inbox;		  /* ids of handled messages */
-	bool		held;		  /* only sleeps have ended: calls need not wait until that is written */
+	bool		held; /* only sleeps have ended: calls need not wait until that is written */
 	bool		written;
 	bool		ended;
 	const char *status;
