@@ -18,7 +18,9 @@
 #include "slot/hint.h"
 #include "slot/shared.h"
 #include "util/json.h"
+#include "util/sign.h"
 #include "worker/executor.h"
+#include "util/spi.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -28,7 +30,6 @@ extern PGDLLEXPORT void _PG_init(void);
 static char *tenant_setting = NULL;
 
 char	  *ff_event_keys = NULL;
-char	  *ff_signing_key_fallback = NULL;
 extern int ff_executors;
 
 static int
@@ -55,6 +56,26 @@ define_text(const char *name, const char *description, char **variable, const ch
 							   NULL);
 }
 
+/* A key with which no bearer could agree would lock everybody out. */
+static bool
+check_key(char **value, void **extra, GucSource source)
+{
+	if ((*value)[0] == '\0' || ff_key_is_valid(*value))
+		return true;
+	GUC_check_errdetail("It is not a signing key.");
+	GUC_check_errhint(
+		"A signing key is an even number of hexadecimal digits, on their own or after "
+		"\"signkey-\", a word and \"-\".");
+	return false;
+}
+
+static void
+define_key(const char *name, const char *description, char **variable)
+{
+	DefineCustomStringVariable(name, description, NULL, variable, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, check_key, NULL, NULL);
+}
+
 /* Settings of the workers: where they work and how much they do at once. */
 static void
 define_worker_settings(void)
@@ -62,8 +83,10 @@ define_worker_settings(void)
 	define_text("flowforge.databases",
 				"The databases that have executors (names, comma-separated).", &ff_databases,
 				"postgres", PGC_POSTMASTER, GUC_LIST_INPUT);
-	define_int("flowforge.executors", "Executors of each database.", &ff_executors,
-			   default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0);
+	DefineCustomIntVariable("flowforge.executors", "Executors of each database.",
+							"By default the number of cores, at most 4.", &ff_executors,
+							default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0, NULL, NULL,
+							NULL);
 	define_int("flowforge.max_in_flight", "Calls to apps an executor has under way at most.",
 			   &ff_max_in_flight, 512, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
 	define_int("flowforge.max_in_flight_per_app",
@@ -97,20 +120,33 @@ define_call_settings(void)
 	define_int("flowforge.response_limit", "The largest answer an app may give.",
 			   &ff_response_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
 			   GUC_UNIT_BYTE);
+	define_int("flowforge.request_limit",
+			   "The events and results a call carries; beyond it the app fetches them.",
+			   &ff_request_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+	define_int("flowforge.output_limit", "The largest result of a step or a run.", &ff_output_limit,
+			   4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE);
+	define_int("flowforge.state_limit", "The results of all steps of a run together.",
+			   &ff_state_limit, 32 * 1024 * 1024, 1024, 1024 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+	define_int("flowforge.step_limit", "Steps a run may have.", &ff_step_limit, 1000, 1, 10000,
+			   PGC_SIGHUP, 0);
 	define_int("flowforge.retry_interval",
 			   "A fixed delay between attempts; 0 doubles it each time, with jitter.",
 			   &ff_retry_interval, 0, 0, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
+	DefineCustomBoolVariable("flowforge.checkpointing",
+							 "Whether SDKs may report steps while a call goes on.", NULL,
+							 &ff_checkpointing, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_int("flowforge.unreachable_limit",
 			   "How long an app may be unreachable before its runs fail.", &ff_unreachable_limit,
 			   86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
 	define_int("flowforge.invoke_depth_limit", "How long a chain of runs that invoke runs may be.",
 			   &ff_invoke_depth_limit, 100, 1, 10000, PGC_SIGHUP, 0);
-	define_text("flowforge.signing_key",
-				"Signs calls to apps; without one the server is in development mode.",
-				&ff_signing_key, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
-	define_text("flowforge.signing_key_fallback",
-				"A second key that is accepted while keys are rotated.", &ff_signing_key_fallback,
-				"", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_key("flowforge.signing_key",
+			   "Signs calls to apps; without one the server is in development mode.",
+			   &ff_signing_key);
+	define_key("flowforge.signing_key_fallback",
+			   "A second key that is accepted while keys are rotated.", &ff_signing_key_fallback);
 }
 
 /* Settings of events. */
@@ -159,6 +195,7 @@ _PG_init(void)
 			ereport(WARNING,
 					(errmsg("flowforge is not preloaded: events are recorded but nothing runs"),
 					 errhint("Add flowforge to shared_preload_libraries and restart the server.")));
+		ff_plan_init();
 		ff_hint_init();
 		ff_function_init();
 		return;
@@ -167,6 +204,7 @@ _PG_init(void)
 	define_call_settings();
 	define_event_settings();
 	MarkGUCPrefixReserved("flowforge");
+	ff_plan_init();
 	ff_shared_init();
 	ff_hint_init();
 	ff_function_init();

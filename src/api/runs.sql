@@ -14,7 +14,8 @@ create function flowforge.run_detail(run flowforge.runs) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select flowforge.run_json(run) || jsonb_build_object('output', run.output, 'error', run.error, 'event', (
+	select flowforge.run_json(run) || jsonb_build_object('output', run.output, 'error', run.error,
+		'metadata', flowforge.metadata_json(run.tenant_id, run.run_id), 'event', (
 		select flowforge.event_json(e) from flowforge.events e where e.tenant_id = run.tenant_id and e.event_id = run.event_id))
 $$;
 comment on function flowforge.run_detail(flowforge.runs) is 'A run as the API shows it alone: with its event and its result.';
@@ -24,7 +25,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select coalesce(jsonb_agg(jsonb_build_object('step_id', s.step_id, 'name', s.name, 'op', s.op, 'status', s.status,
-		'attempt', s.attempt, 'output', s.output, 'error', s.error, 'started_at', s.started_at, 'ended_at', s.ended_at,
+		'attempt', s.attempt, 'output', s.output, 'error', s.error, 'detail', s.detail, 'started_at', s.started_at, 'ended_at', s.ended_at,
 		'due_at', s.due_at) order by s.position nulls last, s.started_at, s.step_id), '[]')
 	from flowforge.steps s
 	where s.tenant_id = flowforge.current_tenant() and s.run_id = run
@@ -178,15 +179,18 @@ insert into flowforge.route_schema (name, schema) values
 }'),
 ('RunDetail', '{
 	"allOf": [{"$ref": "#/components/schemas/Run"}],
-	"type": "object", "required": ["event", "output", "error"],
+	"type": "object", "required": ["event", "output", "error", "metadata"],
 	"properties": {
 		"event": {"oneOf": [{"$ref": "#/components/schemas/Event"}, {"type": "null"}]},
 		"output": {"description": "What the function returned."},
-		"error": {"description": "Why it failed."}
+		"error": {"description": "Why it failed."},
+		"metadata": {"type": "array", "description": "What its function noted about it.", "items": {"type": "object", "properties": {
+			"scope": {"const": "run"}, "kind": {"type": "string"}, "values": {"type": "object"},
+			"updatedAt": {"type": "string", "format": "date-time"}}}}
 	}
 }'),
 ('Step', '{
-	"type": "object", "required": ["step_id", "name", "op", "status", "attempt", "output", "error", "started_at", "ended_at", "due_at"],
+	"type": "object", "required": ["step_id", "name", "op", "status", "attempt", "output", "error", "detail", "started_at", "ended_at", "due_at"],
 	"properties": {
 		"step_id": {"type": "string"},
 		"name": {"type": ["string", "null"]},
@@ -195,6 +199,7 @@ insert into flowforge.route_schema (name, schema) values
 		"attempt": {"type": ["integer", "null"], "description": "From 0."},
 		"output": {},
 		"error": {},
+		"detail": {"type": ["object", "null"], "description": "What else is known: input, metadata, usage; without secrets."},
 		"started_at": {"type": ["string", "null"], "format": "date-time"},
 		"ended_at": {"type": ["string", "null"], "format": "date-time"},
 		"due_at": {"type": ["string", "null"], "format": "date-time", "description": "When a step that sleeps, waits or retries goes on at the latest."}

@@ -40,19 +40,19 @@ comment on view flowforge.runs is
 create view flowforge.steps with (security_invoker = true) as
 select s.tenant_id, s.run_id, s.step_id, s.name, s.op, s.status, s.attempt::integer as attempt,
 	case when s.memo ? 'data' then s.memo -> 'data' when not s.memo ? 'error' then s.memo end as output,
-	s.memo -> 'error' as error, s.started_at, s.ended_at, null::timestamptz as due_at, s.position
+	s.memo -> 'error' as error, s.started_at, s.ended_at, null::timestamptz as due_at, s.position, s.detail
 from flowforge.step s
 union all
 select r.tenant_id, r.run_id, i.value ->> 'id', i.value ->> 'n', i.value ->> 'op',
 	case
 		when c.run_id is not null then 'running'
 		when i.value ->> 'op' = 'sleep' then 'sleeping'
-		when i.value ->> 'op' in ('wait', 'invoke') then 'waiting'
+		when i.value ->> 'op' in ('wait', 'invoke', 'signal') then 'waiting'
 		when i.value ? 'due' then 'retrying'
 		else 'pending'
 	end,
 	(i.value ->> 'a')::integer, null, i.value -> 'e', to_timestamp((i.value ->> 'at')::numeric / 1000000), null,
-	to_timestamp((i.value ->> 'due')::numeric / 1000000), null
+	to_timestamp((i.value ->> 'due')::numeric / 1000000), null, null
 from flowforge.run r
 join flowforge.live_run l on l.slot = flowforge.slot(r.run_id) and l.run_id = r.run_id
 cross join lateral jsonb_array_elements(l.state -> 'items') i
@@ -62,7 +62,8 @@ comment on view flowforge.steps is
 'Every step: completed and failed ones, and of live runs also those pending, running, sleeping, waiting and retrying (with when they are due and the last error).';
 
 create view flowforge.events with (security_invoker = true) as
-select e.event_id, flowforge.ulid(e.event_id) as ulid, e.tenant_id, e.name, e.data, e.user_data, e.external_id, e.ts, e.received_at
+select e.event_id, flowforge.ulid(e.event_id) as ulid, e.tenant_id, e.name, e.data, e.user_data, e.external_id, e.ts, e.received_at,
+	e.v, e.meta
 from flowforge.event e;
 comment on view flowforge.events is 'Every event received.';
 

@@ -8,6 +8,10 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
@@ -43,9 +47,13 @@
 #define SWEEP_BATCH 1024
 #define TIMER_BATCH 20000
 #define TIMER_HORIZON_S 300
+#define TIMER_SLACK_MS 4
+#define HOLD_MS 100
 #define TIMER_LEAD_S 30 /* the heap is filled again so long before it must be */
 #define MAINTENANCE_S 3600
 #define IDLE_RECHECK_MS 60000
+#define TRIM_IDLE_MS 1000
+#define TRIM_RUNS 1000
 
 int	 ff_sweep_interval = 5000;
 int	 ff_partitions_ahead = 3;
@@ -65,6 +73,8 @@ static uint64	   swept_at = 0; /* database->enqueued before the last sweep */
 static TimestampTz last_sweep = 0;
 static TimestampTz next_maintenance = 0;
 static bool		   timers_wanted = true;
+static TimestampTz last_firing = 0;
+static int		   admitted = 0; /* since memory was given back */
 static uint32	   seen_epoch = 0;
 
 /* --- transactions --- */
@@ -344,16 +354,51 @@ typedef struct LoadRequest
 	int		  count;
 } LoadRequest;
 
+static bool
+only_slept(const FfChange *change)
+{
+	ListCell *cell;
+
+	if (change->ended || change->waits_done != NIL || change->signals_done != NIL ||
+		change->inbox != NIL)
+		return false;
+	foreach (cell, change->steps)
+	{
+		if (strcmp(((FfStepRow *) lfirst(cell))->op, "sleep") != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * What is due of a run is done. That a sleep has ended needs no commit before the app is called: it
+ * has, whoever looks, and after a crash too. So its change is held, for the answer to be written
+ * with it, but not for longer than HOLD_MS.
+ */
+static void
+wake(FfRun *run, TimestampTz now)
+{
+	bool		  first = run->change == NULL;
+	MemoryContext old = MemoryContextSwitchTo(first ? run->context : ff_group_context);
+
+	ff_run_wake(run, now);
+	MemoryContextSwitchTo(old);
+	if (first && run->change != NULL && only_slept(run->change))
+	{
+		run->change->held = true;
+		ff_timer_push(now + HOLD_MS * 1000, &run->id);
+	}
+	else
+		ff_group_add(run);
+}
+
 /* In memory: what was due while the run was not is done first. */
 static void
 admit(FfRun *run)
 {
-	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
-
 	ff_active_add(run);
-	ff_run_wake(run, GetCurrentTimestamp());
-	MemoryContextSwitchTo(old);
-	ff_group_add(run);
+	admitted++;
+	wake(run, GetCurrentTimestamp());
 }
 
 static List *loaded = NIL;
@@ -412,7 +457,8 @@ load_ready(void)
 	List	   *runs;
 	long		room = Min(2 * ff_max_in_flight - ff_active_count(), LOAD_BATCH);
 
-	if (room <= 0 || ff_queue_length() == 0)
+	/* What a run has been told may change what it calls: a checkpoint, for example. */
+	if (room <= 0 || ff_queue_length() == 0 || inbox_waiting)
 		return;
 	request.count = ff_queue_pop(request.ids, (int) room);
 	load(&request);
@@ -423,7 +469,7 @@ load_ready(void)
 	{
 		FfRun *run = lfirst(cell);
 
-		if (run->change == NULL)
+		if (ff_may_call(run))
 			ff_settle(run);
 	}
 	list_free(runs);
@@ -434,13 +480,24 @@ load_ready(void)
 static List			*messages = NIL;
 static MemoryContext message_context = NULL;
 
+bool
+ff_messages_waiting(void)
+{
+	take_hints();
+	return inbox_waiting;
+}
+
+/* A batch of messages, and with each all others to the same run. */
 static void
 read_messages(void *arg)
 {
 	List		 *found = ff_store_inbox(my_slots, INBOX_BATCH);
-	MemoryContext old = MemoryContextSwitchTo(message_context);
+	MemoryContext old;
 	ListCell	 *cell;
 
+	if (list_length(found) == INBOX_BATCH)
+		found = list_concat(found, ff_store_inbox_rest(my_slots, found));
+	old = MemoryContextSwitchTo(message_context);
 	foreach (cell, found)
 	{
 		FfMessage *message = palloc(sizeof(FfMessage));
@@ -473,6 +530,7 @@ load_addressees(void)
 
 		for (int i = 0; i < request.count && !known; i++)
 			known = memcmp(&request.ids[i], &message->run_id, sizeof(pg_uuid_t)) == 0;
+		Assert(known || request.count < LOAD_BATCH);
 		if (!known)
 			request.ids[request.count++] = message->run_id;
 	}
@@ -481,6 +539,18 @@ load_addressees(void)
 		admit(lfirst(cell));
 	list_free(loaded);
 	loaded = NIL;
+}
+
+static void
+hand_over_message(FfRun *run, const FfMessage *message)
+{
+	Size   size = VARSIZE(message->payload);
+	Jsonb *payload = memcpy(palloc(size), message->payload, size);
+
+	if (strcmp(message->kind, "checkpoint") == 0)
+		ff_checkpoint_message(run, payload, GetCurrentTimestamp());
+	else
+		ff_run_message(run, message->kind, payload, GetCurrentTimestamp());
 }
 
 static void
@@ -500,10 +570,7 @@ deliver(FfMessage *message, List **orphans)
 	*id = message->id;
 	ff_run_change(run)->inbox = lappend(ff_run_change(run)->inbox, id);
 	if (!run->change->ended)
-		ff_run_message(
-			run, message->kind,
-			memcpy(palloc(VARSIZE(message->payload)), message->payload, VARSIZE(message->payload)),
-			GetCurrentTimestamp());
+		hand_over_message(run, message);
 	MemoryContextSwitchTo(old);
 	if (run->change->ended)
 		ff_abandon(run);
@@ -537,7 +604,7 @@ handle_messages(void)
 	}
 	if (messages == NIL)
 		return;
-	inbox_waiting = list_length(messages) == INBOX_BATCH;
+	inbox_waiting = list_length(messages) >= INBOX_BATCH;
 	load_addressees();
 	old = MemoryContextSwitchTo(message_context);
 	foreach (cell, messages)
@@ -580,16 +647,26 @@ fill_timers(void)
 	timers_wanted = !ff_transaction(read_timers, NULL, &failure);
 }
 
+/* When the next timer is to fire: those due within TIMER_SLACK_MS of the last ones fire together.
+ */
+static TimestampTz
+next_firing(void)
+{
+	return Max(ff_timer_next(), last_firing + TIMER_SLACK_MS * 1000);
+}
+
 static void
 fire_timers(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	pg_uuid_t	id;
 
+	if (ff_timer_next() > now || next_firing() > now)
+		return;
+	last_firing = now;
 	while (ff_timer_pop(now, &id))
 	{
-		FfRun		 *run = ff_active_find(&id);
-		MemoryContext old;
+		FfRun *run = ff_active_find(&id);
 
 		if (run == NULL)
 		{
@@ -599,11 +676,8 @@ fire_timers(void)
 		}
 		if (run->change != NULL && run->change->ended)
 			continue;
-		old = MemoryContextSwitchTo(ff_group_context);
-		ff_run_wake(run, now);
-		MemoryContextSwitchTo(old);
-		ff_group_add(run);
-		if (run->change == NULL)
+		wake(run, now);
+		if (ff_may_call(run))
 			ff_settle(run);
 	}
 }
@@ -623,9 +697,12 @@ maintain_table(void *arg)
 }
 
 static void
-forget_event_keys(void *arg)
+forget_keys(void *arg)
 {
-	static FfPlan plan = {"delete from flowforge.event_key where expires_at < now()", 0, {0}};
+	static FfPlan plan = {"with e as (delete from flowforge.event_key where expires_at < now()) "
+						  "delete from flowforge.request_key where expires_at < now()",
+						  0,
+						  {0}};
 
 	ff_spi_run(&plan, NULL, NULL, false);
 }
@@ -645,7 +722,7 @@ maintain(void)
 		if (!ff_transaction(maintain_table, tables[i], &failure))
 			next_maintenance = GetCurrentTimestamp() + 60 * USECS_PER_SEC;
 	}
-	ff_transaction(forget_event_keys, NULL, &failure);
+	ff_transaction(forget_keys, NULL, &failure);
 }
 
 /* --- the loop --- */
@@ -669,14 +746,19 @@ time_to_wait(void)
 {
 	long wait = shorter(ff_http_timeout(), ff_group_wait_left());
 
-	wait = shorter(wait, milliseconds_until(ff_timer_next()));
+	if (ff_timer_next() != DT_NOEND)
+		wait = shorter(wait, milliseconds_until(next_firing()));
 	if (ff_timer_beyond != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC));
 	if (ff_my_number == 0)
 		wait = shorter(wait, milliseconds_until(next_maintenance));
 	if (pg_atomic_read_u64(&ff_my_database->enqueued) != swept_at)
 		wait = shorter(wait, milliseconds_until(last_sweep + (int64) ff_sweep_interval * 1000));
-	if (inbox_waiting || (ff_queue_length() > 0 && ff_active_count() < 2 * ff_max_in_flight))
+	/* While a group cannot be written there is nothing to be done but wait. */
+	if (ff_group_held())
+		return wait;
+	if (inbox_waiting || ff_calls_unhandled() ||
+		(ff_queue_length() > 0 && ff_active_count() < 2 * ff_max_in_flight))
 		wait = 0;
 	return wait;
 }
@@ -740,8 +822,8 @@ turn(void)
 	handle_messages();
 	fire_timers();
 	load_ready();
-	ff_calls_finish_refused();
-	ff_http_drive(ff_call_done);
+	ff_calls_finish();
+	ff_http_drive(ff_call_progress, ff_call_done);
 	ff_group_flush(false);
 	publish_gauges();
 }
@@ -753,11 +835,8 @@ prepare(void)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(ff_my_database->oid, InvalidOid, 0);
-	/* Every query is a lookup by key; the plan must not change with statistics taken of an empty
-	 * table. */
-	SetConfigOption("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("enable_hashjoin", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("enable_mergejoin", "off", PGC_USERSET, PGC_S_SESSION);
+	/* Every query looks keys up (util/plan.c). */
+	SetConfigOption("enable_bitmapscan", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
@@ -768,6 +847,19 @@ prepare(void)
 		AllocSetContextCreate(TopMemoryContext, "flowforge group", ALLOCSET_DEFAULT_SIZES);
 	message_context =
 		AllocSetContextCreate(TopMemoryContext, "flowforge messages", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Runs that have gone to sleep leave holes: before a pause the pages in them go back to the system.
+ */
+static void
+give_memory_back(long pause)
+{
+#ifdef __GLIBC__
+	if (admitted < TRIM_RUNS || (pause >= 0 && pause < TRIM_IDLE_MS))
+		return;
+	admitted = 0;
+	malloc_trim(0);
+#endif
 }
 
 void
@@ -793,11 +885,14 @@ ff_executor_main(Datum arg)
 	for (;;)
 	{
 		WaitEvent event;
+		long	  pause;
 
 		MemoryContextReset(turn_context);
 		MemoryContextSwitchTo(turn_context);
 		turn();
-		WaitEventSetWait(waits, time_to_wait(), &event, 1, PG_WAIT_EXTENSION);
+		pause = time_to_wait();
+		give_memory_back(pause);
+		WaitEventSetWait(waits, pause, &event, 1, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -37,6 +37,7 @@ ff_group_add(FfRun *run)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (group == NIL)
 		group_since = GetCurrentTimestamp();
+	run->change->held = false;
 	group = lappend(group, run);
 	MemoryContextSwitchTo(old);
 }
@@ -49,6 +50,12 @@ ff_group_wait_left(void)
 	if (group == NIL)
 		return -1;
 	return TimestampDifferenceMilliseconds(now, Max(retry_at, group_since + ff_group_wait * 1000));
+}
+
+bool
+ff_group_held(void)
+{
+	return group != NIL && retry_at > GetCurrentTimestamp();
 }
 
 /* At most one notification a group, and none when nobody listens. */

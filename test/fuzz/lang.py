@@ -1,8 +1,8 @@
-"""Throws expressions and templates at a server and checks what the language promises: usage lang.py grammar|bytes SECONDS [SEED].
+"""Throws expressions and templates at a server and checks what the language promises: usage lang.py SECONDS [SEED [grammar|bytes]].
 
 No input crashes the backend, takes 2 seconds, makes memory grow, or fails with anything but an error of class FF. "grammar" makes inputs by
-the grammar and breaks some of them; "bytes" changes characters of a few seeds at random. PGHOST, PGPORT and PGUSER say where the server is;
-scripts/fuzz-lang.sh starts one whose module has sanitizers.
+the grammar and breaks some of them; "bytes" changes characters of a few seeds at random; without a kind each takes SECONDS. PGHOST, PGPORT and PGUSER say where the server is: `make fuzz`
+starts one with sanitizers. Prints TAP.
 """
 import json
 import os
@@ -218,11 +218,9 @@ def find_culprit(cases):
     return None, "no single case does it"
 
 
-def main():
-    kind, seconds = sys.argv[1], int(sys.argv[2])
-    seed = int(sys.argv[3]) if len(sys.argv) > 3 else int(time.time())
+def fuzz(kind, seconds, seed):
+    """What is wrong, or None; and what was done."""
     inputs = {"grammar": GrammarInputs, "bytes": ByteInputs}[kind](seed)
-    session.create_database()
     server = Server()
     deadline = time.monotonic() + seconds
     count = fine = 0
@@ -232,22 +230,33 @@ def main():
         try:
             answers = server.attempt(cases)
         except ConnectionError as error:
-            print(f"fuzz {kind} (seed {seed}): the backend went away: {error}\n{find_culprit(cases)}")
-            return 1
+            return f"the backend went away: {error}\n{find_culprit(cases)}", count
         for case, answer in zip(cases, answers):
             if complaint(answer):
-                print(f"fuzz {kind} (seed {seed}): {complaint(answer)}\n{json.dumps(case)}")
-                return 1
+                return f"{complaint(answer)}\n{json.dumps(case)}", count
             fine += answer.endswith(" ok")
         count += len(cases)
         if warm is None and count >= 20 * BATCH:
             warm = server.memory()
-    grown = server.memory() - (warm or server.memory())
-    print(f"fuzz {kind} (seed {seed}): {count} inputs, {fine} of them without an error, memory grew by {max(grown, 0) // 1024} kB")
-    if grown > GROWTH_LIMIT:
-        print("that is too much")
-        return 1
-    return 0
+    grown = max(server.memory() - (warm or server.memory()), 0)
+    problem = "that is too much" if grown > GROWTH_LIMIT else None
+    return problem, f"{count} inputs, {fine} of them without an error, memory grew by {grown // 1024} kB"
+
+
+def main():
+    seconds = int(sys.argv[1])
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
+    kinds = sys.argv[3:] or ["grammar", "bytes"]
+    session.create_database()
+    failed = False
+    for number, kind in enumerate(kinds, 1):
+        problem, done = fuzz(kind, seconds, seed)
+        failed = failed or problem is not None
+        print(f"{'not ok' if problem else 'ok'} {number} - fuzzing by {kind}, seed {seed}: {done}")
+        if problem:
+            print("\n".join("# " + line for line in problem.split("\n")))
+    print(f"1..{len(kinds)}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
