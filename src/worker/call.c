@@ -44,7 +44,7 @@ static pg_uuid_t
 host_id(const char *url)
 {
 	const char *host = strstr(url, "://");
-	pg_uuid_t	id;
+	pg_uuid_t	id = {{0}};
 	uint64		half;
 	int			length;
 
