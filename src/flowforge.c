@@ -12,12 +12,14 @@
 #include "event/event.h"
 #include "function/function.h"
 #include "http/client.h"
+#include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/run.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
 #include "util/json.h"
 #include "worker/executor.h"
+#include "util/spi.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -61,8 +63,10 @@ define_worker_settings(void)
 	define_text("flowforge.databases",
 				"The databases that have executors (names, comma-separated).", &ff_databases,
 				"postgres", PGC_POSTMASTER, GUC_LIST_INPUT);
-	define_int("flowforge.executors", "Executors of each database.", &ff_executors,
-			   default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0);
+	DefineCustomIntVariable("flowforge.executors", "Executors of each database.",
+							"By default the number of cores, at most 4.", &ff_executors,
+							default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0, NULL, NULL,
+							NULL);
 	define_int("flowforge.max_in_flight", "Calls to apps an executor has under way at most.",
 			   &ff_max_in_flight, 512, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
 	define_int("flowforge.max_in_flight_per_app",
@@ -144,9 +148,27 @@ define_event_settings(void)
 				PGC_SUSET, 0);
 }
 
+/* Limits of the expression language. They bound what one evaluation may cost this very backend. */
+static void
+define_language_settings(void)
+{
+	define_int("flowforge.expression_source_limit", "The longest expression or template.",
+			   &ff_lang_max_source, 16 * 1024, 64, 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
+	define_int("flowforge.expression_depth_limit",
+			   "How deep expressions, templates and the lists they make may be nested.",
+			   &ff_lang_max_depth, 100, 5, 1000, PGC_SUSET, 0);
+	define_int("flowforge.expression_step_limit",
+			   "Steps the evaluation of an expression or the rendering of a config may take.",
+			   &ff_lang_max_steps, 100000, 100, 1000000000, PGC_SUSET, 0);
+	define_int("flowforge.expression_output_limit",
+			   "The largest value an expression may make, or a config by its templates.",
+			   &ff_lang_max_output, 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
+}
+
 void
 _PG_init(void)
 {
+	define_language_settings();
 	if (!process_shared_preload_libraries_in_progress)
 	{
 		/* Without preloading there is no shared memory: SQL functions work, nothing is executed. */
@@ -154,6 +176,7 @@ _PG_init(void)
 			ereport(WARNING,
 					(errmsg("flowforge is not preloaded: events are recorded but nothing runs"),
 					 errhint("Add flowforge to shared_preload_libraries and restart the server.")));
+		ff_plan_init();
 		ff_hint_init();
 		ff_function_init();
 		return;
@@ -162,6 +185,7 @@ _PG_init(void)
 	define_call_settings();
 	define_event_settings();
 	MarkGUCPrefixReserved("flowforge");
+	ff_plan_init();
 	ff_shared_init();
 	ff_hint_init();
 	ff_function_init();

@@ -33,17 +33,32 @@ backoff(int attempt)
 	return (int64) (seconds * 1000000);
 }
 
+/* Why it is tried again, and when. */
+static Jsonb *
+retry_data(Jsonb *error, TimestampTz due)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "error");
+	ff_jb_json(&builder, error);
+	ff_jb_key(&builder, "due");
+	ff_jb_int(&builder, ff_unix_us(due) / 1000);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
 void
 ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const char *name, Jsonb *error,
 			 const FfAnswer *answer, TimestampTz now)
 {
 	int64 delay = answer->retry_after >= 0 ? answer->retry_after : backoff(item->attempt);
 
+	item->due = now + delay;
 	ff_run_log(run, *step_id ? "step.retrying" : "run.retrying", step_id, name, item->attempt,
-			   ff_run_wrap("error", error), now);
+			   retry_data(error, item->due), now);
 	item->attempt++;
 	item->error = ff_run_keep_json(run, error);
-	item->due = now + delay;
 }
 
 void
