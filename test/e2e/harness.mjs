@@ -306,10 +306,10 @@ class App {
 	}
 }
 
-/** Starts app.mjs with the SDK of a major version, pointed at the server by its environment alone, and registers it. */
-export async function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0 } = {}) {
+/** Starts a program that serves functions, pointed at the server by its environment alone. */
+export async function startProgram(server, program, variables) {
 	const { INNGEST_DEV, INNGEST_BASE_URL, INNGEST_EVENT_KEY, INNGEST_SIGNING_KEY, NODE_TEST_CONTEXT, ...environment } = process.env;
-	Object.assign(environment, { SDK: String(major), APP_ID: id, PORT: String(port) });
+	Object.assign(environment, variables);
 	if (server.signingKey) {
 		// INNGEST_DEV=0 because SDK v3 takes itself for a development app unless NODE_ENV says production.
 		Object.assign(environment, {
@@ -321,10 +321,16 @@ export async function startApp(server, { major = 4, id = `e2e-v${major}`, port =
 	} else {
 		environment.INNGEST_DEV = server.url;
 	}
-	const child = spawn(process.execPath, [join(here, "app.mjs")], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
+	const child = spawn(process.execPath, [join(here, program)], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
 	const [line] = await once(createInterface(child.stdout), "line");
-	const app = new App(child, JSON.parse(line).port, id);
+	const app = new App(child, JSON.parse(line).port, variables.APP_ID);
 	server.apps.push(app);
+	return app;
+}
+
+/** Starts app.mjs with the SDK of a major version and registers it. */
+export async function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0 } = {}) {
+	const app = await startProgram(server, "app.mjs", { SDK: String(major), APP_ID: id, PORT: String(port) });
 	await server.register(app.url);
 	return app;
 }
