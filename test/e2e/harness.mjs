@@ -329,8 +329,8 @@ export async function startProgram(server, program, variables) {
 }
 
 /** Starts app.mjs with the SDK of a major version and registers it. */
-export async function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0 } = {}) {
-	const app = await startProgram(server, "app.mjs", { SDK: String(major), APP_ID: id, PORT: String(port) });
+export async function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0, variables = {} } = {}) {
+	const app = await startProgram(server, "app.mjs", { SDK: String(major), APP_ID: id, PORT: String(port), ...variables });
 	await server.register(app.url);
 	return app;
 }
