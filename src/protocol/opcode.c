@@ -177,6 +177,18 @@ read_return(const Reading *in)
 	return NULL;
 }
 
+/* The function is not what it was: it does not have the step it was called for. */
+static const char *
+read_not_found(const Reading *in)
+{
+	in->out->kind = FF_OP_RUN_ERROR;
+	in->out->error = ff_json_member(in->op, "error");
+	if (!ff_json_is_object(in->out->error))
+		in->out->error = ff_run_error("StepNotFound",
+									  psprintf("the function has no step \"%s\"", in->out->name));
+	return NULL;
+}
+
 static const char *
 read_again(const Reading *in)
 {
@@ -212,8 +224,9 @@ static const struct
 	{"WaitForEvent", read_wait},	  {"WaitForSignal", read_signal},
 	{"InvokeFunction", read_invoke},  {"Gateway", read_fetch},
 	{"AIGateway", read_ai},			  {"RunComplete", read_return},
-	{"SyncRunComplete", read_return}, {"DiscoveryRequest", read_again},
-	{"DeferAdd", read_defer},		  {"DeferAbort", read_abort},
+	{"SyncRunComplete", read_return}, {"StepNotFound", read_not_found},
+	{"DiscoveryRequest", read_again}, {"DeferAdd", read_defer},
+	{"DeferAbort", read_abort},
 };
 
 static OpReader

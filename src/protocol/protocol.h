@@ -10,9 +10,11 @@
 #include "http/client.h"
 #include "run/answer.h"
 #include "run/run.h"
+#include "util/sign.h"
 
-extern char *ff_signing_key;   /* NULL or empty: development mode, nothing is signed */
-extern int	 ff_request_limit; /* bytes of events and memos a call carries */
+extern char *ff_signing_key;		  /* NULL or empty: development mode, nothing is signed */
+extern char *ff_signing_key_fallback; /* the other key while keys are changed, or empty */
+extern int	 ff_request_limit;		  /* bytes of events and memos a call carries */
 
 /* Writes the body and the headers of a call for an item of a run; gives its address, allocated with
  * the call. */
@@ -49,6 +51,11 @@ extern void ff_protocol_lines(FfAnswer *answer, const FfHttpCall *call, Timestam
 extern char *ff_protocol_op(FfOp *out, Jsonb *json, TimestampTz now);
 
 extern bool ff_protocol_dev(void);
+
+/* Checks the signature of an answer. */
+extern FfSignature ff_protocol_signature(const FfHttpCall *call);
+/* The same of any text and its header. */
+extern FfSignature ff_protocol_verify(const char *header, const char *text, int length);
 
 /* --- requests the engine makes for steps (gateway.c) --- */
 

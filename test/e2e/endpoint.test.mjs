@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { logOnFailure, pause, startProgram, startServer, until } from "./harness.mjs";
+import { logOnFailure, pause, startEndpoints, startServer, until } from "./harness.mjs";
 import { functionId, op, stepRun } from "./played.mjs";
 
 let unique = 0;
@@ -14,7 +14,7 @@ for (const mode of ["dev", "signed"]) {
 		let app;
 		before(async () => {
 			server = await startServer({ signed: mode === "signed", settings: { "flowforge.endpoint_lease": "2s" } });
-			app = await startProgram(server, "endpointapp.mjs", { APP_ID: "ends" });
+			app = await startEndpoints(server);
 		});
 		after(() => server?.stop());
 		logOnFailure(() => server);
