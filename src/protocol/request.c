@@ -158,7 +158,6 @@ add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
 
 	ff_ulid_encode(&run->id, run_ulid);
 	ff_ulid_encode(&item->request_id, request_ulid);
-	ff_http_add_header(call, "content-type: application/json");
 	ff_http_add_header(call, psprintf("x-run-id: %s", run_ulid));
 	ff_http_add_header(call,
 					   psprintf("x-inngest-server-kind: %s", ff_protocol_dev() ? "dev" : "cloud"));
@@ -179,15 +178,24 @@ add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
 														 call->request.len, (int64) time(NULL))));
 }
 
-void
+char *
 ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
 					const FfFunction *function)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->context);
+	char		 *url;
 
-	append_body(&call->request, run, item, function);
+	if (function->endpoint)
+		url = ff_protocol_endpoint(call, run, function);
+	else
+	{
+		append_body(&call->request, run, item, function);
+		ff_http_add_header(call, "content-type: application/json");
+		url = ff_protocol_url(function, item);
+	}
 	add_headers(call, run, item);
 	MemoryContextSwitchTo(old);
+	return url;
 }
 
 char *

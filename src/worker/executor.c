@@ -549,6 +549,8 @@ hand_over_message(FfRun *run, const FfMessage *message)
 
 	if (strcmp(message->kind, "checkpoint") == 0)
 		ff_checkpoint_message(run, payload, GetCurrentTimestamp());
+	else if (strcmp(message->kind, "report") == 0)
+		ff_report_message(run, payload, GetCurrentTimestamp());
 	else
 		ff_run_message(run, message->kind, payload, GetCurrentTimestamp());
 }
