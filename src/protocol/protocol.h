@@ -16,6 +16,9 @@ extern char *ff_signing_key;		  /* NULL or empty: development mode, nothing is s
 extern char *ff_signing_key_fallback; /* the other key while keys are changed, or empty */
 extern int	 ff_request_limit;		  /* bytes of events and memos a call carries */
 
+/* Whether a call of the run is too large to carry its state, which the app fetches then. */
+extern bool ff_protocol_leaves_out_state(const FfRun *run);
+
 /* Writes the body and the headers of a call for an item of a run; gives its address, allocated with
  * the call. */
 extern char *ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,

@@ -63,9 +63,8 @@ compare_memos(const void *a, const void *b)
 	return strcmp((*(const FfMemo *const *) a)->id, (*(const FfMemo *const *) b)->id);
 }
 
-/* Whether the call says only what is to be done, and the app fetches the rest. */
-static bool
-is_large(const FfRun *run)
+bool
+ff_protocol_leaves_out_state(const FfRun *run)
 {
 	size_t size = 2 * strlen(run->event_json);
 
@@ -118,7 +117,7 @@ static void
 append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFunction *function)
 {
 	char		ulid[FF_ULID_SIZE];
-	bool		large = is_large(run);
+	bool		large = ff_protocol_leaves_out_state(run);
 	const char *use_api = large ? "true" : "false";
 
 	ff_ulid_encode(&run->id, ulid);
