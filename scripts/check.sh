@@ -41,7 +41,7 @@ start_cluster() {
 	(cd /tmp && $as_user "$bin/initdb" -D "$work/data" -A trust -N -U postgres --locale=C.UTF-8 >/dev/null) || return 1
 	cat >>"$work/data/postgresql.conf" <<-CONF
 		shared_preload_libraries = 'flowforge,pg_cron'
-		cron.database_name = 'postgres'
+		cron.database_name = 'flowforge_regress'
 		flowforge.databases = 'nowhere'
 		unix_socket_directories = '$work'
 		listen_addresses = ''
@@ -55,7 +55,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang send trigger register api openapi >"$work/regress.out" 2>&1
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang send trigger cron register api openapi >"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do
 		case "$line" in
@@ -143,7 +143,7 @@ for kind in $kinds; do
 		regress) run_regress ;;
 		isolation) run_isolation ;;
 		pgtap) run_pgtap ;;
-		tap) for file in test/tap/crash.py test/tap/lifecycle.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
+		tap) for file in test/tap/crash.py test/tap/lifecycle.py test/tap/cron.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;

@@ -19,6 +19,7 @@ static struct
 	int		  runs_count;
 	int		  ended_count;
 	bool	  overflow;
+	bool	  schedules;
 	uint64	  inboxes; /* bit per slot */
 	pg_uuid_t runs[MAX_PENDING];
 	pg_uuid_t ended[MAX_PENDING];
@@ -30,7 +31,7 @@ static bool
 anything_pending(void)
 {
 	return pending.runs_count > 0 || pending.ended_count > 0 || pending.overflow ||
-		   pending.inboxes != 0;
+		   pending.schedules || pending.inboxes != 0;
 }
 
 static void
@@ -39,6 +40,7 @@ forget(void)
 	pending.runs_count = 0;
 	pending.ended_count = 0;
 	pending.overflow = false;
+	pending.schedules = false;
 	pending.inboxes = 0;
 }
 
@@ -109,6 +111,8 @@ hand_over(void)
 	wake = push_all(database);
 	if (pending.overflow)
 		ff_shared_overflow(database);
+	if (pending.schedules)
+		ff_shared_schedules_changed(database);
 	for (int e = 0; e < ff_shared->executors; e++)
 	{
 		if (wake & (1u << e))
@@ -165,6 +169,12 @@ void
 ff_hint_everything(void)
 {
 	pending.overflow = true;
+}
+
+void
+ff_hint_schedules(void)
+{
+	pending.schedules = true;
 }
 
 void

@@ -2,9 +2,9 @@
  * errors.h - every error a caller can cause: SQLSTATE class FF, the HTTP status the gateway answers
  * it with, and a title.
  *
- * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API.
- * docs/errors.md is made from this table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME),
- * errmsg(...), errdetail(...), errhint(...))).
+ * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF3xx
+ * triggers. docs/errors.md is made from this table. Usage: ereport(ERROR,
+ * (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...), errhint(...))).
  */
 #ifndef FF_ERRORS_H
 #define FF_ERRORS_H
@@ -47,7 +47,10 @@
 	X(TOO_LARGE, '2', '0', '6', 413, "The body is too large")                                   \
 	X(SERVER_KIND, '2', '0', '7', 400, "The app expects another kind of server")                \
 	X(FUNCTION_CONFIG, '2', '0', '8', 400, "A function's configuration is not valid")           \
-	X(FUNCTION_OWNER, '2', '0', '9', 409, "Another app has a function of this id")
+	X(FUNCTION_OWNER, '2', '0', '9', 409, "Another app has a function of this id")              \
+	X(CRON, '3', '0', '1', 400, "A cron schedule cannot be read")                               \
+	X(SCHEDULE, '3', '0', '2', 400, "A schedule is not of the form it should have")             \
+	X(SCHEDULE_NOT_FOUND, '3', '0', '3', 404, "The schedule does not exist")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

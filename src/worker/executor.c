@@ -630,6 +630,15 @@ forget_event_keys(void *arg)
 	ff_spi_run(&plan, NULL, NULL, false);
 }
 
+/* pg_cron may have come or gone. */
+static void
+sync_jobs(void *arg)
+{
+	static FfPlan plan = {"select flowforge.sync_jobs()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
 /* Executor 0 makes partitions ahead and drops old ones, a table a transaction. */
 static void
 maintain(void)
@@ -646,6 +655,7 @@ maintain(void)
 			next_maintenance = GetCurrentTimestamp() + 60 * USECS_PER_SEC;
 	}
 	ff_transaction(forget_event_keys, NULL, &failure);
+	ff_transaction(sync_jobs, NULL, &failure);
 }
 
 /* --- the loop --- */
@@ -670,6 +680,7 @@ time_to_wait(void)
 	long wait = shorter(ff_http_timeout(), ff_group_wait_left());
 
 	wait = shorter(wait, milliseconds_until(ff_timer_next()));
+	wait = shorter(wait, milliseconds_until(ff_clock_next()));
 	if (ff_timer_beyond != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC));
 	if (ff_my_number == 0)
@@ -735,6 +746,7 @@ turn(void)
 	AcceptInvalidationMessages();
 	take_hints();
 	maintain();
+	ff_clock_turn();
 	sweep();
 	fill_timers();
 	handle_messages();

@@ -62,6 +62,12 @@ extern TimestampTz ff_timer_horizon;
  * again. */
 extern TimestampTz ff_timer_beyond;
 
+/* --- clock.c: the schedules --- */
+
+/* Starts what is due by a schedule, in executor 0. */
+extern void		   ff_clock_turn(void);
+extern TimestampTz ff_clock_next(void); /* DT_NOEND: nothing */
+
 /* --- call.c: the calls under way --- */
 
 /* Calls what a run has to call, keeps it waiting for room, or lets it go when it has nothing to do.
