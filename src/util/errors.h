@@ -50,7 +50,11 @@
 	X(FUNCTION_OWNER, '2', '0', '9', 409, "Another app has a function of this id")              \
 	X(CRON, '3', '0', '1', 400, "A cron schedule cannot be read")                               \
 	X(SCHEDULE, '3', '0', '2', 400, "A schedule is not of the form it should have")             \
-	X(SCHEDULE_NOT_FOUND, '3', '0', '3', 404, "The schedule does not exist")
+	X(SCHEDULE_NOT_FOUND, '3', '0', '3', 404, "The schedule does not exist")                    \
+	X(HOOK_NOT_FOUND, '3', '1', '1', 404, "The webhook does not exist")                         \
+	X(HOOK, '3', '1', '2', 400, "A webhook is not of the form it should have")                  \
+	X(HOOK_UNVERIFIED, '3', '1', '3', 401, "A webhook's request does not prove who sent it")    \
+	X(HOOK_EVENT, '3', '1', '4', 400, "A webhook's transform gives no event")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),
