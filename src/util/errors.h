@@ -54,7 +54,10 @@
 	X(HOOK_NOT_FOUND, '3', '1', '1', 404, "The webhook does not exist")                         \
 	X(HOOK, '3', '1', '2', 400, "A webhook is not of the form it should have")                  \
 	X(HOOK_UNVERIFIED, '3', '1', '3', 401, "A webhook's request does not prove who sent it")    \
-	X(HOOK_EVENT, '3', '1', '4', 400, "A webhook's transform gives no event")
+	X(HOOK_EVENT, '3', '1', '4', 400, "A webhook's transform gives no event")                   \
+	X(WATCH_TABLE, '3', '2', '1', 400, "This cannot be watched")                                \
+	X(WATCH, '3', '2', '2', 400, "A watch is not of the form it should have")                   \
+	X(WATCH_NOT_FOUND, '3', '2', '3', 404, "The table is not watched")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),
