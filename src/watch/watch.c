@@ -58,10 +58,12 @@ typedef struct Rows
 	TupleTableSlot	*slot;
 } Rows;
 
-/* The events gathered so far, and where they are kept until they are recorded. */
+/* The events gathered so far, where they are kept until they are recorded, and where one row's are
+ * made. */
 typedef struct Gathered
 {
 	MemoryContext context;
+	MemoryContext row;
 	FfEvent		 *events;
 	int			  count;
 } Gathered;
@@ -300,6 +302,7 @@ gather(Watch *watch, const Rows *before, const Rows *after, bool has_old, bool h
 	Jsonb		 *old_row = has_old ? row_json(watch, before->slot) : NULL;
 	Jsonb		 *new_row = has_new ? row_json(watch, after->slot) : NULL;
 	Jsonb		 *changed = NULL;
+	Jsonb		 *data = NULL;
 	FfEvent		 *event = &out->events[out->count];
 
 	if (has_old && has_new)
@@ -314,8 +317,9 @@ gather(Watch *watch, const Rows *before, const Rows *after, bool has_old, bool h
 	event->tenant_id = watch->tenant_id;
 	event->name = watch->event;
 	event->ts = watch->at;
-	for (int cut = 0; cut <= 2 && (cut == 0 || !fits(event->data)); cut++)
-		event->data = event_data(watch, old_row, new_row, changed, cut);
+	for (int cut = 0; cut <= 2 && (cut == 0 || !fits(data)); cut++)
+		data = event_data(watch, old_row, new_row, changed, cut);
+	event->data = memcpy(MemoryContextAlloc(out->context, VARSIZE(data)), data, VARSIZE(data));
 	out->count++;
 }
 
@@ -341,6 +345,7 @@ watch_rows(Watch *watch, Rows *before, Rows *after)
 	MemoryContext caller = CurrentMemoryContext;
 
 	out.context = AllocSetContextCreate(caller, "flowforge watch", ALLOCSET_DEFAULT_SIZES);
+	out.row = AllocSetContextCreate(caller, "flowforge watched row", ALLOCSET_DEFAULT_SIZES);
 	record(&out);
 	for (;;)
 	{
@@ -350,7 +355,8 @@ watch_rows(Watch *watch, Rows *before, Rows *after)
 		CHECK_FOR_INTERRUPTS();
 		if (!has_old && !has_new)
 			break;
-		MemoryContextSwitchTo(out.context);
+		MemoryContextReset(out.row);
+		MemoryContextSwitchTo(out.row);
 		gather(watch, before, after, has_old, has_new, &out);
 		MemoryContextSwitchTo(caller);
 		if (out.count == BATCH)
@@ -358,6 +364,7 @@ watch_rows(Watch *watch, Rows *before, Rows *after)
 	}
 	record(&out);
 	MemoryContextDelete(out.context);
+	MemoryContextDelete(out.row);
 }
 
 PG_FUNCTION_INFO_V1(ff_watch_fire);
