@@ -40,7 +40,8 @@ count() { # name, ok?
 start_cluster() {
 	(cd /tmp && $as_user "$bin/initdb" -D "$work/data" -A trust -N -U postgres --locale=C.UTF-8 >/dev/null) || return 1
 	cat >>"$work/data/postgresql.conf" <<-CONF
-		shared_preload_libraries = 'flowforge,pg_cron'
+		shared_preload_libraries = 'flowforge,pg_cron,pg_stat_statements'
+		pg_stat_statements.track = all
 		cron.database_name = 'flowforge_regress'
 		flowforge.databases = 'nowhere'
 		unix_socket_directories = '$work'
