@@ -64,8 +64,8 @@ select * from pg_temp.latest('plain/came');
 select * from pg_temp.post('/hooks/plain', '{"n": ', '{"content-type": "application/json"}');
 select * from pg_temp.post('/hooks/nowhere', '{"n": 1}');
 select status from flowforge.serve('GET', '/hooks/plain', '', '{}', null);
-select ff_create_hook('gh', 'github/any', 'github', 'It''s a Secret to Everybody', transform => $$null if 'x-github-event' not in headers else {'name': 'github/' + headers['x-github-event'],
-	'data': {'ref': body, 'from': query}, 'ts': 1700000000000}$$);
+select ff_create_hook('gh', 'github/any', 'github', 'It''s a Secret to Everybody', transform => to_jsonb($${{ null if 'x-github-event' not in headers else
+	{'name': 'github/' + headers['x-github-event'], 'data': {'ref': body, 'from': query}, 'ts': 1700000000000} }}$$::text));
 select * from pg_temp.post('/hooks/gh', 'Hello, World!', '{"x-hub-signature-256": "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17", "x-github-event": "push", "x-github-delivery": "d1"}', 'a=b');
 select * from pg_temp.latest('github/push');
 -- A delivery that is repeated is received once; one that the transform ignores, not at all.
@@ -74,17 +74,22 @@ select * from pg_temp.post('/hooks/gh', 'Hello, World!', '{"x-hub-signature-256"
 select count(*), count(r.run_id) as started from flowforge.event e left join flowforge.run r using (tenant_id, event_id) where e.name = 'github/push';
 select * from pg_temp.post('/hooks/gh', 'Hello, World?', '{"x-hub-signature-256": "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17", "x-github-event": "push"}');
 -- A transform may be wrong for what comes; whoever sends is told, and other events are not harmed.
-select ff_create_hook('wrong', 'wrong/came', transform => 'body.kind');
+select ff_create_hook('wrong', 'wrong/came', transform => '"{{ body.kind }}"');
 select * from pg_temp.post('/hooks/wrong', '{"kind": 7}');
 select * from pg_temp.post('/hooks/wrong', '{"n": 7}');
-select ff_create_hook('wrong', 'wrong/came', transform => '{"data": body.list}');
+select ff_create_hook('wrong', 'wrong/came', transform => '{"data": "{{ body.list }}"}');
 select * from pg_temp.post('/hooks/wrong', '{"list": [7]}');
 select ff_create_hook('wrong', 'wrong/came', transform => '{"name": "inngest/function.failed"}');
 select * from pg_temp.post('/hooks/wrong', '{}');
-select ff_create_hook('wrong', 'wrong/came', transform => '{"id": body.id}');
+select ff_create_hook('wrong', 'wrong/came', transform => '{"id": "{{ body.id }}", "name": "{{ body.name | default(null) }}"}');
 select * from pg_temp.post('/hooks/wrong', '{"id": "x", "_inngest": {"fn_id": "h-push"}}');
 select * from pg_temp.post('/hooks/wrong', '{"id": "x"}');
 select e.data, e.external_id from flowforge.event e where e.name = 'wrong/came';
+
+-- What is sent is data, never a template; parts of a text, and any depth.
+select ff_create_hook('made', 'made/came', transform => '{"name": "made/{{ body.kind | lower }}", "data": {"list": [{"all": "{{ body.text }}"}, "from {{ headers.x-from }}"], "n": "{{ body.n + 1 }}"}}');
+select * from pg_temp.post('/hooks/made', '{"kind": "BIG", "text": "{{ headers }}", "n": 41}', '{"x-from": "{{ body }}"}');
+select * from pg_temp.latest('made/big');
 
 -- Each is its tenant's: the event is that tenant's, whoever asks, and the next request of the transaction is not.
 set flowforge.tenant = '2';
@@ -112,7 +117,7 @@ select ff_create_hook('bad', 'a/b', 'github', '');
 select ff_create_hook('bad', 'a/b', 'hmac', 'secret-of-ours');
 select ff_create_hook('bad', 'a/b', 'github', 'secret-of-ours', header => 'x-token');
 select ff_create_hook('bad', 'a/b', 'header', 'secret-of-ours', header => 'X Token');
-select ff_create_hook('bad', 'a/b', transform => 'body.');
+select ff_create_hook('bad', 'a/b', transform => '{"data": "{{ body. }}"}');
 select ff_create_hook('bad', 'a/b', tolerance => '2 days');
 select ff_drop_hook('gh');
 select ff_drop_hook('gh');

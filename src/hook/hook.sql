@@ -7,7 +7,7 @@ create table flowforge.hook (
 	verify text not null check (verify in ('none', 'standard', 'github', 'stripe', 'hmac', 'header')),
 	secrets text[] not null,
 	header text,
-	transform text,
+	transform jsonb,
 	tolerance integer not null,
 	created_at timestamptz not null default now(),
 	changed_at timestamptz not null default now(),
@@ -45,7 +45,27 @@ comment on function flowforge.hook_body(text, bytea) is
 'What a webhook says: JSON as it is, a form as an object of its fields (or the JSON in its only field, payload), anything else as text. '
 'Errors: FF203, FF204.';
 
-create function flowforge.hook_settings_problem(path text, event text, verify text, secrets text[], header text, transform text, tolerance interval) returns text
+create function flowforge.check_template(template jsonb) returns text
+language plpgsql stable strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	problem text;
+	place text;
+begin
+	perform @extschema@.ff_template_refs(template);
+	return null;
+exception when others then
+	get stacked diagnostics problem = message_text, place = pg_exception_detail;
+	if sqlstate !~ '^FF1' then
+		raise;
+	end if;
+	return format('%s (%s)', problem, place);
+end
+$$;
+comment on function flowforge.check_template(jsonb) is 'What is wrong with a template, or null when it can be read.';
+
+create function flowforge.hook_settings_problem(path text, event text, verify text, secrets text[], header text, transform jsonb, tolerance interval) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -60,14 +80,14 @@ as $$
 		when verify in ('hmac', 'header') and coalesce(header, '') !~ '^[a-z0-9!#$%&''*+.^_`|~-]{1,100}$' then 'it needs the name of a header'
 		when verify not in ('hmac', 'header') and header is not null then 'a header is named only for verify hmac and header'
 		when tolerance is null or tolerance not between '1 s' and '1 day' then 'tolerance must be from 1 s to 1 day'
-		else coalesce((select min(flowforge.hook_secret_problem(verify, s)) from unnest(secrets) s), flowforge.check_expression(transform))
+		else coalesce((select min(flowforge.hook_secret_problem(verify, s)) from unnest(secrets) s), flowforge.check_template(transform))
 	end
 $$;
-comment on function flowforge.hook_settings_problem(text, text, text, text[], text, text, interval) is
+comment on function flowforge.hook_settings_problem(text, text, text, text[], text, jsonb, interval) is
 'What is wrong with the arguments of ff_create_hook, or null when nothing is. Does not show the secrets.';
 
 create function @extschema@.ff_create_hook(
-	path text, event text, verify text default 'none', secret text default null, header text default null, transform text default null,
+	path text, event text, verify text default 'none', secret text default null, header text default null, transform jsonb default null,
 	previous_secret text default null, tolerance interval default '5 min'
 ) returns text
 language plpgsql volatile security definer
@@ -95,15 +115,15 @@ begin
 	return '/hooks/' || path;
 end
 $$;
-comment on function @extschema@.ff_create_hook(text, text, text, text, text, text, text, interval) is
+comment on function @extschema@.ff_create_hook(text, text, text, text, text, jsonb, text, interval) is
 'Makes requests to POST /hooks/{path} events; a webhook of that path is replaced. Takes the path (one segment), the event''s name, how senders '
 'prove who they are: none, standard (Standard Webhooks), github, stripe, hmac (a header with the HMAC-SHA-256 of the body, in hex or base64) or '
 'header (a header that is the secret); their secret, and the previous one while it is replaced; the header''s name; how far a signed time may be '
-'off; and a transform: an expression over body, headers and query that gives {name, data, id, ts}, of which what is missing is as without it, '
-'or null for what is to be ignored. Without one the event''s data is the body ({"body": ...} when that is not an object). A delivery '
+'off; and a transform: a template over body, headers and query, such as {"name": "github/{{ headers.x-github-event }}", "data": "{{ body }}"}, that gives '
+'{name, data, id, ts}, of which what is missing or null is as without it, or null for what is to be ignored. Without one the event''s data is the body ({"body": ...} when that is not an object). A delivery '
 'that is repeated is received once, by its webhook-id, x-github-delivery, Stripe''s event id, or the transform''s id. Gives the path to send to. '
 'Error: FF312.';
-revoke execute on function @extschema@.ff_create_hook(text, text, text, text, text, text, text, interval) from public;
+revoke execute on function @extschema@.ff_create_hook(text, text, text, text, text, jsonb, text, interval) from public;
 
 create function @extschema@.ff_drop_hook(path text) returns void
 language plpgsql volatile security definer
@@ -139,14 +159,15 @@ declare
 	made jsonb := '{}';
 begin
 	if hook.transform is not null then
-		made := @extschema@.ff_eval(hook.transform, jsonb_build_object('body', body, 'headers', headers, 'query', query));
+		made := @extschema@.ff_render(hook.transform, jsonb_build_object('body', body, 'headers', headers, 'query', query));
 		if made = 'null' then
 			return null;
 		elsif jsonb_typeof(made) <> 'object' then
 			raise exception using errcode = 'FF314', message = 'the webhook''s transform does not give an event',
-				detail = format('It gives %s.', jsonb_typeof(made)), hint = 'Let it give {''name'': …, ''data'': {…}, ''id'': …, ''ts'': …}, or null.';
+				detail = format('It gives %s.', jsonb_typeof(made)), hint = 'Let it give {"name": …, "data": {…}, "id": …, "ts": …}, or null.';
 		end if;
 	end if;
+	made := coalesce((select jsonb_object_agg(m.key, m.value) from jsonb_each(made) m where m.value <> 'null'), '{}');
 	return jsonb_strip_nulls(jsonb_build_object('name', coalesce(made -> 'name', to_jsonb(hook.event)),
 			'id', coalesce(made -> 'id', to_jsonb(flowforge.hook_delivery(hook, headers, body))), 'ts', made -> 'ts', 'user', made -> 'user'))
 		|| jsonb_build_object('data', coalesce(made -> 'data', case jsonb_typeof(body) when 'object' then body else jsonb_build_object('body', body) end));

@@ -41,7 +41,7 @@ describe("webhooks", () => {
 	});
 
 	it("take GitHub's, with the event's name from a header", async () => {
-		await create("'gh'", "'github/other'", "'github'", "'s3cret'", `transform => $$ {'name': 'github/' + headers['x-github-event'], 'data': body} $$`);
+		await create("'gh'", "'github/other'", "'github'", "'s3cret'", `transform => '{"name": "github/{{ headers.x-github-event }}", "data": "{{ body }}"}'`);
 		const body = JSON.stringify({ ref: "refs/heads/main" });
 		const sent = { "x-github-event": "push", "x-github-delivery": "72d3162e", "x-hub-signature-256": `sha256=${hmac("s3cret", body)}` };
 		assert.equal((await post("gh", body, sent)).status, 200);
