@@ -75,6 +75,20 @@ select w.slug, array(select id from pg_temp.runs(w.slug)) as ids from unnest('{c
 -- Months later.
 select flowforge.run_schedules('2023-09-01 12:00Z') > '2023-09-01 12:00Z';
 select w.slug, array(select id from pg_temp.runs(w.slug)) as ids from unnest('{c-daily,c-skip,c-all,c-last}'::text[]) as w (slug);
+-- A second's schedule that was down for a month does not go through every second of it; what is not due yet stays.
+select ff_schedule('each', '* * * * * *', 'a/each', catch_up_window => '31 days'), ff_schedule('soon', '0 0 * * *', 'a/soon', jitter => '1 day', catch_up => p)
+from unnest('{skip}'::text[]) p \gset
+update flowforge.schedule set last_at = '2023-07-01 00:00Z', next_run_at = '2023-07-01 00:00:01Z' where name in ('each', 'soon');
+select name, flowforge.due_since(s, '2023-08-01 00:00Z') from flowforge.schedule s where name in ('each', 'soon') order by 1;
+select name, flowforge.run_schedule(tenant_id, schedule_id, '2023-08-01 00:00Z') from flowforge.schedule where name in ('each', 'soon') order by 1;
+select name, last_at, next_run_at > '2023-08-01 00:00Z' as ahead from flowforge.schedules where name in ('each', 'soon') order by 1;
+select ff_unschedule('each'), ff_unschedule('soon') \gset
+-- A window of nothing still fires what is on time.
+select ff_schedule('now', '* * * * *', 'a/now', catch_up => p, catch_up_window => '0') from unnest('{last}'::text[]) p \gset
+update flowforge.schedule set last_at = '2023-07-01 00:00Z' where name = 'now';
+select flowforge.run_schedule(tenant_id, schedule_id, '2023-07-01 00:03:00.5Z'), flowforge.run_schedule(tenant_id, schedule_id, '2023-07-01 00:04:00.2Z') from flowforge.schedule where name = 'now';
+select last_at from flowforge.schedules where name = 'now';
+select ff_unschedule('now') \gset
 -- An instant that was fired is not fired again, even if the row has forgotten.
 update flowforge.schedule set last_at = '2023-09-01 11:30Z', next_run_at = '2023-09-01 12:00Z';
 select flowforge.run_schedule(tenant_id, schedule_id, '2023-09-01 12:00Z') from flowforge.schedule;

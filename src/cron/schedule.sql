@@ -17,16 +17,39 @@ as $$
 $$;
 comment on function flowforge.next_fire(flowforge.schedule) is 'When a schedule fires next: its next instant and the jitter.';
 
--- Late is what fires more than a minute after it should have: the server was down, or nobody kept the clock.
-create function flowforge.due_times(schedule flowforge.schedule, at timestamptz)
+-- Late is what fires more than a minute after it should have: the server was down, or nobody kept the clock. What was missed may be many
+-- instants, of which only `all` wants more than the last: the others look at the shortest time before now that holds one.
+create function flowforge.due_since(schedule flowforge.schedule, at timestamptz) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with bound as (
+		select greatest(schedule.last_at, at - schedule.jitter - greatest(schedule.catch_up_window, interval '61 s')) as earliest
+	)
+	select case schedule.catch_up
+		when 'all' then b.earliest
+		when 'skip' then greatest(b.earliest, at - schedule.jitter - interval '61 s')
+		else coalesce((
+			select s.since
+			from unnest(array[interval '61 s', '1 hour', '1 day']) l
+			cross join lateral (select greatest(b.earliest, at - schedule.jitter - l) as since) s
+			where exists (select from flowforge.cron_times(schedule.cron, s.since, at - schedule.jitter, 1))
+			order by l
+			limit 1), b.earliest)
+	end
+	from bound b
+$$;
+comment on function flowforge.due_since(flowforge.schedule, timestamptz) is
+'From when on the instants of a schedule matter that have come since the last and that its catch-up policy may want.';
+
+create function flowforge.due_times(schedule flowforge.schedule, since timestamptz, at timestamptz)
 returns table (scheduled timestamptz, fire timestamptz, wanted boolean)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	with times as (
 		select t as scheduled, t + flowforge.jitter_of(schedule, t) as fire
-		from flowforge.cron_times(schedule.cron, greatest(schedule.last_at, at - schedule.catch_up_window), at,
-			case schedule.catch_up when 'all' then 10000 else 2147483647 end) t
+		from flowforge.cron_times(schedule.cron, since, at, 10000) t
 	), due as (
 		select t.scheduled, t.fire, t.fire < at - interval '1 min' as late
 		from times t
@@ -39,8 +62,8 @@ as $$
 		end
 	from due d
 $$;
-comment on function flowforge.due_times(flowforge.schedule, timestamptz) is
-'The instants of a schedule that have come since the last, and which of them its catch-up policy wants fired.';
+comment on function flowforge.due_times(flowforge.schedule, timestamptz, timestamptz) is
+'The instants of a schedule that have come since a time, at most 10,000, and which of them its catch-up policy wants fired.';
 
 create function flowforge.run_schedule(tenant integer, id integer, at timestamptz default clock_timestamp()) returns integer
 language plpgsql volatile
@@ -50,6 +73,7 @@ declare
 	s flowforge.schedule;
 	scheduled timestamptz[];
 	fire timestamptz[];
+	since timestamptz;
 	latest timestamptz;
 	started integer;
 begin
@@ -57,13 +81,14 @@ begin
 	if not found then
 		return 0;
 	end if;
+	since := flowforge.due_since(s, at);
 	select array_agg(d.scheduled order by d.scheduled) filter (where d.wanted), array_agg(d.fire order by d.scheduled) filter (where d.wanted),
 		max(d.scheduled)
 	into scheduled, fire, latest
-	from flowforge.due_times(s, at) d;
+	from flowforge.due_times(s, since, at) d;
 	started := coalesce(flowforge.fire(tenant, s.schedule_id::text, s.cron, s.function_id, s.event, s.data, coalesce(scheduled, '{}'),
 		coalesce(fire, '{}')), 0);
-	s.last_at := coalesce(latest, greatest(s.last_at, at - s.catch_up_window));
+	s.last_at := coalesce(latest, since);
 	update flowforge.schedule x
 	set last_at = s.last_at, next_run_at = flowforge.next_fire(s), last_error = null
 	where x.tenant_id = tenant and x.schedule_id = id;
