@@ -104,6 +104,12 @@ select pg_temp.register('{"id": "c-bad", "triggers": [{"cron": "0 * * * *", "jit
 select pg_temp.register('{"id": "c-bad", "triggers": [{"cron": "0 * * * *", "catchUp": "some"}]}');
 select pg_temp.register('{"id": "c-bad", "triggers": [{"cron": "0 * * * *", "catchUpWindow": "2026-01-01T00:00:00Z"}]}');
 
+-- An app that is removed takes its schedules along.
+select ff_register_app('http://127.0.0.1:9/gone', 'gone', '[{"id": "g-cron", "triggers": [{"cron": "@daily"}]}]') ->> 'app_id' as gone \gset
+select count(*) from flowforge.schedules where function = 'g-cron';
+select flowforge.remove_app(:'gone'), (select count(*) from flowforge.schedules where function = 'g-cron');
+select count(*) from flowforge.schedules where function = 'g-cron';
+
 -- ff_schedule sends an event, which starts whatever it triggers.
 select ff_register_app('http://127.0.0.1:9/e', 'cronevent', '[{"id": "e-report", "triggers": [{"event": "report/*", "expression": "event.data.kind == ''nightly''"}]}]') ->> 'modified';
 select ff_schedule('nightly', 'TZ=Europe/Paris 0 3 * * *', 'report/go', '{"kind": "nightly"}') > now();
