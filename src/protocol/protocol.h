@@ -21,6 +21,9 @@ extern int	 ff_request_limit;		  /* bytes of events and memos a call carries */
 extern char *ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
 								 const FfFunction *function);
 
+/* Whether a call says only what is to be done, and the app fetches what has been. */
+extern bool ff_protocol_fetches(const FfRun *run, const FfFunction *function);
+
 /* The address of a call: the function's URL with stepId set. */
 extern char *ff_protocol_url(const FfFunction *function, const FfItem *item);
 

@@ -63,12 +63,13 @@ compare_memos(const void *a, const void *b)
 	return strcmp((*(const FfMemo *const *) a)->id, (*(const FfMemo *const *) b)->id);
 }
 
-/* Whether the call says only what is to be done, and the app fetches the rest. */
-static bool
-is_large(const FfRun *run)
+bool
+ff_protocol_fetches(const FfRun *run, const FfFunction *function)
 {
 	size_t size = 2 * strlen(run->event_json);
 
+	if (function->endpoint)
+		return true;
 	for (int i = 0; i < run->memo_count && size <= (size_t) ff_request_limit; i++)
 		size += strlen(run->memos[i].json) + sizeof(run->memos[i].id);
 	return size > (size_t) ff_request_limit;
@@ -118,7 +119,7 @@ static void
 append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFunction *function)
 {
 	char		ulid[FF_ULID_SIZE];
-	bool		large = is_large(run);
+	bool		large = ff_protocol_fetches(run, function);
 	const char *use_api = large ? "true" : "false";
 
 	ff_ulid_encode(&run->id, ulid);
