@@ -411,6 +411,14 @@ next_timer(const FfRun *run, TimestampTz now)
 }
 
 bool
+ff_reads_rows(const FfRun *run)
+{
+	const FfFunction *function = ff_function_cached(run->tenant_id, run->function_id, run->version);
+
+	return function == NULL || ff_protocol_fetches(run, function);
+}
+
+bool
 ff_may_call(const FfRun *run)
 {
 	return run->change == NULL || run->change->held;

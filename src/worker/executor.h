@@ -81,6 +81,8 @@ extern const struct FfFunction *ff_function_of(FfRun *run);
 extern void ff_settle(FfRun *run);
 /* Whether nothing of the run must be written before it may call. */
 extern bool ff_may_call(const FfRun *run);
+/* Whether the next call makes the app fetch what the run's steps left. */
+extern bool ff_reads_rows(const FfRun *run);
 /* Gives up the calls of a run that has ended. */
 extern void ff_abandon(FfRun *run);
 /* libcurl's finished calls. */
