@@ -89,6 +89,9 @@ run_pgtap() {
 	for file in test/pgtap/*.sql; do
 		take_tap "pgtap $(basename "$file" .sql)" psql -XqAt -v ON_ERROR_STOP=1 -d flowforge_pgtap -f "$file"
 	done
+	psql -XqAt -d flowforge_pgtap -c 'select * from flowforge.fsck()' >"$work/fsck.out" 2>&1
+	cat "$work/fsck.out"
+	count 'pgtap: flowforge.fsck() finds nothing afterwards' "$(test -s "$work/fsck.out"; echo $((1 - $?)))"
 }
 
 # Runs a command that prints TAP and counts its lines; a command that fails without a "not ok" counts as one failure.

@@ -57,6 +57,7 @@ def kill_and_continue(use, victim):
 
 def cluster_is_back(cluster):
     wait_for(lambda: cluster.try_sql("select 1") == "1", 60, "the server is back")
+    cluster.assert_sound()
 
 
 def test_killing_an_executor_loses_nothing(use):
@@ -121,6 +122,7 @@ def test_random_kills_of_executors_and_backends_lose_nothing(use):
                 kill(random.choice(pids))
         time.sleep(0.3)
         assert_nothing_finished_ran_again(app, before)
+        cluster_is_back(cluster)
     cluster_is_back(cluster)
     total = int(cluster.sql("select count(*) from flowforge.run"))
     assert total >= sent, f"{sent} events were acknowledged, {total} runs exist"

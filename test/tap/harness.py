@@ -125,6 +125,14 @@ class Cluster:
     def wait_all_ended(self, count, seconds=120):
         wait_for(lambda: sum(n for s, n in self.statuses().items() if s != "live") == count, seconds, f"{count} runs have ended")
 
+    def assert_sound(self):
+        """Every invariant between the engine's rows holds, also while runs are in flight."""
+        broken = self.sql("select coalesce(string_agg(format('%s: run %s: %s', f.invariant, f.run_id, f.detail), E'\\n'), '') from flowforge.fsck() f")
+        assert broken == "", f"flowforge.fsck():\n{broken}"
+
+    def has_extension(self):
+        return self.try_sql("select count(*) from pg_extension where extname = 'flowforge'") == "1"
+
     def assert_clean(self):
         """Nothing is left of runs that have ended, and logs have no gaps."""
         left = self.sql("select (select count(*) from flowforge.run_hot) + (select count(*) from flowforge.run_parked) "
@@ -250,6 +258,9 @@ def run(names):
 
         try:
             test(use)
+            for thing in opened:
+                if isinstance(thing, Cluster) and thing.has_extension():
+                    thing.assert_sound()
             print(f"ok {number} - {title} # {time.monotonic() - started:.1f} s", flush=True)
         except BaseException:
             failed += 1
