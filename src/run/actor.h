@@ -1,0 +1,77 @@
+/*
+ * actor.h - what the files of this folder share: how a run's log, items and checkpoints are changed
+ * (item.c), what is tried again (run.c), and what operations do (op.c).
+ *
+ * Everything notes what must be written in the run's change; the caller has made the change's
+ * context current.
+ */
+#ifndef FF_RUN_ACTOR_H
+#define FF_RUN_ACTOR_H
+
+#include "postgres.h"
+
+#include "run/answer.h"
+#include "run/run.h"
+
+/* --- item.c --- */
+
+/* Appends an event to the run's log; step id, name and data may be NULL, attempt -1. */
+extern void ff_run_log(FfRun *run, const char *type, const char *step_id, const char *name,
+					   int attempt, Jsonb *data, TimestampTz at);
+
+/* {key: value} */
+extern Jsonb *ff_run_wrap(const char *key, Jsonb *value);
+
+/* A copy that lives as long as the run. */
+extern Jsonb *ff_run_keep_json(FfRun *run, Jsonb *value);
+
+extern FfItem *ff_item_add(FfRun *run, FfItemKind kind, const char *id, const char *name, int group,
+						   TimestampTz now);
+extern void	   ff_item_remove(FfRun *run, FfItem *item);
+/* Puts back an item that was removed for a moment. */
+extern void	   ff_item_restore(FfRun *run, FfItem *item);
+extern FfItem *ff_item_find(const FfRun *run, const char *id);
+
+/* Logs that an item has begun, and until when it takes if that is known. */
+extern void ff_item_note(FfRun *run, FfItem *item, const char *type, TimestampTz now);
+
+/* A step that was not a call is over: its memo is known. */
+extern void ff_item_finish(FfRun *run, FfItem *item, const char *status, Jsonb *memo,
+						   TimestampTz now);
+
+/* Lets go of what an item holds beyond its run: a wait, for example. */
+extern void ff_item_release(FfRun *run, const FfItem *item);
+
+/* The word people read for an item's kind. */
+extern const char *ff_item_op(const FfItem *item);
+
+extern bool ff_memo_exists(const FfRun *run, const char *id);
+
+/* A step has finished: its memo, its row and its event. `data` or `error` is wrapped in the memo.
+ */
+extern void ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name,
+							   const char *status, int attempt, Jsonb *memo, TimestampTz started,
+							   TimestampTz now);
+
+/* Asks the function what comes next: at once, or again after the call that asks it now. */
+extern void ff_run_ask_next(FfRun *run, TimestampTz now);
+
+/* Something of a group has finished: whether the function is asked what comes next. */
+extern void ff_run_decide_next(FfRun *run, int group, bool race, TimestampTz now);
+
+/* --- run.c --- */
+
+/* The step of an item, or the function when it has no id, is tried again: when the answer says, or
+ * after the usual delay. */
+extern void ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const char *name,
+						 Jsonb *error, const FfAnswer *answer, TimestampTz now);
+extern void ff_run_retry_or_fail(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts,
+								 TimestampTz now);
+
+/* --- op.c --- */
+
+/* The operations of an answer to an item's call. */
+extern void ff_run_apply_ops(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts,
+							 TimestampTz now);
+
+#endif

@@ -1,0 +1,282 @@
+/*
+ * item.c - the parts a change of a run is made of: its log, its items, its checkpoints, and the
+ * rule of what is asked next (see actor.h).
+ *
+ * The rules of the SDK protocol about what is called next are here and only here:
+ * `ff_run_decide_next`.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "run/actor.h"
+#include "util/id.h"
+#include "util/json.h"
+
+/* The run's change, begun when there is none; made in the current context, the group's. */
+FfChange *
+ff_run_change(FfRun *run)
+{
+	if (run->change == NULL)
+	{
+		run->change = palloc0(sizeof(FfChange));
+		run->change->run = run;
+		run->change->home_before = run->home;
+		run->change->first_seq = run->seq + 1;
+	}
+	return run->change;
+}
+
+static void
+put_text(FfJsonBuilder *builder, const char *key, const char *text)
+{
+	if (text == NULL || *text == '\0')
+		return;
+	ff_jb_key(builder, key);
+	ff_jb_text(builder, text);
+}
+
+void
+ff_run_log(FfRun *run, const char *type, const char *step_id, const char *name, int attempt,
+		   Jsonb *data, TimestampTz at)
+{
+	FfChange	 *change = ff_run_change(run);
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	put_text(&builder, "t", type);
+	ff_jb_key(&builder, "at");
+	ff_jb_int(&builder, ff_unix_us(at));
+	put_text(&builder, "s", step_id);
+	put_text(&builder, "n", name);
+	if (attempt >= 0)
+	{
+		ff_jb_key(&builder, "a");
+		ff_jb_int(&builder, attempt);
+	}
+	if (data != NULL)
+	{
+		ff_jb_key(&builder, "d");
+		ff_jb_json(&builder, data);
+	}
+	ff_jb_end(&builder);
+	change->events = lappend(change->events, ff_jb_finish(&builder));
+	run->seq++;
+}
+
+Jsonb *
+ff_run_error(const char *name, const char *message)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	put_text(&builder, "message", message);
+	put_text(&builder, "name", name);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
+Jsonb *
+ff_run_wrap(const char *key, Jsonb *value)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, key);
+	ff_jb_json(&builder, value);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
+Jsonb *
+ff_run_keep_json(FfRun *run, Jsonb *value)
+{
+	Jsonb *copy;
+
+	if (value == NULL)
+		return NULL;
+	copy = MemoryContextAlloc(run->context, VARSIZE(value));
+	memcpy(copy, value, VARSIZE(value));
+	return copy;
+}
+
+/* --- items --- */
+
+FfItem *
+ff_item_add(FfRun *run, FfItemKind kind, const char *id, const char *name, int group,
+			TimestampTz now)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+	FfItem		 *item = palloc0(sizeof(FfItem));
+
+	item->kind = kind;
+	strlcpy(item->id, id, sizeof(item->id));
+	item->name = name ? pstrdup(name) : NULL;
+	item->group = group;
+	item->created = now;
+	item->due = kind == FF_ITEM_CALL ? 0 : DT_NOEND;
+	run->items = lappend(run->items, item);
+	MemoryContextSwitchTo(old);
+	return item;
+}
+
+void
+ff_item_remove(FfRun *run, FfItem *item)
+{
+	run->items = list_delete_ptr(run->items, item);
+}
+
+void
+ff_item_restore(FfRun *run, FfItem *item)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	run->items = lappend(run->items, item);
+	MemoryContextSwitchTo(old);
+}
+
+FfItem *
+ff_item_find(const FfRun *run, const char *id)
+{
+	ListCell *cell;
+
+	foreach (cell, run->items)
+	{
+		FfItem *item = lfirst(cell);
+
+		if (strcmp(item->id, id) == 0)
+			return item;
+	}
+	return NULL;
+}
+
+bool
+ff_memo_exists(const FfRun *run, const char *id)
+{
+	for (int i = 0; i < run->memo_count; i++)
+	{
+		if (strcmp(run->memos[i].id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+group_pending(const FfRun *run, int group)
+{
+	ListCell *cell;
+
+	foreach (cell, run->items)
+	{
+		const FfItem *item = lfirst(cell);
+
+		if (item->id[0] != '\0' && item->group == group)
+			return true;
+	}
+	return false;
+}
+
+void
+ff_run_ask_next(FfRun *run, TimestampTz now)
+{
+	FfItem *asking = ff_item_find(run, "");
+
+	if (asking == NULL)
+		ff_item_add(run, FF_ITEM_CALL, "", NULL, 0, now);
+	else if (asking->call != NULL)
+		asking->again = true;
+}
+
+/*
+ * Something of a group has finished. Version 1 of the protocol asks after each finish; version 2
+ * when the whole group has finished, or after each when the function races its steps.
+ */
+void
+ff_run_decide_next(FfRun *run, int group, bool race, TimestampTz now)
+{
+	bool group_done = !group_pending(run, group);
+
+	if (run->change->ended)
+		return;
+	if (run->protocol != 1 && group_done)
+		run->plan = false;
+	if (run->protocol == 1 || race || group_done)
+		ff_run_ask_next(run, now);
+}
+
+/* --- steps --- */
+
+void
+ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name, const char *status,
+				   int attempt, Jsonb *memo, TimestampTz started, TimestampTz now)
+{
+	FfChange  *change = ff_run_change(run);
+	FfStepRow *row = palloc0(sizeof(FfStepRow));
+
+	strlcpy(row->id, id, sizeof(row->id));
+	row->op = op;
+	row->name = pstrdup(name ? name : "");
+	row->status = status;
+	row->attempt = attempt;
+	row->memo = memo;
+	row->started = started;
+	row->ended = now;
+	ff_run_add_memo(run, id, memo);
+	row->position = run->memo_count;
+	change->steps = lappend(change->steps, row);
+	ff_run_log(run, strcmp(status, "failed") == 0 ? "step.failed" : "step.completed", id, name,
+			   attempt, strcmp(status, "failed") == 0 ? memo : NULL, now);
+}
+
+const char *
+ff_item_op(const FfItem *item)
+{
+	switch (item->kind)
+	{
+		case FF_ITEM_SLEEP:
+			return "sleep";
+		case FF_ITEM_WAIT:
+			return "wait";
+		case FF_ITEM_INVOKE:
+			return "invoke";
+		case FF_ITEM_CALL:
+			break;
+	}
+	return "run";
+}
+
+void
+ff_item_release(FfRun *run, const FfItem *item)
+{
+	FfChange *change = ff_run_change(run);
+
+	if (item->kind == FF_ITEM_WAIT)
+		change->waits_done = lappend(change->waits_done, pstrdup(item->id));
+}
+
+void
+ff_item_finish(FfRun *run, FfItem *item, const char *status, Jsonb *memo, TimestampTz now)
+{
+	ff_step_checkpoint(run, item->id, ff_item_op(item), item->name, status, item->attempt, memo,
+					   item->created, now);
+	ff_item_release(run, item);
+	ff_item_remove(run, item);
+	ff_run_decide_next(run, item->group, item->race, now);
+}
+
+void
+ff_item_note(FfRun *run, FfItem *item, const char *type, TimestampTz now)
+{
+	FfJsonBuilder builder = {0};
+
+	if (item->due == 0 || item->due == DT_NOEND)
+	{
+		ff_run_log(run, type, item->id, item->name, -1, NULL, now);
+		return;
+	}
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "due");
+	ff_jb_int(&builder, ff_unix_us(item->due) / 1000);
+	ff_jb_end(&builder);
+	ff_run_log(run, type, item->id, item->name, -1, ff_jb_finish(&builder), now);
+}
