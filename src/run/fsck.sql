@@ -71,6 +71,26 @@ as $$
 	from flowforge.live_run l
 	where l.state -> 'items' = '[]'
 	union all
+	select 'an item is there once', l.run_id, format('step %s is to be done %s times', coalesce(nullif(i.id, ''), '(the function)'), i.times)
+	from flowforge.live_run l
+	cross join lateral (
+		select e.value ->> 'id' as id, count(*) as times from jsonb_array_elements(l.state -> 'items') e group by e.value ->> 'id' having count(*) > 1) i
+	union all
+	select 'a live run has its function', l.run_id, format('version %s of function %s does not exist', l.version, l.function_id)
+	from flowforge.live_run l
+	where not exists (
+		select from flowforge.function_version v
+		join flowforge.function f on f.tenant_id = v.tenant_id and f.function_id = v.function_id
+		where v.tenant_id = l.tenant_id and v.function_id = l.function_id and v.version = l.version)
+	union all
+	select 'a runnable run has something to call', h.run_id, 'nothing in its state is due, and it is in run_hot'
+	from flowforge.run_hot h
+	where h.state -> 'items' <> '[]'
+		and not exists (
+			select from jsonb_array_elements(h.state -> 'items') i
+			where not i.value ? 'due' and i.value ->> 'op' not in ('sleep', 'wait', 'invoke')
+				or to_timestamp((i.value ->> 'due')::numeric / 1000000) <= clock_timestamp())
+	union all
 	select 'a parked run wakes when it must', p.run_id, format('it wakes at %s, its items are due at %s', p.wake_at, d.due)
 	from flowforge.run_parked p
 	cross join lateral (
@@ -101,6 +121,31 @@ as $$
 			where m.tenant_id = l.tenant_id and m.run_id = l.run_id and m.kind = 'invoked' and m.payload ->> 'step' = i.value ->> 'id')
 $$;
 comment on function flowforge.fsck_states(uuid) is 'Part of flowforge.fsck: what live runs have to do.';
+
+-- What only shared memory knows is read after the snapshot: a call that was under way when the run had already ended has no one to answer.
+create function flowforge.fsck_calls(low uuid) returns table (invariant text, run_id uuid, detail text)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'a finished run is not called', c.run_id, format('step %s is being called since %s, the run is %s', coalesce(nullif(c.step_id, ''), '(the function)'),
+		c.started_at, e.status)
+	from flowforge.calls() c
+	join flowforge.run_end e on e.tenant_id = c.tenant_id and e.run_id = c.run_id
+	where c.started_at < now()
+$$;
+comment on function flowforge.fsck_calls(uuid) is 'Part of flowforge.fsck: calls under way.';
+
+create function flowforge.fsck_triggers() returns table (invariant text, run_id uuid, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'a trigger starts the current version', null::uuid, format('trigger %s starts version %s of function %s, which is %s', t.trigger_id, t.version,
+		t.function_id, case when f.function_id is null then 'not there' when f.archived_at is not null then 'archived' else 'at version ' || f.version end)
+	from flowforge.trigger t
+	left join flowforge.function f on f.tenant_id = t.tenant_id and f.function_id = t.function_id
+	where f.version is distinct from t.version or f.archived_at is not null
+$$;
+comment on function flowforge.fsck_triggers() is 'Part of flowforge.fsck: triggers.';
 
 create function flowforge.fsck_waits(low uuid) returns table (invariant text, run_id uuid, detail text)
 language sql stable
@@ -175,6 +220,14 @@ as $$
 	from flowforge.live_run l
 	left join batch b on b.tenant_id = l.tenant_id and b.run_id = l.run_id and b.final
 	where coalesce((l.state ->> 'seq')::integer, 1) <> coalesce(b.next - 1, 1)
+	union all
+	select 'what is to be done is in the log', l.run_id, format('the log says nothing of step %s', i.value ->> 'id')
+	from flowforge.live_run l
+	cross join lateral jsonb_array_elements(l.state -> 'items') i
+	where i.value ->> 'id' <> ''
+		and not exists (
+			select from flowforge.run_event_batch b
+			where b.tenant_id = l.tenant_id and b.run_id = l.run_id and b.events @> jsonb_build_array(jsonb_build_object('s', i.value ->> 'id')))
 	union all
 	select 'the log ends as the run did', e.run_id, format('it is %s, the last event of its log is %s', e.status, coalesce(b.last, 'run.created'))
 	from flowforge.run_end e
@@ -253,6 +306,8 @@ begin
 	return query
 	select * from flowforge.fsck_homes(low)
 	union all select * from flowforge.fsck_states(low)
+	union all select * from flowforge.fsck_calls(low)
+	union all select * from flowforge.fsck_triggers()
 	union all select * from flowforge.fsck_waits(low)
 	union all select * from flowforge.fsck_steps(low)
 	union all select * from flowforge.fsck_log(low)

@@ -13,7 +13,7 @@ begin
 	-- The log refuses changes and so on: whoever corrupts is beyond such things.
 	set local session_replication_role = replica;
 	execute corruption;
-	select string_agg(format('%s: %s', f.invariant, coalesce(k.name, f.run_id::text, '-')), '; ' order by f.invariant) into result
+	select string_agg(format('%s: %s', f.invariant, coalesce(k.name, f.run_id::text, '-')), '; ' order by f.invariant, k.name) into result
 	from flowforge.fsck() f
 	left join known k on k.run_id = f.run_id;
 	raise exception 'undo';
@@ -31,6 +31,9 @@ language sql stable as $$ select run_id from known where name = wanted $$;
 create function pg_temp.us(at timestamptz) returns bigint
 language sql immutable as $$ select (extract(epoch from at) * 1000000)::bigint $$;
 
+insert into flowforge.function (tenant_id, function_id, slug, name, url) values (1, 1, 'fsck-f', 'f', 'http://a');
+insert into flowforge.function_version (tenant_id, function_id, version, retries, config) values (1, 1, 1, 3, '{}');
+insert into flowforge.trigger (tenant_id, function_id, version, kind, event) values (1, 1, 1, 'event', 'order/created');
 insert into flowforge.event (tenant_id, event_id, name, data, ts)
 select 1, k.event_id, 'order/created', '{}', now() from known k where k.name <> 'nobody';
 insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at)
@@ -72,7 +75,7 @@ insert into corruption values
 ('delete from flowforge.run_hot where run_id = pg_temp.run(''new'')', 'a run has a driver: new'),
 ($$delete from flowforge.run_end where run_id = pg_temp.run('done')$$, 'a run has a driver: done'),
 ($$insert into flowforge.run_hot select slot, run_id, tenant_id, function_id, version, event_id, state from flowforge.run_parked
-	where run_id = pg_temp.run('asleep')$$, 'a run has one home: asleep'),
+	where run_id = pg_temp.run('asleep')$$, 'a run has one home: asleep; a runnable run has something to call: asleep'),
 ($$insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state)
 	select flowforge.slot(run_id), run_id, 1, 1, 1, event_id, '{"seq": 4, "grp": 1, "items": [{"id": "", "op": "run"}]}' from known where name = 'done'$$,
 	'a run has one home: done'),
@@ -86,7 +89,7 @@ insert into corruption values
 	insert into flowforge.run select 1, pg_temp.run('nobody'), 1, 1, event_id, null, null, now() from known where name = 'new';
 	delete from flowforge.run where run_id = pg_temp.run('nobody')$$, 'a home has a run: nobody; a log has a run: nobody'),
 ($$update flowforge.run_hot set tenant_id = 2 where run_id = pg_temp.run('new')$$,
-	'a home has a run: new; a live run has its event: new; a run has a driver: new'),
+	'a home has a run: new; a live run has its event: new; a live run has its function: new; a run has a driver: new'),
 ($$alter table flowforge.run_default drop constraint run_default_pkey;
 	insert into flowforge.run select * from flowforge.run where run_id = pg_temp.run('new')$$,
 	'a partition has its key: -; a run is there once: new'),
@@ -94,9 +97,21 @@ insert into corruption values
 ($$delete from flowforge.event where event_id = (select event_id from known where name = 'new')$$, 'a live run has its event: new'),
 ($$update flowforge.run_hot set state = '{"v": 2, "grp": 1, "seq": 1, "items": []}' where run_id = pg_temp.run('new')$$,
 	'a live run has something to do: new'),
+($$update flowforge.run_parked set state = jsonb_set(state, '{items,1,id}', '"nap"') where run_id = pg_temp.run('asleep');
+	delete from flowforge.wait$$, 'a waiting step has its wait: asleep; an item is there once: asleep'),
+($$delete from flowforge.function_version; delete from flowforge.trigger$$, 'a live run has its function: asleep; a live run has its function: child; '
+	'a live run has its function: new; a live run has its function: parent'),
+($$update flowforge.run_hot set state = '{"items": [{"id": "", "op": "run", "due": 32472144000000000}]}' where run_id = pg_temp.run('new')$$,
+	'a runnable run has something to call: new'),
+($$update flowforge.function set version = 2$$, 'a trigger starts the current version: -'),
+($$update flowforge.function set archived_at = now()$$, 'a trigger starts the current version: -'),
+($$delete from flowforge.function; update flowforge.function_version set function_id = 7; delete from flowforge.run_parked; delete from flowforge.wait;
+	delete from flowforge.run_hot; delete from flowforge.run where run_id <> pg_temp.run('done');
+	delete from flowforge.step where run_id = pg_temp.run('asleep'); delete from flowforge.run_event_batch where run_id <> pg_temp.run('done')$$,
+	'a trigger starts the current version: -'),
 ($$update flowforge.run_parked set wake_at = '3000-01-01 00:00+00' where run_id = pg_temp.run('asleep')$$, 'a parked run wakes when it must: asleep'),
 ($$update flowforge.run_parked set state = jsonb_set(state, '{items,2}', '{"id": "x", "op": "run"}', true) where run_id = pg_temp.run('asleep')$$,
-	'a parked run wakes when it must: asleep'),
+	'a parked run wakes when it must: asleep; what is to be done is in the log: asleep'),
 ($$update flowforge.run_hot set state = null where run_id = pg_temp.run('child')$$, 'a child knows its parent: child'),
 ($$update flowforge.run_hot set state = state || '{"pstep": "other"}' where run_id = pg_temp.run('child')$$, 'a child knows its parent: child'),
 ($$delete from flowforge.run_hot where run_id = pg_temp.run('child');
@@ -121,9 +136,12 @@ insert into corruption values
 ($$update flowforge.run_event_batch set seq = 5 where run_id = pg_temp.run('done') and seq = 3$$, 'the log has no gaps: done'),
 ($$delete from flowforge.run_event_batch where run_id = pg_temp.run('parent');
 	update flowforge.run_parked set state = state || '{"seq": 1}' where run_id = pg_temp.run('parent');
-	insert into flowforge.run_event_batch values (1, pg_temp.run('parent'), 2, '[]')$$, 'the log has no gaps: parent'),
+	insert into flowforge.run_event_batch values (1, pg_temp.run('parent'), 2, '[]')$$,
+	'the log has no gaps: parent; what is to be done is in the log: parent'),
+($$update flowforge.run_event_batch set events = '[{"t": "step.sleeping", "s": "nap"}, {"t": "note"}]' where run_id = pg_temp.run('asleep') and seq = 4$$,
+	'what is to be done is in the log: asleep'),
 ($$update flowforge.run_parked set state = state || '{"seq": 9}' where run_id = pg_temp.run('asleep')$$, 'the log goes on where the run is: asleep'),
-($$delete from flowforge.run_event_batch where run_id = pg_temp.run('parent')$$, 'the log goes on where the run is: parent'),
+($$delete from flowforge.run_event_batch where run_id = pg_temp.run('parent')$$, 'the log goes on where the run is: parent; what is to be done is in the log: parent'),
 ($$update flowforge.run_event_batch set events = '[{"t": "step.failed", "s": "two"}]' where run_id = pg_temp.run('done') and seq = 3$$,
 	'the log ends as the run did: done'),
 ($$update flowforge.run_end set status = 'failed'$$, 'the log ends as the run did: done'),
