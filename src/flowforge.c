@@ -17,6 +17,7 @@
 #include "slot/hint.h"
 #include "slot/shared.h"
 #include "util/json.h"
+#include "util/sign.h"
 #include "worker/executor.h"
 #include "worker/worker.h"
 
@@ -52,6 +53,26 @@ define_text(const char *name, const char *description, char **variable, const ch
 {
 	DefineCustomStringVariable(name, description, NULL, variable, start, context, flags, NULL, NULL,
 							   NULL);
+}
+
+/* A key with which no bearer could agree would lock everybody out. */
+static bool
+check_key(char **value, void **extra, GucSource source)
+{
+	if ((*value)[0] == '\0' || ff_key_is_valid(*value))
+		return true;
+	GUC_check_errdetail("It is not a signing key.");
+	GUC_check_errhint(
+		"A signing key is an even number of hexadecimal digits, on their own or after "
+		"\"signkey-\", a word and \"-\".");
+	return false;
+}
+
+static void
+define_key(const char *name, const char *description, char **variable)
+{
+	DefineCustomStringVariable(name, description, NULL, variable, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, check_key, NULL, NULL);
 }
 
 /* Settings of the workers: where they work and how much they do at once. */
@@ -104,12 +125,11 @@ define_call_settings(void)
 			   86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
 	define_int("flowforge.invoke_depth_limit", "How long a chain of runs that invoke runs may be.",
 			   &ff_invoke_depth_limit, 100, 1, 10000, PGC_SIGHUP, 0);
-	define_text("flowforge.signing_key",
-				"Signs calls to apps; without one the server is in development mode.",
-				&ff_signing_key, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
-	define_text("flowforge.signing_key_fallback",
-				"A second key that is accepted while keys are rotated.", &ff_signing_key_fallback,
-				"", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_key("flowforge.signing_key",
+			   "Signs calls to apps; without one the server is in development mode.",
+			   &ff_signing_key);
+	define_key("flowforge.signing_key_fallback",
+			   "A second key that is accepted while keys are rotated.", &ff_signing_key_fallback);
 }
 
 /* Settings of events. */

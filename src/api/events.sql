@@ -5,7 +5,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select jsonb_build_object('id', event.event_id, 'ulid', event.ulid, 'name', event.name, 'data', event.data, 'user', event.user_data,
-		'external_id', event.external_id, 'ts', event.ts, 'received_at', event.received_at)
+		'external_id', event.external_id, 'v', event.v, 'sessions', coalesce(event.meta -> 'sessions', '{}'), 'ts', event.ts,
+		'received_at', event.received_at)
 $$;
 comment on function flowforge.event_json(flowforge.events) is 'An event as the API shows it.';
 
@@ -37,6 +38,26 @@ begin
 end
 $$;
 comment on function flowforge.api_receive(flowforge.request) is 'POST /e/{key}: events from an SDK or a webhook.';
+
+create function flowforge.api_invoke(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	made record;
+begin
+	select i.event_id, i.run_id into made
+	from flowforge.invoke(request.params ->> 'slug', case when request.json is null then '{}' else flowforge.object_of(request) end,
+		request.headers ->> 'x-inngest-event-id-seed') i;
+	if made.run_id is null then
+		select r.run_id into made.run_id
+		from flowforge.run r
+		where r.tenant_id = flowforge.current_tenant() and r.event_id = made.event_id;
+	end if;
+	return flowforge.answer(jsonb_build_object('id', flowforge.ulid(made.event_id), 'run_id', flowforge.ulid(made.run_id), 'status', 200));
+end
+$$;
+comment on function flowforge.api_invoke(flowforge.request) is 'POST /invoke/{slug}: runs one function by its id.';
 
 create function flowforge.api_send_event(request flowforge.request) returns flowforge.response
 language plpgsql volatile
@@ -130,7 +151,9 @@ insert into flowforge.route_schema (name, schema) values
 		"id": {"type": "string", "description": "Makes repeats of the event harmless for a day."},
 		"ts": {"type": "integer", "description": "When it happened, in milliseconds since 1970."},
 		"user": {"type": "object"},
-		"v": {"type": "string"}
+		"v": {"type": "string"},
+		"meta": {"type": "object", "properties": {"sessions": {"type": ["object", "null"],
+			"description": "At most five ids (text or numbers) by key, which group the runs the event starts."}}}
 	},
 	"example": {"name": "order/created", "data": {"id": "o1", "total": 42}}
 }'),
@@ -144,7 +167,7 @@ insert into flowforge.route_schema (name, schema) values
 	}
 }'),
 ('Event', '{
-	"type": "object", "required": ["id", "ulid", "name", "data", "user", "external_id", "ts", "received_at"],
+	"type": "object", "required": ["id", "ulid", "name", "data", "user", "external_id", "v", "sessions", "ts", "received_at"],
 	"properties": {
 		"id": {"type": "string", "format": "uuid"},
 		"ulid": {"type": "string", "description": "The same id as SDKs show it."},
@@ -152,6 +175,8 @@ insert into flowforge.route_schema (name, schema) values
 		"data": {"type": "object"},
 		"user": {"type": ["object", "null"]},
 		"external_id": {"type": ["string", "null"], "description": "The id its sender gave it."},
+		"v": {"type": ["string", "null"], "description": "The version its sender gave its form."},
+		"sessions": {"type": "object", "description": "What groups the runs it starts: ids by key."},
 		"ts": {"type": "string", "format": "date-time"},
 		"received_at": {"type": "string", "format": "date-time"}
 	}
@@ -164,6 +189,15 @@ insert into flowforge.route (method, pattern, function, lane, scope, style, tag,
 '{"type": "object", "required": ["ids", "status"], "properties": {
 	"ids": {"type": "array", "items": {"type": "string"}, "description": "ULIDs, in the order of the events."},
 	"status": {"type": "integer"}}}'),
+('POST', '/invoke/{slug}', 'flowforge.api_invoke', 'ingest', 'runs:manage', 'sdk', 'sdk', 'Run one function by its id',
+'{"type": ["object", "null"], "description": "An event; whatever its name, exactly this function runs.", "properties": {
+	"data": {"type": "object", "default": {}},
+	"id": {"type": "string", "description": "Makes repeats harmless for a day."},
+	"ts": {"type": "integer"}, "user": {"type": "object"}, "v": {"type": "string"}}}',
+'{"type": "object", "required": ["id", "run_id", "status"], "properties": {
+	"id": {"type": "string", "description": "The ULID of the event."},
+	"run_id": {"type": ["string", "null"], "description": "The ULID of the run; null when an event of this id was received before and its run is gone."},
+	"status": {"const": 200}}}'),
 ('POST', '/api/v1/events', 'flowforge.api_send_event', 'ingest', 'events:send', 'problem', 'events', 'Send one event and learn which runs it started',
 '{"$ref": "#/components/schemas/NewEvent"}',
 '{"type": "object", "required": ["id", "ulid", "ids", "runs"], "properties": {

@@ -20,6 +20,7 @@
 
 #include "api/access.h"
 #include "api/answer.h"
+#include "api/form.h"
 #include "api/route.h"
 #include "util/errors.h"
 #include "util/id.h"
@@ -105,15 +106,19 @@ refuse_body(const char *problem)
 					errhint("Send JSON in UTF-8 with content-type application/json.")));
 }
 
-/* The body as JSON, or NULL. */
+/* The body as JSON, or NULL. To routes that receive events a form is an event. */
 static Jsonb *
 parse_body(const Request *request)
 {
 	int			length = request->body != NULL ? (int) VARSIZE_ANY_EXHDR(request->body) : 0;
+	const char *type = ff_json_text(request->headers, "content-type");
 	FfJsonError error;
 	Jsonb	   *json = NULL;
 
-	if (length > 0 && body_is_json(request->headers))
+	if (length > 0 && request->match.style == FF_STYLE_EVENT &&
+		ff_form_is(type, VARDATA_ANY(request->body), length))
+		json = ff_form_event(type, request->query, VARDATA_ANY(request->body), length);
+	else if (length > 0 && body_is_json(request->headers))
 	{
 		json = ff_json_parse(VARDATA_ANY(request->body), length, ff_json_depth_limit, &error);
 		if (json == NULL)

@@ -21,6 +21,7 @@
 	X(EVENT_COUNT, '0', '0', '6', 400, "Too many events in one call")                           \
 	X(EVENT_DEPTH, '0', '0', '7', 400, "The event's data is nested too deeply")                 \
 	X(EVENT_TENANT, '0', '0', '8', 404, "The tenant does not exist")                            \
+	X(EVENT_SESSIONS, '0', '0', '9', 400, "An event's sessions cannot be used")                 \
 	X(RUN_NOT_FOUND, '0', '1', '0', 404, "The run does not exist")                              \
 	X(RUN_NOT_COMMITTED, '0', '1', '1', 409, "The run was started by this very transaction")    \
 	X(RUN_STATE, '0', '1', '2', 500, "A run's stored state cannot be read")                     \

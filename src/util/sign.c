@@ -34,12 +34,13 @@ enter_owner(void)
 static const char *
 key_secret(const char *key)
 {
-	const char *dash;
+	static const char word[] = "0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	size_t			  length;
 
 	if (strncmp(key, "signkey-", 8) != 0)
 		return key;
-	dash = strchr(key + 8, '-');
-	return dash == NULL ? key : dash + 1;
+	length = strspn(key + 8, word);
+	return length > 0 && key[8 + length] == '-' ? key + 8 + length + 1 : key;
 }
 
 static void
@@ -127,6 +128,15 @@ from_hex(const char *hex, uint8 *out)
 		out[i / 2] = i % 2 ? out[i / 2] | digit : digit << 4;
 	}
 	return strlen(hex) % 2 == 0 && *hex != '\0';
+}
+
+bool
+ff_key_is_valid(const char *key)
+{
+	const char *secret = key_secret(key);
+	size_t		length = strlen(secret);
+
+	return length > 0 && length % 2 == 0 && strspn(secret, "0123456789abcdefABCDEF") == length;
 }
 
 char *

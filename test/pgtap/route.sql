@@ -83,6 +83,7 @@ create temp table request (method text, pattern text, path text, body text);
 insert into request values
 ('GET', '/health', '/health', null), ('GET', '/ready', '/ready', null), ('GET', '/dev', '/dev', null),
 ('POST', '/e/{key}', '/e/k', '[{"name": "routes/b"}]'),
+('POST', '/invoke/{slug}', '/invoke/routes-a', '{}'),
 ('POST', '/fn/register', '/fn/register', '{"url": "http://a", "appName": "routes-b", "functions": []}'),
 ('PUT', '/fn/register', '/fn/register', '{"url": "http://a", "appName": "routes-b", "functions": []}'),
 ('POST', '/api/v1/events', '/api/v1/events', '{"name": "routes/a"}'),
