@@ -10,6 +10,7 @@
 #include "utils/guc.h"
 
 #include "event/event.h"
+#include "function/filter.h"
 #include "function/function.h"
 #include "http/client.h"
 #include "protocol/protocol.h"
@@ -169,6 +170,7 @@ _PG_init(void)
 	define_event_settings();
 	MarkGUCPrefixReserved("flowforge");
 	ff_shared_init();
+	ff_filter_init();
 	ff_hint_init();
 	ff_function_init();
 	ff_utility_init();

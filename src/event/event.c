@@ -13,6 +13,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "event/event.h"
+#include "function/filter.h"
 #include "function/function.h"
 #include "slot/hint.h"
 #include "util/batch.h"
@@ -77,36 +78,6 @@ ff_event_check(const FfEvent *event, bool internal)
 				(errcode(FF_ERR_EVENT_TIME),
 				 errmsg("the time of event \"%s\" is not between 1980 and 2100", event->name),
 				 errhint("ts is in milliseconds since 1970.")));
-}
-
-/* Claims the event's key; when it is taken and not expired the event is a repeat and gets the first
- * one's id. */
-static void
-deduplicate(FfEvent *event)
-{
-	static FfPlan claim = {
-		"insert into flowforge.event_key as k (tenant_id, key, event_id, expires_at) "
-		"values ($1, $2, $3, now() + make_interval(secs => $4)) "
-		"on conflict (tenant_id, key) do update set event_id = excluded.event_id, expires_at = excluded.expires_at "
-		"where k.expires_at < now() returning 1",
-		4,
-		{INT4OID, TEXTOID, UUIDOID, FLOAT8OID}};
-	static FfPlan first = {
-		"select event_id from flowforge.event_key where tenant_id = $1 and key = $2",
-		2,
-		{INT4OID, TEXTOID}};
-	Datum values[4];
-	bool  isnull;
-
-	values[0] = Int32GetDatum(event->tenant_id);
-	values[1] = CStringGetTextDatum(event->dedupe_key);
-	values[2] = UUIDPGetDatum(&event->id);
-	values[3] = Float8GetDatum(ff_event_dedupe_window);
-	if (ff_spi_run(&claim, values, NULL, false) > 0)
-		return;
-	event->duplicate = true;
-	if (ff_spi_run(&first, values, NULL, false) > 0)
-		event->id = *DatumGetUUIDP(ff_spi_value(0, 1, &isnull));
 }
 
 #define COLUMNS 9
@@ -188,8 +159,10 @@ ff_event_insert(FfEvent *events, int count)
 	{
 		if (!events[i].has_id)
 			ff_uuid7(&events[i].id);
-		if (events[i].dedupe_key != NULL)
-			deduplicate(&events[i]);
+	}
+	ff_event_dedupe(events, count);
+	for (int i = 0; i < count; i++)
+	{
 		if (!events[i].duplicate)
 			fresh[fresh_count++] = &events[i];
 	}
@@ -251,7 +224,8 @@ match_triggers(RunList *list, const FfEvent *event)
 				json = ff_event_json(event);
 			binding.name = "event";
 			binding.value = json;
-			if (!ff_expr_filter(trigger->filter, &binding, 1))
+			if (!ff_filter_passes(trigger->filter, &binding, 1, event->tenant_id,
+								  trigger->function_id))
 				continue;
 		}
 		matched = trigger->function_id;
@@ -268,11 +242,10 @@ ff_event_record(FfEvent *events, int count)
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (events[i].duplicate)
-			continue;
-		match_triggers(&list, &events[i]);
-		ff_wait_resolve(&events[i]);
+		if (!events[i].duplicate)
+			match_triggers(&list, &events[i]);
 	}
+	ff_wait_resolve(events, count);
 	if (list.count > 0)
 		ff_run_insert(list.runs, list.count);
 }

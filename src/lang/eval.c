@@ -532,9 +532,8 @@ evaluate(FfEvaluation *e, const FfNode *node, FfValue *out)
 
 /* --- the doors --- */
 
-bool
-ff_lang_evaluate(FfEvaluation *e, const FfExpr *expr, const FfNode *node, const FfBinding *bindings,
-				 int count, bool filter, FfValue *out)
+static void
+begin(FfEvaluation *e, const FfExpr *expr, const FfBinding *bindings, int count, bool filter)
 {
 	e->expr = expr;
 	e->bindings = bindings;
@@ -546,6 +545,13 @@ ff_lang_evaluate(FfEvaluation *e, const FfExpr *expr, const FfNode *node, const 
 	e->scratch = NULL;
 	e->code = 0;
 	e->message[0] = e->hint[0] = '\0';
+}
+
+bool
+ff_lang_evaluate(FfEvaluation *e, const FfExpr *expr, const FfNode *node, const FfBinding *bindings,
+				 int count, bool filter, FfValue *out)
+{
+	begin(e, expr, bindings, count, filter);
 	return evaluate(e, node, out);
 }
 
@@ -605,6 +611,27 @@ ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 		return ff_lang_result(&e, &value);
 	ff_lang_end(&e);
 	return NULL;
+}
+
+/* Messages are made only for who reads them: what has failed is evaluated again to hear why. */
+bool
+ff_expr_filter_why(const FfExpr *expr, const FfBinding *bindings, int count, char *why, Size size)
+{
+	FfEvaluation e;
+	FfValue		 value = {0};
+	bool		 known = ff_lang_evaluate(&e, expr, expr->root, bindings, count, true, &value);
+	bool		 passes = known && ff_value_truthy(&value);
+
+	ff_lang_end(&e);
+	why[0] = '\0';
+	if (known)
+		return passes;
+	begin(&e, expr, bindings, count, true);
+	e.quiet = false;
+	evaluate(&e, expr->root, &value);
+	strlcpy(why, e.message[0] != '\0' ? e.message : "it cannot be evaluated", size);
+	ff_lang_end(&e);
+	return false;
 }
 
 bool

@@ -40,6 +40,10 @@ extern Jsonb *ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int co
  */
 extern bool ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count);
 
+/* The same; `why` says what an error was that made it false, and is empty without one. */
+extern bool ff_expr_filter_why(const FfExpr *expr, const FfBinding *bindings, int count, char *why,
+							   Size size);
+
 /* The value in filter mode, palloc'ed; NULL on an error. */
 extern Jsonb *ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings, int count);
 
