@@ -11,7 +11,16 @@
 
 #include "utils/uuid.h"
 
+#include "function/policy.h"
 #include "lang/lang.h"
+
+/* An event that cancels the runs of a function. */
+typedef struct FfCancelOn
+{
+	char *event;
+	char *filter;  /* over event, the run's own, and async, the one that comes; NULL: any */
+	int64 timeout; /* microseconds from the run's beginning; 0: as long as it lives */
+} FfCancelOn;
 
 typedef struct FfFunction
 {
@@ -21,7 +30,11 @@ typedef struct FfFunction
 	int32	  max_attempts; /* of each step: retries + 1 */
 	pg_uuid_t app_id;
 	char	 *slug;
-	char	 *url; /* of the current version: code lives where the app is now */
+	char	 *url;		/* of the current version: code lives where the app is now */
+	int64 read_timeout; /* microseconds a call to its app may take; 0: flowforge.request_timeout */
+	bool  paused;		/* it or its app: nothing is called */
+	FfPolicy	policy;
+	FfCancelOn *cancels; /* policy.cancels of them */
 } FfFunction;
 
 typedef struct FfTrigger

@@ -96,7 +96,7 @@ as $$
 		('rateLimit.key', 'expression'), ('rateLimit.period', 'duration'),
 		('throttle.key', 'expression'), ('throttle.period', 'duration'),
 		('debounce.key', 'expression'), ('debounce.period', 'duration'), ('debounce.timeout', 'duration'),
-		('singleton.key', 'expression'), ('timeouts.start', 'duration'), ('timeouts.finish', 'duration')) as k (field, kind)
+		('singleton.key', 'expression'), ('timeouts.start', 'duration'), ('timeouts.finish', 'duration'), ('timeouts.step', 'duration')) as k (field, kind)
 $$;
 comment on function flowforge.config_texts(jsonb) is 'Every setting of a function that is text, and of what kind: event, expression, cron, duration or any text.';
 
@@ -205,6 +205,28 @@ as $$
 $$;
 comment on function flowforge.runtime_problems(jsonb) is 'What is wrong with where a function''s configuration says it is called.';
 
+create function flowforge.time_problems(config jsonb) returns table (field text, problem text, fix text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'steps.step.retries', flowforge.check_retries(config #> '{steps,step,retries}'),
+		'Write it like {"attempts": 3, "backoff": "exponential", "base": "2s", "cap": "5m", "jitter": 0.5}; backoff is fixed, linear, '
+		'exponential or a list of delays like ["1s", "10s", "1m"].'
+	where jsonb_typeof(config #> '{steps,step,retries}') = 'object' and flowforge.check_retries(config #> '{steps,step,retries}') is not null
+	union all
+	select 'steps.step.retries', format('is of type %s, not object', jsonb_typeof(config #> '{steps,step,retries}')), 'Write it like {"attempts": 3}.'
+	where jsonb_typeof(config #> '{steps,step,retries}') not in ('object', 'null')
+	union all
+	select t.field, format('"%s" is an instant; it must be a duration', t.value), 'Write it like 30s, 10m or 1h30m.'
+	from (
+		select 'timeouts.' || k.key as field, config #>> array['timeouts', k.key] as value from unnest('{start,finish,step}'::text[]) as k (key)
+		union all
+		select c.field || '.timeout', c.value ->> 'timeout' from flowforge.setting_list(config, 'cancel') c
+	) t
+	where t.value ~ '^\d{4}-'
+$$;
+comment on function flowforge.time_problems(jsonb) is 'What is wrong with a function''s retries and with times that must be durations.';
+
 create function flowforge.app_problems(payload jsonb) returns table (field text, problem text, fix text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -245,6 +267,7 @@ as $$
 		union all select * from flowforge.runtime_problems(s.value)
 		union all select * from flowforge.number_problems(s.value)
 		union all select * from flowforge.text_problems(s.value)
+		union all select * from flowforge.time_problems(s.value)
 	) p
 	where jsonb_typeof(payload -> 'functions') = 'array' and jsonb_typeof(s.value) = 'object'
 $$;

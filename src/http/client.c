@@ -262,7 +262,7 @@ set_options(FfHttpCall *call, const char *url)
 	SET(CURLOPT_HEADERDATA, call);
 	SET(CURLOPT_ERRORBUFFER, call->curl_error);
 	SET(CURLOPT_PRIVATE, call);
-	SET(CURLOPT_TIMEOUT_MS, (long) ff_request_timeout);
+	SET(CURLOPT_TIMEOUT_MS, call->timeout_ms > 0 ? call->timeout_ms : (long) ff_request_timeout);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) ff_connect_timeout);
 	SET(CURLOPT_TCP_NODELAY, 1L);
 	return CURLE_OK;
@@ -305,6 +305,7 @@ note_outcome(FfHttpCall *call, CURLcode code)
 	if (code == CURLE_OK)
 		return;
 	call->status = 0;
+	call->timed_out = code == CURLE_OPERATION_TIMEDOUT;
 	if (call->too_large)
 		call->failure = MemoryContextStrdup(call->context,
 											"the answer is larger than flowforge.response_limit");

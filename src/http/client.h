@@ -35,6 +35,8 @@ typedef struct FfHttpCall
 	StringInfoData request;
 	StringInfoData body;
 	char		  *headers[FF_HEADER_COUNT];
+	long		   timeout_ms; /* for the whole call; 0: flowforge.request_timeout */
+	bool		   timed_out;
 	bool		   too_large;
 	bool		   reached; /* false: no connection was made, so nothing was asked of the app */
 	long		   status;	/* of HTTP; 0 when there was no answer */

@@ -131,6 +131,29 @@ read_name(Jsonb *op, const char *id)
 	return name == NULL || *name == '\0' ? pstrdup(id) : name;
 }
 
+/* What a step says of how it is to be called; NULL when it says nothing. */
+static Jsonb *
+step_options(Jsonb *opts)
+{
+	static const char *const keys[] = {"retries", "timeout"};
+	FfJsonBuilder			 builder = {0};
+	bool					 any = false;
+
+	ff_jb_object(&builder);
+	for (int i = 0; opts != NULL && i < (int) lengthof(keys); i++)
+	{
+		Jsonb *value = ff_json_member(opts, keys[i]);
+
+		if (value == NULL || ff_json_is_null(value))
+			continue;
+		ff_jb_key(&builder, keys[i]);
+		ff_jb_json(&builder, value);
+		any = true;
+	}
+	ff_jb_end(&builder);
+	return any ? ff_jb_finish(&builder) : NULL;
+}
+
 static const char *
 read_kind(FfOp *out, Jsonb *op, const char *kind, TimestampTz now)
 {
@@ -145,6 +168,14 @@ read_kind(FfOp *out, Jsonb *op, const char *kind, TimestampTz now)
 		out->kind = FF_OP_COMPLETED;
 		out->data = or_null(ff_json_member(op, "data"));
 		return NULL;
+	}
+	if (strcmp(kind, "StepError") == 0 || strcmp(kind, "StepPlanned") == 0)
+	{
+		const char *fault = opts ? ff_step_options_check(opts) : NULL;
+
+		if (fault != NULL)
+			return fault;
+		out->options = step_options(opts);
 	}
 	if (strcmp(kind, "StepError") == 0 || strcmp(kind, "StepFailed") == 0)
 	{

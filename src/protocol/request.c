@@ -53,16 +53,31 @@ compare_memos(const void *a, const void *b)
 	return strcmp((*(const FfMemo *const *) a)->id, (*(const FfMemo *const *) b)->id);
 }
 
+/* A step that has not run and shall run with edited input is told as {input: [...]}. */
+static bool
+edited_memo(const FfRun *run, FfMemo *memo)
+{
+	if (run->edited_input == NULL)
+		return false;
+	strlcpy(memo->id, run->edited_step, sizeof(memo->id));
+	memo->json = psprintf("{\"input\":%s}", ff_jcs_text(run->edited_input));
+	return true;
+}
+
 static void
 append_steps(StringInfo out, const FfRun *run)
 {
-	const FfMemo **sorted = palloc(sizeof(FfMemo *) * Max(run->memo_count, 1));
+	const FfMemo **sorted = palloc(sizeof(FfMemo *) * (run->memo_count + 1));
+	FfMemo		   edited;
+	int			   count = run->memo_count;
 
 	for (int i = 0; i < run->memo_count; i++)
 		sorted[i] = &run->memos[i];
-	qsort(sorted, run->memo_count, sizeof(FfMemo *), compare_memos);
+	if (edited_memo(run, &edited))
+		sorted[count++] = &edited;
+	qsort(sorted, count, sizeof(FfMemo *), compare_memos);
 	appendStringInfoString(out, "\"steps\":{");
-	for (int i = 0; i < run->memo_count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		if (i > 0)
 			appendStringInfoChar(out, ',');
@@ -83,7 +98,7 @@ append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFuncti
 		out,
 		"{\"ctx\":{\"attempt\":%d,\"disable_immediate_execution\":%s,\"env\":\"%s\",\"max_attempts\":%d,\"run_id\":\"%s\",",
 		item->attempt, run->plan ? "true" : "false", ff_protocol_dev() ? "dev" : "prod",
-		function->max_attempts, ulid);
+		ff_step_attempts(item->options, function->max_attempts), ulid);
 	append_stack(out, run);
 	appendStringInfoString(out, "\"step_id\":");
 	append_text(out, call_step(item));

@@ -68,6 +68,11 @@ extern void ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const ch
 extern void ff_run_retry_or_fail(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts,
 								 TimestampTz now);
 
+/* --- deadline.c --- */
+
+/* Cancels a run whose time is up; true when it was. */
+extern bool ff_run_expire(FfRun *run, TimestampTz now);
+
 /* --- op.c --- */
 
 /* The operations of an answer to an item's call. */

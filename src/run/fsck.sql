@@ -96,7 +96,7 @@ as $$
 	cross join lateral (
 		select case
 				when bool_or(i.value ->> 'op' = 'run' and not i.value ? 'due') then '-infinity'
-				else coalesce(to_timestamp(min((i.value ->> 'due')::numeric) / 1000000), 'infinity')
+				else coalesce(to_timestamp(least(min((i.value ->> 'due')::numeric), (p.state ->> 'end')::numeric) / 1000000), 'infinity')
 			end as due
 		from jsonb_array_elements(p.state -> 'items') i
 	) d
@@ -156,10 +156,22 @@ as $$
 		from flowforge.live_run l
 		cross join lateral jsonb_array_elements(l.state -> 'items') i
 		where i.value ->> 'op' = 'wait'
+	), cancels as (
+		select l.tenant_id, l.run_id, format('cancelOn[%s]', n) as step_id
+		from flowforge.live_run l
+		join flowforge.function_version v on v.tenant_id = l.tenant_id and v.function_id = l.function_id and v.version = l.version
+		cross join lateral generate_series(0, (select count(*)::integer from flowforge.setting_list(v.config, 'cancel')) - 1) n
 	)
+	select 'a run can be cancelled by its events', c.run_id, format('no event would be told to %s', c.step_id)
+	from cancels c
+	where not exists (select from flowforge.wait w where w.tenant_id = c.tenant_id and w.run_id = c.run_id and w.step_id = c.step_id)
+	union all
 	select 'a wait is held by its run', w.run_id, format('the wait for %s of step %s is not in the state of a live run', w.event_name, w.step_id)
 	from flowforge.wait w
-	where not exists (select from held h where h.tenant_id = w.tenant_id and h.run_id = w.run_id and h.step_id = w.step_id)
+	where not exists (
+		select from held h where h.tenant_id = w.tenant_id and h.run_id = w.run_id and h.step_id = w.step_id
+		union all
+		select from cancels c where c.tenant_id = w.tenant_id and c.run_id = w.run_id and c.step_id = w.step_id)
 	union all
 	select 'a waiting step has its wait', h.run_id, format('step %s waits, but no event would be told to it', h.step_id)
 	from held h
@@ -244,11 +256,17 @@ create function flowforge.fsck_log_steps(low uuid) returns table (invariant text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	with told as (
-		select b.tenant_id, b.run_id, e.value ->> 's' as step_id
+	with entry as (
+		select b.tenant_id, b.run_id, b.seq + e.ordinality as seq, e.value ->> 's' as step_id, e.value ->> 't' as type
 		from flowforge.run_event_batch b
-		cross join lateral jsonb_array_elements(b.events) e
-		where b.run_id >= low and e.value ->> 't' in ('step.completed', 'step.failed')
+		cross join lateral jsonb_array_elements(b.events) with ordinality e
+		where b.run_id >= low and e.value ->> 't' in ('step.completed', 'step.failed', 'run.retried')
+	), told as (
+		-- A retry forgets the steps that had failed.
+		select e.tenant_id, e.run_id, e.step_id
+		from entry e
+		where e.type = 'step.completed' or e.type = 'step.failed' and not exists (
+			select from entry r where r.tenant_id = e.tenant_id and r.run_id = e.run_id and r.type = 'run.retried' and r.seq > e.seq)
 	)
 	select 'what the log says is done has its checkpoint', t.run_id, format('the log says that step %s finished; it has no checkpoint', t.step_id)
 	from told t

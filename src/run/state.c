@@ -2,10 +2,11 @@
  * state.c - a run's state as the jsonb of its row, and what it is in memory.
  *
  * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
- * ULID, "pstep": id, "depth": invocations, "items": [...]}; an item is {"id", "n": name, "op":
- * run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "u":
- * unreachable count, "us": since}. Times are microseconds since 1970. Members that say nothing are
- * left out.
+ * ULID, "pstep": id, "depth": invocations, "from": us, when it was made to go on, "end": us, its
+ * deadline, "edit": {step: input}, "items": [...]}; an item is {"id", "n": name, "op":
+ * run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "o":
+ * {timeout, retries}, "u": unreachable count, "us": since}. Times are microseconds since 1970.
+ * Members that say nothing are left out.
  */
 #include "postgres.h"
 
@@ -31,6 +32,7 @@ ff_run_new(const pg_uuid_t *id, MemoryContext parent)
 	run->id = *id;
 	run->context = context;
 	run->protocol = -1;
+	run->queued = ff_from_unix_us(ff_id_ms(id) * 1000);
 	return run;
 }
 
@@ -92,6 +94,7 @@ read_item(Jsonb *json)
 	item->created = instant(json, "at", 0);
 	item->due = instant(json, "due", item->kind == FF_ITEM_CALL ? 0 : DT_NOEND);
 	item->error = ff_json_member(json, "e");
+	item->options = ff_json_member(json, "o");
 	item->unreachable = (int) number(json, "u", 0);
 	item->unreachable_since = instant(json, "us", 0);
 	return item;
@@ -120,6 +123,23 @@ read_items(FfRun *run, Jsonb *items)
 	}
 }
 
+/* {step: input}: one step that is to run with another input than the function gives it. */
+static void
+read_edit(FfRun *run, Jsonb *edit)
+{
+	JsonbIterator *iterator;
+	JsonbValue	   value;
+
+	if (!ff_json_is_object(edit) || JB_ROOT_COUNT(edit) == 0)
+		return;
+	iterator = JsonbIteratorInit(&edit->root);
+	JsonbIteratorNext(&iterator, &value, true);
+	JsonbIteratorNext(&iterator, &value, true);
+	strlcpy(run->edited_step, pnstrdup(value.val.string.val, value.val.string.len),
+			sizeof(run->edited_step));
+	run->edited_input = ff_json_member(edit, run->edited_step);
+}
+
 void
 ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 {
@@ -144,6 +164,8 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->group = (int) number(state, "grp", 0);
 		run->plan = ff_json_bool(state, "plan");
 		run->started = instant(state, "start", 0);
+		run->queued = instant(state, "from", run->queued);
+		read_edit(run, ff_json_member(state, "edit"));
 		read_items(run, items);
 	}
 	MemoryContextSwitchTo(old);
@@ -185,6 +207,11 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 		ff_jb_key(builder, "e");
 		ff_jb_json(builder, item->error);
 	}
+	if (item->options != NULL)
+	{
+		ff_jb_key(builder, "o");
+		ff_jb_json(builder, item->options);
+	}
 	if (item->unreachable > 0)
 	{
 		put_int(builder, "u", item->unreachable);
@@ -220,6 +247,18 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_key(&builder, "pstep");
 		ff_jb_text(&builder, run->parent_step);
 		put_int(&builder, "depth", run->depth);
+	}
+	if (run->queued != ff_from_unix_us(ff_id_ms(&run->id) * 1000))
+		put_int(&builder, "from", ff_unix_us(run->queued));
+	if (ff_run_deadline(run) != DT_NOEND)
+		put_int(&builder, "end", ff_unix_us(ff_run_deadline(run)));
+	if (run->edited_input != NULL)
+	{
+		ff_jb_key(&builder, "edit");
+		ff_jb_object(&builder);
+		ff_jb_key(&builder, run->edited_step);
+		ff_jb_json(&builder, run->edited_input);
+		ff_jb_end(&builder);
 	}
 	ff_jb_key(&builder, "items");
 	ff_jb_array(&builder);
@@ -263,5 +302,5 @@ ff_run_next_due(const FfRun *run, TimestampTz now)
 			return 0;
 		next = Min(next, item->due);
 	}
-	return next;
+	return Min(next, ff_run_deadline(run));
 }

@@ -111,7 +111,38 @@ typedef struct CallDetail
 	Lane   *lane;
 	int		info;
 	int		max_attempts;
+	bool	step_timeout; /* it is what bounds the call */
 } CallDetail;
+
+/* The shortest of the step's, the app's and everybody's. */
+static void
+set_time_limit(FfHttpCall *call, int64 step, int64 app)
+{
+	CallDetail *detail = call->detail;
+
+	call->timeout_ms = ff_request_timeout;
+	if (app > 0 && app / 1000 < call->timeout_ms)
+		call->timeout_ms = Max(app / 1000, 1);
+	detail->step_timeout = step > 0 && step / 1000 < call->timeout_ms;
+	if (detail->step_timeout)
+		call->timeout_ms = Max(step / 1000, 1);
+}
+
+/* A call that took longer than its step may is an error of the step, by a name that code can catch.
+ */
+static void
+name_timeout(FfAnswer *answer, const FfHttpCall *call)
+{
+	const CallDetail *detail = call->detail;
+
+	if (!call->timed_out || !call->reached)
+		return;
+	answer->error =
+		ff_run_error(detail->step_timeout ? "StepTimeout" : "CallTimeout",
+					 psprintf("the app did not answer within %g s (%s)", call->timeout_ms / 1000.0,
+							  detail->step_timeout ? "the step's timeout"
+												   : "the time a call to this app may take"));
+}
 
 static void
 call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
@@ -129,6 +160,7 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	detail->max_attempts = function->max_attempts;
 	call->owner = run;
 	call->detail = detail;
+	set_time_limit(call, ff_item_timeout(run, item), function->read_timeout);
 	item->call = call;
 	lane->in_flight++;
 	in_flight++;
@@ -296,6 +328,31 @@ has_call_under_way(const FfRun *run)
 	return false;
 }
 
+/*
+ * A run of a paused function is not called. It waits in run_hot, where the end of the pause has it
+ * looked for, and out of memory.
+ */
+static void
+hold(FfRun *run, TimestampTz now)
+{
+	MemoryContext old;
+	ListCell	 *cell;
+
+	if (run->home == FF_HOME_HOT)
+		return;
+	foreach (cell, run->items)
+	{
+		FfItem *item = lfirst(cell);
+
+		if (item->kind == FF_ITEM_CALL && item->call == NULL && item->due <= now)
+			item->due = 0;
+	}
+	old = MemoryContextSwitchTo(ff_group_context);
+	ff_run_change(run);
+	MemoryContextSwitchTo(old);
+	ff_group_add(run);
+}
+
 static void
 call_what_is_due(FfRun *run, TimestampTz now)
 {
@@ -308,6 +365,11 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	if (function == NULL)
 	{
 		fail_without_function(run);
+		return;
+	}
+	if (function->paused)
+	{
+		hold(run, now);
 		return;
 	}
 	kept = *function;
@@ -348,22 +410,34 @@ next_timer(const FfRun *run, TimestampTz now)
 		if (item->call == NULL && item->due > now)
 			next = Min(next, item->due);
 	}
-	return next;
+	return Min(next, Max(ff_run_deadline(run), now + 1));
+}
+
+/*
+ * What is due after the horizon is read from run_parked, if the run's row is there, or looked up
+ * again when the horizon moves.
+ */
+void
+ff_set_timer(FfRun *run)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz timer = next_timer(run, now);
+
+	if (timer > ff_timer_horizon)
+		ff_timer_beyond = Min(ff_timer_beyond, timer);
+	else if (timer != run->timer_at)
+	{
+		ff_timer_push(timer, &run->id);
+		run->timer_at = timer;
+	}
 }
 
 void
 ff_settle(FfRun *run)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz timer = next_timer(run, now);
-
-	if (has_call_due(run, now))
-		call_what_is_due(run, now);
-	/* What is due after the horizon will be read from run_parked, if the run is there. */
-	if (timer != DT_NOEND && (timer <= ff_timer_horizon || run->home == FF_HOME_HOT))
-		ff_timer_push(timer, &run->id);
-	else
-		ff_timer_beyond = Min(ff_timer_beyond, timer);
+	if (has_call_due(run, GetCurrentTimestamp()))
+		call_what_is_due(run, GetCurrentTimestamp());
+	ff_set_timer(run);
 	if (run->change == NULL && run->lane == NULL && !has_call_under_way(run))
 		ff_active_drop(run);
 }
@@ -378,6 +452,7 @@ ff_call_done(FfHttpCall *call)
 	FfAnswer	 *answer = palloc0(sizeof(FfAnswer));
 
 	ff_protocol_answer(answer, call, now);
+	name_timeout(answer, call);
 	forget_call(call);
 	ff_run_answer(run, detail.item, answer, detail.max_attempts, now);
 	MemoryContextSwitchTo(old);

@@ -578,6 +578,9 @@ fill_timers(void)
 		(ff_timer_beyond == DT_NOEND || now < ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC))
 		return;
 	timers_wanted = !ff_transaction(read_timers, NULL, &failure);
+	/* Runs in memory whose rows are in run_hot are due, too. */
+	if (!timers_wanted)
+		ff_active_each(ff_set_timer);
 }
 
 static void
@@ -602,6 +605,8 @@ fire_timers(void)
 		old = MemoryContextSwitchTo(ff_group_context);
 		ff_run_wake(run, now);
 		MemoryContextSwitchTo(old);
+		if (run->change != NULL && run->change->ended)
+			ff_abandon(run);
 		ff_group_add(run);
 		if (run->change == NULL)
 			ff_settle(run);

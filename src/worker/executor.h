@@ -43,6 +43,7 @@ extern FfRun *ff_active_find(const pg_uuid_t *id);
 extern void	  ff_active_add(FfRun *run);
 extern void	  ff_active_drop(FfRun *run);
 extern long	  ff_active_count(void);
+extern void	  ff_active_each(void (*visit)(FfRun *));
 
 /* Queues a run to be read, unless it is in memory or queued; urgent ones go first. False when the
  * queue is full. */
@@ -67,6 +68,8 @@ extern TimestampTz ff_timer_beyond;
 /* Calls what a run has to call, keeps it waiting for room, or lets it go when it has nothing to do.
  * The run has no unwritten change. */
 extern void ff_settle(FfRun *run);
+/* Sets the timer for what is due next in a run whose calls are as they shall be. */
+extern void ff_set_timer(FfRun *run);
 /* Gives up the calls of a run that has ended. */
 extern void ff_abandon(FfRun *run);
 /* libcurl's finished calls. */

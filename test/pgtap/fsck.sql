@@ -117,6 +117,14 @@ insert into corruption values
 ($$delete from flowforge.run_hot where run_id = pg_temp.run('child');
 	insert into flowforge.run_end (tenant_id, run_id, status, ended_at) values (1, pg_temp.run('child'), 'completed', now());
 	insert into flowforge.run_event_batch values (1, pg_temp.run('child'), 2, '[{"t": "run.completed"}]')$$, 'an invocation is answered: parent'),
+($$update flowforge.function_version set config = '{"cancel": [{"event": "stop"}]}' where function_id = 1;
+	delete from flowforge.run_hot where run_id = pg_temp.run('new'); delete from flowforge.run where run_id = pg_temp.run('new');
+	insert into flowforge.wait select 1, 'stop', '*', 0, k.run_id, 'cancelOn[0]', k.event_id from known k where k.name in ('asleep', 'parent')$$,
+	'a run can be cancelled by its events: child'),
+($$insert into flowforge.wait select 1, 'stop', '*', 0, k.run_id, 'cancelOn[0]', k.event_id from known k where k.name = 'new'$$,
+	'a wait is held by its run: new'),
+($$update flowforge.run_parked set state = state || jsonb_build_object('end', pg_temp.us('2998-01-01 00:00+00')) where run_id = pg_temp.run('asleep')$$,
+	'a parked run wakes when it must: asleep'),
 ($$delete from flowforge.wait$$, 'a waiting step has its wait: asleep'),
 ($$insert into flowforge.wait select 1, 'answer', '*', 0, pg_temp.run('done'), 'x', event_id from known where name = 'done'$$,
 	'a wait is held by its run: done'),
