@@ -14,6 +14,7 @@
 #include "event/event.h"
 #include "function/function.h"
 #include "slot/hint.h"
+#include "util/duration.h"
 #include "util/id.h"
 #include "util/spi.h"
 
@@ -61,7 +62,8 @@ make_wait(const FfNewRun *run, const FfCancelOn *cancel, int n, TimestampTz now)
 	wait->step_id = ff_cancel_step_id(n);
 	wait->expression = cancel->filter ? pstrdup(cancel->filter) : NULL;
 	wait->event_id = run->event_id;
-	wait->expires = cancel->timeout > 0 ? now + cancel->timeout : 0;
+	if (cancel->timeout == NULL || !ff_when_parse(cancel->timeout, now, &wait->expires))
+		wait->expires = 0;
 	return wait;
 }
 

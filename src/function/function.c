@@ -18,7 +18,6 @@
 #include "utils/rel.h"
 
 #include "function/function.h"
-#include "util/duration.h"
 #include "util/json.h"
 #include "util/spi.h"
 
@@ -195,12 +194,9 @@ keep_text(const char *text)
 static void
 read_cancel(FfCancelOn *cancel, Jsonb *json)
 {
-	char *timeout = ff_json_text(json, "timeout");
-
 	cancel->event = keep_text(ff_json_text(json, "event"));
 	cancel->filter = keep_text(ff_json_text(json, "if"));
-	if (timeout == NULL || !ff_duration_parse(timeout, &cancel->timeout))
-		cancel->timeout = 0;
+	cancel->timeout = keep_text(ff_json_text(json, "timeout"));
 }
 
 /* The setting `cancel`: a list, or one object that stands for a list of one. */

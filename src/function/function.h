@@ -18,8 +18,9 @@
 typedef struct FfCancelOn
 {
 	char *event;
-	char *filter;  /* over event, the run's own, and async, the one that comes; NULL: any */
-	int64 timeout; /* microseconds from the run's beginning; 0: as long as it lives */
+	char *filter; /* over event, the run's own, and async, the one that comes; NULL: any */
+	char *
+		timeout; /* a duration from the run's beginning, or an instant; NULL: as long as it lives */
 } FfCancelOn;
 
 typedef struct FfFunction

@@ -218,14 +218,10 @@ as $$
 	where jsonb_typeof(config #> '{steps,step,retries}') not in ('object', 'null')
 	union all
 	select t.field, format('"%s" is an instant; it must be a duration', t.value), 'Write it like 30s, 10m or 1h30m.'
-	from (
-		select 'timeouts.' || k.key as field, config #>> array['timeouts', k.key] as value from unnest('{start,finish,step}'::text[]) as k (key)
-		union all
-		select c.field || '.timeout', c.value ->> 'timeout' from flowforge.setting_list(config, 'cancel') c
-	) t
+	from (select 'timeouts.' || k.key as field, config #>> array['timeouts', k.key] as value from unnest('{start,finish,step}'::text[]) as k (key)) t
 	where t.value ~ '^\d{4}-'
 $$;
-comment on function flowforge.time_problems(jsonb) is 'What is wrong with a function''s retries and with times that must be durations.';
+comment on function flowforge.time_problems(jsonb) is 'What is wrong with a function''s retries, and with its timeouts where they are instants.';
 
 create function flowforge.app_problems(payload jsonb) returns table (field text, problem text, fix text)
 language sql immutable

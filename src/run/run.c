@@ -43,6 +43,8 @@ ff_run_retry_or_fail(FfRun *run, FfItem *item, const FfAnswer *answer, int max_a
 {
 	if (answer->retry && item->attempt + 1 < max_attempts)
 		ff_run_retry(run, item, item->id, item->name, answer->error, answer, now);
+	else if (answer->of_step && *item->id)
+		ff_item_finish(run, item, "failed", ff_run_wrap("error", answer->error), now);
 	else
 		ff_run_end(run, "failed", NULL, answer->error, now);
 }

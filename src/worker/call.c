@@ -137,6 +137,7 @@ name_timeout(FfAnswer *answer, const FfHttpCall *call)
 
 	if (!call->timed_out || !call->reached)
 		return;
+	answer->of_step = detail->step_timeout;
 	answer->error =
 		ff_run_error(detail->step_timeout ? "StepTimeout" : "CallTimeout",
 					 psprintf("the app did not answer within %g s (%s)", call->timeout_ms / 1000.0,

@@ -168,6 +168,7 @@ class App:
         self.name, self.steps, self.delay, self.sleep = name, steps, delay, sleep
         self.event = event or f"{name}/go"
         self.executed = {}
+        self.headers = {}  # of its answers, beside the usual ones
         self.calls = 0
         self.lock = threading.Lock()
         self.port = port or free_port()
@@ -214,6 +215,8 @@ class App:
                 self.send_header("content-type", "application/json")
                 self.send_header("x-inngest-sdk", "test:v0")
                 self.send_header("x-inngest-req-version", "2")
+                for name, value in app.headers.items():
+                    self.send_header(name, value)
                 self.send_header("content-length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
