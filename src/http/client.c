@@ -297,11 +297,16 @@ static void
 note_outcome(FfHttpCall *call, CURLcode code)
 {
 	double connected = 0;
+	long   sent = 0;
 
+	/* A connection that is used again has no time of connecting: then what was sent over it tells.
+	 */
 	curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME, &connected);
+	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->status);
-	call->reached = code == CURLE_OK || (connected > 0 && code != CURLE_COULDNT_CONNECT &&
-										 code != CURLE_COULDNT_RESOLVE_HOST);
+	call->reached =
+		code == CURLE_OK || ((connected > 0 || sent > 0) && code != CURLE_COULDNT_CONNECT &&
+							 code != CURLE_COULDNT_RESOLVE_HOST);
 	if (code == CURLE_OK)
 		return;
 	call->status = 0;

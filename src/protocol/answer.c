@@ -175,7 +175,7 @@ read_kind(FfOp *out, Jsonb *op, const char *kind, TimestampTz now)
 
 		if (fault != NULL)
 			return fault;
-		out->options = step_options(opts);
+		out->terms = step_options(opts);
 	}
 	if (strcmp(kind, "StepError") == 0 || strcmp(kind, "StepFailed") == 0)
 	{

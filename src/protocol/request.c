@@ -98,7 +98,7 @@ append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFuncti
 		out,
 		"{\"ctx\":{\"attempt\":%d,\"disable_immediate_execution\":%s,\"env\":\"%s\",\"max_attempts\":%d,\"run_id\":\"%s\",",
 		item->attempt, run->plan ? "true" : "false", ff_protocol_dev() ? "dev" : "prod",
-		ff_step_attempts(item->options, function->max_attempts), ulid);
+		ff_step_attempts(item->terms, function->max_attempts), ulid);
 	append_stack(out, run);
 	appendStringInfoString(out, "\"step_id\":");
 	append_text(out, call_step(item));

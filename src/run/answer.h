@@ -38,7 +38,7 @@ typedef struct FfOp
 	char	   *expression;
 	char	   *function;
 	Jsonb	   *payload;
-	Jsonb	   *options; /* of a step that is called: its own {timeout, retries}, or NULL */
+	Jsonb	   *terms; /* of a step that is called: its own {timeout, retries}, or NULL */
 } FfOp;
 
 typedef enum FfAnswerKind

@@ -62,5 +62,5 @@ ff_run_expire(FfRun *run, TimestampTz now)
 int64
 ff_item_timeout(const FfRun *run, const FfItem *item)
 {
-	return ff_step_timeout(item->options, run->policy.step_timeout);
+	return ff_step_timeout(item->terms, run->policy.step_timeout);
 }

@@ -72,7 +72,7 @@ begin_retry(FfRun *run, const FfOp *op, int group, const FfAnswer *answer, Times
 	FfItem *item = ff_item_add(run, FF_ITEM_CALL, op->id, op->name, group, now);
 
 	item->race = op->race;
-	item->options = ff_run_keep_json(run, op->options);
+	item->terms = ff_run_keep_json(run, op->terms);
 	ff_run_retry(run, item, op->id, op->name, op->error, answer, now);
 }
 
@@ -82,7 +82,7 @@ begin_planned(FfRun *run, const FfOp *op, int group, TimestampTz now)
 	FfItem *item = ff_item_add(run, FF_ITEM_CALL, op->id, op->name, group, now);
 
 	item->race = op->race;
-	item->options = ff_run_keep_json(run, op->options);
+	item->terms = ff_run_keep_json(run, op->terms);
 	ff_run_log(run, "step.planned", op->id, op->name, -1, NULL, now);
 }
 
@@ -92,8 +92,7 @@ static bool
 apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answer, int max_attempts,
 		 int group, TimestampTz now)
 {
-	bool last =
-		caller->attempt + 1 >= ff_step_attempts(op->options, max_attempts) || !answer->retry;
+	bool last = caller->attempt + 1 >= ff_step_attempts(op->terms, max_attempts) || !answer->retry;
 
 	if (ff_memo_exists(run, op->id) || ff_item_find(run, op->id) != NULL)
 		return false;
@@ -150,10 +149,10 @@ retried_in_place(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attem
 	FfOp *op = list_length(answer->ops) == 1 ? linitial(answer->ops) : NULL;
 
 	if (op == NULL || op->kind != FF_OP_ERROR || !answer->retry ||
-		item->attempt + 1 >= ff_step_attempts(op->options, max_attempts))
+		item->attempt + 1 >= ff_step_attempts(op->terms, max_attempts))
 		return false;
-	if (op->options != NULL)
-		item->options = ff_run_keep_json(run, op->options);
+	if (op->terms != NULL)
+		item->terms = ff_run_keep_json(run, op->terms);
 	ff_run_retry(run, item, op->id, op->name, op->error, answer, now);
 	return true;
 }

@@ -18,7 +18,7 @@ int ff_invoke_depth_limit = 100;
 static int64
 backoff(const FfRun *run, const FfItem *item, int attempt)
 {
-	FfBackoff policy = ff_step_backoff(item->options, &run->policy.backoff);
+	FfBackoff policy = ff_step_backoff(item->terms, &run->policy.backoff);
 
 	return ff_backoff_delay(&policy, attempt);
 }
@@ -76,7 +76,7 @@ void
 ff_run_answer(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts, TimestampTz now)
 {
 	item->call = NULL;
-	max_attempts = ff_step_attempts(item->options, max_attempts);
+	max_attempts = ff_step_attempts(item->terms, max_attempts);
 	if (answer->kind != FF_ANSWER_UNREACHABLE)
 	{
 		item->unreachable = 0;

@@ -40,10 +40,10 @@ typedef struct FfItem
 	bool		race;  /* the function wants to know at once when it is done */
 	bool		again; /* something finished while the call asking for more was under way */
 	TimestampTz created;
-	TimestampTz due;	 /* when to call, wake or give up; 0: now; DT_NOEND: never */
-	Jsonb	   *error;	 /* of the last attempt, or NULL */
-	Jsonb	   *options; /* the step's own {timeout, retries}, or NULL */
-	void	   *call;	 /* the call under way, or NULL */
+	TimestampTz due;   /* when to call, wake or give up; 0: now; DT_NOEND: never */
+	Jsonb	   *error; /* of the last attempt, or NULL */
+	Jsonb	   *terms; /* how the step wants to be called: {timeout, retries}, or NULL */
+	void	   *call;  /* the call under way, or NULL */
 	TimestampTz called_at;
 } FfItem;
 

@@ -4,7 +4,7 @@
  * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
  * ULID, "pstep": id, "depth": invocations, "from": us, when it was made to go on, "end": us, its
  * deadline, "edit": {step: input}, "items": [...]}; an item is {"id", "n": name, "op":
- * run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "o":
+ * run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "t":
  * {timeout, retries}, "u": unreachable count, "us": since}. Times are microseconds since 1970.
  * Members that say nothing are left out.
  */
@@ -94,7 +94,7 @@ read_item(Jsonb *json)
 	item->created = instant(json, "at", 0);
 	item->due = instant(json, "due", item->kind == FF_ITEM_CALL ? 0 : DT_NOEND);
 	item->error = ff_json_member(json, "e");
-	item->options = ff_json_member(json, "o");
+	item->terms = ff_json_member(json, "t");
 	item->unreachable = (int) number(json, "u", 0);
 	item->unreachable_since = instant(json, "us", 0);
 	return item;
@@ -207,10 +207,10 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 		ff_jb_key(builder, "e");
 		ff_jb_json(builder, item->error);
 	}
-	if (item->options != NULL)
+	if (item->terms != NULL)
 	{
-		ff_jb_key(builder, "o");
-		ff_jb_json(builder, item->options);
+		ff_jb_key(builder, "t");
+		ff_jb_json(builder, item->terms);
 	}
 	if (item->unreachable > 0)
 	{
