@@ -6,11 +6,13 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "http/client.h"
 #include "protocol/protocol.h"
+#include "util/spi.h"
 #include "worker/executor.h"
 
 int ff_max_in_flight = 512;
@@ -329,6 +331,40 @@ has_call_under_way(const FfRun *run)
 	return false;
 }
 
+typedef struct PauseLook
+{
+	int32	  tenant_id;
+	int32	  function_id;
+	pg_uuid_t app_id;
+	bool	  paused;
+} PauseLook;
+
+static void
+look_for_pause(void *arg)
+{
+	static FfPlan plan = {
+		"select from flowforge.pause p where p.tenant_id = $1 and (p.function_id = $2 or p.app_id = $3)",
+		3,
+		{INT4OID, INT4OID, UUIDOID}};
+	PauseLook *look = arg;
+	Datum	   values[3] = {Int32GetDatum(look->tenant_id), Int32GetDatum(look->function_id),
+							UUIDPGetDatum(&look->app_id)};
+
+	look->paused = ff_spi_run(&plan, values, NULL, true) > 0;
+}
+
+/* The end of a pause is told to owners a moment before caches hear of it: a run that is to be held
+ * is looked at twice. */
+static bool
+still_paused(const FfFunction *function)
+{
+	PauseLook look = {function->tenant_id, function->function_id, function->app_id, true};
+	FfFailure failure;
+
+	ff_transaction(look_for_pause, &look, &failure);
+	return look.paused;
+}
+
 /*
  * A run of a paused function is not called. It waits in run_hot, where the end of the pause has it
  * looked for, and out of memory.
@@ -370,8 +406,14 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	}
 	if (function->paused)
 	{
-		hold(run, now);
-		return;
+		if (still_paused(function))
+		{
+			hold(run, now);
+			return;
+		}
+		function = function_of(run);
+		if (function == NULL)
+			return; /* it has just gone: the next look finds that out */
 	}
 	kept = *function;
 	kept.url = pstrdup(function->url);

@@ -1,6 +1,7 @@
 """What starts, times, stops and repeats runs: timeouts, cancelOn, backoff, pauses, and the invariants only a living server can break."""
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import App, Cluster, run, wait_for
 
@@ -11,6 +12,7 @@ class Scripted(App):
     def __init__(self, name, functions):
         self.functions = functions
         self.called = []
+        self.answers = []
         super().__init__(name)
 
     def registration(self):
@@ -29,7 +31,10 @@ class Scripted(App):
             function = body["event"]["data"]["_inngest"]["fn_id"].split("-", 1)[1]
         with self.lock:
             self.called.append((function, body, time.monotonic()))
-        return self.functions[function][1](body)
+        answer = self.functions[function][1](body)
+        with self.lock:
+            self.answers.append((function, answer[1] if answer[0] == 206 else []))
+        return answer
 
     def calls_of(self, function):
         with self.lock:
@@ -276,6 +281,237 @@ def test_ends_are_events(use):
     assert {kind for kind, function in events if function.startswith("c-on")} == set(), "the ends of handlers are no events"
     time.sleep(0.5)
     assert len(seen) == 6, [e["name"] for e in seen]
+
+
+def steps(*names, then=None):
+    """A function that runs steps one by one; `fragile` fails while app.broken."""
+    def answer(body):
+        done = body["steps"]
+        for name in names:
+            if name not in done or "input" in (done[name] or {}):
+                if name == "fragile" and answer.broken:
+                    return 206, [op("StepFailed", name, error={"name": "Broken", "message": "not yet"})]
+                given = (done.get(name) or {}).get("input")
+                return 206, [op("StepRun", name, data={"name": name, "input": given, "event": body["event"]["data"]})]
+            if "error" in done[name]:
+                return 400, done[name]["error"]
+        return 200, {name: done[name].get("data") for name in names}
+    answer.broken = True
+    return answer
+
+
+def executed(app, function):
+    return [step["id"] for answer in app.answers if answer[0] == function for step in answer[1] if step["op"] in ("StepRun", "StepFailed")]
+
+
+def test_a_failed_run_is_retried_as_the_same_run(use):
+    work = steps("first", "fragile", "last")
+    cluster, app = serve(use, {"work": ({}, work), "parent": ({}, lambda body: (
+        (200, body["steps"]["call"]) if "call" in body["steps"] else
+        (206, [op("InvokeFunction", "call", opts={"function_id": "c-work", "payload": {"data": {}}})])))})
+    run_id = start(cluster, "c/work", {"n": 1})
+    assert ended(cluster, run_id)["error"]["name"] == "Broken"
+    cluster.assert_sound()
+    parent = start(cluster, "c/parent")
+    assert ended(cluster, parent)["output"]["error"]["name"] == "Broken", "the parent had its answer"
+    child = cluster.sql(f"select run_id from flowforge.run where parent_run_id = '{parent}'")
+    work.broken = False
+    assert cluster.sql(f"select ff_retry('{run_id}')") == "retrying"
+    end = ended(cluster, run_id)
+    assert end["status"] == "completed" and end["output"]["last"]["name"] == "last", end
+    assert executed(app, "work").count("first") == 2, "once in each run: what has completed stays"
+    assert cluster.sql(f"select ff_retry('{child}')") == "retrying"
+    assert ended(cluster, child)["status"] == "completed"
+    log = cluster.sql(f"select string_agg(type, ' ' order by seq) from flowforge.run_event where run_id = '{run_id}'")
+    assert log == ("run.created run.started step.completed step.failed run.failed run.retried run.started step.completed step.completed "
+                   "run.completed"), log
+    done = cluster.psql("-c", f"select ff_retry('{run_id}')", check=False)
+    assert "has completed and cannot be retried" in done.stderr and "ff_replay" in done.stderr, done.stderr
+    cluster.assert_clean()
+
+
+def test_retrying_twice_at_once_makes_the_run_go_on_once(use):
+    work = steps("first", "fragile")
+    cluster, app = serve(use, {"work": ({}, work)})
+    run_id = start(cluster, "c/work")
+    ended(cluster, run_id)
+    work.broken = False
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(lambda _: cluster.sql(f"select ff_retry('{run_id}')"), range(1)))
+        said += list(pool.map(lambda _: cluster.psql("-c", f"select ff_retry('{run_id}')", check=False).stdout.strip(), range(8)))
+    assert said.count("retrying") == 1 and set(said) <= {"retrying", "already running", ""}, said
+    assert ended(cluster, run_id)["status"] == "completed"
+    assert executed(app, "work") == ["first", "fragile", "fragile"]
+
+
+def test_a_cancelled_run_can_be_retried_and_its_timeouts_begin_anew(use):
+    cluster, app = serve(use, {"naps": ({"timeouts": {"start": "2s", "finish": "3s"}, "cancel": [{"event": "c/stop"}]}, sleeps(1.5))})
+    run_id = start(cluster, "c/naps")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_parked") == "1", what="the run sleeps")
+    cluster.sql("select ff_send_event('c/stop')")
+    assert ended(cluster, run_id)["status"] == "cancelled"
+    time.sleep(3)
+    assert cluster.sql(f"select ff_retry('{run_id}')") == "retrying"
+    assert ended(cluster, run_id)["status"] == "completed"
+    assert cluster.sql(f"select ff_retry('{start(cluster, 'c/naps')}')") == "already running"
+    cluster.sql("select ff_send_event('c/stop')")
+    wait_for(lambda: cluster.statuses() == {"completed": 1, "cancelled": 1}, what="both have ended")
+    cluster.assert_clean()
+
+
+def test_a_retried_run_is_cancelled_by_its_events(use):
+    cluster, app = serve(use, {"naps": ({"cancel": [{"event": "c/stop", "if": "async.data.id == event.data.id"}]}, sleeps(30))})
+    run_id = start(cluster, "c/naps", {"id": 5})
+    for _ in range(2):
+        wait_for(lambda: cluster.sql("select count(*) from flowforge.run_parked") == "1", what="the run sleeps")
+        cluster.sql("select ff_send_event('c/stop', '{\"id\": 5}')")
+        assert ended(cluster, run_id)["status"] == "cancelled"
+        cluster.sql(f"select ff_retry('{run_id}')")
+    cluster.sql(f"select ff_cancel('{run_id}')")
+    ended(cluster, run_id)
+    cluster.assert_clean()
+
+
+def test_a_run_is_replayed_as_a_new_run_from_the_beginning_or_a_step(use):
+    work = steps("first", "second", "third")
+    cluster, app = serve(use, {"work": ({}, work)})
+    run_id = start(cluster, "c/work", {"n": 1})
+    ended(cluster, run_id)
+    again = cluster.sql(f"select ff_replay('{run_id}')")
+    assert ended(cluster, again)["output"]["third"]["event"] == {"n": 1}
+    edited = cluster.sql(f"select ff_replay('{run_id}', null, '{{\"n\": 2}}')")
+    assert ended(cluster, edited)["output"]["third"]["event"] == {"n": 2}
+    before = len(executed(app, "work"))
+    third = cluster.sql(f"select ff_replay('{run_id}', 'third')")
+    assert ended(cluster, third)["status"] == "completed"
+    assert executed(app, "work")[before:] == ["third"]
+    second = cluster.sql(f"select ff_replay('{run_id}', 'second', '[{{\"more\": true}}, 7]')")
+    end = ended(cluster, second)
+    assert end["output"]["second"]["input"] == [{"more": True}, 7] and end["output"]["third"]["input"] is None, end
+    assert executed(app, "work")[before + 1:] == ["second", "third"]
+    assert cluster.sql(f"select ff_replay('{run_id}', 'first', '\"one\"') is not null") == "t"
+    log = cluster.sql(f"select string_agg(type, ' ' order by seq) from flowforge.run_event where run_id = '{third}'")
+    assert log == "run.created run.replayed step.completed step.completed run.started step.completed run.completed", log
+    assert cluster.sql(f"select data ->> 'name' from flowforge.run_event where run_id = '{third}' and seq = 2") == "third"
+    wait_for(lambda: cluster.statuses() == {"completed": 6}, what="all have completed")
+    cluster.assert_clean()
+
+
+def test_an_edited_input_survives_a_restart(use):
+    work = steps("first", "second")
+    cluster, app = serve(use, {"work": ({}, work)})
+    run_id = start(cluster, "c/work")
+    ended(cluster, run_id)
+    cluster.sql("update flowforge.function set url = 'http://127.0.0.1:1/'")
+    replay = cluster.sql(f"select ff_replay('{run_id}', 'second', '[9]')")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_parked") == "1", what="the app is out of reach")
+    cluster.stop()
+    cluster.start()
+    cluster.register(app)
+    cluster.sql(f"update flowforge.function set url = 'http://127.0.0.1:{app.port}/api/inngest?fnId=c-work&stepId=step'")
+    assert ended(cluster, replay, 40)["output"]["second"]["input"] == [9]
+
+
+def test_a_function_is_run_without_an_event(use):
+    cluster, app = serve(use, {"work": ({}, steps("first"))})
+    run_id = cluster.sql("select ff_run('c-work', '{\"n\": 3}')")
+    assert ended(cluster, run_id)["output"]["first"]["event"]["n"] == 3
+    once = cluster.sql("select ff_run('c-work', '{}', 'key')")
+    assert cluster.sql("select ff_run('c-work', '{\"other\": 1}', 'key')") == once
+    assert cluster.sql("select ff_run('c-work', '{}', 'another')") != once
+    for call, message in (("ff_run('c-none')", "there is no function"), ("ff_run(null)", "needs the id"), ("ff_run('c-work', '[]')", "not a JSON object")):
+        done = cluster.psql("-c", f"select {call}", check=False)
+        assert message in done.stderr, done.stderr
+    cluster.wait_all_ended(3)
+
+
+def test_many_runs_are_cancelled_retried_and_replayed_by_a_filter(use):
+    work = steps("first", "fragile")
+    cluster, app = serve(use, {"work": ({}, work), "naps": ({}, sleeps(60)), "fine": ({}, steps("one"))})
+    for n in range(6):
+        start(cluster, "c/work", {"n": n})
+        start(cluster, "c/naps", {"n": n})
+    wait_for(lambda: cluster.statuses() == {"failed": 6, "live": 6}, what="half of them have failed")
+
+    def by(what, **conditions):
+        return cluster.sql(f"select string_agg(result || ' ' || n, ', ' order by n) from (select result, e.data ->> 'n' as n "
+                           f"from {what}($json${json.dumps(conditions)}$json$) w join flowforge.run r using (run_id) "
+                           f"join flowforge.event e using (tenant_id, event_id)) x")
+
+    assert by("ff_retry_where", function="c-work", dry_run=True, limit=2) == "would be retried 0, would be retried 1"
+    assert cluster.statuses() == {"failed": 6, "live": 6}, "a dry run does nothing"
+    work.broken = False
+    assert by("ff_retry_where", **{"event": "c/work", "if": "event.data.n >= 4"}) == "retrying 4, retrying 5"
+    wait_for(lambda: cluster.statuses() == {"failed": 4, "live": 6, "completed": 2}, what="two were retried")
+    assert by("ff_retry_where", app="c", error="Broken", limit=3) == "retrying 0, retrying 1, retrying 2"
+    assert by("ff_retry_where", error="Other") == ""
+    assert by("ff_cancel_where", function="c-naps", reason="enough", **{"if": "event.data.n < 2"}) == "cancelling 0, cancelling 1"
+    wait_for(lambda: cluster.statuses() == {"failed": 1, "live": 4, "completed": 5, "cancelled": 2}, what="two were cancelled")
+    assert cluster.sql("select distinct error ->> 'message' from flowforge.runs where status = 'cancelled'") == "enough"
+    assert by("ff_cancel_where", since="2999-01-01T00:00:00Z") == ""
+    assert by("ff_cancel_where", until="2999-01-01T00:00:00Z", status="running") == ", ".join(f"cancelling {n}" for n in range(2, 6))
+    runs = json.loads(cluster.sql("select json_agg(run_id) from flowforge.runs where status = 'completed'"))
+    assert by("ff_replay_where", runs=runs[:2], from_step="fragile", dry_run=True).startswith("would be replayed")
+    before = len(executed(app, "work"))
+    assert by("ff_replay_where", runs=runs[:2], from_step="fragile").startswith("replayed")
+    wait_for(lambda: cluster.statuses() == {"failed": 1, "completed": 7, "cancelled": 6}, what="two were replayed")
+    assert executed(app, "work")[before:] == ["fragile", "fragile"]
+    cluster.assert_clean()
+
+
+def test_nothing_of_a_paused_function_is_called_until_it_is_resumed(use):
+    cluster, app = serve(use, {"work": ({}, steps("first")), "naps": ({}, sleeps(1)), "other": ({}, steps("one"))})
+    napping = start(cluster, "c/naps")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_parked") == "1", what="the run sleeps")
+    assert cluster.sql("select ff_pause('c-naps', 'repairs')") == "paused"
+    assert cluster.sql("select ff_pause('c-naps')") == "already paused"
+    assert cluster.sql("select ff_pause('c-work')") == "paused"
+    calls = len(app.called)
+    run_id = start(cluster, "c/work")
+    assert ended(cluster, start(cluster, "c/other"))["status"] == "completed"
+    time.sleep(2)
+    assert len(app.called) == calls + 2, "only the other function is called"
+    cluster.assert_sound()
+    assert cluster.sql("select count(*) from flowforge.run_hot") == "2"
+    cluster.stop()  # a pause is a row
+    cluster.start()
+    cluster.wait_working()
+    time.sleep(1)
+    assert cluster.statuses() == {"live": 2, "completed": 1}
+    assert cluster.sql("select ff_resume('c-work')") == "resumed"
+    assert ended(cluster, run_id)["status"] == "completed"
+    assert cluster.sql("select ff_resume('c-work')") == "not paused"
+    assert cluster.sql("select ff_resume('c-naps')") == "resumed"
+    assert ended(cluster, napping)["status"] == "completed"
+    cluster.assert_clean()
+
+
+def test_a_run_that_backs_off_is_kept_while_its_function_is_paused(use):
+    cluster, app = serve(use, {"fails": ({"retries": {"attempts": 1, "backoff": "fixed", "base": "1s"}}, fails)})
+    run_id = start(cluster, "c/fails")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_parked") == "1", what="the run backs off")
+    cluster.sql("select ff_pause('c-fails')")
+    time.sleep(2)
+    assert cluster.statuses() == {"live": 1} and len(app.called) == 1
+    assert cluster.sql("select count(*) from flowforge.run_hot") == "1", "it waits where the end of the pause finds it"
+    cluster.assert_sound()
+    cluster.sql("select ff_resume('c-fails')")
+    assert ended(cluster, run_id)["status"] == "failed" and len(app.called) == 2
+
+
+def test_an_app_is_paused_with_all_its_functions(use):
+    cluster, app = serve(use, {"a": ({}, steps("first")), "b": ({}, steps("first"))})
+    assert cluster.sql("select ff_pause_app('c')") == "paused"
+    assert cluster.sql("select ff_pause('c-a')") == "paused"
+    runs = [start(cluster, f"c/{name}") for name in "ab"]
+    time.sleep(1)
+    assert app.called == []
+    assert cluster.sql("select ff_resume_app('c')") == "resumed"
+    assert ended(cluster, runs[1])["status"] == "completed"
+    time.sleep(0.5)
+    assert cluster.statuses() == {"live": 1, "completed": 1}, "what was paused by itself stays so"
+    cluster.sql("select ff_resume('c-a')")
+    assert ended(cluster, runs[0])["status"] == "completed"
 
 
 if __name__ == "__main__":

@@ -215,6 +215,8 @@ class App:
                 self.send_header("content-type", "application/json")
                 self.send_header("x-inngest-sdk", "test:v0")
                 self.send_header("x-inngest-req-version", "2")
+                if status == 400:
+                    self.send_header("x-inngest-no-retry", "true")
                 for name, value in app.headers.items():
                     self.send_header(name, value)
                 self.send_header("content-length", str(len(text)))
