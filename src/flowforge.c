@@ -20,6 +20,7 @@
 #include "util/json.h"
 #include "util/sign.h"
 #include "worker/executor.h"
+#include "util/spi.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -161,6 +162,7 @@ _PG_init(void)
 			ereport(WARNING,
 					(errmsg("flowforge is not preloaded: events are recorded but nothing runs"),
 					 errhint("Add flowforge to shared_preload_libraries and restart the server.")));
+		ff_plan_init();
 		ff_hint_init();
 		ff_function_init();
 		return;
@@ -169,6 +171,7 @@ _PG_init(void)
 	define_call_settings();
 	define_event_settings();
 	MarkGUCPrefixReserved("flowforge");
+	ff_plan_init();
 	ff_shared_init();
 	ff_filter_init();
 	ff_hint_init();

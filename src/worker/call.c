@@ -241,7 +241,7 @@ move_lane(Lane *lane)
 		lane->waiting = list_delete_first(lane->waiting);
 		run->lane = NULL;
 		waiting--;
-		if (run->change == NULL)
+		if (ff_may_call(run))
 			ff_settle(run);
 	}
 }
@@ -425,7 +425,7 @@ call_what_is_due(FfRun *run, TimestampTz now)
 
 		/* A call that fails at once may have changed the run: then what is left waits for the group
 		 * to be written. */
-		if (run->change != NULL)
+		if (!ff_may_call(run))
 			break;
 		if (item->kind != FF_ITEM_CALL || item->call != NULL || item->due > now)
 			continue;
@@ -473,6 +473,12 @@ ff_set_timer(FfRun *run)
 		ff_timer_push(timer, &run->id);
 		run->timer_at = timer;
 	}
+}
+
+bool
+ff_may_call(const FfRun *run)
+{
+	return run->change == NULL || run->change->held;
 }
 
 void
