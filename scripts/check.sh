@@ -55,7 +55,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang send trigger register api sdk openapi >"$work/regress.out" 2>&1
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang send trigger register api sdk control openapi >"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do
 		case "$line" in

@@ -25,7 +25,7 @@ begin
 				else format('"%s" in a filter of runs is of type %s, not %s', wrong.key, wrong.given, wrong.wanted) end,
 			hint = 'It may have ' || (select string_agg(t.key, ', ' order by t.key) from jsonb_each(types) t) || '.', column = wrong.key;
 	end if;
-	if filter ? 'limit' and (filter ->> 'limit')::numeric not in (select n from generate_series(1, 10000) n) then
+	if (filter ->> 'limit')::numeric % 1 <> 0 or (filter ->> 'limit')::numeric not between 1 and 10000 then
 		raise exception using errcode = 'FF031', message = format('"limit" in a filter of runs is %s', filter ->> 'limit'),
 			hint = 'Use a whole number from 1 to 10000.', column = 'limit';
 	end if;

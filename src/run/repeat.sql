@@ -21,6 +21,8 @@ comment on function @extschema@.ff_run(text, jsonb, text) is
 'object) as data. With an idempotency key, a repeat within flowforge.event_dedupe_window starts nothing and gives the first run. '
 'Gives the run''s id. Errors: FF013 no such function; FF002 the input is not an object; FF003, FF007 it is too large or too deep.';
 
+revoke execute on function @extschema@.ff_run(text, jsonb, text) from public;
+
 create function flowforge.run_row(run uuid) returns flowforge.run
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
