@@ -47,6 +47,22 @@ as $$
 $$;
 comment on function flowforge.pause_cause(integer, integer) is 'Why nothing of a function is called, if it or its app is paused.';
 
+-- A call that asked what comes next may have run a step that failed; the log knows its name.
+create function flowforge.retried_step(run flowforge.live_run, item jsonb) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select format('step "%s"', l.name)
+	from (
+		select e.type, e.name from flowforge.run_event e
+		where e.tenant_id = run.tenant_id and e.run_id = run.run_id and e.type like '%.retrying' and item ->> 'id' = ''
+		order by e.seq desc
+		limit 1
+	) l
+	where l.type = 'step.retrying'
+$$;
+comment on function flowforge.retried_step(flowforge.live_run, jsonb) is 'The step that a call for what comes next ran and that failed; null when it is none.';
+
 -- Something to call: being called, out of reach, backing off, or waiting for its turn.
 create function flowforge.call_cause(
 	run flowforge.live_run, item jsonb, what text, out cause text, out since timestamptz, out until timestamptz, out sentence text
@@ -82,8 +98,8 @@ begin
 	elsif due > clock_timestamp() then
 		cause := 'backing off';
 		until := due;
-		sentence := format('%s failed at attempt %s of %s (%s) and is tried again at %s', what, item ->> 'a', attempts, flowforge.say_error(item -> 'e'),
-			flowforge.say_time(due));
+		sentence := format('%s failed at attempt %s of %s (%s) and is tried again at %s', coalesce(flowforge.retried_step(run, item), what), item ->> 'a',
+			attempts, flowforge.say_error(item -> 'e'), flowforge.say_time(due));
 	else
 		cause := 'queued';
 		select count(*) into busy

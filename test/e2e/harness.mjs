@@ -318,9 +318,9 @@ class App {
 }
 
 /** Starts app.mjs with the SDK of a major version, pointed at the server by its environment alone, and registers it. */
-export async function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0 } = {}) {
+export async function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0, functions = "./functions.mjs" } = {}) {
 	const { INNGEST_DEV, INNGEST_BASE_URL, INNGEST_EVENT_KEY, INNGEST_SIGNING_KEY, NODE_TEST_CONTEXT, ...environment } = process.env;
-	Object.assign(environment, { SDK: String(major), APP_ID: id, PORT: String(port) });
+	Object.assign(environment, { SDK: String(major), APP_ID: id, PORT: String(port), FUNCTIONS: functions });
 	if (server.signingKey) {
 		// INNGEST_DEV=0 because SDK v3 takes itself for a development app unless NODE_ENV says production.
 		Object.assign(environment, {
