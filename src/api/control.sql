@@ -53,8 +53,10 @@ as $$
 declare
 	run constant uuid := flowforge.run_of(request);
 begin
-	return flowforge.answer(jsonb_build_object('id', run, 'ulid', flowforge.ulid(run), 'explanation', @extschema@.ff_explain(run), 'causes', (
-		select coalesce(jsonb_agg(to_jsonb(c)), '[]') from flowforge.run_causes(run) c)));
+	return flowforge.answer((
+		select jsonb_build_object('id', run, 'ulid', flowforge.ulid(run), 'explanation', flowforge.say_causes(array_agg(c.sentence)), 'causes',
+			jsonb_agg(to_jsonb(c)))
+		from flowforge.run_causes(run) c));
 end
 $$;
 comment on function flowforge.api_run_explain(flowforge.request) is 'GET /api/v1/runs/{id}/explain.';

@@ -207,13 +207,19 @@ comment on function flowforge.run_causes(uuid) is
 'queued, sleeping, waiting for an event | a run | a signal | an approval | a lock, deadline; or how it ended), the step, since when, until when, and '
 'a sentence. Error: FF010 no such run.';
 
+create function flowforge.say_causes(sentences text[]) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select array_to_string(sentences[:5], '; ') || case when cardinality(sentences) > 5 then format('; and %s more', cardinality(sentences) - 5) else '' end
+$$;
+comment on function flowforge.say_causes(text[]) is 'The sentences of causes as one.';
+
 create function @extschema@.ff_explain(run uuid) returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-	select string_agg(c.sentence, '; ' order by c.place) filter (where c.place <= 5)
-		|| case when count(*) > 5 then format('; and %s more', count(*) - 5) else '' end
-	from flowforge.run_causes(run) with ordinality as c (cause, step_id, since, until, sentence, place)
+	select flowforge.say_causes(array(select c.sentence from flowforge.run_causes(run) c))
 $$;
 comment on function @extschema@.ff_explain(uuid) is
 'Says in a sentence why a run is not running: what it waits for and until when, which error it backs off after, what is paused, which app '

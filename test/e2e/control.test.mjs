@@ -153,6 +153,7 @@ for (const major of [4, 3]) {
 
 		it("explains a run with a deadline", async () => {
 			const run = await start("finish", {});
+			await cause(run, "sleeping");
 			const { explanation } = await cause(run, "deadline");
 			says(explanation, `^step "long" sleeps until ${time}; it is cancelled at ${time} if it is not done by then`);
 			await server.finished(run.id);
