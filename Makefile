@@ -43,7 +43,7 @@ crash: ## 200 random kills
 	@$(BUILD)
 	@FLOWFORGE_KILLS=200 python3 test/tap/crash.py random
 
-check-memory: ## SQL, crash and gateway tests with assertions and UBSan in the extension, ASan and UBSan in the gateway
+check-memory: ## every kind of test under ASan and UBSan, with assertions in the extension and a search for leaks in the gateway
 	@sh scripts/deps.sh check
 	@bash scripts/check-memory.sh
 
@@ -66,7 +66,7 @@ format: ## clang-format over the C sources
 	@sh scripts/deps.sh lint
 	@clang-format -i $$(git ls-files 'src/*.c' 'src/*.h' 'test/*.c')
 
-docs: ## docs/sql-api.md and docs/errors.md from the sources
+docs: ## the generated pages of docs/ from the sources
 	@sh scripts/deps.sh check
 	@$(BUILD)
 	@sh scripts/gen-docs.sh

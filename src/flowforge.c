@@ -84,8 +84,10 @@ define_worker_settings(void)
 	define_text("flowforge.databases",
 				"The databases that have executors (names, comma-separated).", &ff_databases,
 				"postgres", PGC_POSTMASTER, GUC_LIST_INPUT);
-	define_int("flowforge.executors", "Executors of each database.", &ff_executors,
-			   default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0);
+	DefineCustomIntVariable("flowforge.executors", "Executors of each database.",
+							"By default the number of cores, at most 4.", &ff_executors,
+							default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0, NULL, NULL,
+							NULL);
 	define_int("flowforge.max_in_flight", "Calls to apps an executor has under way at most.",
 			   &ff_max_in_flight, 512, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
 	define_int("flowforge.max_in_flight_per_app",

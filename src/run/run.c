@@ -23,6 +23,21 @@ backoff(const FfRun *run, const FfItem *item, int attempt)
 	return ff_backoff_delay(&policy, attempt);
 }
 
+/* Why it is tried again, and when. */
+static Jsonb *
+retry_data(Jsonb *error, TimestampTz due)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "error");
+	ff_jb_json(&builder, error);
+	ff_jb_key(&builder, "due");
+	ff_jb_int(&builder, ff_unix_us(due) / 1000);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
 void
 ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const char *name, Jsonb *error,
 			 const FfAnswer *answer, TimestampTz now)
@@ -30,11 +45,11 @@ ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const char *name, Js
 	int64 delay =
 		answer->retry_after >= 0 ? answer->retry_after : backoff(run, item, item->attempt);
 
+	item->due = now + delay;
 	ff_run_log(run, *step_id ? "step.retrying" : "run.retrying", step_id, name, item->attempt,
-			   ff_run_wrap("error", error), now);
+			   retry_data(error, item->due), now);
 	item->attempt++;
 	item->error = ff_run_keep_json(run, error);
-	item->due = now + delay;
 }
 
 void
