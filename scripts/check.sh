@@ -162,7 +162,7 @@ for kind in $kinds; do
 		pgtap) run_pgtap ;;
 		tap) for file in $(ls test/tap/*.py | grep -v harness); do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
-		cli) for file in usage follow psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;
+		cli) for file in usage follow control psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;
 		docs) run_docs ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
