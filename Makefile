@@ -28,10 +28,10 @@ check: ## every test; ends with "N passed, N failed"
 	@$(BUILD)
 	@bash scripts/check.sh
 
-check-sql: ## pg_regress, pgTAP and isolation tests
+check-sql: ## pg_regress, pgTAP, isolation and the language's property tests
 	@sh scripts/deps.sh check
 	@$(BUILD)
-	@bash scripts/check.sh regress pgtap isolation
+	@bash scripts/check.sh regress pgtap isolation lang
 
 check-crash: ## crash and lifecycle tests
 	@sh scripts/deps.sh check

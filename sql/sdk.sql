@@ -1,38 +1,54 @@
--- What SDKs and their tools ask of the server beside sending events: invoking, looking at runs, cancelling many, the dev server's face.
+-- What running functions ask for, without executors for this database: signals, state that calls leave out, reported steps.
 set client_min_messages = warning;
 create extension if not exists flowforge;
 reset client_min_messages;
-
--- Ids and times differ from run to run.
-create function pg_temp.masked(text) returns text
-language sql as $$
-	select regexp_replace(regexp_replace(regexp_replace(replace($1, flowforge.version(), '<version>'),
-		'[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}', '<uuid>', 'g'),
-		'\m0[0-9A-HJKMNP-TV-Z]{25}\M', '<ulid>', 'g'),
-		'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*\+00:00', '<time>', 'g')
-$$;
-create function pg_temp.req(
-	method text, path text, query text default '', headers jsonb default '{}', body text default null,
-	out status integer, out headers text, out body text
-) language sql as $$
-	select s.status, pg_temp.masked(s.headers), pg_temp.masked(convert_from(s.body, 'UTF8'))
-	from flowforge.serve(method, path, query, headers, convert_to(body, 'UTF8')) s
-$$;
-\pset format unaligned
-\pset tuples_only on
-\pset fieldsep '\n'
-
-select (ff_register_app('http://127.0.0.1:9/sdk', 'sdk', '[{"id": "sdk-one", "triggers": [{"event": "sdk/one"}]}]') -> 'modified');
-
--- One function by its id, whatever its triggers; what a caller might forge is replaced, a repeat starts nothing.
-select status, body from pg_temp.req('POST', '/invoke/sdk-one', '', '{}', '{"name": "ignored", "data": {"n": 1, "_inngest": {"correlation_id": "forged"}}}');
-select status, body from pg_temp.req('POST', '/invoke/sdk%2Done');
-select status, body from pg_temp.req('POST', '/invoke/sdk-one', '', '{}', '{"id": "once"}');
-select status, body from pg_temp.req('POST', '/invoke/sdk-one', '', '{}', '{"id": "once"}');
-select e.name, e.data, e.external_id, count(r.run_id) as runs from flowforge.event e left join flowforge.run r using (tenant_id, event_id)
-where e.name = 'inngest/function.invoked' group by e.event_id, 1, 2, 3 order by e.event_id;
-select status, body from pg_temp.req('POST', '/invoke/sdk-none', '', '{}', '{}');
-select status, body from pg_temp.req('POST', '/invoke/sdk-one', '', '{}', '{"data": 7}');
-select status, body from pg_temp.req('POST', '/invoke/sdk-one', '', '{}', '[]');
-select status, body from pg_temp.req('POST', '/invoke/');
-
+insert into flowforge.signal (tenant_id, name, run_id, step_id) values
+	(1, 'ready', '01939c3c-7d2a-7000-8000-000000000001', 'a'), (2, 'foreign', '01939c3c-7d2a-7000-8000-000000000002', 'a');
+-- Nobody waits, or only another tenant's run: it is not kept.
+select ff_send_signal('nobody', '1') is null as nobody, ff_send_signal('foreign', '1') is null as foreign;
+-- In the sender's transaction.
+begin;
+select ff_send_signal('ready', '{"n": 1}');
+rollback;
+select count(*) as after_rollback from flowforge.inbox;
+select ff_send_signal('ready', '{"n": 1}');
+select run_id, kind, payload from flowforge.inbox;
+-- Only one gets there.
+select ff_send_signal('ready', '{"n": 2}') is null as second;
+-- One name, one run.
+insert into flowforge.signal (tenant_id, name, run_id, step_id) values (1, 'ready', '01939c3c-7d2a-7000-8000-000000000003', 'a');
+-- What is refused.
+select ff_send_signal(null);
+select ff_send_signal('');
+select ff_send_signal(repeat('é', 300));
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('POST', '/v1/signals', '', '{}', '{"signal": "nobody", "data": 1}');
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('POST', '/v1/signals', '', '{}', '{"signal": 7}');
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('POST', '/v1/signals', '', '{}', '[]');
+delete from flowforge.inbox;
+delete from flowforge.signal;
+-- State that a call left out.
+select ff_send_event('state/made', '{"n": 1}', 'given') is not null as sent;
+insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, created_at)
+	select 1, '01939c3c-7d2a-7000-8000-000000000004', 1, 1, event_id, now() from flowforge.event where external_id = 'given';
+insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at) values
+	(1, '01939c3c-7d2a-7000-8000-000000000004', 'zz', 1, 'run', 'z', 'completed', 0, '{"data": {"b": 1, "aa": 2}}', now(), now()),
+	(1, '01939c3c-7d2a-7000-8000-000000000004', 'aa', 2, 'sleep', 'a', 'completed', 0, 'null', now(), now());
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('GET', '/v0/runs/01939c3c-7d2a-7000-8000-000000000004/actions', '', '{}', null);
+select status, regexp_replace(convert_from(body, 'UTF8'), '"ts": \d+', '"ts": 0') as body from flowforge.serve('GET', '/v0/runs/01939c3c-7d2a-7000-8000-000000000004/batch', '', '{}', null);
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('GET', '/v0/runs/01939c3c-7d2a-7000-8000-000000000005/actions', '', '{}', null);
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('GET', '/v0/runs/zz/batch', '', '{}', null);
+-- Steps that are reported while a call goes on: what they may be, and whose they must be.
+select flowforge.check_checkpoint('[{"op": "StepRun", "id": "a", "data": 1}, {"op": "StepFailed", "id": "b"}, {"op": "DeferAdd", "id": "c", "opts": {"fn_slug": "x"}}]');
+select flowforge.check_checkpoint(null);
+select flowforge.check_checkpoint('{}');
+select flowforge.check_checkpoint('[1]');
+select flowforge.check_checkpoint('[{"op": "StepRun", "id": ""}]');
+select flowforge.check_checkpoint('[{"op": "Sleep", "id": "a", "name": "1s"}]');
+select flowforge.check_checkpoint(jsonb_build_array(jsonb_build_object('op', 'StepRun', 'id', 'a', 'data', repeat('x', 5000000))));
+select flowforge.call_is_live('01939c3c-7d2a-7000-8000-000000000004', null, null);
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('POST', '/v1/checkpoint/01939c3c-7d2a-7000-8000-000000000004/async', '', '{}', '{"steps": []}');
+select status, convert_from(body, 'UTF8') as body from flowforge.serve('POST', '/v1/checkpoint/01939c3c-7d2a-7000-8000-000000000005/async', '', '{}', '{"steps": []}');
+select count(*) as posted from flowforge.inbox;
+set client_min_messages = warning;
+drop extension flowforge cascade;
+create extension flowforge;

@@ -13,6 +13,7 @@
 #include "function/filter.h"
 #include "function/function.h"
 #include "http/client.h"
+#include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/run.h"
 #include "slot/hint.h"
@@ -121,9 +122,23 @@ define_call_settings(void)
 	define_int("flowforge.response_limit", "The largest answer an app may give.",
 			   &ff_response_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
 			   GUC_UNIT_BYTE);
+	define_int("flowforge.request_limit",
+			   "The events and results a call carries; beyond it the app fetches them.",
+			   &ff_request_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+	define_int("flowforge.output_limit", "The largest result of a step or a run.", &ff_output_limit,
+			   4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE);
+	define_int("flowforge.state_limit", "The results of all steps of a run together.",
+			   &ff_state_limit, 32 * 1024 * 1024, 1024, 1024 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+	define_int("flowforge.step_limit", "Steps a run may have.", &ff_step_limit, 1000, 1, 10000,
+			   PGC_SIGHUP, 0);
 	define_int("flowforge.retry_interval",
 			   "A fixed delay between attempts; 0 doubles it each time, with jitter.",
 			   &ff_retry_interval, 0, 0, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
+	DefineCustomBoolVariable("flowforge.checkpointing",
+							 "Whether SDKs may report steps while a call goes on.", NULL,
+							 &ff_checkpointing, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_int("flowforge.unreachable_limit",
 			   "How long an app may be unreachable before its runs fail.", &ff_unreachable_limit,
 			   86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
@@ -154,9 +169,27 @@ define_event_settings(void)
 				PGC_SUSET, 0);
 }
 
+/* Limits of the expression language. They bound what one evaluation may cost this very backend. */
+static void
+define_language_settings(void)
+{
+	define_int("flowforge.expression_source_limit", "The longest expression or template.",
+			   &ff_lang_max_source, 16 * 1024, 64, 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
+	define_int("flowforge.expression_depth_limit",
+			   "How deep expressions, templates and the lists they make may be nested.",
+			   &ff_lang_max_depth, 100, 5, 1000, PGC_SUSET, 0);
+	define_int("flowforge.expression_step_limit",
+			   "Steps the evaluation of an expression or the rendering of a config may take.",
+			   &ff_lang_max_steps, 100000, 100, 1000000000, PGC_SUSET, 0);
+	define_int("flowforge.expression_output_limit",
+			   "The largest value an expression may make, or a config by its templates.",
+			   &ff_lang_max_output, 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
+}
+
 void
 _PG_init(void)
 {
+	define_language_settings();
 	if (!process_shared_preload_libraries_in_progress)
 	{
 		/* Without preloading there is no shared memory: SQL functions work, nothing is executed. */

@@ -111,4 +111,22 @@ extern void ff_cancel_register(const FfNewRun *runs, int count);
 extern char *ff_cancel_step_id(int n);
 extern bool	 ff_cancel_step(const char *step_id);
 
+/* --- signals (signal.c) --- */
+
+/* A run's step waits for a signal, for which no other run may wait at the same time. */
+typedef struct FfSignal
+{
+	int32		tenant_id;
+	const char *name;
+	pg_uuid_t	run_id;
+	const char *step_id;
+	bool		replace; /* takes the name from the run that waits for it now */
+} FfSignal;
+
+/* False when another run waits for it and is not to be replaced. */
+extern bool ff_signal_insert(const FfSignal *signal);
+
+/* The order in which executors insert signals, so that two of them cannot wait for each other. */
+extern int ff_signal_compare(const ListCell *a, const ListCell *b);
+
 #endif

@@ -12,7 +12,7 @@ declare
 	problem text;
 begin
 	if jsonb_typeof(filter) is distinct from 'object' then
-		raise exception using errcode = 'FF031', message = 'a filter of runs is an object', hint = 'For example {"function": "shop-order", "limit": 100}.';
+		raise exception using errcode = 'FF061', message = 'a filter of runs is an object', hint = 'For example {"function": "shop-order", "limit": 100}.';
 	end if;
 	select e.key, jsonb_typeof(e.value) as given, types ->> e.key as wanted into wrong
 	from jsonb_each(filter) e
@@ -20,26 +20,26 @@ begin
 	order by e.key
 	limit 1;
 	if found then
-		raise exception using errcode = 'FF031',
+		raise exception using errcode = 'FF061',
 			message = case when wrong.wanted is null then format('a filter of runs knows no "%s"', wrong.key)
 				else format('"%s" in a filter of runs is of type %s, not %s', wrong.key, wrong.given, wrong.wanted) end,
 			hint = 'It may have ' || (select string_agg(t.key, ', ' order by t.key) from jsonb_each(types) t) || '.', column = wrong.key;
 	end if;
 	if (filter ->> 'limit')::numeric % 1 <> 0 or (filter ->> 'limit')::numeric not between 1 and 10000 then
-		raise exception using errcode = 'FF031', message = format('"limit" in a filter of runs is %s', filter ->> 'limit'),
+		raise exception using errcode = 'FF061', message = format('"limit" in a filter of runs is %s', filter ->> 'limit'),
 			hint = 'Use a whole number from 1 to 10000.', column = 'limit';
 	end if;
 	problem := flowforge.check_expression(filter ->> 'if');
 	if problem is not null then
-		raise exception using errcode = 'FF031', message = format('"if" in a filter of runs cannot be read: %s', problem),
+		raise exception using errcode = 'FF061', message = format('"if" in a filter of runs cannot be read: %s', problem),
 			hint = 'Write it like event.data.total > 100.', column = 'if';
 	end if;
 	if not filter ?| '{function,app,event,status,error,if,since,until,runs}' then
-		raise exception using errcode = 'FF031', message = 'a filter of runs needs a condition', hint = 'For all runs, say {"since": "1970-01-01T00:00:00Z"}.';
+		raise exception using errcode = 'FF061', message = 'a filter of runs needs a condition', hint = 'For all runs, say {"since": "1970-01-01T00:00:00Z"}.';
 	end if;
 end
 $$;
-comment on function flowforge.check_run_filter(jsonb) is 'Raises FF031 for what is not a filter of runs.';
+comment on function flowforge.check_run_filter(jsonb) is 'Raises FF061 for what is not a filter of runs.';
 
 create function flowforge.run_filter_time(filter jsonb, name text) returns timestamptz
 language plpgsql stable
@@ -48,11 +48,11 @@ as $$
 begin
 	return (filter ->> name)::timestamptz;
 exception when data_exception then
-	raise exception using errcode = 'FF031', message = format('"%s" in a filter of runs is not a time', name), detail = format('It is "%s".', filter ->> name),
+	raise exception using errcode = 'FF061', message = format('"%s" in a filter of runs is not a time', name), detail = format('It is "%s".', filter ->> name),
 		hint = 'Write it like 2026-01-31T12:00:00Z.', column = name;
 end
 $$;
-comment on function flowforge.run_filter_time(jsonb, text) is 'A time in a filter of runs. Error: FF031.';
+comment on function flowforge.run_filter_time(jsonb, text) is 'A time in a filter of runs. Error: FF061.';
 
 create function flowforge.run_filter_ids(filter jsonb) returns uuid[]
 language plpgsql stable
@@ -61,11 +61,11 @@ as $$
 begin
 	return case when filter ? 'runs' then array(select flowforge.id(r.value) from jsonb_array_elements_text(filter -> 'runs') r) end;
 exception when data_exception then
-	raise exception using errcode = 'FF031', message = '"runs" in a filter of runs has something that is not an id',
+	raise exception using errcode = 'FF061', message = '"runs" in a filter of runs has something that is not an id',
 		hint = 'An id is a UUID or a ULID of 26 characters.', column = 'runs';
 end
 $$;
-comment on function flowforge.run_filter_ids(jsonb) is 'The ids in a filter of runs; null when it names none. Error: FF031.';
+comment on function flowforge.run_filter_ids(jsonb) is 'The ids in a filter of runs; null when it names none. Error: FF061.';
 
 -- Live runs are few among many, and how runs ended is kept apart: the one or the other leads.
 create function flowforge.filtered_runs(filter jsonb, live boolean) returns setof uuid
@@ -119,7 +119,7 @@ $$;
 comment on function @extschema@.ff_cancel_where(jsonb) is
 'Cancels the live runs that meet a filter, an object of: function and app (ids), event (a name), status (pending or running), since and '
 'until (when they were made), runs (a list of ids), if (an expression over event), limit (1,000 unless said, at most 10,000; the oldest '
-'first), reason, and dry_run: true, which only says what would be done. Gives each run and what ff_cancel said. Error: FF031.';
+'first), reason, and dry_run: true, which only says what would be done. Gives each run and what ff_cancel said. Error: FF061.';
 
 create function @extschema@.ff_retry_where(filter jsonb) returns table (run_id uuid, result text)
 language plpgsql volatile
@@ -128,7 +128,7 @@ as $$
 begin
 	perform flowforge.check_run_filter(filter);
 	if coalesce(filter ->> 'status', 'failed') not in ('failed', 'cancelled') then
-		raise exception using errcode = 'FF031', message = format('runs that are %s cannot be retried', filter ->> 'status'), column = 'status',
+		raise exception using errcode = 'FF061', message = format('runs that are %s cannot be retried', filter ->> 'status'), column = 'status',
 			hint = 'Use status failed, which is what is meant when it is left out, or cancelled.';
 	end if;
 	return query
@@ -138,7 +138,7 @@ end
 $$;
 comment on function @extschema@.ff_retry_where(jsonb) is
 'Retries, as ff_retry does, the failed runs that meet a filter as ff_cancel_where takes it; status may be cancelled instead, and error '
-'is the name of what they failed with. Gives each run and what ff_retry said. Errors: FF031; FF032 one of their events is no longer kept.';
+'is the name of what they failed with. Gives each run and what ff_retry said. Errors: FF061; FF062 one of their events is no longer kept.';
 
 create function @extschema@.ff_replay_where(filter jsonb) returns table (run_id uuid, result text, new_run_id uuid)
 language plpgsql volatile
@@ -156,4 +156,4 @@ $$;
 comment on function @extschema@.ff_replay_where(jsonb) is
 'Runs again, as ff_replay does, the ended runs that meet a filter as ff_cancel_where takes it; status is completed, failed or cancelled, '
 'error the name of what they failed with, and from_step the step all of them begin with. Gives each run and the new one. '
-'Errors: FF031, FF030 one of them has no such step, FF032.';
+'Errors: FF061, FF060 one of them has no such step, FF062.';

@@ -155,9 +155,14 @@ begin
 		when 'invoke' then
 			cause := 'waiting for a run';
 			sentence := flowforge.child_sentence(run.tenant_id, run.run_id, item ->> 'id', what) || latest;
-		when 'signal', 'approval', 'lock' then
-			cause := 'waiting for ' || case op when 'approval' then 'an approval' else 'a ' || op end;
-			sentence := format('%s waits for %s%s', what, case op when 'approval' then 'an approval' else 'a ' || op end, latest);
+		when 'signal' then
+			cause := 'waiting for a signal';
+			select format('%s waits for the signal "%s"%s', what, s.name, latest) into sentence
+			from flowforge.signal s
+			where s.tenant_id = run.tenant_id and s.run_id = run.run_id and s.step_id = item ->> 'id';
+		when 'approval', 'lock' then
+			cause := 'waiting for ' || case op when 'approval' then 'an approval' else 'a lock' end;
+			sentence := format('%s waits for %s%s', what, case op when 'approval' then 'an approval' else 'a lock' end, latest);
 		else
 			select c.cause, c.since, c.until, c.sentence into cause, since, until, sentence from flowforge.call_cause(run, item, what) c;
 	end case;

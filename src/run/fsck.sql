@@ -19,6 +19,14 @@ as $$
 $$;
 comment on function flowforge.fsck_low() is 'The first run id whose rows are all still there: retention may be dropping what is below.';
 
+create function flowforge.op_waits(op text) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select op in ('sleep', 'wait', 'invoke', 'signal', 'approval', 'lock')
+$$;
+comment on function flowforge.op_waits(text) is 'Whether a step of this kind waits for something; the others are done by calling somebody.';
+
 create function flowforge.fsck_homes(low uuid) returns table (invariant text, run_id uuid, detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -88,14 +96,14 @@ as $$
 	where h.state -> 'items' <> '[]'
 		and not exists (
 			select from jsonb_array_elements(h.state -> 'items') i
-			where not i.value ? 'due' and i.value ->> 'op' not in ('sleep', 'wait', 'invoke')
+			where not i.value ? 'due' and not flowforge.op_waits(i.value ->> 'op')
 				or to_timestamp((i.value ->> 'due')::numeric / 1000000) <= clock_timestamp())
 	union all
 	select 'a parked run wakes when it must', p.run_id, format('it wakes at %s, its items are due at %s', p.wake_at, d.due)
 	from flowforge.run_parked p
 	cross join lateral (
 		select case
-				when bool_or(i.value ->> 'op' = 'run' and not i.value ? 'due') then '-infinity'
+				when bool_or(not i.value ? 'due' and not flowforge.op_waits(i.value ->> 'op')) then '-infinity'
 				else coalesce(to_timestamp(least(min((i.value ->> 'due')::numeric), (p.state ->> 'end')::numeric) / 1000000), 'infinity')
 			end as due
 		from jsonb_array_elements(p.state -> 'items') i
@@ -184,6 +192,29 @@ as $$
 		and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(m.run_id) and l.run_id = m.run_id)
 $$;
 comment on function flowforge.fsck_waits(uuid) is 'Part of flowforge.fsck: waits and messages.';
+
+create function flowforge.fsck_signals() returns table (invariant text, run_id uuid, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with held as (
+		select l.tenant_id, l.run_id, i.value ->> 'id' as step_id
+		from flowforge.live_run l
+		cross join lateral jsonb_array_elements(l.state -> 'items') i
+		where i.value ->> 'op' = 'signal'
+	)
+	select 'a signal is awaited by its run', s.run_id, format('the signal "%s" is for step %s, which does not wait for one', s.name, s.step_id)
+	from flowforge.signal s
+	where not exists (select from held h where h.tenant_id = s.tenant_id and h.run_id = s.run_id and h.step_id = s.step_id)
+	union all
+	select 'an awaited signal would be told', h.run_id, format('step %s waits, but no signal would be told to it', h.step_id)
+	from held h
+	where not exists (select from flowforge.signal s where s.tenant_id = h.tenant_id and s.run_id = h.run_id and s.step_id = h.step_id)
+		and not exists (
+			select from flowforge.inbox m
+			where m.tenant_id = h.tenant_id and m.run_id = h.run_id and m.kind = 'signal' and m.payload ->> 'step' = h.step_id)
+$$;
+comment on function flowforge.fsck_signals() is 'Part of flowforge.fsck: waits for signals.';
 
 create function flowforge.fsck_steps(low uuid) returns table (invariant text, run_id uuid, detail text)
 language sql stable
@@ -327,6 +358,7 @@ begin
 	union all select * from flowforge.fsck_calls(low)
 	union all select * from flowforge.fsck_triggers()
 	union all select * from flowforge.fsck_waits(low)
+	union all select * from flowforge.fsck_signals()
 	union all select * from flowforge.fsck_steps(low)
 	union all select * from flowforge.fsck_log(low)
 	union all select * from flowforge.fsck_log_steps(low)

@@ -114,7 +114,7 @@ ff_item_add(FfRun *run, FfItemKind kind, const char *id, const char *name, int g
 	item->name = name ? pstrdup(name) : NULL;
 	item->group = group;
 	item->created = now;
-	item->due = kind == FF_ITEM_CALL ? 0 : DT_NOEND;
+	item->due = ff_item_calls(item) ? 0 : DT_NOEND;
 	run->items = lappend(run->items, item);
 	MemoryContextSwitchTo(old);
 	return item;
@@ -206,7 +206,7 @@ ff_run_decide_next(FfRun *run, int group, bool race, TimestampTz now)
 
 /* --- steps --- */
 
-void
+FfStepRow *
 ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name, const char *status,
 				   int attempt, Jsonb *memo, TimestampTz started, TimestampTz now)
 {
@@ -228,6 +228,7 @@ ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name,
 	change->steps = lappend(change->steps, row);
 	ff_run_log(run, strcmp(status, "failed") == 0 ? "step.failed" : "step.completed", id, name,
 			   attempt, strcmp(status, "failed") == 0 ? memo : NULL, now);
+	return row;
 }
 
 const char *
@@ -241,6 +242,12 @@ ff_item_op(const FfItem *item)
 			return "wait";
 		case FF_ITEM_INVOKE:
 			return "invoke";
+		case FF_ITEM_SIGNAL:
+			return "signal";
+		case FF_ITEM_FETCH:
+			return "fetch";
+		case FF_ITEM_AI:
+			return "ai";
 		case FF_ITEM_CALL:
 			break;
 	}
@@ -254,6 +261,8 @@ ff_item_release(FfRun *run, const FfItem *item)
 
 	if (item->kind == FF_ITEM_WAIT)
 		change->waits_done = lappend(change->waits_done, pstrdup(item->id));
+	else if (item->kind == FF_ITEM_SIGNAL)
+		change->signals_done = lappend(change->signals_done, pstrdup(item->id));
 }
 
 void

@@ -27,12 +27,12 @@ declare
 begin
 	select a.* into result from flowforge.app a where a.tenant_id = flowforge.current_tenant() and wanted in (a.name, a.app_id::text, flowforge.ulid(a.app_id));
 	if not found then
-		raise exception using errcode = 'FF033', message = format('there is no app "%s"', coalesce(wanted, 'null')), hint = 'select name from flowforge.app lists them.';
+		raise exception using errcode = 'FF063', message = format('there is no app "%s"', coalesce(wanted, 'null')), hint = 'select name from flowforge.app lists them.';
 	end if;
 	return result;
 end
 $$;
-comment on function flowforge.app_named(text) is 'An app by its name or id. Error: FF033.';
+comment on function flowforge.app_named(text) is 'An app by its name or id. Error: FF063.';
 
 create function @extschema@.ff_pause(function text, reason text default null) returns text
 language plpgsql volatile
@@ -80,7 +80,7 @@ begin
 end
 $$;
 comment on function @extschema@.ff_pause_app(text, text) is
-'Pauses an app, named by its name or id: all its functions, as ff_pause does one. Gives "paused" or "already paused". Error: FF033 no such app.';
+'Pauses an app, named by its name or id: all its functions, as ff_pause does one. Gives "paused" or "already paused". Error: FF063 no such app.';
 
 create function @extschema@.ff_resume_app(app text) returns text
 language plpgsql volatile
@@ -98,7 +98,7 @@ begin
 end
 $$;
 comment on function @extschema@.ff_resume_app(text) is
-'Ends the pause of an app; functions that were paused by themselves stay so. Gives "resumed" or "not paused". Error: FF033 no such app.';
+'Ends the pause of an app; functions that were paused by themselves stay so. Gives "resumed" or "not paused". Error: FF063 no such app.';
 
 create function @extschema@.ff_app_timeout(app text, timeout interval) returns interval
 language plpgsql volatile
@@ -117,4 +117,4 @@ end
 $$;
 comment on function @extschema@.ff_app_timeout(text, interval) is
 'Says how long a call to an app may take; null: flowforge.request_timeout, which it cannot exceed. A call that takes longer counts as an '
-'attempt. Gives the time-out. Errors: FF033 no such app; 22023 it is not longer than nothing.';
+'attempt. Gives the time-out. Errors: FF063 no such app; 22023 it is not longer than nothing.';

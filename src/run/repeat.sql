@@ -36,13 +36,13 @@ begin
 			hint = 'select * from flowforge.runs lists the runs of this tenant.';
 	end if;
 	if not exists (select from flowforge.event e where e.tenant_id = result.tenant_id and e.event_id = result.event_id) then
-		raise exception using errcode = 'FF032', message = format('the event of run %s is no longer kept', run),
+		raise exception using errcode = 'FF062', message = format('the event of run %s is no longer kept', run),
 			detail = 'A run is called with the event that started it.', hint = 'flowforge.retention says how many days events are kept.';
 	end if;
 	return result;
 end
 $$;
-comment on function flowforge.run_row(uuid) is 'A run that may be called again. Errors: FF010 no such run; FF032 its event is no longer kept.';
+comment on function flowforge.run_row(uuid) is 'A run that may be called again. Errors: FF010 no such run; FF062 its event is no longer kept.';
 
 create function flowforge.microseconds(at timestamptz) returns bigint
 language sql immutable
@@ -143,7 +143,7 @@ $$;
 comment on function @extschema@.ff_retry(uuid) is
 'Makes a run that failed or was cancelled go on, as the same run: what has completed stays, the steps that failed run again with all '
 'their retries, and its timeouts begin anew. A run that invoked it has had its answer and is not told again. Gives "retrying", or '
-'"already running" when it is live. Errors: FF010 no such run; FF014 it has completed; FF032 its event is no longer kept.';
+'"already running" when it is live. Errors: FF010 no such run; FF014 it has completed; FF062 its event is no longer kept.';
 
 create function flowforge.replayed_step(source flowforge.run, wanted text) returns flowforge.step
 language plpgsql stable
@@ -158,7 +158,7 @@ begin
 	order by s.step_id <> wanted, s.position
 	limit 1;
 	if not found then
-		raise exception using errcode = 'FF030', message = format('run %s has no finished step "%s"', source.run_id, wanted),
+		raise exception using errcode = 'FF060', message = format('run %s has no finished step "%s"', source.run_id, wanted),
 			detail = format('It has finished: %s.', coalesce((
 				select string_agg(format('"%s"', s.name), ', ' order by s.position) from flowforge.step s
 				where s.tenant_id = source.tenant_id and s.run_id = source.run_id), 'nothing')),
@@ -167,7 +167,7 @@ begin
 	return result;
 end
 $$;
-comment on function flowforge.replayed_step(flowforge.run, text) is 'The finished step of a run with this id, or the first with this name. Error: FF030.';
+comment on function flowforge.replayed_step(flowforge.run, text) is 'The finished step of a run with this id, or the first with this name. Error: FF060.';
 
 -- The event of a replay: the run's own, or a copy of it with other data, which triggers nothing.
 create function flowforge.replayed_event(source flowforge.run, input jsonb) returns uuid
@@ -202,8 +202,8 @@ declare
 	entries jsonb;
 	now constant bigint := flowforge.microseconds(clock_timestamp());
 begin
-	insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at)
-	select s.tenant_id, copy.run_id, s.step_id, s.position, s.op, s.name, s.status, s.attempt, s.memo, s.started_at, s.ended_at
+	insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at, detail)
+	select s.tenant_id, copy.run_id, s.step_id, s.position, s.op, s.name, s.status, s.attempt, s.memo, s.started_at, s.ended_at, s.detail
 	from flowforge.step s
 	where s.tenant_id = source.tenant_id and s.run_id = source.run_id and s.position < step.position;
 	select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('t', 'step.' || s.status, 'at', now, 's', s.step_id, 'n', s.name, 'a', s.attempt))
@@ -260,5 +260,5 @@ comment on function @extschema@.ff_replay(uuid, text, jsonb) is
 'Runs the function of a run again, as a new run with the same event and the function''s current version. From a step, named by its id or '
 'its name, it keeps what finished before that step. input, for a step, is the list of arguments it is handed instead of what the '
 'function gives it (a value that is no list is the one argument); without a step it takes the place of the event''s data (an object). '
-'Gives the new run''s id. Errors: FF010 no such run; FF030 no such step; FF002 the input is not an object; FF032 its event is no longer '
+'Gives the new run''s id. Errors: FF010 no such run; FF060 no such step; FF002 the input is not an object; FF062 its event is no longer '
 'kept; FF013 its function no longer exists.';

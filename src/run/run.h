@@ -26,7 +26,10 @@ typedef enum FfItemKind
 	FF_ITEM_CALL, /* call the app: id "" asks what comes next, another id runs that step */
 	FF_ITEM_SLEEP,
 	FF_ITEM_WAIT,
-	FF_ITEM_INVOKE
+	FF_ITEM_INVOKE,
+	FF_ITEM_SIGNAL,
+	FF_ITEM_FETCH, /* make a request for the step */
+	FF_ITEM_AI	   /* the same, to a model's provider */
 } FfItemKind;
 
 typedef struct FfItem
@@ -46,7 +49,26 @@ typedef struct FfItem
 	Jsonb	   *terms; /* how the step wants to be called: {timeout, retries}, or NULL */
 	void	   *call;  /* the call under way, or NULL */
 	TimestampTz called_at;
+	pg_uuid_t	request_id; /* of that call */
+	bool		advanced;	/* steps of that call have been checkpointed already */
+	/* What to request, secrets included: only ever in memory. An item read from its row has none
+	 * and asks the function for it again. */
+	Jsonb *request;
 } FfItem;
+
+/* Whether an item is a request the engine makes for a step. */
+static inline bool
+ff_item_requests(const FfItem *item)
+{
+	return item->kind == FF_ITEM_FETCH || item->kind == FF_ITEM_AI;
+}
+
+/* Whether an item is done by calling somebody. */
+static inline bool
+ff_item_calls(const FfItem *item)
+{
+	return item->kind == FF_ITEM_CALL || ff_item_requests(item);
+}
 
 /* A finished step, as functions are handed it. */
 typedef struct FfMemo
@@ -54,6 +76,17 @@ typedef struct FfMemo
 	char  id[FF_STEP_ID_SIZE];
 	char *json; /* canonical JSON */
 } FfMemo;
+
+/* A function that is to be started when the run has ended. */
+typedef struct FfDefer
+{
+	char   id[FF_STEP_ID_SIZE];
+	char  *slug;
+	Jsonb *payload; /* {input, ...} or NULL */
+	bool   aborted; /* and remembered, because the function says it again */
+} FfDefer;
+
+#define FF_MAX_DEFERS 20
 
 typedef enum FfHome
 {
@@ -88,11 +121,13 @@ typedef struct FfRun
 	FfPolicy		 policy;	 /* of its version */
 	char			 edited_step[FF_STEP_ID_SIZE]; /* a step to run with edited input; "": none */
 	Jsonb			*edited_input;
-	FfHome			 home;	/* where the state's row is */
-	List			*items; /* of FfItem */
-	FfMemo			*memos; /* in order of completion */
+	FfHome			 home;	 /* where the state's row is */
+	List			*items;	 /* of FfItem */
+	List			*defers; /* of FfDefer, by id */
+	FfMemo			*memos;	 /* in order of completion */
 	int				 memo_count;
 	int				 memo_capacity;
+	Size			 memo_bytes;
 	struct FfChange *change;   /* what is not yet written, or NULL */
 	void			*lane;	   /* the executor's, while the run waits for room to call */
 	TimestampTz		 timer_at; /* what the executor's timers know of it */
@@ -109,6 +144,7 @@ typedef struct FfStepRow
 	const char *status;
 	int			attempt;
 	Jsonb	   *memo;
+	Jsonb	   *detail;
 	TimestampTz started;
 	TimestampTz ended;
 } FfStepRow;
@@ -127,13 +163,15 @@ typedef struct FfChange
 	FfRun	   *run;
 	FfHome		home_before;
 	int			first_seq;
-	List	   *events;		 /* of Jsonb */
-	List	   *steps;		 /* of FfStepRow */
-	List	   *waits;		 /* of FfWait */
-	List	   *waits_done;	 /* step ids of waits that are over */
-	List	   *invocations; /* of FfInvocation */
-	List	   *inbox;		 /* ids of handled messages */
-	bool		held;		 /* only sleeps have ended: calls need not wait until that is written */
+	List	   *events;		  /* of Jsonb */
+	List	   *steps;		  /* of FfStepRow */
+	List	   *waits;		  /* of FfWait */
+	List	   *waits_done;	  /* step ids of waits that are over */
+	List	   *signals;	  /* of FfSignal */
+	List	   *signals_done; /* step ids of waits for signals that are over */
+	List	   *invocations;  /* of FfInvocation */
+	List	   *inbox;		  /* ids of handled messages */
+	bool		held; /* only sleeps have ended: calls need not wait until that is written */
 	bool		written;
 	bool		ended;
 	const char *status;
@@ -175,12 +213,16 @@ struct FfAnswer;
 extern void ff_run_answer(FfRun *run, FfItem *item, const struct FfAnswer *answer, int max_attempts,
 						  TimestampTz now);
 
+/* Steps that finished while the call that asks what comes next goes on. */
+extern void ff_run_checkpoint(FfRun *run, const struct FfAnswer *answer, TimestampTz now);
+
 /* Time has passed: sleeps that are over end, waits that are over time out, and a run whose time is
  * up is cancelled. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
-/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error}.
- * An event for one of the run's cancelOn waits cancels it. */
+/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error},
+ * signal {step, signal, data | conflict}. An event for one of the run's cancelOn waits cancels it.
+ */
 extern void ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now);
 
 /* The run ends: completed, failed or cancelled. */
@@ -192,5 +234,8 @@ extern Jsonb *ff_run_error(const char *name, const char *message);
 
 extern int ff_invoke_depth_limit; /* runs that invoke runs that invoke ... */
 extern int ff_unreachable_limit;  /* seconds an app may be away before its runs fail */
+extern int ff_output_limit;		  /* bytes of a step's or a run's result */
+extern int ff_state_limit;		  /* bytes of the results of all steps of a run */
+extern int ff_step_limit;		  /* steps of a run */
 
 #endif

@@ -3,25 +3,26 @@
  *
  * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
  * ULID, "pstep": id, "depth": invocations, "from": us, when it was made to go on, "end": us, its
- * deadline, "edit": {step: input}, "items": [...]}; an item is {"id", "n": name, "op":
- * run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "t":
- * {timeout, retries}, "u": unreachable count, "us": since}. Times are microseconds since 1970.
- * Members that say nothing are left out.
+ * deadline, "edit": {step: input}, "defers": [{"id", "f": slug, "p": payload, "x": aborted}],
+ * "items": [...]}; an item is {"id", "n": name, "op": run|sleep|wait|invoke|signal|fetch|ai, "a":
+ * attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "t": {timeout, retries}, "u":
+ * unreachable count, "us": since}. Times are microseconds since 1970. Members that say nothing are
+ * left out.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 
-#include "run/run.h"
+#include "run/actor.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/jcs.h"
 #include "util/json.h"
 
-static const char *const kind_names[] = {[FF_ITEM_CALL] = "run",
-										 [FF_ITEM_SLEEP] = "sleep",
-										 [FF_ITEM_WAIT] = "wait",
-										 [FF_ITEM_INVOKE] = "invoke"};
+static const char *const kind_names[] = {
+	[FF_ITEM_CALL] = "run",		 [FF_ITEM_SLEEP] = "sleep",	  [FF_ITEM_WAIT] = "wait",
+	[FF_ITEM_INVOKE] = "invoke", [FF_ITEM_SIGNAL] = "signal", [FF_ITEM_FETCH] = "fetch",
+	[FF_ITEM_AI] = "ai"};
 
 FfRun *
 ff_run_new(const pg_uuid_t *id, MemoryContext parent)
@@ -92,7 +93,7 @@ read_item(Jsonb *json)
 	item->group = (int) number(json, "g", 0);
 	item->race = ff_json_bool(json, "r");
 	item->created = instant(json, "at", 0);
-	item->due = instant(json, "due", item->kind == FF_ITEM_CALL ? 0 : DT_NOEND);
+	item->due = instant(json, "due", ff_item_calls(item) ? 0 : DT_NOEND);
 	item->error = ff_json_member(json, "e");
 	item->terms = ff_json_member(json, "t");
 	item->unreachable = (int) number(json, "u", 0);
@@ -167,6 +168,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->queued = instant(state, "from", run->queued);
 		read_edit(run, ff_json_member(state, "edit"));
 		read_items(run, items);
+		ff_defer_read(run, ff_json_member(state, "defers"));
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -260,6 +262,7 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_json(&builder, run->edited_input);
 		ff_jb_end(&builder);
 	}
+	ff_defer_write(&builder, run);
 	ff_jb_key(&builder, "items");
 	ff_jb_array(&builder);
 	foreach (cell, run->items)
@@ -285,6 +288,7 @@ ff_run_add_memo(FfRun *run, const char *step_id, Jsonb *memo)
 	place = &run->memos[run->memo_count++];
 	strlcpy(place->id, step_id, sizeof(place->id));
 	place->json = MemoryContextStrdup(run->context, json);
+	run->memo_bytes += strlen(json);
 	pfree(json);
 }
 
