@@ -120,6 +120,7 @@ select e.data, h.state - 'from' #- '{items,0,at}' as state, (select string_agg(s
 	(select count(*) from flowforge.wait w where w.run_id = h.run_id) as cancels
 from flowforge.run_hot h join flowforge.event e using (tenant_id, event_id)
 where exists (select from flowforge.run_event v where v.run_id = h.run_id and v.type = 'run.replayed') order by h.run_id;
+select flowforge.run_call_steps(h.run_id) from flowforge.run_hot h where h.state ? 'edit';
 select * from flowforge.fsck() where run_id is not null;
 
 -- Retrying.

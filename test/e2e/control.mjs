@@ -59,6 +59,10 @@ export function defineFunctions(sdk, client, calls, seen, major) {
 		await step.invoke("call the child", { function: sdk.referenceFunction({ appId: app, functionId: "child" }), timeout: "2h" });
 	});
 
+	on("signalled", "signalled", {}, async ({ step }) => {
+		await step.waitForSignal("go", { signal: `${app}-go`, timeout: "1h", onConflict: "fail" });
+	});
+
 	on("failing", "failing", { retries: 3 }, async ({ step }) => {
 		await step.run("pay", () => {
 			throw new RangeError("the card is declined");

@@ -136,6 +136,13 @@ for (const major of [4, 3]) {
 			await post(`/runs/${run.id}/cancel`);
 		});
 
+		it("explains a run that waits for a signal", async () => {
+			const run = await start("signalled", {});
+			const { explanation } = await cause(run, "waiting for a signal");
+			says(explanation, `^step "go" waits for the signal "${id}-go" until `, time, " at the latest$");
+			await post(`/runs/${run.id}/cancel`);
+		});
+
 		it("explains a run that backs off after an error, and until when it may", async () => {
 			const run = await start("failing", {});
 			const { explanation, until: due } = await cause(run, "backing off");
