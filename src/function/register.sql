@@ -485,5 +485,5 @@ $$;
 comment on function @extschema@.ff_register_app(text, text, jsonb, text, text, text) is
 'Registers an app by hand: its URL, its name and its functions, a list of {id, triggers: [{event, expression} or {cron}], steps, …} in '
 'which steps may be left out when the app''s URL serves them. The set replaces the one the app had: functions that are missing are '
-'archived, their runs go on. Gives {ok, modified, app_id, sync_id}. Errors: FF208 with the field and how to mend it, FF209.';
+'archived, their runs go on. docs/control.md has what a function may say of its times and retries. Gives {ok, modified, app_id, sync_id}. Errors: FF208 with the field and how to mend it, FF209.';
 revoke execute on function @extschema@.ff_register_app(text, text, jsonb, text, text, text) from public;
