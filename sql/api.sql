@@ -250,6 +250,56 @@ select status from pg_temp.req('POST', '/api/v1/events/batch', '', '{}', '[{"nam
 commit;
 select count(*) from pg_temp.data('/api/v1/events', 'name=api/in-transaction');
 
+-- CloudEvents are events: structured, in a batch, or binary, with attributes in headers.
+create function pg_temp.cloud(headers jsonb, body text, path text default '/api/v1/events') returns text
+language plpgsql as $$
+declare
+	answer record;
+begin
+	select s.status, convert_from(s.body, 'UTF8')::jsonb as json into answer
+	from flowforge.serve('POST', path, '', headers, convert_to(body, 'UTF8')) s;
+	return answer.status || ' ' || coalesce(answer.json ->> 'detail', (
+		select string_agg(concat_ws(' ', e.name, e.external_id, e.ts, e.data), E'\n' order by e.event_id)
+		from flowforge.events e where e.event_id in (select i::uuid from jsonb_array_elements_text(answer.json -> 'ids') i)));
+end
+$$;
+\set cloud '{"content-type": "application/cloudevents+json; charset=utf-8"}'
+\set batch '{"content-type": "application/cloudevents-batch+json"}'
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "cloud/created", "time": "2026-01-31T09:00:00Z", "subject": "o1", "data": {"n": 1}}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "cloud/created", "data": {"n": 2}}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "2", "source": "/shop", "type": "cloud/text", "time": "2026-01-31T09:00:00Z", "data": "plain"}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "3", "source": "/shop", "type": "cloud/bytes", "time": "2026-01-31T09:00:00Z", "data_base64": "AAE="}');
+select pg_temp.cloud('{"ce-specversion": "1.0", "ce-id": "4", "ce-source": "/b", "ce-type": "cloud/binary", "ce-time": "2026-01-31T09:00:00Z", "ce-subject": "f%C3%BC%C3%9Fe 100%", "content-type": "application/json"}', '{"n": 4}');
+select pg_temp.cloud('{"ce-specversion": "1.0", "ce-id": "5", "ce-source": "/b", "ce-type": "cloud/binary", "ce-time": "2026-01-31T09:00:00Z", "content-type": "image/png"}', 'PNG');
+select pg_temp.cloud(:'batch', '[{"specversion": "1.0", "id": "6", "source": "/s", "type": "cloud/a", "time": "2026-01-31T09:00:00Z"}, {"specversion": "1.0", "id": "7", "source": "/s", "type": "cloud/b", "time": "2026-01-31T09:00:00Z"}]', '/api/v1/events/batch');
+select pg_temp.cloud(:'batch', '[{"specversion": "1.0", "id": "8", "source": "/s", "type": "cloud/a"}, {"specversion": "1.0", "id": "9", "type": "cloud/b"}]', '/api/v1/events/batch');
+select pg_temp.cloud(:'cloud', '{"specversion": "0.3", "id": "1", "source": "/shop", "type": "cloud/old"}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "inngest/forged"}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "cloud/late", "time": "late"}');
+select pg_temp.cloud(:'cloud', '[]');
+select pg_temp.cloud(:'batch', '{}', '/api/v1/events/batch');
+
+-- Under an idempotency key a request is served once: repeats get the first answer, another request is refused, a failure may be tried again.
+create function pg_temp.once(key text, body text, path text default '/api/v1/events', header text default 'idempotency-key') returns text
+language sql as $$
+	select s.status || ' ' || (s.headers ~ 'idempotency-replayed: true') || ' ' || coalesce((convert_from(s.body, 'UTF8')::jsonb ->> 'detail'),
+		(convert_from(s.body, 'UTF8')::jsonb -> 'ids' ->> 0))
+	from flowforge.serve('POST', path, '', jsonb_build_object(header, key), convert_to(body, 'UTF8')) s
+$$;
+select pg_temp.once('k-1', '{"name": "api/kept"}') as first \gset
+select :'first' ~ '^200 false', pg_temp.once('k-1', '{"name": "api/kept"}') = replace(:'first', 'false', 'true');
+select pg_temp.once('k-1', '{"name": "api/kept"}', header => 'x-idempotency-key') = replace(:'first', 'false', 'true');
+select pg_temp.once('k-1', '{"name": "api/other"}');
+select pg_temp.once('k-1', '{"name": "api/kept"}', '/api/v1/events/batch');
+select count(*) from flowforge.events where name = 'api/kept';
+select pg_temp.once('k-2', '{}');
+select pg_temp.once('k-2', '{"name": "api/kept"}') ~ '^200 false';
+select pg_temp.once('', '{}');
+select pg_temp.once(repeat('k', 256), '{}');
+update flowforge.request_key set expires_at = now() - interval '1 s' where key = 'k-1';
+select pg_temp.once('k-1', '{"name": "api/later"}') ~ '^200 false';
+select pg_temp.once('k-1', '{"name": "api/later"}') ~ '^200 true';
+
 -- With a signing key, callers must prove who they are. The hash is the protocol's test vector.
 alter system set flowforge.signing_key = 'signkey-prod-12345678';
 alter system set flowforge.signing_key_fallback = 'signkey-prod-87654321';

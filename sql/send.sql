@@ -98,3 +98,13 @@ set client_min_messages = warning;
 drop extension flowforge cascade;
 select count(*) as left_behind from pg_namespace where nspname = 'flowforge';
 create extension flowforge;
+
+-- A number of milliseconds is whole; one that is written with a point or an exponent can be.
+select * from ff_send_events('[{"name": "a/b", "ts": 1700000000000.9}]');
+select count(*) from ff_send_events('[{"name": "a/exponent", "ts": 1.7e12}]');
+select ts from flowforge.events where name = 'a/exponent';
+
+-- An id may be as long as its event: it is known by its digest.
+select string_agg(md5(i::text), '') as long from generate_series(1, 400) i \gset
+select count(distinct flowforge.ingest(jsonb_build_object('name', 'long/id', 'id', :'long' || tail), null, false)) from unnest('{a,b,a}'::text[]) t (tail);
+select count(*), min(length(external_id)) from flowforge.event where name = 'long/id';

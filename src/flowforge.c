@@ -31,7 +31,6 @@ extern PGDLLEXPORT void _PG_init(void);
 static char *tenant_setting = NULL;
 
 char	  *ff_event_keys = NULL;
-char	  *ff_signing_key_fallback = NULL;
 extern int ff_executors;
 
 static int

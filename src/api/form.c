@@ -38,8 +38,7 @@ typedef struct Form
 	int	   capacity;
 } Form;
 
-static void
-refuse(const char *problem)
+static pg_attribute_noreturn() void refuse(const char *problem)
 {
 	ereport(ERROR, (errcode(FF_ERR_BAD_JSON), errmsg("the form cannot be read: %s", problem),
 					errhint("Send multipart/form-data as RFC 7578 has it, or JSON.")));

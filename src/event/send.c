@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 
 #include "event/event.h"
@@ -20,6 +21,7 @@
 #include "util/spi.h"
 
 #define MAX_EVENTS 5000
+#define MAX_KEY_ID_BYTES 512
 #define MAX_SEED_SKEW_MS (INT64CONST(86400) * 1000)
 
 /* The setting flowforge.tenant; tenant 1 when it is not set. */
@@ -44,13 +46,26 @@ empty_object(void)
 	return ff_jb_finish(&builder);
 }
 
+/* Keys are indexed, so a long id is known by its digest. */
+static const char *
+key_of(const char *id)
+{
+	Datum digest;
+
+	if (strlen(id) <= MAX_KEY_ID_BYTES)
+		return id;
+	digest = DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(id));
+	return psprintf("sha256:%s", TextDatumGetCString(DirectFunctionCall2(
+									 binary_encode, digest, CStringGetTextDatum("hex"))));
+}
+
 static void
 use_key(FfEvent *event, const char *id)
 {
 	if (id == NULL || *id == '\0')
 		return;
 	event->external_id = id;
-	event->dedupe_key = psprintf("id:%s:%s", event->name, id);
+	event->dedupe_key = psprintf("id:%s:%s", event->name, key_of(id));
 }
 
 PG_FUNCTION_INFO_V1(ff_send_event);
@@ -144,7 +159,7 @@ read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool interna
 	if (ts != NULL && ts->type != jbvNull)
 	{
 		if (!ff_json_int64(json, "ts", &ms))
-			not_an_event(index, "has a ts that is not a number of milliseconds");
+			not_an_event(index, "has a ts that is not a whole number of milliseconds");
 		if (ms != 0)
 			event->ts = ms > PG_INT64_MAX / 1000 || ms < PG_INT64_MIN / 2000
 							? PG_INT64_MAX
@@ -259,28 +274,18 @@ with_member(Jsonb *object, const char *key, Jsonb *value)
 											  JsonbPGetDatum(ff_jb_finish(&builder))));
 }
 
-static Jsonb *
-text_json(const char *text)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = (int) strlen(text);
-	return JsonbValueToJsonb(&value);
-}
-
 /* Whatever name the caller gave, the event is an invocation; its id counts for this function. */
 static void
 read_invocation(FfEvent *event, Jsonb *json, const char *slug)
 {
 	if (!ff_json_is_object(json))
 		not_an_event(0, "is not an object");
-	read_event(event, with_member(json, "name", text_json("inngest/function.invoked")), 0,
+	read_event(event, with_member(json, "name", ff_json_from_text("inngest/function.invoked")), 0,
 			   current_tenant(), true);
-	event->data =
-		with_member(event->data, "_inngest", with_member(empty_object(), "fn_id", text_json(slug)));
+	event->data = with_member(event->data, "_inngest",
+							  with_member(empty_object(), "fn_id", ff_json_from_text(slug)));
 	if (event->external_id != NULL)
-		event->dedupe_key = psprintf("invoke:%s:%s", slug, event->external_id);
+		event->dedupe_key = psprintf("invoke:%s:%s", slug, key_of(event->external_id));
 }
 
 static const FfFunction *

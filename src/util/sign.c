@@ -30,9 +30,8 @@ enter_owner(void)
 	return before;
 }
 
-/* The part of a key after "signkey-<word>-", or all of it. */
-static const char *
-key_secret(const char *key)
+const char *
+ff_key_secret(const char *key)
 {
 	static const char word[] = "0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	size_t			  length;
@@ -57,7 +56,7 @@ sign(const char *key, const char *body, size_t length, int64 t,
 	ResourceOwner owner = enter_owner();
 	pg_hmac_ctx	 *context = pg_hmac_create(PG_SHA256);
 	uint8		  digest[PG_SHA256_DIGEST_LENGTH];
-	const char	 *secret = key_secret(key);
+	const char	 *secret = ff_key_secret(key);
 	char		  time[24];
 	bool		  ok;
 
@@ -133,7 +132,7 @@ from_hex(const char *hex, uint8 *out)
 bool
 ff_key_is_valid(const char *key)
 {
-	const char *secret = key_secret(key);
+	const char *secret = ff_key_secret(key);
 	size_t		length = strlen(secret);
 
 	return length > 0 && length % 2 == 0 && strspn(secret, "0123456789abcdefABCDEF") == length;
@@ -142,7 +141,7 @@ ff_key_is_valid(const char *key)
 char *
 ff_key_hash(const char *key)
 {
-	const char		  *secret = key_secret(key);
+	const char		  *secret = ff_key_secret(key);
 	uint8			  *bytes = palloc(strlen(secret) / 2 + 1);
 	uint8			   digest[PG_SHA256_DIGEST_LENGTH];
 	char			   hex[2 * PG_SHA256_DIGEST_LENGTH + 1];

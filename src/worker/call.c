@@ -150,12 +150,12 @@ set_time_limit(FfHttpCall *call, int64 step, int64 app)
 {
 	CallDetail *detail = call->detail;
 
-	call->timeout_ms = ff_request_timeout;
-	if (app > 0 && app / 1000 < call->timeout_ms)
-		call->timeout_ms = Max(app / 1000, 1);
-	detail->step_timeout = step > 0 && step / 1000 < call->timeout_ms;
+	call->timeout = ff_request_timeout;
+	if (app > 0 && app / 1000 < call->timeout)
+		call->timeout = Max(app / 1000, 1);
+	detail->step_timeout = step > 0 && step / 1000 < call->timeout;
 	if (detail->step_timeout)
-		call->timeout_ms = Max(step / 1000, 1);
+		call->timeout = Max(step / 1000, 1);
 }
 
 /* A call that took longer than its step may is an error of the step, by a name that code can catch.
@@ -170,7 +170,7 @@ name_timeout(FfAnswer *answer, const FfHttpCall *call)
 	answer->of_step = detail->step_timeout;
 	answer->error =
 		ff_run_error(detail->step_timeout ? "StepTimeout" : "CallTimeout",
-					 psprintf("the app did not answer within %g s (%s)", call->timeout_ms / 1000.0,
+					 psprintf("the app did not answer within %g s (%s)", call->timeout / 1000.0,
 							  detail->step_timeout ? "the step's timeout"
 												   : "the time a call to this app may take"));
 }

@@ -507,7 +507,7 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 
 	if (function == NULL)
 		problem = psprintf("could not find function with ID: %s", invocation->slug);
-	if (problem != NULL)
+	if (function == NULL || problem != NULL)
 	{
 		refuse_invocation(change, invocation, problem);
 		return;

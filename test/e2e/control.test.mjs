@@ -11,7 +11,7 @@ for (const major of [4, 3]) {
 		const id = `ctl${major}`;
 		before(async () => {
 			server = await startServer({ settings: { "flowforge.retry_interval": 0, timezone: "UTC" } });
-			app = await startApp(server, { major, id, functions: "./control.mjs" });
+			app = await startApp(server, { major, id, environment: { FUNCTIONS: "./control.mjs" } });
 		});
 		after(() => server?.stop());
 		logOnFailure(() => server);
@@ -205,7 +205,7 @@ for (const major of [4, 3]) {
 				`it is tried again at ${time} and given up at ${time}$`);
 			const late = await server.finished((await start("start", {})).id);
 			assert.deepEqual([late.status, late.error.message], ["cancelled", "the run did not start within 1 s (timeouts.start)"]);
-			app = await startApp(server, { major, id, functions: "./control.mjs", port: app.port });
+			app = await startApp(server, { major, id, environment: { FUNCTIONS: "./control.mjs" }, port: app.port });
 			assert.equal((await server.finished(run.id)).output, "twice is 8");
 		});
 
