@@ -82,19 +82,18 @@ read_failure(const Reading *in, FfOpKind kind)
 	return NULL;
 }
 
-/* What a step says of how it is to be called. */
-static const char *
-read_terms(const Reading *in)
+/* What a step says of how it is to be called, as far as it says it; NULL when it says nothing. */
+static Jsonb *
+read_terms(Jsonb *opts)
 {
 	static const char *const keys[] = {"retries", "timeout"};
 	FfJsonBuilder			 builder = {0};
 	bool					 any = false;
-	const char				*fault = in->opts ? ff_step_options_check(in->opts) : NULL;
 
 	ff_jb_object(&builder);
-	for (int i = 0; in->opts != NULL && i < (int) lengthof(keys); i++)
+	for (int i = 0; opts != NULL && i < (int) lengthof(keys); i++)
 	{
-		Jsonb *value = ff_json_member(in->opts, keys[i]);
+		Jsonb *value = ff_json_member(opts, keys[i]);
 
 		if (value == NULL || ff_json_is_null(value))
 			continue;
@@ -103,16 +102,14 @@ read_terms(const Reading *in)
 		any = true;
 	}
 	ff_jb_end(&builder);
-	in->out->terms = any ? ff_jb_finish(&builder) : NULL;
-	return fault;
+	return any ? ff_jb_finish(&builder) : NULL;
 }
 
 static const char *
 read_error(const Reading *in)
 {
-	const char *fault = read_terms(in);
-
-	return fault ? fault : read_failure(in, FF_OP_ERROR);
+	in->out->terms = read_terms(in->opts);
+	return read_failure(in, FF_OP_ERROR);
 }
 
 static const char *
@@ -125,7 +122,8 @@ static const char *
 read_planned(const Reading *in)
 {
 	in->out->kind = FF_OP_PLANNED;
-	return read_terms(in);
+	in->out->terms = read_terms(in->opts);
+	return NULL;
 }
 
 /* --- what takes time --- */
@@ -338,6 +336,8 @@ ff_protocol_op(FfOp *out, Jsonb *json, TimestampTz now)
 	read = reader_of(kind);
 	fault =
 		read == NULL ? "is of a kind this version does not know" : read_known(out, json, read, now);
+	if (fault == NULL && out->terms != NULL)
+		fault = ff_step_options_check(out->terms);
 	return fault == NULL ? NULL
 						 : psprintf("the operation %s of step \"%s\" %s", kind, out->name, fault);
 }
