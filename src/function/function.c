@@ -225,8 +225,8 @@ load_function(FfFunction *function, const FunctionKey *key)
 {
 	static FfPlan plan = {
 		"select v.retries, f.app_id, f.slug, f.url, v.config, (extract(epoch from a.request_timeout) * 1000000)::bigint, "
-		"exists (select from flowforge.pause p where p.tenant_id = f.tenant_id and (p.function_id = f.function_id or p.app_id = f.app_id)) "
-		"from flowforge.function f "
+		"exists (select from flowforge.pause p where p.tenant_id = f.tenant_id and (p.function_id = f.function_id or p.app_id = f.app_id)), "
+		"coalesce(v.config ->> 'endpoint' = 'true', false) from flowforge.function f "
 		"join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = $3 "
 		"left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id "
 		"where f.tenant_id = $1 and f.function_id = $2",
@@ -256,6 +256,7 @@ load_function(FfFunction *function, const FunctionKey *key)
 	timeout = ff_spi_value(0, 6, &isnull);
 	function->read_timeout = isnull ? 0 : DatumGetInt64(timeout);
 	function->paused = DatumGetBool(ff_spi_value(0, 7, &isnull));
+	function->endpoint = DatumGetBool(ff_spi_value(0, 8, &isnull));
 	return true;
 }
 

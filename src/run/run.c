@@ -11,6 +11,7 @@
 #include "util/json.h"
 
 int ff_unreachable_limit = 86400;
+int ff_endpoint_lease = 300;
 int ff_invoke_depth_limit = 100;
 
 /* --- retries --- */
