@@ -648,6 +648,9 @@ fill_timers(void)
 		(ff_timer_beyond == DT_NOEND || now < ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC))
 		return;
 	timers_wanted = !ff_transaction(read_timers, NULL, &failure);
+	/* Runs in memory whose rows are in run_hot are due, too. */
+	if (!timers_wanted)
+		ff_active_each(ff_set_timer);
 }
 
 /* When the next timer is to fire: those due within TIMER_SLACK_MS of the last ones fire together.
@@ -680,6 +683,8 @@ fire_timers(void)
 		if (run->change != NULL && run->change->ended)
 			continue;
 		wake(run, now);
+		if (run->change != NULL && run->change->ended)
+			ff_abandon(run);
 		if (ff_may_call(run))
 			ff_settle(run);
 	}
