@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { logOnFailure, startPythonApp, startServer } from "./harness.mjs";
+import { logOnFailure, startPythonApp, startServer, until } from "./harness.mjs";
 
 describe("an app with the Python SDK", () => {
 	let server;
@@ -59,6 +59,16 @@ describe("an app with the Python SDK", () => {
 		assert.deepEqual((await config("cancellable")).cancel, [
 			{ event: "py/cancelled", if: "event.data.id == async.data.id", timeout: "1d" },
 		]);
+	});
+
+	it("is not called again for a run that an event cancels", async () => {
+		const [mine, other] = await Promise.all(["mine", "other"].map((id) => server.start("py/cancellable", { id })));
+		for (const { id } of [mine, other]) {
+			await until("it sleeps", async () => (await server.steps(id)).some((s) => s.status === "sleeping"));
+		}
+		await server.send("py/cancelled", { id: "mine" });
+		assert.equal((await server.finished(mine.id)).status, "cancelled");
+		assert.equal((await server.run(other.id)).ended_at, null, "another run goes on");
 	});
 
 	it("gives a function that fails a second one, which is tried once", async () => {
