@@ -4,12 +4,12 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.contr
 MODULE_big = flowforge
 
 # Folders in the order they depend on each other.
-ROOMS = util lang slot function event run http protocol worker api
+ROOMS = util lang slot function event run step http protocol worker api
 OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
 
 # The install script is the rooms' SQL in this order.
 SQL_PARTS = src/util/util.sql src/lang/lang.sql src/team/team.sql src/function/function.sql src/event/event.sql src/run/run.sql \
-	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/run/control.sql src/function/register.sql \
+	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/run/control.sql src/function/register.sql src/step/sql.sql \
 	$(foreach part,route answer serve health events runs stream apps openapi page,src/api/$(part).sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 

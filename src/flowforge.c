@@ -16,6 +16,7 @@
 #include "run/run.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
+#include "step/step.h"
 #include "util/json.h"
 #include "worker/executor.h"
 #include "worker/worker.h"
@@ -112,6 +113,21 @@ define_call_settings(void)
 				"", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 }
 
+/* Settings of the steps the server takes itself. */
+static void
+define_step_settings(void)
+{
+	define_int("flowforge.sql_workers",
+			   "Statements of Sql steps that run at once in each database.", &ff_sql_workers, 4, 1,
+			   FF_MAX_SQL_WORKERS, PGC_SIGHUP, 0);
+	define_int("flowforge.sql_timeout",
+			   "How long a statement of a Sql step may take when the step does not say.",
+			   &ff_sql_timeout, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("flowforge.max_step_output", "The largest result of a step of the server's.",
+			   &ff_step_output_limit, 4 * 1024 * 1024, 1024, 128 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+}
+
 /* Settings of events. */
 static void
 define_event_settings(void)
@@ -147,10 +163,12 @@ _PG_init(void)
 	define_worker_settings();
 	define_call_settings();
 	define_event_settings();
+	define_step_settings();
 	MarkGUCPrefixReserved("flowforge");
 	ff_shared_init();
 	ff_hint_init();
 	ff_function_init();
+	ff_step_init();
 	ff_utility_init();
 	ff_worker_register();
 }

@@ -8,12 +8,14 @@ create table flowforge.app (
 	framework text,
 	app_version text,
 	checksum text not null,
+	role text,
 	registered_at timestamptz not null default now(),
 	synced_at timestamptz not null default now(),
 	primary key (tenant_id, app_id),
 	unique (tenant_id, name)
 );
 comment on table flowforge.app is 'An app: a URL that serves functions.';
+comment on column flowforge.app.role is 'The database role its Sql steps run as (ff_set_app_role); null: it may have none.';
 
 create sequence flowforge.function_id_seq as integer;
 

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "protocol/protocol.h"
+#include "run/kind.h"
 #include "util/duration.h"
 #include "util/json.h"
 #include "util/sign.h"
@@ -120,6 +121,24 @@ read_sleep(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
 	return read_due(op, opts, "duration", true, now, &out->due) ? NULL : "does not say until when";
 }
 
+/* A step the server takes itself. Options that make no sense are that step's failure, which the
+ * function may handle. */
+static void
+read_step(FfOp *out, const FfStepKind *kind, Jsonb *opts, TimestampTz now)
+{
+	const char *fault;
+
+	out->kind = FF_OP_STEP;
+	out->step = kind;
+	out->due = DT_NOEND;
+	fault = kind->read(out, opts, now);
+	if (fault == NULL)
+		return;
+	out->kind = FF_OP_FAILED;
+	out->error = ff_run_error("StepOptionsError", psprintf("the operation %s of step \"%s\" %s",
+														   kind->op, out->name, fault));
+}
+
 /* The display name people read: the SDK's, or the step's name, or its id. */
 static char *
 read_name(Jsonb *op, const char *id)
@@ -174,6 +193,11 @@ read_kind(FfOp *out, Jsonb *op, const char *kind, TimestampTz now)
 	if (strcmp(kind, "DiscoveryRequest") == 0)
 	{
 		out->kind = FF_OP_AGAIN;
+		return NULL;
+	}
+	if (ff_kind_by_op(kind) != NULL)
+	{
+		read_step(out, ff_kind_by_op(kind), opts, now);
 		return NULL;
 	}
 	return "is of a kind this version does not know";

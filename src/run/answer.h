@@ -22,22 +22,27 @@ typedef enum FfOpKind
 	FF_OP_WAIT,		 /* event, expression, due */
 	FF_OP_INVOKE,	 /* function, payload, due */
 	FF_OP_RETURN,	 /* the function is done: data */
+	FF_OP_STEP,		 /* the server takes the step: step, options, due */
 	FF_OP_AGAIN		 /* just call again */
 } FfOpKind;
 
+struct FfStepKind;
+
 typedef struct FfOp
 {
-	FfOpKind	kind;
-	char		id[FF_STEP_ID_SIZE];
-	char	   *name;
-	bool		race;
-	Jsonb	   *data;
-	Jsonb	   *error;
-	TimestampTz due;
-	char	   *event;
-	char	   *expression;
-	char	   *function;
-	Jsonb	   *payload;
+	FfOpKind				 kind;
+	char					 id[FF_STEP_ID_SIZE];
+	char					*name;
+	bool					 race;
+	Jsonb					*data;
+	Jsonb					*error;
+	TimestampTz				 due;
+	char					*event;
+	char					*expression;
+	char					*function;
+	Jsonb					*payload;
+	Jsonb					*options;
+	const struct FfStepKind *step;
 } FfOp;
 
 typedef enum FfAnswerKind

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "run/actor.h"
+#include "run/kind.h"
 #include "util/json.h"
 
 static void
@@ -129,6 +130,8 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 			}
 			begin_invoke(run, op, group, now);
 			return false;
+		case FF_OP_STEP:
+			return op->step->begin(run, op, group, max_attempts, now);
 		case FF_OP_RETURN:
 			ff_run_end(run, "completed", op->data, NULL, now);
 			return false;

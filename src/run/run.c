@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "run/actor.h"
+#include "run/kind.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
@@ -115,7 +116,9 @@ ff_run_answer(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts
 static void
 time_out(FfRun *run, FfItem *item, TimestampTz now)
 {
-	if (item->kind == FF_ITEM_INVOKE)
+	if (item->kind == FF_ITEM_STEP)
+		item->step->time_out(run, item, now);
+	else if (item->kind == FF_ITEM_INVOKE)
 		ff_item_finish(
 			run, item, "failed",
 			ff_run_wrap("error",
@@ -136,7 +139,7 @@ ff_run_wake(FfRun *run, TimestampTz now)
 	{
 		FfItem *item = lfirst(cell);
 
-		if (item->kind != FF_ITEM_CALL && item->due <= now)
+		if (!ff_item_is_work(item) && item->due <= now)
 			time_out(run, item, now);
 	}
 	list_free(items);
@@ -182,6 +185,8 @@ ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 		receive_event(run, item, payload, now);
 	else if (strcmp(kind, "invoked") == 0)
 		receive_result(run, item, payload, now);
+	else if (item->kind == FF_ITEM_STEP)
+		item->step->message(run, item, kind, payload, now);
 }
 
 void

@@ -24,8 +24,11 @@ typedef enum FfItemKind
 	FF_ITEM_CALL, /* call the app: id "" asks what comes next, another id runs that step */
 	FF_ITEM_SLEEP,
 	FF_ITEM_WAIT,
-	FF_ITEM_INVOKE
+	FF_ITEM_INVOKE,
+	FF_ITEM_STEP /* a step the server takes itself (kind.h) */
 } FfItemKind;
+
+struct FfStepKind;
 
 typedef struct FfItem
 {
@@ -43,6 +46,9 @@ typedef struct FfItem
 	Jsonb	   *error; /* of the last attempt, or NULL */
 	void	   *call;  /* the call under way, or NULL */
 	TimestampTz called_at;
+	const struct FfStepKind *step;		   /* of a step the server takes itself: its kind, */
+	Jsonb					*options;	   /* what it was asked for with, */
+	int						 max_attempts; /* and how often it may be tried */
 } FfItem;
 
 /* A finished step, as functions are handed it. */
@@ -79,6 +85,7 @@ typedef struct FfRun
 	int				 generation; /* calls made so far */
 	int				 seq;		 /* of the last run event */
 	int				 group;		 /* of the last answer with operations */
+	bool			 locks;		 /* it may hold locks, or wait for some */
 	bool			 plan;		 /* steps are to be planned, not executed at once */
 	TimestampTz		 started;	 /* 0: not yet */
 	FfHome			 home;		 /* where the state's row is */
@@ -114,6 +121,23 @@ typedef struct FfInvocation
 	TimestampTz expires;
 } FfInvocation;
 
+/*
+ * What a change writes beyond the run's own rows, in the same transaction. It may be written more
+ * than once, when a transaction has to be begun anew; what it finds out may go into the row of the
+ * step.
+ */
+struct FfEffect;
+typedef void (*FfEffectWrite)(FfRun *run, struct FfEffect *effect);
+
+typedef struct FfEffect
+{
+	FfEffectWrite write;
+	bool		  first; /* before the run's rows, because it says what they hold */
+	uint64		  guard; /* executors write effects of one guard one after another; 0: any way */
+	FfStepRow	 *step;	 /* of the step that it finishes, or NULL */
+	void		 *detail;
+} FfEffect;
+
 typedef struct FfChange
 {
 	FfRun	   *run;
@@ -125,6 +149,7 @@ typedef struct FfChange
 	List	   *waits_done;	 /* step ids of waits that are over */
 	List	   *invocations; /* of FfInvocation */
 	List	   *inbox;		 /* ids of handled messages */
+	List	   *effects;	 /* of FfEffect */
 	bool		written;
 	bool		ended;
 	const char *status;

@@ -4,13 +4,15 @@
  * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
  * ULID, "pstep": id, "depth": invocations, "items": [...]}; an item is {"id", "n": name, "op":
  * run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "u":
- * unreachable count, "us": since}. Times are microseconds since 1970. Members that say nothing are
- * left out.
+ * unreachable count, "us": since}. A step the server takes itself has the name of its kind as op,
+ * its options as "o" and its attempts as "m". "locks": the run may hold some. Times are
+ * microseconds since 1970. Members that say nothing are left out.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 
+#include "run/kind.h"
 #include "run/run.h"
 #include "util/errors.h"
 #include "util/id.h"
@@ -64,16 +66,21 @@ copy_text(Jsonb *json, const char *key, char *out, size_t size)
 	strlcpy(out, text ? text : "", size);
 }
 
-static FfItemKind
-read_kind(Jsonb *json)
+static void
+read_kind(Jsonb *json, FfItem *item)
 {
 	char *op = ff_json_text(json, "op");
 
 	for (int k = 0; op != NULL && k < (int) lengthof(kind_names); k++)
 	{
+		item->kind = (FfItemKind) k;
 		if (strcmp(op, kind_names[k]) == 0)
-			return (FfItemKind) k;
+			return;
 	}
+	item->kind = FF_ITEM_STEP;
+	item->step = op == NULL ? NULL : ff_kind_by_name(op);
+	if (item->step != NULL)
+		return;
 	ereport(ERROR, (errcode(FF_ERR_RUN_STATE),
 					errmsg("a run's state has an item of unknown kind \"%s\"", op ? op : "")));
 }
@@ -83,14 +90,16 @@ read_item(Jsonb *json)
 {
 	FfItem *item = palloc0(sizeof(FfItem));
 
-	item->kind = read_kind(json);
+	read_kind(json, item);
 	copy_text(json, "id", item->id, sizeof(item->id));
 	item->name = ff_json_text(json, "n");
 	item->attempt = (int) number(json, "a", 0);
 	item->group = (int) number(json, "g", 0);
 	item->race = ff_json_bool(json, "r");
 	item->created = instant(json, "at", 0);
-	item->due = instant(json, "due", item->kind == FF_ITEM_CALL ? 0 : DT_NOEND);
+	item->due = instant(json, "due", ff_item_is_work(item) ? 0 : DT_NOEND);
+	item->options = ff_json_member(json, "o");
+	item->max_attempts = (int) number(json, "m", 1);
 	item->error = ff_json_member(json, "e");
 	item->unreachable = (int) number(json, "u", 0);
 	item->unreachable_since = instant(json, "us", 0);
@@ -143,6 +152,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->seq = (int) number(state, "seq", 1);
 		run->group = (int) number(state, "grp", 0);
 		run->plan = ff_json_bool(state, "plan");
+		run->locks = ff_json_bool(state, "locks");
 		run->started = instant(state, "start", 0);
 		read_items(run, items);
 	}
@@ -163,7 +173,7 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	ff_jb_key(builder, "id");
 	ff_jb_text(builder, item->id);
 	ff_jb_key(builder, "op");
-	ff_jb_text(builder, kind_names[item->kind]);
+	ff_jb_text(builder, item->step ? item->step->name : kind_names[item->kind]);
 	put_int(builder, "at", ff_unix_us(item->created));
 	if (item->name != NULL)
 	{
@@ -184,6 +194,12 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	{
 		ff_jb_key(builder, "e");
 		ff_jb_json(builder, item->error);
+	}
+	if (item->options != NULL)
+	{
+		ff_jb_key(builder, "o");
+		ff_jb_json(builder, item->options);
+		put_int(builder, "m", item->max_attempts);
 	}
 	if (item->unreachable > 0)
 	{
@@ -208,6 +224,11 @@ ff_run_write_state(const FfRun *run)
 	if (run->plan)
 	{
 		ff_jb_key(&builder, "plan");
+		ff_jb_bool(&builder, true);
+	}
+	if (run->locks)
+	{
+		ff_jb_key(&builder, "locks");
 		ff_jb_bool(&builder, true);
 	}
 	if (run->started != 0)

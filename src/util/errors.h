@@ -2,7 +2,8 @@
  * errors.h - every error a caller can cause: SQLSTATE class FF, the HTTP status the gateway answers
  * it with, and a title.
  *
- * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API.
+ * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF4xx steps
+ * the server takes itself.
  * docs/errors.md is made from this table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME),
  * errmsg(...), errdetail(...), errhint(...))).
  */
@@ -47,7 +48,13 @@
 	X(TOO_LARGE, '2', '0', '6', 413, "The body is too large")                                   \
 	X(SERVER_KIND, '2', '0', '7', 400, "The app expects another kind of server")                \
 	X(FUNCTION_CONFIG, '2', '0', '8', 400, "A function's configuration is not valid")           \
-	X(FUNCTION_OWNER, '2', '0', '9', 409, "Another app has a function of this id")
+	X(FUNCTION_OWNER, '2', '0', '9', 409, "Another app has a function of this id") \
+	X(STEP_STATEMENT, '4', '0', '1', 400, "A Sql step cannot run this statement")              \
+	X(STEP_PARAMETERS, '4', '0', '2', 400,                                                      \
+	  "A Sql step's parameters are not those of its query")                                     \
+	X(STEP_OUTPUT, '4', '0', '3', 413, "A step's result is too large")                          \
+	X(STEP_ROLE, '4', '0', '4', 403, "An app's steps cannot run as this database role")         \
+	X(STEP_OVER, '4', '0', '5', 409, "The step is already over, or nobody waits for it")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

@@ -11,6 +11,7 @@
 
 #include "http/client.h"
 #include "protocol/protocol.h"
+#include "run/kind.h"
 #include "worker/executor.h"
 
 int ff_max_in_flight = 512;
@@ -61,8 +62,8 @@ lane_of(const FfFunction *function)
 
 /* --- what flowforge.calls() shows --- */
 
-static int
-publish(const FfRun *run, const FfItem *item)
+int
+ff_call_publish(const FfRun *run, const FfItem *item)
 {
 	int place = -1;
 
@@ -87,12 +88,12 @@ publish(const FfRun *run, const FfItem *item)
 		free_info = place + 1;
 	}
 	LWLockRelease(&ff_me->calls_lock);
-	pg_atomic_write_u32(&ff_me->in_flight, in_flight);
+	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight());
 	return place;
 }
 
-static void
-unpublish(int place)
+void
+ff_call_unpublish(int place)
 {
 	if (place >= 0)
 	{
@@ -100,7 +101,7 @@ unpublish(int place)
 		ff_me->calls[place].used = false;
 		LWLockRelease(&ff_me->calls_lock);
 	}
-	pg_atomic_write_u32(&ff_me->in_flight, in_flight);
+	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight());
 }
 
 /* --- starting and ending calls --- */
@@ -132,7 +133,7 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	item->call = call;
 	lane->in_flight++;
 	in_flight++;
-	detail->info = publish(run, item);
+	detail->info = ff_call_publish(run, item);
 	started = ff_http_start(call, ff_protocol_url(function, item));
 	MemoryContextSwitchTo(old);
 	if (!started)
@@ -154,7 +155,7 @@ forget_call(FfHttpCall *call)
 	detail->lane->in_flight--;
 	in_flight--;
 	refused = list_delete_ptr(refused, call);
-	unpublish(detail->info);
+	ff_call_unpublish(detail->info);
 	ff_http_free(call);
 }
 
@@ -167,7 +168,11 @@ ff_abandon(FfRun *run)
 	{
 		FfItem *item = lfirst(cell);
 
-		if (item->call != NULL)
+		if (item->call == NULL)
+			continue;
+		if (item->kind == FF_ITEM_STEP)
+			ff_sql_abandon(item);
+		else
 			forget_call(item->call);
 	}
 	if (run->lane != NULL)
@@ -275,7 +280,7 @@ has_call_due(const FfRun *run, TimestampTz now)
 	{
 		const FfItem *item = lfirst(cell);
 
-		if (item->kind == FF_ITEM_CALL && item->call == NULL && item->due <= now)
+		if (ff_item_is_work(item) && item->call == NULL && item->due <= now)
 			return true;
 	}
 	return false;
@@ -322,8 +327,13 @@ call_what_is_due(FfRun *run, TimestampTz now)
 		 * to be written. */
 		if (run->change != NULL)
 			break;
-		if (item->kind != FF_ITEM_CALL || item->call != NULL || item->due > now)
+		if (!ff_item_is_work(item) || item->call != NULL || item->due > now)
 			continue;
+		if (item->kind == FF_ITEM_STEP)
+		{
+			ff_sql_start(run, item);
+			continue;
+		}
 		if (lane->in_flight >= ff_max_in_flight_per_app ||
 			in_flight >= Min(ff_max_in_flight, FF_MAX_CALLS))
 		{
@@ -335,6 +345,7 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	list_free(items);
 }
 
+/* A wait that was over before it was written is due at once. */
 static TimestampTz
 next_timer(const FfRun *run, TimestampTz now)
 {
@@ -345,7 +356,7 @@ next_timer(const FfRun *run, TimestampTz now)
 	{
 		const FfItem *item = lfirst(cell);
 
-		if (item->call == NULL && item->due > now)
+		if (item->call == NULL && (item->due > now || !ff_item_is_work(item)))
 			next = Min(next, item->due);
 	}
 	return next;

@@ -67,6 +67,12 @@ static TimestampTz next_maintenance = 0;
 static bool		   timers_wanted = true;
 static uint32	   seen_epoch = 0;
 
+void
+ff_executor_read_inbox(void)
+{
+	inbox_waiting = true;
+}
+
 /* --- transactions --- */
 
 static void
@@ -495,6 +501,9 @@ deliver(FfMessage *message, List **orphans)
 		*orphans = lappend(*orphans, message);
 		return;
 	}
+	/* A statement that committed while its run was ending: the ending takes its result. */
+	if (run->change != NULL && run->change->ended && strcmp(message->kind, "sql") == 0)
+		return;
 	old = MemoryContextSwitchTo(ff_group_context);
 	id = palloc(sizeof(pg_uuid_t));
 	*id = message->id;
@@ -738,6 +747,7 @@ turn(void)
 	sweep();
 	fill_timers();
 	handle_messages();
+	ff_sql_watch();
 	fire_timers();
 	load_ready();
 	ff_calls_finish_refused();
@@ -785,6 +795,7 @@ ff_executor_main(Datum arg)
 	require_extension();
 	set_own_slots();
 	ff_active_init();
+	ff_sql_init();
 	ff_http_init();
 	waits = make_wait_set();
 	turn_context =

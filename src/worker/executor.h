@@ -36,6 +36,9 @@ typedef struct FfFailure
 
 extern bool ff_transaction(void (*work)(void *), void *arg, FfFailure *failure);
 
+/* The inbox is to be read in the next turn. */
+extern void ff_executor_read_inbox(void);
+
 /* --- active.c: the runs in memory and those waiting to be read --- */
 
 extern void	  ff_active_init(void);
@@ -75,6 +78,22 @@ extern void ff_call_done(struct FfHttpCall *call);
 extern int	ff_calls_in_flight(void);
 /* Handles calls that could not even be started. */
 extern void ff_calls_finish_refused(void);
+
+/* Shows a step somebody works on in flowforge.calls(); gives its place there, or -1. */
+extern int	ff_call_publish(const FfRun *run, const FfItem *item);
+extern void ff_call_unpublish(int place);
+
+/* --- sql_dispatch.c: the statements under way in sql workers --- */
+
+extern void ff_sql_init(void);
+extern int	ff_sql_in_flight(void);
+/* Has a sql worker run an item's statement, or keeps the run waiting for room. May change the run.
+ */
+extern void ff_sql_start(FfRun *run, FfItem *item);
+/* Gives up an item's statement: its run has ended. */
+extern void ff_sql_abandon(FfItem *item);
+/* Each turn, after the inbox has been read: notices what is over, and lets in who waits. */
+extern void ff_sql_watch(void);
 
 /* --- group.c: what is to be written --- */
 
