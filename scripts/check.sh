@@ -143,7 +143,7 @@ for kind in $kinds; do
 		regress) run_regress ;;
 		isolation) run_isolation ;;
 		pgtap) run_pgtap ;;
-		tap) for file in test/tap/crash.py test/tap/lifecycle.py test/tap/sql.py test/tap/roles.py test/tap/sql_crash.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
+		tap) for file in test/tap/crash.py test/tap/lifecycle.py test/tap/sql.py test/tap/roles.py test/tap/sql_crash.py test/tap/steps.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;

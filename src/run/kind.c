@@ -40,6 +40,16 @@ ff_kind_by_name(const char *name)
 	return NULL;
 }
 
+void
+ff_kinds_run_ended(FfRun *run)
+{
+	for (int i = 0; i < kind_count; i++)
+	{
+		if (kinds[i]->run_ended != NULL)
+			kinds[i]->run_ended(run);
+	}
+}
+
 bool
 ff_item_is_work(const FfItem *item)
 {

@@ -42,6 +42,9 @@ typedef struct FfStepKind
 	/* The item is over, because its step has finished or because the run has ended (the change
 	 * says so). */
 	void (*release)(FfRun *run, const FfItem *item);
+
+	/* A run has ended, whether it has an item of the kind or not. */
+	void (*run_ended)(FfRun *run);
 } FfStepKind;
 
 #define FF_MAX_STEP_KINDS 16
@@ -52,6 +55,9 @@ extern void ff_kind_register(const FfStepKind *kind);
 /* By the operation's word (whatever its case) or by the name in rows; NULL when there is none. */
 extern const FfStepKind *ff_kind_by_op(const char *op);
 extern const FfStepKind *ff_kind_by_name(const char *name);
+
+/* Tells all kinds that a run has ended. */
+extern void ff_kinds_run_ended(FfRun *run);
 
 /* Whether the item is for somebody to work on, now or when it is due, rather than to wait for. */
 extern bool ff_item_is_work(const FfItem *item);

@@ -204,6 +204,7 @@ ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *error, Timestam
 	change->ended_at = now;
 	foreach (cell, run->items)
 		ff_item_release(run, lfirst(cell));
+	ff_kinds_run_ended(run);
 	ff_run_log(run, psprintf("run.%s", status), NULL, NULL, -1,
 			   error ? ff_run_wrap("error", error) : NULL, now);
 }

@@ -85,7 +85,7 @@ typedef struct FfRun
 	int				 generation; /* calls made so far */
 	int				 seq;		 /* of the last run event */
 	int				 group;		 /* of the last answer with operations */
-	bool			 locks;		 /* it may hold locks, or wait for some */
+	List			*locks;		 /* of char *: keys of locks it may hold or wait for */
 	bool			 plan;		 /* steps are to be planned, not executed at once */
 	TimestampTz		 started;	 /* 0: not yet */
 	FfHome			 home;		 /* where the state's row is */

@@ -5,7 +5,8 @@
  * ULID, "pstep": id, "depth": invocations, "items": [...]}; an item is {"id", "n": name, "op":
  * run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "u":
  * unreachable count, "us": since}. A step the server takes itself has the name of its kind as op,
- * its options as "o" and its attempts as "m". "locks": the run may hold some. Times are
+ * its options as "o" and its attempts as "m". "locks": keys of locks the run may
+ * hold. Times are
  * microseconds since 1970. Members that say nothing are left out.
  */
 #include "postgres.h"
@@ -129,6 +130,19 @@ read_items(FfRun *run, Jsonb *items)
 	}
 }
 
+static void
+read_locks(FfRun *run, Jsonb *keys)
+{
+	uint32 count = keys ? JB_ROOT_COUNT(keys) : 0;
+
+	for (uint32 i = 0; i < count; i++)
+	{
+		JsonbValue *key = getIthJsonbValueFromContainer(&keys->root, i);
+
+		run->locks = lappend(run->locks, pnstrdup(key->val.string.val, key->val.string.len));
+	}
+}
+
 void
 ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 {
@@ -152,7 +166,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->seq = (int) number(state, "seq", 1);
 		run->group = (int) number(state, "grp", 0);
 		run->plan = ff_json_bool(state, "plan");
-		run->locks = ff_json_bool(state, "locks");
+		read_locks(run, ff_json_member(state, "locks"));
 		run->started = instant(state, "start", 0);
 		read_items(run, items);
 	}
@@ -209,6 +223,20 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	ff_jb_end(builder);
 }
 
+static void
+put_locks(FfJsonBuilder *builder, const FfRun *run)
+{
+	ListCell *cell;
+
+	if (run->locks == NIL)
+		return;
+	ff_jb_key(builder, "locks");
+	ff_jb_array(builder);
+	foreach (cell, run->locks)
+		ff_jb_text(builder, lfirst(cell));
+	ff_jb_end(builder);
+}
+
 Jsonb *
 ff_run_write_state(const FfRun *run)
 {
@@ -226,11 +254,7 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_key(&builder, "plan");
 		ff_jb_bool(&builder, true);
 	}
-	if (run->locks)
-	{
-		ff_jb_key(&builder, "locks");
-		ff_jb_bool(&builder, true);
-	}
+	put_locks(&builder, run);
 	if (run->started != 0)
 		put_int(&builder, "start", ff_unix_us(run->started));
 	if (run->has_parent)

@@ -327,35 +327,6 @@ ff_statement_run(const FfStatement *statement)
 
 /* --- errors --- */
 
-static void
-put(FfJsonBuilder *builder, const char *key, const char *text)
-{
-	if (text == NULL)
-		return;
-	ff_jb_key(builder, key);
-	ff_jb_text(builder, text);
-}
-
-Jsonb *
-ff_statement_error(const ErrorData *error)
-{
-	FfJsonBuilder builder = {0};
-
-	ff_jb_object(&builder);
-	put(&builder, "name", "SqlError");
-	put(&builder, "message", error->message ? error->message : "the statement failed");
-	put(&builder, "code", unpack_sql_state(error->sqlerrcode));
-	put(&builder, "detail", error->detail);
-	put(&builder, "hint", error->hint);
-	put(&builder, "context", error->context);
-	put(&builder, "schema", error->schema_name);
-	put(&builder, "table", error->table_name);
-	put(&builder, "column", error->column_name);
-	put(&builder, "constraint", error->constraint_name);
-	ff_jb_end(&builder);
-	return ff_jb_finish(&builder);
-}
-
 bool
 ff_statement_retriable(const ErrorData *error)
 {

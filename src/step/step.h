@@ -17,6 +17,17 @@ extern int ff_sql_timeout;		 /* ms a statement may take when its step does not s
 extern void ff_step_init(void);
 
 extern const FfStepKind ff_step_sql;
+extern const FfStepKind ff_step_send_event;
+extern const FfStepKind ff_step_approval;
+extern const FfStepKind ff_step_lock;
+extern const FfStepKind ff_step_unlock;
+
+/* An error as a step's: {name, message, code, detail?, hint?, ...}. */
+extern Jsonb *ff_step_error(const char *name, const ErrorData *error);
+
+/* In PG_CATCH, about what reads what an app sent: an error of class FF as a step's; any other goes
+ * on its way. */
+extern Jsonb *ff_step_caught(const char *name);
 
 /* --- statements (statement.c) --- */
 
@@ -36,9 +47,6 @@ extern void ff_statement_read(FfStatement *statement, Jsonb *options);
  * the statement raises, and FF401 to FF403. Connected to SPI, in a transaction.
  */
 extern Jsonb *ff_statement_run(const FfStatement *statement);
-
-/* An error as a step's: {name, message, code, detail?, hint?, ...}. */
-extern Jsonb *ff_statement_error(const ErrorData *error);
 
 /* Whether another attempt may end better: conflicts, resources, connections, time. */
 extern bool ff_statement_retriable(const ErrorData *error);

@@ -54,7 +54,11 @@
 	  "A Sql step's parameters are not those of its query")                                     \
 	X(STEP_OUTPUT, '4', '0', '3', 413, "A step's result is too large")                          \
 	X(STEP_ROLE, '4', '0', '4', 403, "An app's steps cannot run as this database role")         \
-	X(STEP_OVER, '4', '0', '5', 409, "The step is already over, or nobody waits for it")
+	X(STEP_OVER, '4', '0', '5', 409, "The step is already over, or nobody waits for it")        \
+	X(APPROVAL_NOT_FOUND, '4', '0', '6', 404, "The approval request does not exist")            \
+	X(APPROVAL_DECIDED, '4', '0', '7', 409, "The approval request is already decided or over")  \
+	X(APPROVAL_APPROVER, '4', '0', '8', 403, "Somebody else is to decide this request")         \
+	X(APPROVAL_FORM, '4', '0', '9', 422, "The decision's data is not what the form asks for")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

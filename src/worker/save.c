@@ -447,13 +447,29 @@ write_consequences(FfChange *change)
 
 	if (!change->ended)
 	{
-		foreach (cell, change->waits)
-			ff_wait_insert(lfirst(cell));
 		foreach (cell, change->invocations)
 			start_invocation(change, lfirst(cell));
 	}
 	tell_parent(change);
 	announce_end(change);
+}
+
+/* Before anything that may send an event: it may be what the wait is for. */
+static void
+write_waits(List *changes)
+{
+	ListCell *change_cell;
+	ListCell *cell;
+
+	foreach (change_cell, changes)
+	{
+		const FfChange *change = lfirst(change_cell);
+
+		if (change->ended)
+			continue;
+		foreach (cell, change->waits)
+			ff_wait_insert(lfirst(cell));
+	}
 }
 
 /* --- effects (run.h) --- */
@@ -546,6 +562,7 @@ ff_store_write(List *changes)
 					   .messages.plan = &delete_messages};
 	ListCell *cell;
 
+	write_waits(changes);
 	begin_effects(changes);
 	foreach (cell, changes)
 		gather(&group, lfirst(cell));

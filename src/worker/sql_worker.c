@@ -343,7 +343,7 @@ note_error(Work *work, ErrorData *error)
 		error->message = psprintf("the statement took longer than " INT64_FORMAT " ms",
 								  work->statement.timeout / 1000);
 	work->retry = ff_statement_retriable(error);
-	work->error = ff_statement_error(error);
+	work->error = ff_step_error("SqlError", error);
 }
 
 static void
