@@ -31,8 +31,9 @@ end
 $$;
 comment on function flowforge.api_approvals(flowforge.request) is 'GET /api/v1/approvals.';
 
+-- Volatile, so that it shows what the decision before it has just written.
 create function flowforge.approval_answer(approval uuid, result text) returns flowforge.response
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -51,7 +52,7 @@ $$;
 comment on function flowforge.approval_answer(uuid, text) is 'An answer that shows a request for a decision. Error: FF406.';
 
 create function flowforge.api_approval(request flowforge.request) returns flowforge.response
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
