@@ -19,6 +19,7 @@
 #include "step/step.h"
 #include "util/json.h"
 #include "worker/executor.h"
+#include "util/spi.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -156,6 +157,7 @@ _PG_init(void)
 			ereport(WARNING,
 					(errmsg("flowforge is not preloaded: events are recorded but nothing runs"),
 					 errhint("Add flowforge to shared_preload_libraries and restart the server.")));
+		ff_plan_init();
 		ff_hint_init();
 		ff_function_init();
 		return;
@@ -165,6 +167,7 @@ _PG_init(void)
 	define_event_settings();
 	define_step_settings();
 	MarkGUCPrefixReserved("flowforge");
+	ff_plan_init();
 	ff_shared_init();
 	ff_hint_init();
 	ff_function_init();

@@ -3,7 +3,8 @@
  *
  * A run is an actor: one executor owns it, handles one thing at a time and keeps its state in one
  * row. Each function below that changes a run notes in the run's FfChange what must be written;
- * nothing is written here, and nothing is called before it is committed.
+ * nothing is written here, and nothing is called before it is committed, but for the end of a
+ * sleep: after a crash the same sleep has ended again.
  */
 #ifndef FF_RUN_H
 #define FF_RUN_H
@@ -150,6 +151,7 @@ typedef struct FfChange
 	List	   *invocations; /* of FfInvocation */
 	List	   *inbox;		 /* ids of handled messages */
 	List	   *effects;	 /* of FfEffect */
+	bool		held;		 /* only sleeps have ended: calls need not wait until that is written */
 	bool		written;
 	bool		ended;
 	const char *status;

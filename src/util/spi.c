@@ -6,12 +6,14 @@
 uint64
 ff_spi_run(FfPlan *plan, Datum *values, const char *nulls, bool read_only)
 {
-	int status;
+	bool outer = ff_planning_own;
+	int	 status = 0;
 
 	Assert(plan->nargs <= FF_PLAN_MAX_ARGS);
 	if (plan->kept == NULL)
 	{
-		SPIPlanPtr prepared = SPI_prepare(plan->sql, plan->nargs, plan->types);
+		SPIPlanPtr prepared =
+			SPI_prepare_cursor(plan->sql, plan->nargs, plan->types, CURSOR_OPT_GENERIC_PLAN);
 
 		if (prepared == NULL)
 			elog(ERROR, "could not prepare \"%s\": %s", plan->sql,
@@ -20,7 +22,16 @@ ff_spi_run(FfPlan *plan, Datum *values, const char *nulls, bool read_only)
 			elog(ERROR, "could not keep the plan of \"%s\"", plan->sql);
 		plan->kept = prepared;
 	}
-	status = SPI_execute_plan(plan->kept, values, nulls, read_only, 0);
+	ff_planning_own = true;
+	PG_TRY();
+	{
+		status = SPI_execute_plan(plan->kept, values, nulls, read_only, 0);
+	}
+	PG_FINALLY();
+	{
+		ff_planning_own = outer;
+	}
+	PG_END_TRY();
 	if (status < 0)
 		elog(ERROR, "\"%s\" failed: %s", plan->sql, SPI_result_code_string(status));
 	return SPI_processed;

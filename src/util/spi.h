@@ -1,9 +1,9 @@
 /*
  * spi.h - statements prepared once per backend.
  *
- * An FfPlan is a static variable: its text and argument types. The first use prepares and keeps it;
- * PostgreSQL replans it when what it names has changed, so it survives DROP and CREATE EXTENSION.
- * The caller is connected to SPI.
+ * An FfPlan is a static variable: its text and argument types. The first use prepares and keeps it,
+ * with one plan for all arguments (plan.c); PostgreSQL replans it when what it names has changed, so
+ * it survives DROP and CREATE EXTENSION. The caller is connected to SPI.
  */
 #ifndef FF_SPI_H
 #define FF_SPI_H
@@ -28,6 +28,10 @@ typedef struct FfPlan
  * other than success is an internal error.
  */
 extern uint64 ff_spi_run(FfPlan *plan, Datum *values, const char *nulls, bool read_only);
+
+/* Whether the statement being planned is one of ours (plan.c). */
+extern bool ff_planning_own;
+extern void ff_plan_init(void);
 
 /* Column `number` (from 1) of row `row` of SPI_tuptable. */
 extern Datum ff_spi_value(uint64 row, int number, bool *isnull);

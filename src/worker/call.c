@@ -211,7 +211,7 @@ move_lane(Lane *lane)
 		lane->waiting = list_delete_first(lane->waiting);
 		run->lane = NULL;
 		waiting--;
-		if (run->change == NULL)
+		if (ff_may_call(run))
 			ff_settle(run);
 	}
 }
@@ -325,7 +325,7 @@ call_what_is_due(FfRun *run, TimestampTz now)
 
 		/* A call that fails at once may have changed the run: then what is left waits for the group
 		 * to be written. */
-		if (run->change != NULL)
+		if (!ff_may_call(run))
 			break;
 		if (!ff_item_is_work(item) || item->call != NULL || item->due > now)
 			continue;
@@ -360,6 +360,12 @@ next_timer(const FfRun *run, TimestampTz now)
 			next = Min(next, item->due);
 	}
 	return next;
+}
+
+bool
+ff_may_call(const FfRun *run)
+{
+	return run->change == NULL || run->change->held;
 }
 
 void

@@ -8,6 +8,10 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
@@ -43,9 +47,13 @@
 #define SWEEP_BATCH 1024
 #define TIMER_BATCH 20000
 #define TIMER_HORIZON_S 300
+#define TIMER_SLACK_MS 4
+#define HOLD_MS 100
 #define TIMER_LEAD_S 30 /* the heap is filled again so long before it must be */
 #define MAINTENANCE_S 3600
 #define IDLE_RECHECK_MS 60000
+#define TRIM_IDLE_MS 1000
+#define TRIM_RUNS 1000
 
 int	 ff_sweep_interval = 5000;
 int	 ff_partitions_ahead = 3;
@@ -65,6 +73,8 @@ static uint64	   swept_at = 0; /* database->enqueued before the last sweep */
 static TimestampTz last_sweep = 0;
 static TimestampTz next_maintenance = 0;
 static bool		   timers_wanted = true;
+static TimestampTz last_firing = 0;
+static int		   admitted = 0; /* since memory was given back */
 static uint32	   seen_epoch = 0;
 
 void
@@ -350,16 +360,50 @@ typedef struct LoadRequest
 	int		  count;
 } LoadRequest;
 
+static bool
+only_slept(const FfChange *change)
+{
+	ListCell *cell;
+
+	if (change->ended || change->waits_done != NIL || change->inbox != NIL || change->effects != NIL)
+		return false;
+	foreach (cell, change->steps)
+	{
+		if (strcmp(((FfStepRow *) lfirst(cell))->op, "sleep") != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * What is due of a run is done. That a sleep has ended needs no commit before the app is called: it
+ * has, whoever looks, and after a crash too. So its change is held, for the answer to be written
+ * with it, but not for longer than HOLD_MS.
+ */
+static void
+wake(FfRun *run, TimestampTz now)
+{
+	bool		  first = run->change == NULL;
+	MemoryContext old = MemoryContextSwitchTo(first ? run->context : ff_group_context);
+
+	ff_run_wake(run, now);
+	MemoryContextSwitchTo(old);
+	if (first && run->change != NULL && only_slept(run->change))
+	{
+		run->change->held = true;
+		ff_timer_push(now + HOLD_MS * 1000, &run->id);
+	}
+	else
+		ff_group_add(run);
+}
+
 /* In memory: what was due while the run was not is done first. */
 static void
 admit(FfRun *run)
 {
-	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
-
 	ff_active_add(run);
-	ff_run_wake(run, GetCurrentTimestamp());
-	MemoryContextSwitchTo(old);
-	ff_group_add(run);
+	admitted++;
+	wake(run, GetCurrentTimestamp());
 }
 
 static List *loaded = NIL;
@@ -429,7 +473,7 @@ load_ready(void)
 	{
 		FfRun *run = lfirst(cell);
 
-		if (run->change == NULL)
+		if (ff_may_call(run))
 			ff_settle(run);
 	}
 	list_free(runs);
@@ -589,16 +633,26 @@ fill_timers(void)
 	timers_wanted = !ff_transaction(read_timers, NULL, &failure);
 }
 
+/* When the next timer is to fire: those due within TIMER_SLACK_MS of the last ones fire together.
+ */
+static TimestampTz
+next_firing(void)
+{
+	return Max(ff_timer_next(), last_firing + TIMER_SLACK_MS * 1000);
+}
+
 static void
 fire_timers(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	pg_uuid_t	id;
 
+	if (ff_timer_next() > now || next_firing() > now)
+		return;
+	last_firing = now;
 	while (ff_timer_pop(now, &id))
 	{
-		FfRun		 *run = ff_active_find(&id);
-		MemoryContext old;
+		FfRun *run = ff_active_find(&id);
 
 		if (run == NULL)
 		{
@@ -608,11 +662,8 @@ fire_timers(void)
 		}
 		if (run->change != NULL && run->change->ended)
 			continue;
-		old = MemoryContextSwitchTo(ff_group_context);
-		ff_run_wake(run, now);
-		MemoryContextSwitchTo(old);
-		ff_group_add(run);
-		if (run->change == NULL)
+		wake(run, now);
+		if (ff_may_call(run))
 			ff_settle(run);
 	}
 }
@@ -678,7 +729,8 @@ time_to_wait(void)
 {
 	long wait = shorter(ff_http_timeout(), ff_group_wait_left());
 
-	wait = shorter(wait, milliseconds_until(ff_timer_next()));
+	if (ff_timer_next() != DT_NOEND)
+		wait = shorter(wait, milliseconds_until(next_firing()));
 	if (ff_timer_beyond != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC));
 	if (ff_my_number == 0)
@@ -763,11 +815,8 @@ prepare(void)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(ff_my_database->oid, InvalidOid, 0);
-	/* Every query is a lookup by key; the plan must not change with statistics taken of an empty
-	 * table. */
-	SetConfigOption("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("enable_hashjoin", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("enable_mergejoin", "off", PGC_USERSET, PGC_S_SESSION);
+	/* Every query looks keys up (util/plan.c). */
+	SetConfigOption("enable_bitmapscan", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION);
 	/* Guards of effects, and the rows that sql workers lock, say that others see what is new. */
@@ -781,6 +830,19 @@ prepare(void)
 		AllocSetContextCreate(TopMemoryContext, "flowforge group", ALLOCSET_DEFAULT_SIZES);
 	message_context =
 		AllocSetContextCreate(TopMemoryContext, "flowforge messages", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Runs that have gone to sleep leave holes: before a pause the pages in them go back to the system.
+ */
+static void
+give_memory_back(long pause)
+{
+#ifdef __GLIBC__
+	if (admitted < TRIM_RUNS || (pause >= 0 && pause < TRIM_IDLE_MS))
+		return;
+	admitted = 0;
+	malloc_trim(0);
+#endif
 }
 
 void
@@ -807,11 +869,14 @@ ff_executor_main(Datum arg)
 	for (;;)
 	{
 		WaitEvent event;
+		long	  pause;
 
 		MemoryContextReset(turn_context);
 		MemoryContextSwitchTo(turn_context);
 		turn();
-		WaitEventSetWait(waits, time_to_wait(), &event, 1, PG_WAIT_EXTENSION);
+		pause = time_to_wait();
+		give_memory_back(pause);
+		WaitEventSetWait(waits, pause, &event, 1, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

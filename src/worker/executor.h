@@ -68,8 +68,10 @@ extern TimestampTz ff_timer_beyond;
 /* --- call.c: the calls under way --- */
 
 /* Calls what a run has to call, keeps it waiting for room, or lets it go when it has nothing to do.
- * The run has no unwritten change. */
+ * The run has no change that calls must wait for. */
 extern void ff_settle(FfRun *run);
+/* Whether nothing of the run must be written before it may call. */
+extern bool ff_may_call(const FfRun *run);
 /* Gives up the calls of a run that has ended. */
 extern void ff_abandon(FfRun *run);
 /* libcurl's finished calls. */

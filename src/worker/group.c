@@ -37,6 +37,7 @@ ff_group_add(FfRun *run)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (group == NIL)
 		group_since = GetCurrentTimestamp();
+	run->change->held = false;
 	group = lappend(group, run);
 	MemoryContextSwitchTo(old);
 }

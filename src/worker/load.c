@@ -34,7 +34,7 @@ slots_of(const pg_uuid_t *ids, int count)
 	return PointerGetDatum(construct_array(values, count, INT2OID, 2, true, TYPALIGN_SHORT));
 }
 
-/* Row `row` of the load statement: a run with its event, its state read. */
+/* Row `row` of the load statement: a run, its state read. */
 static FfRun *
 read_run(uint64 row, MemoryContext parent, TimestampTz now)
 {
@@ -51,26 +51,100 @@ read_run(uint64 row, MemoryContext parent, TimestampTz now)
 	run->home = DatumGetBool(ff_spi_value(row, 6, &isnull)) ? FF_HOME_PARKED : FF_HOME_HOT;
 	state = ff_spi_value(row, 7, &isnull);
 	ff_run_read_state(run, isnull ? NULL : DatumGetJsonbP(state), now);
-	ff_event_read(&run->event, row, 8);
-	run->event.tenant_id = run->tenant_id;
-	run->event_json = ff_jcs_text(ff_event_json(&run->event));
 	MemoryContextSwitchTo(old);
 	return run;
 }
 
-static FfRun *
-find_run(List *runs, const pg_uuid_t *id)
+/*
+ * Keys of rows in partitioned tables, with the bounds that let the executor of a generic plan leave
+ * out, before it opens them, the days that cannot hold any of them.
+ */
+typedef struct Keys
 {
+	pg_uuid_t *ids;
+	Datum	  *tenants;
+	int		   count;
+	pg_uuid_t  low;
+	pg_uuid_t  high;
+} Keys;
+
+static void
+add_key(Keys *keys, int32 tenant_id, const pg_uuid_t *id)
+{
+	if (keys->count == 0 || memcmp(id, &keys->low, sizeof(*id)) < 0)
+		keys->low = *id;
+	if (keys->count == 0 || memcmp(id, &keys->high, sizeof(*id)) > 0)
+		keys->high = *id;
+	keys->tenants[keys->count] = Int32GetDatum(tenant_id);
+	keys->ids[keys->count++] = *id;
+}
+
+static Keys
+new_keys(int capacity)
+{
+	Keys keys = {.ids = palloc(sizeof(pg_uuid_t) * Max(capacity, 1)),
+				 .tenants = palloc(sizeof(Datum) * Max(capacity, 1))};
+
+	return keys;
+}
+
+#define KEYS_ARGS                                    \
+	4,                                               \
+	{                                                \
+		INT4ARRAYOID, UUIDARRAYOID, UUIDOID, UUIDOID \
+	}
+
+/* Runs a statement of KEYS_ARGS: tenants, ids, the least id and the greatest. */
+static uint64
+run_for_keys(FfPlan *plan, Keys *keys)
+{
+	Datum values[4];
+
+	if (keys->count == 0)
+		return 0;
+	values[0] = PointerGetDatum(
+		construct_array(keys->tenants, keys->count, INT4OID, 4, true, TYPALIGN_INT));
+	values[1] = ff_store_uuids(keys->ids, keys->count);
+	values[2] = UUIDPGetDatum(&keys->low);
+	values[3] = UUIDPGetDatum(&keys->high);
+	return ff_spi_run(plan, values, NULL, false);
+}
+
+/* Reads the events that started the runs. Gives the runs whose event there is. */
+static List *
+read_events(List *runs)
+{
+	static FfPlan plan = {
+		"select n.place::integer, " FF_EVENT_COLUMNS
+		" from unnest($1, $2) with ordinality as n (tenant_id, event_id, place) cross join lateral ("
+		"select * from flowforge.event e where e.tenant_id = n.tenant_id and e.event_id = n.event_id "
+		"and e.event_id >= $3 and e.event_id <= $4 offset 0) ev",
+		KEYS_ARGS};
+	Keys	  keys = new_keys(list_length(runs));
+	List	 *found = NIL;
 	ListCell *cell;
+	uint64	  rows;
 
 	foreach (cell, runs)
 	{
 		FfRun *run = lfirst(cell);
 
-		if (memcmp(&run->id, id, sizeof(pg_uuid_t)) == 0)
-			return run;
+		add_key(&keys, run->tenant_id, &run->event_id);
 	}
-	return NULL;
+	rows = run_for_keys(&plan, &keys);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		  isnull;
+		FfRun		 *run = list_nth(runs, DatumGetInt32(ff_spi_value(i, 1, &isnull)) - 1);
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		ff_event_read(&run->event, i, 2);
+		run->event.tenant_id = run->tenant_id;
+		run->event_json = ff_jcs_text(ff_event_json(&run->event));
+		MemoryContextSwitchTo(old);
+		found = lappend(found, run);
+	}
+	return found;
 }
 
 /* Reads the checkpoints of the runs that have any, in order of completion. */
@@ -78,41 +152,33 @@ static void
 read_memos(List *runs)
 {
 	static FfPlan plan = {
-		"select s.run_id, s.step_id, s.memo from flowforge.step s "
-		"where s.tenant_id = any ($1) and s.run_id = any ($2) order by s.run_id, s.position",
-		2,
-		{INT4ARRAYOID, UUIDARRAYOID}};
-	pg_uuid_t *ids = palloc(sizeof(pg_uuid_t) * Max(list_length(runs), 1));
-	Datum	  *tenants = palloc(sizeof(Datum) * Max(list_length(runs), 1));
-	int		   count = 0;
-	Datum	   values[2];
-	ListCell  *cell;
-	FfRun	  *run = NULL;
-	uint64	   rows;
+		"select n.place::integer, s.step_id, s.memo "
+		"from unnest($1, $2) with ordinality as n (tenant_id, run_id, place) cross join lateral ("
+		"select t.step_id, t.memo, t.position from flowforge.step t where t.tenant_id = n.tenant_id and t.run_id = n.run_id "
+		"and t.run_id >= $3 and t.run_id <= $4 offset 0) s order by n.place, s.position",
+		KEYS_ARGS};
+	Keys	  keys = new_keys(list_length(runs));
+	FfRun	**asked = palloc(sizeof(FfRun *) * Max(list_length(runs), 1));
+	ListCell *cell;
+	uint64	  rows;
 
 	foreach (cell, runs)
 	{
-		run = lfirst(cell);
+		FfRun *run = lfirst(cell);
+
 		if (run->group == 0)
 			continue; /* it has never answered with operations */
-		tenants[count] = Int32GetDatum(run->tenant_id);
-		ids[count++] = run->id;
+		asked[keys.count] = run;
+		add_key(&keys, run->tenant_id, &run->id);
 	}
-	if (count == 0)
-		return;
-	values[0] = PointerGetDatum(construct_array(tenants, count, INT4OID, 4, true, TYPALIGN_INT));
-	values[1] = ff_store_uuids(ids, count);
-	rows = ff_spi_run(&plan, values, NULL, false);
-	run = NULL;
+	rows = run_for_keys(&plan, &keys);
 	for (uint64 i = 0; i < rows; i++)
 	{
-		bool	   isnull;
-		pg_uuid_t *id = DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
-		char	  *step_id = TextDatumGetCString(ff_spi_value(i, 2, &isnull));
-		Datum	   memo = ff_spi_value(i, 3, &isnull);
+		bool   isnull;
+		FfRun *run = asked[DatumGetInt32(ff_spi_value(i, 1, &isnull)) - 1];
+		char  *step_id = TextDatumGetCString(ff_spi_value(i, 2, &isnull));
+		Datum  memo = ff_spi_value(i, 3, &isnull);
 
-		if (run == NULL || memcmp(&run->id, id, sizeof(pg_uuid_t)) != 0)
-			run = find_run(runs, id);
 		ff_run_add_memo(run, step_id, isnull ? ff_json_null() : DatumGetJsonbP(memo));
 	}
 }
@@ -121,15 +187,12 @@ List *
 ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz now)
 {
 	static FfPlan plan = {
-		"with n as (select * from unnest($1, $2) as n (slot, run_id)), l as ("
-		"select h.run_id, h.tenant_id, h.function_id, h.version, h.event_id, false as parked, h.state "
-		"from n join flowforge.run_hot h on h.slot = n.slot and h.run_id = n.run_id "
+		"select r.* from unnest($1, $2) as n (slot, run_id) cross join lateral ("
+		"select h.run_id, h.tenant_id, h.function_id, h.version, h.event_id, false, h.state "
+		"from flowforge.run_hot h where h.slot = n.slot and h.run_id = n.run_id "
 		"union all "
 		"select p.run_id, p.tenant_id, p.function_id, p.version, p.event_id, true, p.state "
-		"from n join flowforge.run_parked p on p.slot = n.slot and p.run_id = n.run_id) "
-		"select l.run_id, l.tenant_id, l.function_id, l.version, l.event_id, l.parked, l.state, " FF_EVENT_COLUMNS
-		" "
-		"from l join flowforge.event ev on ev.tenant_id = l.tenant_id and ev.event_id = l.event_id",
+		"from flowforge.run_parked p where p.slot = n.slot and p.run_id = n.run_id offset 0) r",
 		2,
 		{INT2ARRAYOID, UUIDARRAYOID}};
 	Datum  values[2] = {slots_of(ids, count), ff_store_uuids(ids, count)};
@@ -138,6 +201,7 @@ ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz
 
 	for (uint64 i = 0; i < rows; i++)
 		runs = lappend(runs, read_run(i, parent, now));
+	runs = read_events(runs);
 	read_memos(runs);
 	return runs;
 }
@@ -146,7 +210,9 @@ List *
 ff_store_inbox(Datum slots, int limit)
 {
 	static FfPlan plan = {
-		"select i.inbox_id, i.run_id, i.kind, i.payload from flowforge.inbox i where i.slot = any ($1) order by i.inbox_id limit $2",
+		"select m.* from unnest($1) as s (slot) cross join lateral ("
+		"select i.inbox_id, i.run_id, i.kind, i.payload from flowforge.inbox i where i.slot = s.slot "
+		"order by i.inbox_id limit $2) m order by m.inbox_id limit $2",
 		2,
 		{INT2ARRAYOID, INT4OID}};
 	Datum  values[2] = {slots, Int32GetDatum(limit)};

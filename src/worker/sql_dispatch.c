@@ -100,7 +100,7 @@ let_in(void)
 		hash_search(waiting_set, id, HASH_REMOVE, NULL);
 		if (run == NULL)
 			ff_queue_push(id, true);
-		else if (run->change == NULL)
+		else if (ff_may_call(run))
 			ff_settle(run);
 		pfree(id);
 	}
@@ -323,7 +323,7 @@ lose(Job *job)
 		return;
 	item->call = NULL;
 	try_later(run, item);
-	if (run->change == NULL)
+	if (ff_may_call(run))
 		ff_settle(run);
 }
 

@@ -3,9 +3,10 @@
  *
  * It serves one function of one step on 127.0.0.1:PORT. Asked what comes next without a memo it
  * answers 206 with the step done; with one it answers 200. In mode `sleep` the step is a sleep
- * until BASE (milliseconds since 1970) plus 0 to 60 s, in turn. It writes the time of every call
- * (microseconds since 1970, a line each) to the file named by NOOP_TIMES, if that is set. Usage:
- * noop_app PORT [sleep BASE].
+ * until BASE (milliseconds since 1970) plus 0 to 60 s, in turn, and the step's id holds that
+ * instant, so that the call after the sleep tells how late it is. The file named by NOOP_TIMES gets
+ * a line a call: its time, or in mode `sleep` how late it came after the sleep (both in
+ * microseconds). Usage: noop_app PORT [sleep BASE].
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,15 +39,30 @@ static long long sleep_count;
 static const char step_done[] =
 	"[{\"id\":\"a9993e364706816aba3e25717850c26c9cd0d89d\",\"op\":\"StepRun\",\"name\":\"abc\",\"displayName\":\"abc\",\"data\":{\"ok\":true}}]";
 
-static void
-note_time(void)
+static long long
+now_us(void)
 {
 	struct timeval now;
 
-	if (times == NULL)
-		return;
 	gettimeofday(&now, NULL);
-	fprintf(times, "%lld\n", (long long) now.tv_sec * 1000000 + now.tv_usec);
+	return (long long) now.tv_sec * 1000000 + now.tv_usec;
+}
+
+/* `memo` is the id of the first step of the request's memos, NULL while there is none. */
+static void
+note_call(const char *memo)
+{
+	char digits[17] = {0};
+
+	if (times == NULL || (sleep_base != 0 && memo == NULL))
+		return;
+	if (sleep_base == 0)
+	{
+		fprintf(times, "%lld\n", now_us());
+		return;
+	}
+	memcpy(digits, memo + 24, 16);
+	fprintf(times, "%lld\n", now_us() - strtoll(digits, NULL, 16) * 1000);
 }
 
 /* The length of the request at the start of the buffer, or 0 while it is not whole. */
@@ -94,10 +110,9 @@ sleep_step(void)
 
 	gmtime_r(&seconds, &utc);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
-	snprintf(
-		text, sizeof(text),
-		"[{\"id\":\"a9993e364706816aba3e25717850c26c9cd0d89d\",\"op\":\"Sleep\",\"name\":\"%s.%03lldZ\",\"opts\":{}}]",
-		date, at % 1000);
+	snprintf(text, sizeof(text),
+			 "[{\"id\":\"%040llx\",\"op\":\"Sleep\",\"name\":\"%s.%03lldZ\",\"opts\":{}}]",
+			 (unsigned long long) at, date, at % 1000);
 	return text;
 }
 
@@ -126,14 +141,16 @@ serve(int fd)
 	client->length += (size_t) got;
 	while ((length = request_length(client, &body)) > 0)
 	{
-		bool done =
-			memmem(body, length - (size_t) (body - client->data), "\"steps\":{\"", 10) != NULL;
+		size_t		body_length = length - (size_t) (body - client->data);
+		const char *memo = memmem(body, body_length, "\"steps\":{\"", 10);
 
-		note_time();
-		answer(fd, done ? 200 : 206,
-			   done				 ? "{\"done\":true}"
-			   : sleep_base != 0 ? sleep_step()
-								 : step_done);
+		if (memo != NULL && memo + 50 > body + body_length)
+			memo = NULL;
+		note_call(memo != NULL ? memo + 10 : NULL);
+		if (memo != NULL)
+			answer(fd, 200, "{\"done\":true}");
+		else
+			answer(fd, 206, sleep_base != 0 ? sleep_step() : step_done);
 		memmove(client->data, client->data + length, client->length - length);
 		client->length -= length;
 	}
