@@ -78,6 +78,10 @@ insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 values (1, :'run', 2, '[{"t": "step.completed", "at": 1733486402000000, "s": "abc", "n": "first", "a": 1, "d": {"took_ms": 5}}]');
 insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at)
 values (1, :'run', 'abc', 1, 'run', 'first', 'completed', 1, '{"data": 1}', now(), now());
+insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, approvers, form, expires_at)
+values (1, :'run', 'abc', 'ask', 'Ship it?', '["ann"]', '{"type": "object"}', now() + interval '1 day') returning approval_id as approval \gset
+insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, expires_at)
+values (1, :'run', 'abd', 'ask', 'Or not?', now() + interval '1 day') returning approval_id as other_approval \gset
 
 create temp table request (method text, pattern text, path text, body text);
 insert into request values
@@ -93,6 +97,9 @@ insert into request values
 ('GET', '/api/v1/runs/{id}/steps', '/api/v1/runs/' || :'run' || '/steps', null),
 ('GET', '/api/v1/runs/{id}/events', '/api/v1/runs/' || :'run' || '/events', null),
 ('POST', '/api/v1/runs/{id}/cancel', '/api/v1/runs/' || :'run' || '/cancel', null),
+('GET', '/api/v1/approvals', '/api/v1/approvals', null), ('GET', '/api/v1/approvals/{id}', '/api/v1/approvals/' || :'approval', null),
+('POST', '/api/v1/approvals/{id}/approve', '/api/v1/approvals/' || :'approval' || '/approve', '{"data": {}, "by": "ann"}'),
+('POST', '/api/v1/approvals/{id}/reject', '/api/v1/approvals/' || :'other_approval' || '/reject', null),
 ('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
 ('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
 

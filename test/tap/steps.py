@@ -306,8 +306,8 @@ def test_locks_survive_the_death_of_the_server_and_of_executors(use):
                                  op("Unlock", "unlock", key=f"crash{number % 2}")]) for number in range(16)]
     for victim in ("flowforge.executors()", "pg_stat_activity where backend_type = 'checkpointer'", "flowforge.executors()"):
         time.sleep(0.3)
-        pids = (cluster.try_sql(f"select string_agg(pid::text, ',') from {victim}") or "").split(",")
-        kill(int(random.choice(pids)))
+        pids = wait_for(lambda: cluster.try_sql(f"select string_agg(pid::text, ',') from {victim}"), what="there is somebody to kill")
+        kill(int(random.choice(pids.split(","))))
         wait_for(lambda: cluster.try_sql("select 1") == "1", 60, "the server is back")
     for run_id in runs:
         assert end(cluster, run_id, 60)[0] == "completed"
