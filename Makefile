@@ -38,10 +38,11 @@ check-crash: ## crash and lifecycle tests
 	@$(BUILD)
 	@bash scripts/check.sh tap
 
-crash: ## 200 random kills
+crash: ## 200 random kills of what runs functions, 500 of what runs Sql steps
 	@sh scripts/deps.sh check
 	@$(BUILD)
 	@FLOWFORGE_KILLS=200 python3 test/tap/crash.py random
+	@FLOWFORGE_KILLS=500 python3 test/tap/sql_crash.py whatever
 
 check-memory: ## SQL, crash and gateway tests with assertions and UBSan in the extension, ASan and UBSan in the gateway
 	@sh scripts/deps.sh check
