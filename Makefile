@@ -28,10 +28,10 @@ check: ## every test; ends with "N passed, N failed"
 	@$(BUILD)
 	@bash scripts/check.sh
 
-check-sql: ## pg_regress, pgTAP and isolation tests
+check-sql: ## pg_regress, pgTAP, isolation and the language's property tests
 	@sh scripts/deps.sh check
 	@$(BUILD)
-	@bash scripts/check.sh regress pgtap isolation
+	@bash scripts/check.sh regress pgtap isolation lang
 
 check-crash: ## crash and lifecycle tests
 	@sh scripts/deps.sh check
@@ -44,7 +44,7 @@ crash: ## 200 random kills of what runs functions, 500 of what runs Sql steps
 	@FLOWFORGE_KILLS=200 python3 test/tap/crash.py random
 	@FLOWFORGE_KILLS=500 python3 test/tap/sql_crash.py whatever
 
-check-memory: ## SQL, crash and gateway tests with assertions and UBSan in the extension, ASan and UBSan in the gateway
+check-memory: ## every kind of test under ASan and UBSan, with assertions in the extension and a search for leaks in the gateway
 	@sh scripts/deps.sh check
 	@bash scripts/check-memory.sh
 
@@ -67,7 +67,7 @@ format: ## clang-format over the C sources
 	@sh scripts/deps.sh lint
 	@clang-format -i $$(git ls-files 'src/*.c' 'src/*.h' 'test/*.c')
 
-docs: ## docs/sql-api.md and docs/errors.md from the sources
+docs: ## the generated pages of docs/ from the sources
 	@sh scripts/deps.sh check
 	@$(BUILD)
 	@sh scripts/gen-docs.sh

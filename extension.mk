@@ -9,9 +9,9 @@ OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildc
 
 # The install script is the rooms' SQL in this order.
 SQL_PARTS = src/util/util.sql src/lang/lang.sql src/team/team.sql src/function/function.sql src/event/event.sql src/run/run.sql \
-	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/run/control.sql src/function/register.sql \
+	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/function/register.sql src/protocol/state.sql \
 	$(foreach part,sql approval lock,src/step/$(part).sql) \
-	$(foreach part,route answer serve health events runs approvals stream apps openapi page,src/api/$(part).sql)
+	$(foreach part,route answer serve health events runs approvals stream apps sdk openapi page,src/api/$(part).sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(srcdir)/src -DFF_VERSION='"$(EXTVERSION)"'

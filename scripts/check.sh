@@ -1,11 +1,12 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [tap] [gateway] [e2e]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [tap] [gateway] [cli] [docs] [e2e]. Ends with "N passed, N failed".
+# FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
-kinds=${*:-regress pgtap isolation tap gateway e2e}
+kinds=${*:-regress pgtap isolation lang tap gateway cli docs e2e}
 bin=$(pg_config --bindir)
 work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
 chmod 755 "$work"
@@ -55,7 +56,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang send register api openapi >"$work/regress.out" 2>&1
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang template send sdk register api openapi >"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do
 		case "$line" in
@@ -114,13 +115,26 @@ take_tap() {
 	failed=$((failed + bad))
 }
 
+# npm writes node_modules/.package-lock.json last: with it older than our lock file there is something to install.
+install_packages() {
+	[ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
+	(cd "$1" && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json)
+}
+
+run_docs() {
+	psql -qX -d postgres -c 'create database flowforge_docs' && psql -qX -d flowforge_docs -c 'create extension flowforge'
+	PGDATABASE=flowforge_docs sh scripts/gen-docs.sh --check
+	count 'docs: the generated pages are up to date' $?
+	install_packages test/e2e || { count 'docs: npm ci' 1; return; }
+	take_tap 'docs snippets' python3 test/docs/snippets.py
+}
+
 run_e2e() {
-	(cd test/e2e && { [ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --no-audit --no-fund --loglevel=error &&
-		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci' 1; return; }
-	(cd examples/orders-typescript && { [ node_modules/.package-lock.json -nt package-lock.json ] || { npm ci --no-audit --no-fund --loglevel=error &&
-		touch node_modules/.package-lock.json; }; }) || { count 'e2e: npm ci of the example' 1; return; }
-	for file in test/e2e/*.test.mjs; do
-		(cd test/e2e && node --test --test-concurrency=1 --test-reporter=spec "$(basename "$file")") >"$work/node.out" 2>&1
+	install_packages test/e2e || { count 'e2e: npm ci' 1; return; }
+	install_packages examples/orders-typescript || { count 'e2e: npm ci of the example' 1; return; }
+	for file in ${FLOWFORGE_E2E:-$(cd test/e2e && ls *.test.mjs)}; do
+		file=$(basename "$file" .test.mjs)
+		(cd test/e2e && node --test --test-concurrency=1 --test-reporter=spec "$file.test.mjs") >"$work/node.out" 2>&1
 		local status=$? ok bad
 		# Leaves are counted, not the groups they stand in.
 		ok=$(sed -n 's/^ℹ pass //p' "$work/node.out")
@@ -129,22 +143,25 @@ run_e2e() {
 		passed=$((passed + ${ok:-0}))
 		failed=$((failed + ${bad:-0}))
 		if [ "${bad:-0}" = 0 ]; then
-			echo "ok - e2e $(basename "$file" .test.mjs) (${ok:-0})"
+			echo "ok - e2e $file (${ok:-0})"
 		else
 			tail -150 "$work/node.out"
-			echo "not ok - e2e $(basename "$file" .test.mjs) ($bad)"
+			echo "not ok - e2e $file ($bad)"
 		fi
 	done
 }
 
-case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '*) start_cluster || count 'a private cluster starts' 1 ;; esac
+case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' docs '*) start_cluster || count 'a private cluster starts' 1 ;; esac
 for kind in $kinds; do
 	case $kind in
 		regress) run_regress ;;
 		isolation) run_isolation ;;
 		pgtap) run_pgtap ;;
-		tap) for file in test/tap/crash.py test/tap/lifecycle.py test/tap/sql.py test/tap/roles.py test/tap/sql_crash.py test/tap/steps.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
+		lang) take_tap 'lang properties' python3 test/lang/properties.py ;;
+		tap) for file in crash lifecycle sql roles sql_crash steps; do take_tap "tap $file" python3 "test/tap/$file.py"; done ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
+		cli) for file in usage follow psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;
+		docs) run_docs ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac

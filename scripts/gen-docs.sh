@@ -1,10 +1,12 @@
 #!/bin/sh
-# Writes docs/sql-api.md from the comments of a database that has the extension, and docs/errors.md from src/util/errors.h.
+# Writes docs/sql-api.md from the comments of a database that has the extension, docs/errors.md from src/util/errors.h,
+# docs/settings.md from the server's own table of settings, and docs/command-line.md from the program's help.
 #
 #   scripts/gen-docs.sh           writes them
 #   scripts/gen-docs.sh --check   fails when they are not what it would write
 #
-# The database is the one psql connects to (PGHOST, PGPORT, PGDATABASE, ...). The same sources give the same text.
+# The database is the one psql connects to (PGHOST, PGPORT, PGDATABASE, ...) as a superuser of a server that has preloaded the library. The
+# same sources give the same text on every machine.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -49,9 +51,9 @@ sql_api() {
 	views
 }
 
-# Rows of the table in errors.h: X(NAME, 'a', 'b', 'c', status, "title")
+# Rows of the table in errors.h: X(NAME, 'a', 'b', 'c', status, "title"), each of which may be broken over lines.
 error_rows() {
-	sed -n "s/^[[:space:]]*X([A-Z_]*, '\(.\)', '\(.\)', '\(.\)', \([0-9]*\), \"\(.*\)\").*/\1 \1\2\3 \4 \5/p" src/util/errors.h |
+	sed -e :a -e '/X([^)]*,[[:space:]]*\\$/{N;s/[[:space:]]*\\\n[[:space:]]*/ /;ta' -e '}' src/util/errors.h | sed -n "s/^[[:space:]]*X([A-Z_]*, '\(.\)', '\(.\)', '\(.\)', \([0-9]*\), \"\(.*\)\").*/\1 \1\2\3 \4 \5/p" |
 		awk -v area="$1" '$1 == area { code = $2; status = $3; $1 = $2 = $3 = ""; sub(/^ +/, ""); printf "| `FF%s` | %s | %s |\n", code, status, $0 }'
 }
 
@@ -82,6 +84,69 @@ errors() {
 	END
 }
 
+# A setting whose default is for the machine to say says so in its long description ("By default ...").
+server_settings() {
+	printf '%s\n|---|---|---|---|---|\n' '| setting | default | range | changed by | description |'
+	query "
+		select format('| \`%s\` | %s | %s | %s | %s |', name,
+			case when extra_desc like 'By default %' then 'by machine' when boot_val = '' then 'empty' else '\`' || boot_val || coalesce(' ' || nullif(unit, ''), '') || '\`' end,
+			case vartype when 'bool' then 'on, off' when 'string' then 'text' else min_val || ' to ' || max_val || coalesce(' ' || nullif(unit, ''), '') end,
+			case context when 'postmaster' then 'restart' when 'sighup' then 'reload' when 'superuser' then 'a superuser, in a session' else context end,
+			concat_ws(' ', short_desc, extra_desc))
+		from pg_settings
+		where name like 'flowforge.%'
+		order by name collate \"C\""
+	echo
+}
+
+help_of() {
+	printf '%s\n' '```'
+	NO_COLOR=1 src/gateway/flowforge help "$@"
+	printf '%s\n\n' '```'
+}
+
+settings() {
+	cat <<-END
+		# Settings
+
+		Made by \`scripts/gen-docs.sh\` from \`pg_settings\` and from the program's help; do not edit.
+
+		## Of the server
+
+		In \`postgresql.conf\`, by \`alter system\` and, where a session may change them, by \`alter database\`, \`alter role\` and \`set\`. Units may be
+		written: \`'2h'\`, \`'4MB'\`. Those changed by a reload take effect with \`select pg_reload_conf()\`.
+
+	END
+	server_settings
+	cat <<-END
+		## Of the gateway
+
+		Each option wins over its variable.
+
+	END
+	help_of serve
+	cat <<-END
+		A listening socket that is passed on as systemd does it (\`LISTEN_FDS\`, \`LISTEN_PID\`) is served instead of host and port. SIGTERM and
+		SIGINT end it: requests under way are answered, streams end, and the exit code is 0.
+	END
+}
+
+command_line() {
+	cat <<-END
+		# The command line
+
+		Made by \`scripts/gen-docs.sh\` from the program's help; do not edit.
+
+	END
+	help_of
+	for command in dev serve send 'runs list' 'runs get' 'runs tail' doctor psql version; do
+		printf '## flowforge %s\n\n```\n' "$command"
+		# shellcheck disable=SC2086
+		NO_COLOR=1 src/gateway/flowforge $command --help
+		printf '%s\n\n' '```'
+	done
+}
+
 # Writes a page, or compares it.
 page() {
 	"$2" > "$work/page.md"
@@ -110,4 +175,6 @@ if ! query "select 1 from pg_extension where extname = 'flowforge'" > "$work/ext
 fi
 page docs/sql-api.md sql_api
 page docs/errors.md errors
+page docs/settings.md settings
+page docs/command-line.md command_line
 exit $failed

@@ -12,6 +12,7 @@
 #include "event/event.h"
 #include "function/function.h"
 #include "http/client.h"
+#include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/run.h"
 #include "slot/hint.h"
@@ -63,8 +64,10 @@ define_worker_settings(void)
 	define_text("flowforge.databases",
 				"The databases that have executors (names, comma-separated).", &ff_databases,
 				"postgres", PGC_POSTMASTER, GUC_LIST_INPUT);
-	define_int("flowforge.executors", "Executors of each database.", &ff_executors,
-			   default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0);
+	DefineCustomIntVariable("flowforge.executors", "Executors of each database.",
+							"By default the number of cores, at most 4.", &ff_executors,
+							default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0, NULL, NULL,
+							NULL);
 	define_int("flowforge.max_in_flight", "Calls to apps an executor has under way at most.",
 			   &ff_max_in_flight, 512, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
 	define_int("flowforge.max_in_flight_per_app",
@@ -98,9 +101,23 @@ define_call_settings(void)
 	define_int("flowforge.response_limit", "The largest answer an app may give.",
 			   &ff_response_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
 			   GUC_UNIT_BYTE);
+	define_int("flowforge.request_limit",
+			   "The events and results a call carries; beyond it the app fetches them.",
+			   &ff_request_limit, 4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+	define_int("flowforge.output_limit", "The largest result of a step or a run.", &ff_output_limit,
+			   4 * 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE);
+	define_int("flowforge.state_limit", "The results of all steps of a run together.",
+			   &ff_state_limit, 32 * 1024 * 1024, 1024, 1024 * 1024 * 1024, PGC_SIGHUP,
+			   GUC_UNIT_BYTE);
+	define_int("flowforge.step_limit", "Steps a run may have.", &ff_step_limit, 1000, 1, 10000,
+			   PGC_SIGHUP, 0);
 	define_int("flowforge.retry_interval",
 			   "A fixed delay between attempts; 0 doubles it each time, with jitter.",
 			   &ff_retry_interval, 0, 0, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
+	DefineCustomBoolVariable("flowforge.checkpointing",
+							 "Whether SDKs may report steps while a call goes on.", NULL,
+							 &ff_checkpointing, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_int("flowforge.unreachable_limit",
 			   "How long an app may be unreachable before its runs fail.", &ff_unreachable_limit,
 			   86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
@@ -124,9 +141,6 @@ define_step_settings(void)
 	define_int("flowforge.sql_timeout",
 			   "How long a statement of a Sql step may take when the step does not say.",
 			   &ff_sql_timeout, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
-	define_int("flowforge.max_step_output", "The largest result of a step of the server's.",
-			   &ff_step_output_limit, 4 * 1024 * 1024, 1024, 128 * 1024 * 1024, PGC_SIGHUP,
-			   GUC_UNIT_BYTE);
 }
 
 /* Settings of events. */
@@ -147,9 +161,27 @@ define_event_settings(void)
 				PGC_SUSET, 0);
 }
 
+/* Limits of the expression language. They bound what one evaluation may cost this very backend. */
+static void
+define_language_settings(void)
+{
+	define_int("flowforge.expression_source_limit", "The longest expression or template.",
+			   &ff_lang_max_source, 16 * 1024, 64, 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
+	define_int("flowforge.expression_depth_limit",
+			   "How deep expressions, templates and the lists they make may be nested.",
+			   &ff_lang_max_depth, 100, 5, 1000, PGC_SUSET, 0);
+	define_int("flowforge.expression_step_limit",
+			   "Steps the evaluation of an expression or the rendering of a config may take.",
+			   &ff_lang_max_steps, 100000, 100, 1000000000, PGC_SUSET, 0);
+	define_int("flowforge.expression_output_limit",
+			   "The largest value an expression may make, or a config by its templates.",
+			   &ff_lang_max_output, 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
+}
+
 void
 _PG_init(void)
 {
+	define_language_settings();
 	if (!process_shared_preload_libraries_in_progress)
 	{
 		/* Without preloading there is no shared memory: SQL functions work, nothing is executed. */

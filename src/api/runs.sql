@@ -24,7 +24,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select coalesce(jsonb_agg(jsonb_build_object('step_id', s.step_id, 'name', s.name, 'op', s.op, 'status', s.status,
-		'attempt', s.attempt, 'output', s.output, 'error', s.error, 'started_at', s.started_at, 'ended_at', s.ended_at,
+		'attempt', s.attempt, 'output', s.output, 'error', s.error, 'detail', s.detail, 'started_at', s.started_at, 'ended_at', s.ended_at,
 		'due_at', s.due_at) order by s.position nulls last, s.started_at, s.step_id), '[]')
 	from flowforge.steps s
 	where s.tenant_id = flowforge.current_tenant() and s.run_id = run
@@ -186,7 +186,7 @@ insert into flowforge.route_schema (name, schema) values
 	}
 }'),
 ('Step', '{
-	"type": "object", "required": ["step_id", "name", "op", "status", "attempt", "output", "error", "started_at", "ended_at", "due_at"],
+	"type": "object", "required": ["step_id", "name", "op", "status", "attempt", "output", "error", "detail", "started_at", "ended_at", "due_at"],
 	"properties": {
 		"step_id": {"type": "string"},
 		"name": {"type": ["string", "null"]},
@@ -195,6 +195,7 @@ insert into flowforge.route_schema (name, schema) values
 		"attempt": {"type": ["integer", "null"], "description": "From 0."},
 		"output": {},
 		"error": {},
+		"detail": {"type": ["object", "null"], "description": "What else is known: input, metadata, usage; without secrets."},
 		"started_at": {"type": ["string", "null"], "format": "date-time"},
 		"ended_at": {"type": ["string", "null"], "format": "date-time"},
 		"due_at": {"type": ["string", "null"], "format": "date-time", "description": "When a step that sleeps, waits or retries goes on at the latest."}

@@ -9,6 +9,7 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -90,5 +91,23 @@ typedef struct FfWait
 extern void ff_wait_insert(const FfWait *wait);
 extern bool ff_wait_exists(int32 tenant_id, const char *event_name);
 extern void ff_wait_resolve(const FfEvent *event);
+
+/* --- signals (signal.c) --- */
+
+/* A run's step waits for a signal, for which no other run may wait at the same time. */
+typedef struct FfSignal
+{
+	int32		tenant_id;
+	const char *name;
+	pg_uuid_t	run_id;
+	const char *step_id;
+	bool		replace; /* takes the name from the run that waits for it now */
+} FfSignal;
+
+/* False when another run waits for it and is not to be replaced. */
+extern bool ff_signal_insert(const FfSignal *signal);
+
+/* The order in which executors insert signals, so that two of them cannot wait for each other. */
+extern int ff_signal_compare(const ListCell *a, const ListCell *b);
 
 #endif

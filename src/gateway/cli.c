@@ -107,6 +107,20 @@ ff_complain(const char *hint, const char *format, ...)
 		fprintf(stderr, "  → %s\n", hint);
 }
 
+bool
+ff_flush(void)
+{
+	static bool failed = false;
+
+	if (!failed && (fflush(stdout) != 0 || ferror(stdout)))
+	{
+		failed = true;
+		if (errno != EPIPE)
+			fprintf(stderr, "flowforge: cannot write the results: %s\n", strerror(errno));
+	}
+	return !failed;
+}
+
 /* The value of NAME in a text of NAME=value lines, or NULL. */
 static char *
 line_value(const char *text, const char *name)

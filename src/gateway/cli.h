@@ -41,10 +41,13 @@ extern int64_t ff_steady_clock(void);
  * `limit` bytes (EFBIG). */
 extern char *ff_read_file(const char *path, size_t limit);
 
-/* Prints "flowforge: message" and, when hint is not NULL, a dim line below it that says what to do.
- */
+/* Prints "flowforge: message" and, when hint is not NULL, a line below it that says what to do. */
 extern void ff_complain(const char *hint, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Writes the results held back. False, and said once unless the reader just went away, when
+ * standard output takes no more. */
+extern bool ff_flush(void);
 
 /* ---- options ---- */
 
@@ -90,6 +93,10 @@ typedef enum FfParse
  * FF_EXIT_DONE or FF_EXIT_USAGE unless the result is FF_PARSE_GO.
  */
 extern FfParse ff_options(int argc, char **argv, const FfUsage *usage, FfList *words, FfList *rest);
+
+/* A whole number in decimal and nothing else; false when the text is none or not between low and
+ * high. */
+extern bool ff_whole_number(const char *text, long low, long high, int *number);
 
 /* Says that a command was used wrongly. Always FF_EXIT_USAGE. */
 extern FfExit ff_misused(const char *command, const char *format, ...)

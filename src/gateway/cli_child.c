@@ -59,7 +59,7 @@ ff_child_signal(const FfChild *child, int signal)
 }
 
 void
-ff_child_wait(FfChild *child, int64_t deadline)
+ff_child_wait(FfChild *child, int64_t deadline, bool (*hurry)(void))
 {
 	pid_t group = child->pid;
 
@@ -69,7 +69,7 @@ ff_child_wait(FfChild *child, int64_t deadline)
 	{
 		struct timespec time = {0, TURN_MS * 1000000L};
 
-		if (ff_steady_clock() > deadline)
+		if (ff_steady_clock() > deadline || hurry())
 			kill(-group, SIGKILL);
 		nanosleep(&time, NULL);
 	}

@@ -29,7 +29,8 @@ extern bool ff_child_ended(FfChild *child);
 /* Sends a signal to the child's group. */
 extern void ff_child_signal(const FfChild *child, int signal);
 
-/* Waits until the child is gone; after the deadline (steady clock) kills its group. */
-extern void ff_child_wait(FfChild *child, int64_t deadline);
+/* Waits until the child is gone; after the deadline (steady clock), or once `hurry` gives true,
+ * kills its group. */
+extern void ff_child_wait(FfChild *child, int64_t deadline, bool (*hurry)(void));
 
 #endif

@@ -5,6 +5,7 @@
 #include "cli_database.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,10 +85,17 @@ ff_command_psql(int argc, char **argv)
 		ff_options(2, argv, &usage, NULL, NULL);
 		return FF_EXIT_DONE;
 	}
-	if (argc > 2 && strcmp(argv[1], "--db") == 0)
+	if (argc > 1 && strcmp(argv[1], "--db") == 0)
 	{
+		if (argc == 2)
+			return ff_misused("psql", "--db needs a value: URL");
 		server.database_url = argv[2];
 		first = 3;
+	}
+	else if (argc > 1 && strncmp(argv[1], "--db=", 5) == 0)
+	{
+		server.database_url = argv[1] + 5;
+		first = 2;
 	}
 	ff_server_resolve(&server);
 	if (server.database_url == NULL)
@@ -102,6 +110,7 @@ ff_command_psql(int argc, char **argv)
 	psql[2] = server.database_url;
 	for (int at = first; at < argc; at++)
 		psql[at - first + 3] = argv[at];
+	signal(SIGPIPE, SIG_DFL); /* ours is ignored, and that would be inherited */
 	execvp("psql", (char **) psql);
 	if (binaries != NULL)
 		execv(ff_text("%s/psql", binaries), (char **) psql);

@@ -328,7 +328,7 @@ start_gateway(Dev *dev)
 
 	if (pid == 0)
 	{
-		FfConfig config = {0};
+		FfConfig config = {.deadlines = FF_DEADLINES};
 		int		 log;
 
 		if (dev->has_cluster)
@@ -743,13 +743,8 @@ supervise(Dev *dev)
 	}
 }
 
-/* Waits for a child to stop, less patiently after a second signal. */
-static void
-await_child(FfChild *child, int64_t deadline)
-{
-	ff_child_wait(child, stop_asked() ? ff_steady_clock() : deadline);
-}
-
+/* Waits for the children to end in the opposite order of their start; after a second signal ends
+ * them at once. */
 static void
 stop_all(Dev *dev)
 {
@@ -766,13 +761,13 @@ stop_all(Dev *dev)
 	ff_child_signal(&dev->sync, SIGTERM);
 	ff_child_signal(&dev->app, SIGTERM);
 	ff_child_signal(&dev->gateway, SIGTERM);
-	await_child(&dev->demo, deadline);
-	await_child(&dev->sync, deadline);
-	await_child(&dev->app, deadline);
-	await_child(&dev->gateway, deadline);
+	ff_child_wait(&dev->demo, deadline, stop_asked);
+	ff_child_wait(&dev->sync, deadline, stop_asked);
+	ff_child_wait(&dev->app, deadline, stop_asked);
+	ff_child_wait(&dev->gateway, deadline, stop_asked);
 	if (dev->has_cluster && dev->cluster.postmaster > 0)
 	{
-		ff_cluster_stop(&dev->cluster, stop_asked());
+		ff_cluster_stop(&dev->cluster, stop_asked);
 		ff_term_done("stopped", NULL);
 	}
 	if (dev->has_cluster)
@@ -857,8 +852,8 @@ ff_command_dev(int argc, char **argv)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (words.count > 0)
 		return ff_misused("dev", "unexpected %s; the app's command goes after --", words.item[0]);
-	dev.port = port != NULL ? atoi(port) : FF_DEFAULT_PORT;
-	if (dev.port < 1 || dev.port > 65535)
+	dev.port = FF_DEFAULT_PORT;
+	if (port != NULL && !ff_whole_number(port, 1, 65535, &dev.port))
 		return ff_misused("dev", "%s is no port", port);
 	if (dev.server.event_key == NULL)
 		dev.server.event_key =

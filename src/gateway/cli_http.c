@@ -173,33 +173,44 @@ ff_api_complain(const char *what, const FfReply *reply)
 }
 
 json_t *
-ff_api(const FfServer *server, const char *method, const char *path, json_t *body, FfExit *result)
+ff_api_ask(const FfServer *server, const char *method, const char *path, json_t *body,
+		   FfReply *reply)
 {
 	char	 *url = ff_text("%s%s", server->url, path);
 	char	 *text = body != NULL ? ff_json_dump(body) : NULL;
 	char	 *authorization = ff_api_authorization(server);
 	FfRequest request = {.method = method, .url = url, .body = text, .headers = {authorization}};
-	FfReply	  reply;
 	json_t	 *answer = NULL;
 
-	if (!ff_http(&request, &reply))
-		*result = ff_api_unreachable(server, reply.failure);
-	else if (reply.status < 200 || reply.status > 299)
-		*result = ff_api_complain(path, &reply);
-	else
-	{
-		answer = json_loads(reply.body, JSON_DECODE_ANY, NULL);
-		if (answer == NULL)
-		{
-			ff_complain("is FLOWFORGE_URL the address of a FlowForge gateway?",
-						"%s did not answer with JSON", url);
-			*result = FF_EXIT_FAILED;
-		}
-	}
-	ff_reply_free(&reply);
+	if (ff_http(&request, reply) && reply->status >= 200 && reply->status <= 299)
+		answer = json_loads(reply->body, JSON_DECODE_ANY, NULL);
 	free(authorization);
 	free(text);
 	free(url);
+	return answer;
+}
+
+FfExit
+ff_api_tell(const FfServer *server, const char *path, const FfReply *reply)
+{
+	if (reply->failure != NULL)
+		return ff_api_unreachable(server, reply->failure);
+	if (reply->status < 200 || reply->status > 299)
+		return ff_api_complain(path, reply);
+	ff_complain("is FLOWFORGE_URL the address of a FlowForge gateway?",
+				"%s%s did not answer with JSON", server->url, path);
+	return FF_EXIT_FAILED;
+}
+
+json_t *
+ff_api(const FfServer *server, const char *method, const char *path, json_t *body, FfExit *result)
+{
+	FfReply reply;
+	json_t *answer = ff_api_ask(server, method, path, body, &reply);
+
+	if (answer == NULL)
+		*result = ff_api_tell(server, path, &reply);
+	ff_reply_free(&reply);
 	return answer;
 }
 
@@ -308,7 +319,7 @@ ff_json_print(const json_t *value)
 	char *text = ff_json_dump(value);
 
 	puts(text);
-	fflush(stdout);
+	ff_flush();
 	free(text);
 }
 

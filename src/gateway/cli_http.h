@@ -46,6 +46,14 @@ extern void ff_reply_free(FfReply *reply);
 extern json_t *ff_api(const FfServer *server, const char *method, const char *path, json_t *body,
 					  FfExit *result);
 
+/*
+ * The same without a word to the user: what came back is left in *reply, which is to be freed. When
+ * there is no JSON, ff_api_tell says why and gives the exit code.
+ */
+extern json_t *ff_api_ask(const FfServer *server, const char *method, const char *path,
+						  json_t *body, FfReply *reply);
+extern FfExit  ff_api_tell(const FfServer *server, const char *path, const FfReply *reply);
+
 /* Tells the user about an answer that is no success: its problem+json title, detail and hint. */
 extern FfExit ff_api_complain(const char *what, const FfReply *reply);
 

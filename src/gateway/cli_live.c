@@ -18,7 +18,6 @@
 #include "term.h"
 
 #define MESSAGE_LIMIT (16 * 1024 * 1024)
-#define PATIENCE_MS 30000
 #define REST_MS 500
 
 typedef enum StreamState
@@ -35,7 +34,7 @@ typedef struct Stream
 	FfShown			   shown;
 	StreamState		   state;
 	int64_t			   rest_until; /* resting: when to open again, steady clock */
-	int64_t			   heard;	   /* when the server last answered, steady clock */
+	int64_t			   heard;	   /* when something came last, steady clock */
 	CURL			  *curl;
 	struct curl_slist *headers;
 	char			  *line; /* what has arrived of the current line */
@@ -49,6 +48,7 @@ typedef struct Stream
 struct FfLive
 {
 	const FfServer *server;
+	bool			patient;
 	CURLM		   *multi;
 	Stream		   *streams;
 	int				count;
@@ -56,11 +56,12 @@ struct FfLive
 };
 
 FfLive *
-ff_live_open(const FfServer *server)
+ff_live_open(const FfServer *server, bool patient)
 {
 	FfLive *live = ff_alloc(sizeof(FfLive));
 
 	live->server = server;
+	live->patient = patient;
 	live->multi = curl_multi_init();
 	return live;
 }
@@ -92,19 +93,44 @@ finish(Stream *stream, FfExit result)
 		stream->live->result = result;
 }
 
+static void
+free_stream(Stream *stream)
+{
+	end_transfer(stream);
+	ff_shown_free(&stream->shown);
+	free(stream->line);
+	free(stream->type);
+	free(stream->data);
+	free(stream->last_id);
+	free(stream);
+}
+
+void
+ff_live_forget(FfLive *live, const char *before)
+{
+	Stream **at = &live->streams;
+
+	while (*at != NULL)
+	{
+		Stream *stream = *at;
+
+		if (stream->state != STREAM_OVER || strcmp(stream->shown.run_id, before) >= 0)
+			at = &stream->next;
+		else
+		{
+			*at = stream->next;
+			free_stream(stream);
+		}
+	}
+}
+
 void
 ff_live_close(FfLive *live)
 {
 	for (Stream *stream = live->streams, *next; stream != NULL; stream = next)
 	{
 		next = stream->next;
-		end_transfer(stream);
-		ff_shown_free(&stream->shown);
-		free(stream->line);
-		free(stream->type);
-		free(stream->data);
-		free(stream->last_id);
-		free(stream);
+		free_stream(stream);
 	}
 	curl_multi_cleanup(live->multi);
 	free(live);
@@ -187,8 +213,11 @@ take_bytes(char *bytes, size_t size, size_t count, void *context)
 {
 	Stream *stream = context;
 	size_t	length = size * count;
+	long	status = 0;
 
-	stream->heard = ff_steady_clock();
+	curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status == 200)
+		stream->heard = ff_steady_clock();
 	if (stream->length + length > MESSAGE_LIMIT)
 		return 0;
 	stream->line = realloc(stream->line, stream->length + length + 1);
@@ -279,13 +308,13 @@ add_stream(FfLive *live, const char *run_id, const char *function)
 	return stream;
 }
 
-void
+bool
 ff_live_follow(FfLive *live, const char *run_id, const char *function)
 {
 	Stream *stream = add_stream(live, run_id, function);
 
 	if (stream == NULL)
-		return;
+		return false;
 	stream->heard = ff_steady_clock();
 	if (++live->count > 1)
 	{
@@ -293,6 +322,7 @@ ff_live_follow(FfLive *live, const char *run_id, const char *function)
 			each->shown.labelled = true;
 	}
 	open_stream(stream);
+	return true;
 }
 
 void
@@ -301,32 +331,62 @@ ff_live_ignore(FfLive *live, const char *run_id)
 	add_stream(live, run_id, NULL);
 }
 
+static bool
+is_event_stream(const Stream *stream)
+{
+	const char *type = NULL;
+
+	curl_easy_getinfo(stream->curl, CURLINFO_CONTENT_TYPE, &type);
+	return type != NULL && strncmp(type, "text/event-stream", 17) == 0;
+}
+
+/* Whether to ask again: the stream broke, or the server is away or too busy, for the moment. */
+static bool
+may_recover(const Stream *stream, long status)
+{
+	if (ff_steady_clock() - stream->heard > FF_LIVE_PATIENCE_MS)
+		return false;
+	if (status == 200)
+		return is_event_stream(stream);
+	return (stream->snapshot || stream->live->patient) &&
+		   (status == 0 || status == 429 || status >= 500);
+}
+
+static void
+rest(Stream *stream)
+{
+	stream->state = STREAM_RESTING;
+	stream->rest_until = ff_steady_clock() + REST_MS;
+}
+
 /* A transfer has ended: the run is unknown, or the stream broke and is opened again after a rest.
  */
 static void
 handle_end(Stream *stream, CURLcode code)
 {
 	FfReply reply = {.body = stream->line != NULL ? stream->line : "", .length = stream->length};
-	bool	refused;
+	bool	again;
 
-	curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &reply.status);
-	refused = reply.status >= 400 && reply.status < 500 && reply.status != 429;
-	end_transfer(stream);
 	if (stream->state == STREAM_OVER)
-		return;
-	if (refused)
 	{
-		ff_api_complain(stream->shown.run_id, &reply);
+		end_transfer(stream);
+		return;
+	}
+	curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &reply.status);
+	again = may_recover(stream, reply.status);
+	end_transfer(stream);
+	if (again)
+		rest(stream);
+	else if (code != CURLE_OK)
+		finish(stream, ff_api_unreachable(stream->live->server, curl_easy_strerror(code)));
+	else if (reply.status == 200)
+	{
+		ff_complain("is FLOWFORGE_URL the address of a FlowForge gateway?",
+					"%s did not answer with the run's events", stream->live->server->url);
 		finish(stream, FF_EXIT_FAILED);
 	}
-	else if (ff_steady_clock() - stream->heard > PATIENCE_MS ||
-			 (!stream->snapshot && code == CURLE_COULDNT_CONNECT))
-		finish(stream, ff_api_unreachable(stream->live->server, curl_easy_strerror(code)));
 	else
-	{
-		stream->state = STREAM_RESTING;
-		stream->rest_until = ff_steady_clock() + REST_MS;
-	}
+		finish(stream, ff_api_complain(stream->shown.run_id, &reply));
 }
 
 /* What the streams have come to since the last look. */
@@ -342,7 +402,7 @@ handle_streams(FfLive *live)
 
 		if (stream->state == STREAM_OPEN)
 			curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &status);
-		if (status == 200)
+		if (status == 200 && is_event_stream(stream))
 			handle_bytes(stream);
 	}
 	while ((message = curl_multi_info_read(live->multi, &left)) != NULL)
@@ -375,6 +435,11 @@ ff_live_turn(FfLive *live, int timeout_ms)
 	}
 	if (running > 0)
 		curl_multi_perform(live->multi, &running);
+	if (!ff_flush())
+	{
+		live->result = FF_EXIT_FAILED;
+		return 0;
+	}
 	return followed;
 }
 

@@ -14,7 +14,7 @@
 
 #include "term.h"
 
-#define HELP_COLUMN 28
+#define HELP_COLUMN 34
 
 static void
 list_add(FfList *list, const char *item)
@@ -23,6 +23,18 @@ list_add(FfList *list, const char *item)
 	if (list->item == NULL)
 		abort();
 	list->item[list->count++] = item;
+}
+
+bool
+ff_whole_number(const char *text, long low, long high, int *number)
+{
+	char *end;
+	long  value = strtol(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < low || value > high)
+		return false;
+	*number = (int) value;
+	return true;
 }
 
 static void

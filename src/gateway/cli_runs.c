@@ -13,14 +13,17 @@
 #include "term.h"
 
 #define TURN_MS 1000
+#define MOST_LISTED 200
+#define LISTED "20"
+#define PAGE 50
 
 /* "?limit=..&status=.." of the filters that are given. To be freed. */
 static char *
-list_query(const char *limit, const char *status, const char *function, const char *cursor)
+list_query(int limit, const char *status, const char *function, const char *cursor)
 {
 	const char *const names[] = {"status", "function", "cursor"};
 	const char *const values[] = {status, function, cursor};
-	char			 *query = ff_text("?limit=%d", limit != NULL ? atoi(limit) : 20);
+	char			 *query = ff_text("?limit=%d", limit);
 
 	for (int at = 0; at < 3; at++)
 	{
@@ -61,12 +64,13 @@ runs_list(int argc, char **argv)
 {
 	FfServer	   server = {0};
 	FfList		   words = {0};
-	const char	  *limit = NULL;
+	const char	  *limit = LISTED;
 	const char	  *status = NULL;
 	const char	  *function = NULL;
 	const char	  *cursor = NULL;
 	const FfOption options[] = {
-		{'n', "limit", "N", "at most so many (default 20)", &limit, NULL, NULL},
+		{'n', "limit", "N", "at most so many (default " LISTED ", at most 200)", &limit, NULL,
+		 NULL},
 		{'s', "status", "STATUS", "pending, running, completed, failed or cancelled", &status, NULL,
 		 NULL},
 		{'f', "function", "NAME", "runs of this function", &function, NULL, NULL},
@@ -77,6 +81,7 @@ runs_list(int argc, char **argv)
 	const FfUsage usage = {"", "Lists runs, the newest first.", options};
 	FfParse		  parse = ff_options(argc, argv, &usage, &words, NULL);
 	FfExit		  result = FF_EXIT_DONE;
+	int			  count;
 	json_t		 *answer;
 	char		 *query;
 	char		 *path;
@@ -85,10 +90,11 @@ runs_list(int argc, char **argv)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (words.count > 0)
 		return ff_misused("runs list", "unexpected %s", words.item[0]);
-	if (limit != NULL && atoi(limit) < 1)
-		return ff_misused("runs list", "--limit is a number from 1");
+	if (!ff_whole_number(limit, 1, MOST_LISTED, &count))
+		return ff_misused("runs list", "--limit is a number from 1 to %d, not %s", MOST_LISTED,
+						  limit);
 	ff_server_resolve(&server);
-	query = list_query(limit, status, function, cursor);
+	query = list_query(count, status, function, cursor);
 	path = ff_text("/api/v1/runs%s", query);
 	answer = ff_api(&server, "GET", path, NULL, &result);
 	if (answer != NULL && server.json)
@@ -181,13 +187,45 @@ runs_get(int argc, char **argv)
 	return print_run(&server, id);
 }
 
-/* Follows every run that is under way, and from the second look on every new one. */
-static FfExit
-follow_new_runs(const FfServer *server, FfLive *live, bool first)
+/* What tailing all runs remembers between its looks at the list of runs. */
+typedef struct Tail
 {
-	FfExit	result = FF_EXIT_DONE;
-	json_t *answer = ff_api(server, "GET", "/api/v1/runs?limit=50", NULL, &result);
-	json_t *runs = json_object_get(answer, "data");
+	const FfServer *server;
+	FfLive		   *live;
+	bool			begun; /* the list has been seen once */
+	int64_t			heard; /* when it was last seen, steady clock */
+	FfExit			result;
+} Tail;
+
+/* A page of the newest runs, or NULL; tail->result tells whether to go on without it. */
+static json_t *
+get_page(Tail *tail, const char *cursor)
+{
+	char   *query = list_query(PAGE, NULL, NULL, cursor);
+	char   *path = ff_text("/api/v1/runs%s", query);
+	FfReply reply;
+	json_t *page = ff_api_ask(tail->server, "GET", path, NULL, &reply);
+	bool	away = reply.failure != NULL || reply.status == 429 || reply.status >= 500;
+
+	if (page != NULL)
+		tail->heard = ff_steady_clock();
+	else if (!tail->begun || !away || ff_steady_clock() - tail->heard > FF_LIVE_PATIENCE_MS)
+		tail->result = ff_api_tell(tail->server, path, &reply);
+	ff_reply_free(&reply);
+	free(path);
+	free(query);
+	return page;
+}
+
+/*
+ * Follows the new runs of a page, the oldest first, and at the first look those under way. False
+ * when it holds one that was known: the pages after it hold nothing new.
+ */
+static bool
+follow_page(Tail *tail, const json_t *page)
+{
+	const json_t *runs = json_object_get(page, "data");
+	bool		  all_new = true;
 
 	for (size_t at = json_array_size(runs); at-- > 0;)
 	{
@@ -196,34 +234,64 @@ follow_new_runs(const FfServer *server, FfLive *live, bool first)
 
 		if (id == NULL)
 			continue;
-		if (first && !json_is_null(json_object_get(run, "ended_at")))
-			ff_live_ignore(live, id);
-		else
-			ff_live_follow(live, id, ff_json_text(run, "function"));
+		if (!tail->begun && !json_is_null(json_object_get(run, "ended_at")))
+			ff_live_ignore(tail->live, id);
+		else if (!ff_live_follow(tail->live, id, ff_json_text(run, "function")))
+			all_new = false;
 	}
-	json_decref(answer);
-	return result;
+	return all_new;
+}
+
+/* Looks at the list of runs, from the newest back to those known. */
+static void
+look_for_runs(Tail *tail)
+{
+	char *oldest = NULL; /* of the first page */
+	char *cursor = NULL;
+	bool  more = true;
+
+	while (more && tail->result == FF_EXIT_DONE)
+	{
+		json_t		 *page = get_page(tail, cursor);
+		const json_t *runs = json_object_get(page, "data");
+		const char	 *next = ff_json_text(page, "next_cursor");
+		const char	 *last = ff_json_text(json_array_get(runs, json_array_size(runs) - 1), "id");
+
+		if (oldest == NULL && last != NULL)
+			oldest = ff_text("%s", last);
+		more = page != NULL && follow_page(tail, page) && tail->begun && next != NULL;
+		tail->begun |= page != NULL;
+		free(cursor);
+		cursor = more ? ff_text("%s", next) : NULL;
+		json_decref(page);
+	}
+	if (oldest != NULL)
+		ff_live_forget(tail->live, oldest);
+	free(oldest);
+	free(cursor);
 }
 
 static FfExit
 tail_all(const FfServer *server)
 {
-	FfLive *live = ff_live_open(server);
-	FfExit	result = follow_new_runs(server, live, true);
+	Tail tail = {.server = server, .live = ff_live_open(server, true)};
 
-	if (result == FF_EXIT_DONE && !server->json)
-		fprintf(stderr, "%s  every run from now on; Ctrl-C ends it%s\n", ff_style(FF_STYLE_DIM),
-				ff_style(FF_STYLE_END));
-	while (result == FF_EXIT_DONE)
+	look_for_runs(&tail);
+	if (tail.result == FF_EXIT_DONE && !server->json)
+		fputs("  every run from now on; Ctrl-C ends it\n", stderr);
+	while (tail.result == FF_EXIT_DONE)
 	{
 		int64_t next_look = ff_steady_clock() + TURN_MS;
 
 		while (ff_steady_clock() < next_look)
-			ff_live_turn(live, (int) (next_look - ff_steady_clock()) + 1);
-		result = follow_new_runs(server, live, false);
+			ff_live_turn(tail.live, (int) (next_look - ff_steady_clock()) + 1);
+		if (!ff_flush())
+			tail.result = FF_EXIT_FAILED;
+		else
+			look_for_runs(&tail);
 	}
-	ff_live_close(live);
-	return result;
+	ff_live_close(tail.live);
+	return tail.result;
 }
 
 static FfExit
@@ -242,7 +310,7 @@ runs_tail(int argc, char **argv)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (id == NULL)
 		return tail_all(&server);
-	live = ff_live_open(&server);
+	live = ff_live_open(&server, false);
 	ff_live_follow(live, id, NULL);
 	while (ff_live_turn(live, TURN_MS) > 0)
 		;

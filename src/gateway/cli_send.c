@@ -47,7 +47,7 @@ read_data(const char *text, const char *path)
 static FfExit
 follow_runs(const FfServer *server, const json_t *runs)
 {
-	FfLive *live = ff_live_open(server);
+	FfLive *live = ff_live_open(server, true);
 	FfExit	result;
 
 	for (size_t at = 0; at < json_array_size(runs); at++)

@@ -79,7 +79,7 @@ line(FfShown *shown, int64_t at, Mark mark, const char *what, const char *detail
 		free(text);
 	}
 	putchar('\n');
-	fflush(stdout);
+	ff_flush();
 	free(label);
 	free(name);
 }
@@ -285,11 +285,13 @@ show_pause(FfShown *shown, const char *type, const char *name, int64_t at, const
 			ff_text("waits%s%s", due[0] != '\0' ? " at most" : "", due[0] != '\0' ? due + 2 : "");
 		line(shown, at, mark_idle, name, detail);
 	}
-	else
+	else if (strcmp(type, "step.sleeping") == 0)
 	{
 		detail = ff_text("sleeps%s", due[0] != '\0' ? due + 2 : "");
 		line(shown, at, mark_idle, name, detail);
 	}
+	else
+		return;
 	free(detail);
 }
 
@@ -311,7 +313,9 @@ ff_show_event(FfShown *shown, const json_t *event)
 	}
 	if (strcmp(type, "run.retrying") == 0)
 	{
-		char *detail = retry_text(json_object_get(data, "error"), "");
+		char  due[48];
+		char *detail = retry_text(json_object_get(data, "error"),
+								  due_text(due, ff_json_time(json_object_get(data, "due")), at));
 
 		line(shown, at, mark_again, "the function", detail);
 		free(detail);
@@ -321,16 +325,14 @@ ff_show_event(FfShown *shown, const json_t *event)
 	name = step_name(shown, ff_json_text(event, "step_id"), event);
 	if (strcmp(type, "step.completed") == 0 || strcmp(type, "step.failed") == 0)
 	{
-		bool		  failed = strcmp(type, "step.failed") == 0;
-		const json_t *took = json_object_get(data, "took_ms");
-		char *detail = finish_text((int) json_integer_value(json_object_get(event, "attempt")),
-								   json_is_number(took) ? (int64_t) json_number_value(took) : -1,
+		bool  failed = strcmp(type, "step.failed") == 0;
+		char *detail = finish_text((int) json_integer_value(json_object_get(event, "attempt")), -1,
 								   failed ? json_object_get(data, "error") : NULL);
 
 		line(shown, at, failed ? mark_failed : mark_done, name, detail);
 		free(detail);
 	}
-	else if (strcmp(type, "step.planned") != 0)
+	else
 		show_pause(shown, type, name, at, data);
 }
 

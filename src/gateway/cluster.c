@@ -775,17 +775,19 @@ ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_
 }
 
 void
-ff_cluster_stop(FfCluster *cluster, bool hurry)
+ff_cluster_stop(FfCluster *cluster, bool (*hurry)(void))
 {
 	int64_t deadline = ff_steady_clock() + STOP_TIMEOUT_MS;
+	bool	hurried = false;
 
 	if (cluster->postmaster <= 0)
 		return;
-	kill(cluster->postmaster, hurry ? SIGQUIT : SIGINT);
+	kill(cluster->postmaster, SIGINT);
 	while (waitpid(cluster->postmaster, NULL, WNOHANG) == 0)
 	{
-		if (ff_steady_clock() > deadline)
+		if (ff_steady_clock() > deadline || (!hurried && hurry()))
 		{
+			hurried = true;
 			kill(cluster->postmaster, SIGQUIT);
 			deadline += STOP_TIMEOUT_MS;
 		}

@@ -54,8 +54,8 @@ extern bool ff_cluster_create(FfCluster *cluster);
  */
 extern bool ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_key);
 
-/* Stops the postmaster (fast; at once when `hurry`) and waits until it is gone. */
-extern void ff_cluster_stop(FfCluster *cluster, bool hurry);
+/* Stops the postmaster (fast; at once when `hurry` gives true) and waits until it is gone. */
+extern void ff_cluster_stop(FfCluster *cluster, bool (*hurry)(void));
 
 /* Gives the lock back. */
 extern void ff_cluster_close(FfCluster *cluster);

@@ -24,10 +24,6 @@
 #include "loop.h"
 #include "reply.h"
 
-#define IDLE_MS 60000
-#define HEAD_MS 10000
-#define BODY_MS 30000
-#define WRITE_MS 30000 /* without a byte taken */
 #define LINGER_MS 2000
 #define PING_MS 15000
 #define READ_SIZE 65536
@@ -76,12 +72,13 @@ struct Conn
 	FfReplyTo	 to;
 };
 
-static Conn *conns;
-static Conn *unflushed;
-static Conn *graves;
-static int	 conn_count;
-static bool	 is_quiet;
-static bool	 is_draining;
+static Conn		  *conns;
+static Conn		  *unflushed;
+static Conn		  *graves;
+static int		   conn_count;
+static bool		   is_quiet;
+static FfDeadlines deadlines;
+static bool		   is_draining;
 
 static void read_requests(Conn *conn);
 
@@ -205,6 +202,28 @@ refuse(Conn *conn, int status, const char *detail)
 	answered(conn, status);
 }
 
+/* What took longer than it may. */
+static void
+refuse_late(Conn *conn, const char *what, int deadline)
+{
+	char detail[100];
+
+	snprintf(detail, sizeof(detail), "%s did not arrive in %d second%s.", what, deadline / 1000,
+			 deadline == 1000 ? "" : "s");
+	refuse(conn, 408, detail);
+}
+
+static void
+answer_timeout(Conn *conn)
+{
+	char detail[100];
+
+	snprintf(detail, sizeof(detail), "The database took longer than %d second%s. Nothing was done.",
+			 deadlines.statement / 1000, deadlines.statement == 1000 ? "" : "s");
+	ff_reply_problem(&conn->out, &conn->to, 504, "timeout", detail, NULL);
+	answered(conn, 504);
+}
+
 static void
 answer_unavailable(Conn *conn)
 {
@@ -286,9 +305,7 @@ ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 			answered(conn, 503);
 			return;
 		case FF_CALL_TIMEOUT:
-			ff_reply_problem(&conn->out, &conn->to, 504, "timeout",
-							 "The database took longer than 30 seconds. Nothing was done.", NULL);
-			answered(conn, 504);
+			answer_timeout(conn);
 			return;
 		case FF_CALL_BROKEN:
 			break;
@@ -319,7 +336,7 @@ dispatch(Conn *conn)
 		ff_reply_preflight(&conn->out, &conn->to);
 		answered(conn, 204);
 	}
-	else if (is_get && strcmp(conn->path, "/ready") == 0 && !ff_pg_is_ready(FF_LANE_CALL))
+	else if (is_get && strcmp(conn->path, "/ready") == 0 && !ff_pg_is_ready())
 		answer_unavailable(conn);
 	else
 	{
@@ -563,9 +580,10 @@ ff_conn_flush(void)
 /* ---- the outside ---- */
 
 void
-ff_conn_open(bool quiet)
+ff_conn_open(const FfConfig *config)
 {
-	is_quiet = quiet;
+	is_quiet = config->quiet;
+	deadlines = config->deadlines;
 }
 
 bool
@@ -591,11 +609,12 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 	return true;
 }
 
-/* A comment line keeps proxies from closing a quiet stream. */
+/* A comment line keeps proxies from closing a quiet stream; one that has something to send is not
+ * quiet. */
 static void
 ping(Conn *conn)
 {
-	if (ff_loop_now() - conn->since < PING_MS)
+	if (ff_loop_now() - conn->since < PING_MS || ff_buffer_length(&conn->out) > 0)
 		return;
 	conn->since = ff_loop_now();
 	deliver(&conn->subscriber, ": ping\n\n", 8, false);
@@ -607,15 +626,16 @@ sweep(Conn *conn)
 	int64_t age = ff_loop_now() - conn->since;
 	int64_t rest = ff_loop_now() - conn->written_at;
 
-	if (ff_buffer_length(&conn->out) > 0 && rest > WRITE_MS)
+	if (ff_buffer_length(&conn->out) > 0 && rest > deadlines.write)
 		bury(conn);
 	else if (conn->state == STREAM)
 		ping(conn);
-	else if (conn->state == HEAD && age > HEAD_MS)
-		refuse(conn, 408, "The head of the request did not arrive in 10 seconds.");
-	else if (conn->state == BODY && age > BODY_MS)
-		refuse(conn, 408, "The body of the request did not arrive in 30 seconds.");
-	else if ((conn->state == IDLE && rest > IDLE_MS) || (conn->state == LINGER && age > LINGER_MS))
+	else if (conn->state == HEAD && age > deadlines.head)
+		refuse_late(conn, "The head of the request", deadlines.head);
+	else if (conn->state == BODY && age > deadlines.body)
+		refuse_late(conn, "The body of the request", deadlines.body);
+	else if ((conn->state == IDLE && rest > deadlines.idle) ||
+			 (conn->state == LINGER && age > LINGER_MS))
 		bury(conn);
 }
 

@@ -11,8 +11,10 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Whether a line is logged per request. */
-extern void ff_conn_open(bool quiet);
+#include "config.h"
+
+/* To be called before any connection is accepted. */
+extern void ff_conn_open(const FfConfig *config);
 
 /* Takes over an accepted, non-blocking socket. False (and the socket is still the caller's) when
  * there are too many. */

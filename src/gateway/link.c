@@ -16,8 +16,6 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 2000
 #define TELL_MS 30000 /* a database that stays away is logged this often */
-#define SETTINGS \
-	"select pg_catalog.set_config('statement_timeout', '30s', false), pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false)"
 
 static void ready(FfWatch *watch, uint32_t events);
 
@@ -120,9 +118,14 @@ static void
 set_up(FfLink *link)
 {
 	const FfStatement *statement = link->owner->statements;
+	char			   settings[200];
 
+	snprintf(settings, sizeof(settings),
+			 "select pg_catalog.set_config('statement_timeout', '%d', false), "
+			 "pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false)",
+			 link->statement_ms);
 	if (PQsetnonblocking(link->connection, 1) != 0 || PQenterPipelineMode(link->connection) != 1 ||
-		!ff_link_send_text(link, SETTINGS))
+		!ff_link_send_text(link, settings))
 	{
 		ff_link_drop(link, PQerrorMessage(link->connection));
 		return;

@@ -15,6 +15,10 @@
 
 #include "loop.h"
 
+/* The server's own time-out should come first: an answer that is later than it by this much will
+ * not come. */
+#define FF_LINK_GRACE_MS 5000
+
 #define FF_GROUP_SIZE 32
 
 typedef enum FfLinkState
@@ -61,6 +65,7 @@ struct FfLink
 	FfWatch			   watch; /* first: the loop hands it back */
 	const FfLinkOwner *owner;
 	const char		  *database_url;
+	int				   statement_ms; /* how long a statement may take */
 	PGconn			  *connection;
 	FfLinkState		   state;
 	int64_t			   since;	 /* when it came into this state */

@@ -22,7 +22,6 @@
 #define BUCKETS 4096
 #define TOPICS_PER_READ 256
 #define CONNECT_MS 10000
-#define STATEMENT_MS 35000
 #define BELL_MS 15000
 #define PAUSE_MS 2000 /* after an errand that failed */
 #define RUN_SIZE 37
@@ -373,9 +372,10 @@ notified(FfLink *link, const char *channel, const char *payload)
 /* ---- the outside ---- */
 
 void
-ff_live_start(const char *database_url)
+ff_live_start(const char *database_url, int statement_ms)
 {
 	listener.database_url = database_url;
+	listener.statement_ms = statement_ms;
 	bell_at = ff_loop_now() + BELL_MS;
 	ff_link_open(&listener);
 }
@@ -429,6 +429,8 @@ ff_live_tick(void)
 {
 	int64_t now = ff_loop_now();
 	int64_t age = now - listener.since;
+	int		patience =
+		listener.state == FF_LINK_BUSY ? listener.statement_ms + FF_LINK_GRACE_MS : CONNECT_MS;
 
 	if (now >= bell_at)
 	{
@@ -441,7 +443,7 @@ ff_live_tick(void)
 		ff_link_open(&listener);
 	else if (listener.state == FF_LINK_IDLE)
 		idle(&listener);
-	else if (age > (listener.state == FF_LINK_BUSY ? STATEMENT_MS : CONNECT_MS))
+	else if (age > patience)
 		ff_link_drop(&listener, "no answer");
 	return 1000;
 }

@@ -27,7 +27,7 @@ struct FfSubscriber
 	void (*deliver)(FfSubscriber *subscriber, const char *text, size_t length, bool final);
 };
 
-extern void ff_live_start(const char *database_url);
+extern void ff_live_start(const char *database_url, int statement_ms);
 extern void ff_live_stop(void);
 
 /* Follows a run (its uuid as text) from after `cursor`. */

@@ -59,8 +59,29 @@ command_version(int argc, char **argv)
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
+	if (words.count > 0)
+		return ff_misused("version", "unexpected %s", words.item[0]);
 	puts(server.json ? "{\"version\":\"" FF_VERSION "\"}" : "flowforge " FF_VERSION);
 	return FF_EXIT_DONE;
+}
+
+static void
+print_commands(FILE *out)
+{
+	fputs("flowforge runs durable workflows inside PostgreSQL.\n\n", out);
+	for (size_t at = 0; at < COMMAND_COUNT; at++)
+	{
+		char *form = ff_text("  %s %s", commands[at].name, commands[at].synopsis);
+
+		ff_term_cell(out, out == stdout ? FF_STYLE_NAME : FF_STYLE_END, form, 42);
+		fprintf(out, " %s\n", commands[at].about);
+		free(form);
+	}
+	fputs(
+		"\nExit codes: 0 done, 1 failed, 2 used wrongly, 3 the server cannot be reached.\n"
+		"Settings come from options, else FLOWFORGE_URL, FLOWFORGE_DATABASE_URL, FLOWFORGE_EVENT_KEY and\n"
+		"FLOWFORGE_SIGNING_KEY, else from the `flowforge dev` that runs in this directory or above.\n",
+		out);
 }
 
 static FfExit
@@ -74,20 +95,7 @@ command_help(int argc, char **argv)
 	}
 	if (argc > 1 && argv[1][0] != '-' && strcmp(argv[1], "help") != 0)
 		return ff_misused("help", "there is no command %s", argv[1]);
-	printf("%sflowforge%s runs durable workflows inside PostgreSQL.\n\n", ff_style(FF_STYLE_BOLD),
-		   ff_style(FF_STYLE_END));
-	for (size_t at = 0; at < COMMAND_COUNT; at++)
-	{
-		char *form = ff_text("  %s %s", commands[at].name, commands[at].synopsis);
-
-		ff_term_cell(stdout, FF_STYLE_NAME, form, 42);
-		printf(" %s\n", commands[at].about);
-		free(form);
-	}
-	printf(
-		"\nExit codes: 0 done, 1 failed, 2 used wrongly, 3 the server cannot be reached.\n"
-		"Settings come from options, else FLOWFORGE_URL, FLOWFORGE_DATABASE_URL, FLOWFORGE_EVENT_KEY and\n"
-		"FLOWFORGE_SIGNING_KEY, else from the `flowforge dev` that runs in this directory or above.\n");
+	print_commands(stdout);
 	return FF_EXIT_DONE;
 }
 
@@ -95,13 +103,14 @@ int
 main(int argc, char **argv)
 {
 	const Command *command;
+	FfExit		   result;
 
 	ff_term_init();
 	signal(SIGPIPE, SIG_IGN);
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (argc < 2)
 	{
-		command_help(1, argv);
+		print_commands(stderr);
 		return FF_EXIT_USAGE;
 	}
 	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)
@@ -111,5 +120,8 @@ main(int argc, char **argv)
 	command = find_command(argv[1]);
 	if (command == NULL)
 		return ff_misused("help", "there is no command %s", argv[1]);
-	return command->run(argc - 1, argv + 1);
+	result = command->run(argc - 1, argv + 1);
+	if (!ff_flush() && result == FF_EXIT_DONE)
+		result = FF_EXIT_FAILED;
+	return result;
 }

@@ -22,8 +22,7 @@
 #define GROUP_BYTES (1024 * 1024) /* of bodies: no more calls join a group that has as much */
 #define QUEUED_MS 30000
 #define CONNECT_MS 10000
-#define STATEMENT_MS 35000 /* above statement_timeout, which should come first */
-#define SPARE_MS 60000	   /* links beyond the first ones are closed when idle this long */
+#define SPARE_MS 60000 /* links beyond the first ones are closed when idle this long */
 
 #define TEXT_OID 25
 #define BYTEA_OID 17
@@ -257,7 +256,7 @@ down(FfLink *link)
 /* ---- the outside ---- */
 
 void
-ff_pg_open(const char *database_url)
+ff_pg_open(const char *database_url, int statement_ms)
 {
 	for (int which = 0; which < FF_LANE_COUNT; which++)
 	{
@@ -269,6 +268,7 @@ ff_pg_open(const char *database_url)
 			lane->slot[at].lane = lane;
 			lane->slot[at].link.owner = &owner;
 			lane->slot[at].link.database_url = database_url;
+			lane->slot[at].link.statement_ms = statement_ms;
 			lane->slot[at].link.watch.fd = -1;
 			if (at < lane->fewest)
 				ff_link_open(&lane->slot[at].link);
@@ -369,7 +369,7 @@ tend(Lane *lane, int at)
 	else if ((link->state == FF_LINK_CONNECTING || link->state == FF_LINK_SETUP) &&
 			 age > CONNECT_MS)
 		ff_link_drop(link, "connecting takes too long");
-	else if (link->state == FF_LINK_BUSY && age > STATEMENT_MS)
+	else if (link->state == FF_LINK_BUSY && age > link->statement_ms + FF_LINK_GRACE_MS)
 		ff_link_drop(link, "no answer");
 	else if (link->state == FF_LINK_IDLE && at >= lane->fewest && age > SPARE_MS)
 		ff_link_close(link);
@@ -395,7 +395,11 @@ ff_pg_tick(void)
 }
 
 bool
-ff_pg_is_ready(FfLane lane)
+ff_pg_is_ready(void)
 {
-	return has_link(&lanes[lane]);
+	bool is_ready = true;
+
+	for (int which = 0; which < FF_LANE_COUNT; which++)
+		is_ready &= has_link(&lanes[which]);
+	return is_ready;
 }

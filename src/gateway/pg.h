@@ -60,7 +60,7 @@ struct FfCall
 	bool	alone; /* its group failed */
 };
 
-extern void ff_pg_open(const char *database_url);
+extern void ff_pg_open(const char *database_url, int statement_ms);
 extern void ff_pg_close(void);
 
 /* Hands a call over. `ended` may be called before this returns. */
@@ -77,7 +77,7 @@ extern void ff_pg_flush(void);
  * again. */
 extern int ff_pg_tick(void);
 
-/* True when a lane has a connection. */
-extern bool ff_pg_is_ready(FfLane lane);
+/* True when each lane has a connection. */
+extern bool ff_pg_is_ready(void);
 
 #endif

@@ -59,8 +59,17 @@ try_listen(const struct addrinfo *address)
 
 /* A socket that is passed on blocks unless its unit says otherwise; accepting must not. */
 static int
-take_over(int fd)
+take_over(int fd, int count)
 {
+	int		  listens = 0;
+	socklen_t length = sizeof(listens);
+
+	if (count != 1 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) != 0 || !listens)
+	{
+		ff_log("error", "one listening socket should be passed, not %d descriptors%s", count,
+			   count == 1 ? " of another kind" : "");
+		return -1;
+	}
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 ||
 		fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
 	{
@@ -85,9 +94,8 @@ open_listener(const FfConfig *config)
 	int					  fd = -1;
 	int					  problem;
 
-	if (passed != NULL && passed_to != NULL && atoi(passed) == 1 &&
-		atol(passed_to) == (long) getpid())
-		return take_over(FIRST_PASSED_FD);
+	if (passed != NULL && passed_to != NULL && atol(passed_to) == (long) getpid())
+		return take_over(FIRST_PASSED_FD, atoi(passed));
 	snprintf(port, sizeof(port), "%d", config->port);
 	problem = getaddrinfo(host, port, &hints, &found);
 	if (problem != 0)
@@ -255,9 +263,9 @@ ff_serve(const FfConfig *config)
 	raise_limit();
 	ff_loop_open();
 	open_signals();
-	ff_conn_open(config->quiet);
-	ff_pg_open(config->database_url);
-	ff_live_start(config->database_url);
+	ff_conn_open(config);
+	ff_pg_open(config->database_url, config->deadlines.statement);
+	ff_live_start(config->database_url, config->deadlines.statement);
 	listening.ready = accept_ready;
 	ff_loop_watch(&listening, fd, EPOLLIN);
 	ff_log("info", "listening on %s port %d", config->host != NULL ? config->host : "127.0.0.1",

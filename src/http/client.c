@@ -33,6 +33,7 @@ static int		   epoll_fd = -1;
 static TimestampTz timer_at = DT_NOEND;
 static CURL		  *idle[MAX_IDLE_HANDLES];
 static int		   idle_count = 0;
+static dlist_head  grown = DLIST_STATIC_INIT(grown);
 
 static const char *const header_names[FF_HEADER_COUNT] = {
 	[FF_HEADER_SDK] = "x-inngest-sdk",
@@ -129,6 +130,7 @@ ff_http_new(MemoryContext parent)
 	call->context = context;
 	initStringInfo(&call->request);
 	initStringInfo(&call->body);
+	initStringInfo(&call->all_headers);
 	MemoryContextSwitchTo(old);
 	return call;
 }
@@ -143,37 +145,51 @@ ff_http_add_header(FfHttpCall *call, const char *header)
 	call->sent = longer;
 }
 
-/* libcurl's callback: keeps the body up to the limit. Must not raise: space is made without letting
- * palloc throw. */
-static size_t
-on_body(char *data, size_t size, size_t count, void *user)
+/* Appends what libcurl has received. Must not raise: space is made without letting palloc throw;
+ * false when there is none. */
+static bool
+append_received(FfHttpCall *call, StringInfo to, const char *data, size_t length)
 {
-	FfHttpCall *call = user;
-	size_t		length = size * count;
-	size_t		needed = (size_t) call->body.len + length + 1;
+	size_t needed = (size_t) to->len + length + 1;
 
 	if (needed > (size_t) ff_response_limit + 1)
 	{
 		call->too_large = true;
-		return 0;
+		return false;
 	}
-	if (needed > (size_t) call->body.maxlen)
+	if (needed > (size_t) to->maxlen)
 	{
-		size_t room = Max(needed, (size_t) call->body.maxlen * 2);
+		size_t room = Max(needed, (size_t) to->maxlen * 2);
 		char  *larger =
 			MemoryContextAllocExtended(call->context, room, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 
 		if (larger == NULL)
-			return 0;
-		memcpy(larger, call->body.data, call->body.len);
-		pfree(call->body.data);
-		call->body.data = larger;
-		call->body.maxlen = (int) room;
+			return false;
+		memcpy(larger, to->data, to->len);
+		pfree(to->data);
+		to->data = larger;
+		to->maxlen = (int) room;
 	}
-	memcpy(call->body.data + call->body.len, data, length);
-	call->body.len += (int) length;
-	call->body.data[call->body.len] = '\0';
-	return length;
+	memcpy(to->data + to->len, data, length);
+	to->len += (int) length;
+	to->data[to->len] = '\0';
+	return true;
+}
+
+/* libcurl's callback: keeps the body up to the limit. */
+static size_t
+on_body(char *data, size_t size, size_t count, void *user)
+{
+	FfHttpCall *call = user;
+	const char *type = call->headers[FF_HEADER_CONTENT_TYPE];
+
+	call->streams = type != NULL && pg_strncasecmp(type, "application/x-ndjson", 20) == 0;
+	if (call->streams && !call->grown)
+	{
+		dlist_push_tail(&grown, &call->grown_node);
+		call->grown = true;
+	}
+	return append_received(call, &call->body, data, size * count) ? size * count : 0;
 }
 
 static void
@@ -200,8 +216,17 @@ keep_header(FfHttpCall *call, FfHttpHeader which, const char *value, size_t leng
 static size_t
 on_header(char *data, size_t size, size_t count, void *user)
 {
-	size_t length = size * count;
+	FfHttpCall *call = user;
+	size_t		length = size * count;
 
+	/* A redirect's headers are followed by those of where it leads. */
+	if (length > 12 && strncmp(data, "HTTP/", 5) == 0)
+	{
+		call->all_headers.len = 0;
+		call->status = atol(data + strcspn(data, " "));
+	}
+	else if (call->keep_headers && !append_received(call, &call->all_headers, data, length))
+		return 0;
 	for (int i = 0; i < FF_HEADER_COUNT; i++)
 	{
 		size_t name = strlen(header_names[i]);
@@ -242,6 +267,26 @@ give_handle(CURL *easy)
 			return code_;                                       \
 	} while (0)
 
+/* Methods libcurl treats differently; a body that is empty is none but for POST. */
+static CURLcode
+set_method(FfHttpCall *call)
+{
+	CURL	   *easy = call->easy;
+	const char *method = call->method ? call->method : "POST";
+
+	if (pg_strcasecmp(method, "HEAD") == 0)
+		return curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+	if (pg_strcasecmp(method, "POST") == 0 || call->request.len > 0)
+	{
+		SET(CURLOPT_POST, 1L);
+		SET(CURLOPT_POSTFIELDS, call->request.data);
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) call->request.len);
+	}
+	if (pg_strcasecmp(method, "POST") != 0)
+		SET(CURLOPT_CUSTOMREQUEST, method);
+	return CURLE_OK;
+}
+
 static CURLcode
 set_options(FfHttpCall *call, const char *url)
 {
@@ -250,11 +295,10 @@ set_options(FfHttpCall *call, const char *url)
 	SET(CURLOPT_URL, url);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_FOLLOWLOCATION, call->redirects > 0 ? 1L : 0L);
+	SET(CURLOPT_MAXREDIRS, (long) call->redirects);
+	SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_POST, 1L);
-	SET(CURLOPT_POSTFIELDS, call->request.data);
-	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) call->request.len);
 	SET(CURLOPT_HTTPHEADER, (struct curl_slist *) call->sent);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
@@ -265,7 +309,9 @@ set_options(FfHttpCall *call, const char *url)
 	SET(CURLOPT_TIMEOUT_MS, (long) ff_request_timeout);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) ff_connect_timeout);
 	SET(CURLOPT_TCP_NODELAY, 1L);
-	return CURLE_OK;
+	if (call->keep_headers)
+		SET(CURLOPT_ACCEPT_ENCODING, "");
+	return set_method(call);
 }
 
 bool
@@ -297,9 +343,13 @@ static void
 note_outcome(FfHttpCall *call, CURLcode code)
 {
 	double connected = 0;
+	char  *url = NULL;
 
 	curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME, &connected);
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->status);
+	curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
+	if (call->keep_headers && url != NULL)
+		call->effective_url = MemoryContextStrdup(call->context, url);
 	call->reached = code == CURLE_OK || (connected > 0 && code != CURLE_COULDNT_CONNECT &&
 										 code != CURLE_COULDNT_RESOLVE_HOST);
 	if (code == CURLE_OK)
@@ -335,8 +385,28 @@ collect(FfHttpDone done)
 	}
 }
 
+static void
+forget_growth(FfHttpCall *call)
+{
+	if (call->grown)
+		dlist_delete(&call->grown_node);
+	call->grown = false;
+}
+
+static void
+tell_progress(FfHttpDone progress)
+{
+	while (!dlist_is_empty(&grown))
+	{
+		FfHttpCall *call = dlist_head_element(FfHttpCall, grown_node, &grown);
+
+		forget_growth(call);
+		progress(call);
+	}
+}
+
 void
-ff_http_drive(FfHttpDone done)
+ff_http_drive(FfHttpDone progress, FfHttpDone done)
 {
 	struct epoll_event events[MAX_EVENTS];
 	sigset_t		   signals;
@@ -360,6 +430,7 @@ ff_http_drive(FfHttpDone done)
 	}
 	restore_signals(&signals);
 	check_multi(code, "socket action");
+	tell_progress(progress);
 	collect(done);
 }
 
@@ -371,6 +442,7 @@ ff_http_free(FfHttpCall *call)
 		check_multi(curl_multi_remove_handle(multi, call->easy), "remove");
 		curl_easy_cleanup(call->easy);
 	}
+	forget_growth(call);
 	curl_slist_free_all(call->sent);
 	MemoryContextDelete(call->context);
 }

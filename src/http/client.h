@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "lib/ilist.h"
 #include "lib/stringinfo.h"
 
 /* The headers of an answer that are kept. */
@@ -35,6 +36,15 @@ typedef struct FfHttpCall
 	StringInfoData request;
 	StringInfoData body;
 	char		  *headers[FF_HEADER_COUNT];
+	const char	  *method;		 /* NULL: POST */
+	int			   redirects;	 /* how many are followed */
+	bool		   keep_headers; /* all of them, as lines "name: value" */
+	StringInfoData all_headers;
+	bool		   streams; /* the answer comes line by line: progress is told */
+	int			   kept;	/* bytes at the front of the body that whoever reads lines has left */
+	bool		   grown;	/* in the list of those that have */
+	dlist_node	   grown_node;
+	char		  *effective_url; /* where the answer came from */
 	bool		   too_large;
 	bool		   reached; /* false: no connection was made, so nothing was asked of the app */
 	long		   status;	/* of HTTP; 0 when there was no answer */
@@ -60,9 +70,10 @@ extern void		   ff_http_add_header(FfHttpCall *call, const char *header);
 /* False, with `failure` set, when libcurl does not take it (a malformed URL). */
 extern bool ff_http_start(FfHttpCall *call, const char *url);
 
-/* Moves all calls on; `done` is called for each that is over. */
+/* Moves all calls on; `progress` is called for each whose streamed answer has grown, `done` for
+ * each that is over. */
 typedef void (*FfHttpDone)(FfHttpCall *call);
-extern void ff_http_drive(FfHttpDone done);
+extern void ff_http_drive(FfHttpDone progress, FfHttpDone done);
 
 /* Gives up a call under way, or frees a finished one. */
 extern void ff_http_free(FfHttpCall *call);

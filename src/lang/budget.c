@@ -20,6 +20,7 @@ ff_lang_fail(FfEvaluation *e, int position, int code, const char *format, ...)
 	e->code = code;
 	e->position = position;
 	e->absent = false;
+	e->culprit = NULL;
 	e->hint[0] = '\0';
 	if (e->quiet)
 		return false;
@@ -39,6 +40,15 @@ ff_lang_pay(FfEvaluation *e, int position, int64 units)
 		return true;
 	return ff_lang_fail(e, position, FF_ERR_EXPRESSION_LIMIT, "it takes more than %d steps",
 						ff_lang_max_steps);
+}
+
+bool
+ff_lang_output(FfEvaluation *e, int position, int64 bytes)
+{
+	e->output += bytes;
+	return e->output <= ff_lang_max_output ||
+		   ff_lang_fail(e, position, FF_ERR_EXPRESSION_LIMIT, "more than %d bytes are made",
+						ff_lang_max_output);
 }
 
 void

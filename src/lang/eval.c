@@ -17,190 +17,6 @@
 
 static bool evaluate(FfEvaluation *e, const FfNode *node, FfValue *out);
 
-/* --- names and members --- */
-
-static void
-suggest(FfEvaluation *e, const FfNearest *nearest)
-{
-	if (nearest->name[0] != '\0')
-		snprintf(e->hint, sizeof(e->hint), "Perhaps you meant \"%s\".", nearest->name);
-}
-
-static bool
-fail_name(FfEvaluation *e, const FfNode *node)
-{
-	FfNearest nearest = {.wanted = node->text, .length = node->length, .distance = 4};
-
-	ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_UNDEFINED, "the name \"%s\" is not defined",
-				 node->text);
-	e->absent = true;
-	if (e->quiet || e->trying)
-		return false;
-	for (const FfLocal *local = e->locals; local != NULL; local = local->outer)
-		ff_lang_seek(&nearest, local->name, (int) strlen(local->name));
-	for (int i = 0; i < e->count; i++)
-		ff_lang_seek(&nearest, e->bindings[i].name, (int) strlen(e->bindings[i].name));
-	suggest(e, &nearest);
-	return false;
-}
-
-static bool
-evaluate_name(FfEvaluation *e, const FfNode *node, FfValue *out)
-{
-	for (const FfLocal *local = e->locals; local != NULL; local = local->outer)
-	{
-		if (strcmp(local->name, node->text) == 0)
-		{
-			*out = local->value;
-			return true;
-		}
-	}
-	for (int i = 0; i < e->count; i++)
-	{
-		if (strcmp(e->bindings[i].name, node->text) == 0)
-		{
-			ff_value_of_document(e->bindings[i].value, out);
-			return true;
-		}
-	}
-	if (!node->keyword)
-		return fail_name(e, node);
-	*out = node->literal;
-	return true;
-}
-
-/* The keys of a stored object, looked at for a hint only. */
-static bool
-fail_key(FfEvaluation *e, int position, const FfValue *object, const char *key, int length)
-{
-	FfNearest		   nearest = {.wanted = key, .length = length, .distance = 4};
-	JsonbIterator	  *iterator;
-	JsonbIteratorToken token;
-	JsonbValue		   part;
-
-	ff_lang_fail(e, position, FF_ERR_EXPRESSION_MISSING_KEY, "the object has no key \"%.*s\"",
-				 Min(length, 200), key);
-	e->absent = true;
-	if (e->quiet || e->trying)
-		return false;
-	iterator = JsonbIteratorInit(object->u.stored);
-	while ((token = JsonbIteratorNext(&iterator, &part, true)) != WJB_DONE)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (token == WJB_KEY)
-			ff_lang_seek(&nearest, part.val.string.val, part.val.string.len);
-	}
-	suggest(e, &nearest);
-	return false;
-}
-
-static bool
-member(FfEvaluation *e, int position, const FfValue *object, const char *key, int length,
-	   FfValue *out)
-{
-	JsonbValue json;
-
-	if (object->kind == FF_OBJECT)
-	{
-		if (getKeyJsonValueFromContainer(object->u.stored, key, length, &json) != NULL)
-		{
-			ff_value_of_json(&json, out);
-			return true;
-		}
-		if (!e->lenient)
-			return fail_key(e, position, object, key, length);
-	}
-	else if (!e->lenient || object->kind != FF_NULL)
-	{
-		ff_lang_fail(e, position, FF_ERR_EXPRESSION_NAVIGATE, "cannot navigate into %s with '%.*s'",
-					 ff_value_kind(object), Min(length, 200), key);
-		e->absent = object->kind == FF_NULL;
-		return false;
-	}
-	ff_set_missing(out);
-	return true;
-}
-
-/* An index counts from the end when negative; -1 where nothing is and that is allowed. */
-static bool
-find_index(FfEvaluation *e, int position, const FfValue *key, int count, int *index)
-{
-	*index = -1;
-	if (key->kind != FF_INTEGER)
-		return ff_lang_fail(e, position, FF_ERR_EXPRESSION_BAD_INDEX,
-							"the index is %s, not an integer", ff_value_kind(key));
-	if (key->u.integer >= -(int64) count && key->u.integer < count)
-		*index = (int) (key->u.integer < 0 ? key->u.integer + count : key->u.integer);
-	else if (!e->lenient)
-	{
-		ff_lang_fail(e, position, FF_ERR_EXPRESSION_RANGE,
-					 "the index %lld is out of range (%d item%s)", (long long) key->u.integer,
-					 count, count == 1 ? "" : "s");
-		e->absent = true;
-		return false;
-	}
-	return true;
-}
-
-static bool
-character(FfEvaluation *e, int position, const FfValue *text, const FfValue *key, FfValue *out)
-{
-	const char *c = text->u.text;
-	int			index;
-
-	if (!ff_lang_pay(e, position, text->length / 8) ||
-		!find_index(e, position, key, pg_mbstrlen_with_len(text->u.text, text->length), &index))
-		return false;
-	ff_set_missing(out);
-	if (index < 0)
-		return true;
-	for (; index > 0; index--)
-		c += pg_utf_mblen((const unsigned char *) c);
-	ff_set_text(out, c, pg_utf_mblen((const unsigned char *) c));
-	return true;
-}
-
-/* 1.0 is an index too. */
-static void
-make_integer(FfEvaluation *e, FfValue *v)
-{
-	if (v->kind != FF_NUMERIC)
-		return;
-	ff_lang_use_scratch(e);
-	ff_set_numeric(
-		v, DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(v->u.numeric))));
-}
-
-static bool
-evaluate_index(FfEvaluation *e, const FfNode *node, FfValue *out)
-{
-	FfValue object = {0};
-	FfValue key = {0};
-	int		position = node->kids[1]->position;
-	int		index;
-
-	if (!evaluate(e, node->kids[0], &object) || !evaluate(e, node->kids[1], &key))
-		return false;
-	make_integer(e, &key);
-	if (object.kind == FF_TEXT)
-		return character(e, position, &object, &key, out);
-	if (object.kind == FF_LIST)
-	{
-		if (!find_index(e, position, &key, ff_value_count(&object), &index))
-			return false;
-		ff_set_missing(out);
-		if (index >= 0)
-			ff_value_item(&object, index, out);
-		return true;
-	}
-	if (key.kind == FF_TEXT)
-		return member(e, position, &object, key.u.text, key.length, out);
-	if (object.kind == FF_OBJECT)
-		return ff_lang_fail(e, position, FF_ERR_EXPRESSION_BAD_INDEX,
-							"an object is indexed by text, not %s", ff_value_kind(&key));
-	return member(e, position, &object, "...", 3, out);
-}
-
 /* --- operators --- */
 
 static bool
@@ -439,20 +255,71 @@ evaluate_call(FfEvaluation *e, const FfNode *node, FfValue *out)
 	return node->function->call(e, node, args, out);
 }
 
+/* Whether an operand that fails with this error is just not there. */
 static bool
-evaluate_special(FfEvaluation *e, const FfNode *node, FfValue *out)
+is_gap(const FfEvaluation *e, const FfNode *operand)
 {
-	FfValue value = {0};
+	if (e->culprit != operand)
+		return false;
+	if (operand->kind == FF_NODE_CALL)
+		return e->code == FF_ERR_EXPRESSION_RANGE && (operand->function->call == ff_filter_first ||
+													  operand->function->call == ff_filter_last);
+	return e->code == FF_ERR_EXPRESSION_UNDEFINED || e->code == FF_ERR_EXPRESSION_MISSING_KEY ||
+		   e->code == FF_ERR_EXPRESSION_RANGE;
+}
+
+/*
+ * The filter default(x), or default(x, true) for all that is falsy. Unlike the function it rescues
+ * the operand's last part only: of a.b.c a missing b is an error, for it is a mistake more often
+ * than an absence.
+ */
+static bool
+rescue(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	const FfNode *operand = node->kids[0];
+	FfValue		  falsy = {0};
+	bool		  trying = e->trying;
+	bool		  found;
+
+	e->trying = true;
+	found = evaluate(e, operand, out);
+	e->trying = trying;
+	if (!found && !is_gap(e, operand))
+		return trying ? false : evaluate(e, operand, out); /* again, for the hint */
+	e->code = 0;
+	if (found && node->count == 3 && !evaluate(e, node->kids[2], &falsy))
+		return false;
+	if (found && (ff_value_truthy(out) || !ff_value_truthy(&falsy)))
+		return true;
+	return evaluate(e, node->kids[1], out);
+}
+
+static bool
+evaluate_has(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfValue ignored = {0};
 	bool	found;
 
-	if (node->function->special == FF_PLAIN)
-		return evaluate_call(e, node, out);
-	if (node->function->special == FF_DEFAULT)
-		return first_present(e, node, out);
-	if (!try_argument(e, node->kids[0], &value, &found))
+	if (!try_argument(e, node->kids[0], &ignored, &found))
 		return false;
 	ff_set_bool(out, found);
 	return true;
+}
+
+static bool
+evaluate_special(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	switch (node->function->special)
+	{
+		case FF_DEFAULT:
+			return first_present(e, node, out);
+		case FF_RESCUE:
+			return rescue(e, node, out);
+		case FF_HAS:
+			return evaluate_has(e, node, out);
+		default:
+			return evaluate_call(e, node, out);
+	}
 }
 
 /* --- the walk --- */
@@ -482,12 +349,43 @@ evaluate_member(FfEvaluation *e, const FfNode *node, FfValue *out)
 {
 	FfValue object = {0};
 
-	return evaluate(e, node->kids[0], &object) &&
-		   member(e, node->position, &object, node->text, node->length, out);
+	if (!evaluate(e, node->kids[0], &object))
+		return false;
+	if (node->kind == FF_NODE_PART)
+		return ff_lang_part(e, node->position, &object, node->text, node->length, out);
+	return ff_lang_member(e, node->position, &object, node->text, node->length, out);
 }
 
 static bool
-evaluate(FfEvaluation *e, const FfNode *node, FfValue *out)
+evaluate_index(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfValue object = {0};
+	FfValue key = {0};
+
+	return evaluate(e, node->kids[0], &object) && evaluate(e, node->kids[1], &key) &&
+		   ff_lang_index(e, node->kids[1]->position, &object, &key, out);
+}
+
+/* A path that is there, or what else the text says. */
+static bool
+evaluate_either(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	bool trying = e->trying;
+	bool found;
+
+	e->trying = true;
+	found = evaluate(e, node->kids[0], out);
+	e->trying = trying;
+	if (!found && e->code == FF_ERR_EXPRESSION_LIMIT)
+		return false;
+	e->code = 0;
+	if (found && node->kids[1] == node->kids[0])
+		return true;
+	return evaluate(e, node->kids[found ? 1 : 2], out);
+}
+
+static inline bool
+walk(FfEvaluation *e, const FfNode *node, FfValue *out)
 {
 	if (!ff_lang_pay(e, node->position, FF_STEP))
 		return false;
@@ -500,11 +398,14 @@ evaluate(FfEvaluation *e, const FfNode *node, FfValue *out)
 			*out = node->literal;
 			return true;
 		case FF_NODE_NAME:
-			return evaluate_name(e, node, out);
+			return ff_lang_name(e, node, out);
 		case FF_NODE_MEMBER:
+		case FF_NODE_PART:
 			return evaluate_member(e, node, out);
 		case FF_NODE_INDEX:
 			return evaluate_index(e, node, out);
+		case FF_NODE_EITHER:
+			return evaluate_either(e, node, out);
 		case FF_NODE_NOT:
 			return evaluate_not(e, node, out);
 		case FF_NODE_MINUS:
@@ -530,22 +431,37 @@ evaluate(FfEvaluation *e, const FfNode *node, FfValue *out)
 	return false;
 }
 
+/* Remembers the node that failed, the innermost, for `| default(x)`. */
+static bool
+evaluate(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	if (likely(walk(e, node, out)))
+		return true;
+	if (e->culprit == NULL)
+		e->culprit = node;
+	return false;
+}
+
 /* --- the doors --- */
 
-bool
-ff_lang_evaluate(FfEvaluation *e, const FfExpr *expr, const FfNode *node, const FfBinding *bindings,
-				 int count, bool filter, FfValue *out)
+void
+ff_lang_begin(FfEvaluation *e, const FfScope *scope, bool filter)
 {
-	e->expr = expr;
-	e->bindings = bindings;
-	e->count = count;
+	e->scope = scope;
 	e->locals = NULL;
 	e->trying = false;
 	e->filter = e->lenient = e->quiet = filter;
 	e->budget = (int64) ff_lang_max_steps * FF_STEP;
+	e->output = 0;
 	e->scratch = NULL;
 	e->code = 0;
+	e->culprit = NULL;
 	e->message[0] = e->hint[0] = '\0';
+}
+
+bool
+ff_lang_evaluate(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
 	return evaluate(e, node, out);
 }
 
@@ -560,9 +476,8 @@ ff_lang_end(FfEvaluation *e)
 }
 
 Jsonb *
-ff_lang_result(FfEvaluation *e, const FfValue *v)
+ff_lang_keep(FfEvaluation *e, Jsonb *made)
 {
-	Jsonb *made = ff_value_document(v);
 	Jsonb *result = made;
 
 	if (e->scratch != NULL)
@@ -575,46 +490,82 @@ ff_lang_result(FfEvaluation *e, const FfValue *v)
 }
 
 Jsonb *
-ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count)
+ff_lang_strict(const FfExpr *expr, const FfScope *scope)
 {
 	FfEvaluation e;
 	FfValue		 value = {0};
 
-	if (ff_lang_evaluate(&e, expr, expr->root, bindings, count, false, &value))
-		return ff_lang_result(&e, &value);
+	ff_lang_begin(&e, scope, false);
+	if (evaluate(&e, expr->root, &value))
+		return ff_lang_keep(&e, ff_value_document(&value));
 	ff_lang_end(&e);
-	ereport(
-		ERROR,
-		(errcode(e.code), errmsg("the expression cannot be evaluated: %s", e.message),
-		 errdetail("%s", ff_lang_place(expr->source, e.position)),
-		 e.hint[0] != '\0' ? errhint("%s", e.hint)
-		 : e.absent
-			 ? errhint(
-				   "has(a.b) asks whether a member is there, default(a.b, x) replaces a missing one.")
-			 : 0));
+	ff_lang_report(&e, false, expr->source);
+}
+
+Jsonb *
+ff_lang_filtered(const FfExpr *expr, const FfScope *scope)
+{
+	FfEvaluation e;
+	FfValue		 value = {0};
+
+	ff_lang_begin(&e, scope, true);
+	if (evaluate(&e, expr->root, &value))
+		return ff_lang_keep(&e, ff_value_document(&value));
+	ff_lang_end(&e);
 	return NULL;
+}
+
+Jsonb *
+ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count)
+{
+	FfScope scope = {.bindings = bindings, .count = count};
+
+	return ff_lang_strict(expr, &scope);
 }
 
 Jsonb *
 ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 {
+	FfScope scope = {.bindings = bindings, .count = count};
+
+	return ff_lang_filtered(expr, &scope);
+}
+
+/* Messages are made only for who reads them: what has failed is evaluated again to hear why. */
+bool
+ff_expr_filter_why(const FfExpr *expr, const FfBinding *bindings, int count, char *why, Size size)
+{
+	FfScope		 scope = {.bindings = bindings, .count = count};
 	FfEvaluation e;
 	FfValue		 value = {0};
+	bool		 known;
+	bool		 passes;
 
-	if (ff_lang_evaluate(&e, expr, expr->root, bindings, count, true, &value))
-		return ff_lang_result(&e, &value);
+	ff_lang_begin(&e, &scope, true);
+	known = evaluate(&e, expr->root, &value);
+	passes = known && ff_value_truthy(&value);
 	ff_lang_end(&e);
-	return NULL;
+	why[0] = '\0';
+	if (known)
+		return passes;
+	ff_lang_begin(&e, &scope, true);
+	e.quiet = false;
+	evaluate(&e, expr->root, &value);
+	strlcpy(why, e.message[0] != '\0' ? e.message : "it cannot be evaluated", size);
+	ff_lang_end(&e);
+	return false;
 }
 
 bool
 ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 {
+	FfScope		 scope = {.bindings = bindings, .count = count};
 	FfEvaluation e;
 	FfValue		 value = {0};
-	bool		 passes = ff_lang_evaluate(&e, expr, expr->root, bindings, count, true, &value) &&
-				  ff_value_truthy(&value);
+	bool		 passes;
 
+	ff_lang_begin(&e, &scope, true);
+	passes = evaluate(&e, expr->root, &value) && ff_value_truthy(&value);
 	ff_lang_end(&e);
 	return passes;
 }

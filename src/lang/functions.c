@@ -62,25 +62,75 @@ static const FfFunction functions[] = {
 	{"map", FF_MAP, 3, 3, NULL},
 };
 
-const FfFunction *
-ff_lang_function(const char *name, bool macro)
+static const FfFunction template_functions[] = {
+	{"range", FF_PLAIN, 1, 3, ff_filter_range},
+};
+
+static const FfFunction *
+find(const FfFunction *table, int count, const char *name)
 {
-	for (int i = 0; i < (int) lengthof(functions); i++)
+	for (int i = 0; i < count; i++)
 	{
-		if (strcmp(functions[i].name, name) == 0)
-			return (functions[i].special >= FF_ALL) == macro ? &functions[i] : NULL;
+		if (strcmp(table[i].name, name) == 0)
+			return &table[i];
 	}
 	return NULL;
+}
+
+const FfFunction *
+ff_lang_function(const char *name, FfTable table)
+{
+	const FfFunction *function;
+
+	if (table == FF_TABLE_FILTERS)
+		return find(ff_filters, ff_filter_count, name);
+	if (table == FF_TABLE_TEMPLATES)
+		return find(template_functions, lengthof(template_functions), name);
+	function = find(functions, lengthof(functions), name);
+	return function != NULL && (function->special >= FF_ALL) == (table == FF_TABLE_MACROS)
+			   ? function
+			   : NULL;
+}
+
+/* --- for messages --- */
+
+static const char *
+nearest_name(const FfFunction *table, int count, const char *name)
+{
+	FfNearest nearest = {.wanted = name, .length = (int) strlen(name), .distance = 4};
+
+	for (int i = 0; i < count; i++)
+		ff_lang_seek(&nearest, table[i].name, (int) strlen(table[i].name));
+	return pstrdup(nearest.name);
 }
 
 const char *
 ff_lang_nearest_function(const char *name)
 {
-	FfNearest nearest = {.wanted = name, .length = (int) strlen(name), .distance = 4};
+	return nearest_name(functions, lengthof(functions), name);
+}
 
-	for (int i = 0; i < (int) lengthof(functions); i++)
-		ff_lang_seek(&nearest, functions[i].name, (int) strlen(functions[i].name));
-	return pstrdup(nearest.name);
+const char *
+ff_lang_nearest_filter(const char *name)
+{
+	return nearest_name(ff_filters, ff_filter_count, name);
+}
+
+const char *
+ff_lang_filter_names(void)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < ff_filter_count; i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", ff_filters[i].name);
+	return names.data;
+}
+
+bool
+ff_lang_is_filter(const FfFunction *function)
+{
+	return function >= ff_filters && function < ff_filters + ff_filter_count;
 }
 
 static bool

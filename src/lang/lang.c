@@ -1,75 +1,96 @@
 /*
- * lang.c - ff_eval: the expression language from SQL.
+ * lang.c - ff_eval, ff_render and ff_template_refs: the language from SQL.
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "lang/lang.h"
+#include "lang/node.h"
 #include "util/errors.h"
 #include "util/json.h"
 
 PG_FUNCTION_INFO_V1(ff_sql_eval);
+PG_FUNCTION_INFO_V1(ff_sql_render);
+PG_FUNCTION_INFO_V1(ff_sql_template_refs);
+PG_FUNCTION_INFO_V1(ff_sql_canonical_expression);
 
-/* The members of the context are the names. */
-static FfBinding *
-bindings_of(Jsonb *context, int *count)
+static void
+check_context(Jsonb *context)
 {
-	JsonbIterator	  *iterator = JsonbIteratorInit(&context->root);
-	JsonbValue		   part;
-	JsonbIteratorToken token;
-	FfBinding		  *bindings = palloc(sizeof(FfBinding) * Max(JB_ROOT_COUNT(context), 1));
-
-	*count = 0;
-	while ((token = JsonbIteratorNext(&iterator, &part, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			bindings[*count].name = pnstrdup(part.val.string.val, part.val.string.len);
-		else if (token == WJB_VALUE)
-			bindings[(*count)++].value = JsonbValueToJsonb(&part);
-	}
-	return bindings;
+	if (!ff_json_is_object(context))
+		ereport(ERROR,
+				(errcode(FF_ERR_EXPRESSION_TYPE), errmsg("the context is not an object"),
+				 errhint("Its members are the names that may be used: {\"event\": {...}}.")));
 }
 
-static Jsonb *
-json_false(void)
+static bool
+is_filter_mode(const text *mode)
 {
-	JsonbValue value = {.type = jbvBool};
+	const char *name = VARDATA_ANY(mode);
+	int			length = (int) VARSIZE_ANY_EXHDR(mode);
 
-	return JsonbValueToJsonb(&value);
+	if (length == 6 && memcmp(name, "strict", 6) == 0)
+		return false;
+	if (length != 6 || memcmp(name, "filter", 6) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("there is no mode \"%.*s\"", length, name),
+						errhint("Modes are strict and filter.")));
+	return true;
 }
 
 /* An error makes a filter false. */
 static Jsonb *
-evaluate_filter(const FfExpr *expr, const FfBinding *bindings, int count)
+evaluate_filter(const FfExpr *expr, const FfScope *scope)
 {
-	Jsonb *result = ff_expr_eval_filter(expr, bindings, count);
+	JsonbValue no = {.type = jbvBool};
+	Jsonb	  *result = ff_lang_filtered(expr, scope);
 
-	return result != NULL ? result : json_false();
+	return result != NULL ? result : JsonbValueToJsonb(&no);
 }
 
 Datum
 ff_sql_eval(PG_FUNCTION_ARGS)
 {
-	char	  *source = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Jsonb	  *context = PG_GETARG_JSONB_P(1);
-	char	  *mode = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	bool	   filter = strcmp(mode, "filter") == 0;
-	FfExpr	  *expr;
-	FfBinding *bindings;
-	int		   count;
+	text   *source = PG_GETARG_TEXT_PP(0);
+	FfScope scope = {.context = PG_GETARG_JSONB_P(1)};
+	bool	filter = is_filter_mode(PG_GETARG_TEXT_PP(2));
+	FfExpr *expr;
 
-	if (!filter && strcmp(mode, "strict") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no mode \"%s\"", mode),
-				 errhint("Modes are strict and filter.")));
-	if (!ff_json_is_object(context))
-		ereport(ERROR,
-				(errcode(FF_ERR_EXPRESSION_TYPE), errmsg("the context is not an object"),
-				 errhint("Its members are the names the expression may use: {\"event\": {...}}.")));
-	expr = ff_expr_compile(source, CurrentMemoryContext);
-	bindings = bindings_of(context, &count);
-	PG_RETURN_JSONB_P(filter ? evaluate_filter(expr, bindings, count)
-							 : ff_expr_eval(expr, bindings, count));
+	check_context(scope.context);
+	expr = ff_expr_cached(VARDATA_ANY(source), (int) VARSIZE_ANY_EXHDR(source));
+	PG_RETURN_JSONB_P(filter ? evaluate_filter(expr, &scope) : ff_lang_strict(expr, &scope));
+}
+
+Datum
+ff_sql_render(PG_FUNCTION_ARGS)
+{
+	FfScope scope = {.context = PG_GETARG_JSONB_P(1)};
+
+	check_context(scope.context);
+	PG_RETURN_JSONB_P(ff_render(PG_GETARG_JSONB_P(0), &scope));
+}
+
+Datum
+ff_sql_template_refs(PG_FUNCTION_ARGS)
+{
+	FfReferences found;
+	Datum		*texts;
+
+	ff_template_references(PG_GETARG_JSONB_P(0), &found);
+	texts = palloc(sizeof(Datum) * Max(found.count, 1));
+	for (int i = 0; i < found.count; i++)
+		texts[i] = CStringGetTextDatum(found.paths[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(texts, found.count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+Datum
+ff_sql_canonical_expression(PG_FUNCTION_ARGS)
+{
+	text *source = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_TEXT_P(cstring_to_text(
+		ff_expr_print(ff_expr_cached(VARDATA_ANY(source), (int) VARSIZE_ANY_EXHDR(source)))));
 }

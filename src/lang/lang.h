@@ -21,14 +21,29 @@ typedef struct FfBinding
 	Jsonb	   *value;
 } FfBinding;
 
-/* Limits; a violation is FF110. */
+/* What names stand for: the bindings, then the members of the context where there is one. */
+typedef struct FfScope
+{
+	const FfBinding *bindings;
+	int				 count;
+	Jsonb			*context; /* an object, or NULL */
+} FfScope;
+
+/* Settings; a violation is FF110. */
 extern int ff_lang_max_source; /* bytes of an expression */
 extern int ff_lang_max_depth;  /* levels of nesting, of an expression and of a value it makes */
 extern int ff_lang_max_steps;  /* steps of an evaluation */
-extern int ff_lang_max_output; /* bytes of a value an expression makes */
+extern int
+	ff_lang_max_output; /* bytes of a value an expression makes, of all that a render makes */
 
 /* Reads an expression into `context`. Raises FF101, FF109 or FF110; DETAIL shows the place. */
 extern FfExpr *ff_expr_compile(const char *source, MemoryContext context);
+
+/*
+ * The same from the cache of this backend, compiled if it is not there. What is returned is good
+ * until the next call of a function that says "cached".
+ */
+extern FfExpr *ff_expr_cached(const char *source, int length);
 
 /* Strict mode: what is missing is an error. Raises FF101 to FF110. The result is palloc'ed. */
 extern Jsonb *ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count);
@@ -39,6 +54,10 @@ extern Jsonb *ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int co
  * memory.
  */
 extern bool ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count);
+
+/* The same; `why` says what an error was that made it false, and is empty without one. */
+extern bool ff_expr_filter_why(const FfExpr *expr, const FfBinding *bindings, int count, char *why,
+							   Size size);
 
 /* The value in filter mode, palloc'ed; NULL on an error. */
 extern Jsonb *ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings, int count);
@@ -52,5 +71,23 @@ extern bool ff_expr_wait_key(const FfExpr *expr, Jsonb *event, char **path, Json
 
 /* The expression in one canonical spelling (CEL's), palloc'ed; it compiles to the same tree. */
 extern char *ff_expr_print(const FfExpr *expr);
+
+/*
+ * A config with its templates rendered, by cached templates: keys and all that is no text with
+ * braces stay as they are. Raises FF101 to FF110, with the place in the config as context. The
+ * result is palloc'ed, or the config itself when nothing is to be done.
+ */
+extern Jsonb *ff_render(Jsonb *config, const FfScope *scope);
+
+/* Dotted paths, in the order of their bytes, each once. */
+typedef struct FfReferences
+{
+	int	   count;
+	int	   room;
+	char **paths;
+} FfReferences;
+
+/* The data a config's templates refer to. Raises FF101, FF109 or FF110; palloc'ed. */
+extern void ff_template_references(Jsonb *config, FfReferences *found);
 
 #endif

@@ -14,7 +14,7 @@
 static int
 offset_of(const FfLexer *l)
 {
-	return (int) (l->next - l->source);
+	return l->base + (int) (l->next - l->start);
 }
 
 /* --- texts --- */
@@ -33,8 +33,7 @@ read_hex4(FfLexer *l)
 		else if ((h | 32) >= 'a' && (h | 32) <= 'f')
 			code = code * 16 + ((h | 32) - 'a' + 10);
 		else
-			ff_lang_syntax_error(l->source, offset_of(l), NULL,
-								 "\\u needs four hexadecimal digits");
+			ff_lang_syntax_error(l, offset_of(l), NULL, "\\u needs four hexadecimal digits");
 	}
 	return code;
 }
@@ -54,11 +53,11 @@ read_unicode(FfLexer *l, StringInfo out)
 		l->next += 2;
 		second = read_hex4(l);
 		if (!is_utf16_surrogate_second(second))
-			ff_lang_syntax_error(l->source, start, NULL, "half of a surrogate pair is missing");
+			ff_lang_syntax_error(l, start, NULL, "half of a surrogate pair is missing");
 		code = surrogate_pair_to_codepoint(code, second);
 	}
 	if (code == 0 || (code >= 0xD800 && code <= 0xDFFF))
-		ff_lang_syntax_error(l->source, start, NULL, "\\u does not write this character");
+		ff_lang_syntax_error(l, start, NULL, "\\u does not write this character");
 	unicode_to_utf8(code, utf8);
 	appendStringInfoString(out, (char *) utf8);
 }
@@ -86,24 +85,40 @@ read_escape(FfLexer *l, StringInfo out)
 			break;
 		default:
 			l->next--;
-			ff_lang_syntax_error(l->source, offset_of(l) - 1,
+			ff_lang_syntax_error(l, offset_of(l) - 1,
 								 "Escapes are \\n \\t \\\\ \\' \\\" and \\uXXXX.",
 								 "there is no such escape");
 	}
 }
 
+/* The bytes to the quote that ends the text; raises where there is none. */
+static int
+measure_text(const FfLexer *l, char quote)
+{
+	const char *c = l->next;
+
+	for (; *c != quote; c++)
+	{
+		if (*c == '\\' && c[1] != '\0')
+			c++;
+		else if (*c == '\0')
+			ff_lang_syntax_error(l, l->position, "Close it with the quote it began with.",
+								 "the text has no end");
+	}
+	return (int) (c - l->next);
+}
+
+/* Unescaped, a text is never longer. */
 static void
 read_text(FfLexer *l)
 {
 	char		   quote = *l->next++;
-	StringInfoData out;
+	StringInfoData out = {.maxlen = measure_text(l, quote) + 1};
 
-	initStringInfo(&out);
+	out.data = palloc(out.maxlen);
+	resetStringInfo(&out);
 	while (*l->next != quote)
 	{
-		if (*l->next == '\0')
-			ff_lang_syntax_error(l->source, l->position, "Close it with the quote it began with.",
-								 "the text has no end");
 		if (*l->next == '\\')
 		{
 			l->next++;
@@ -128,9 +143,8 @@ is_stray(pg_wchar c)
 		   (c >= 0x3000 && c <= 0x3003) || c == 0xFEFF || c == 0xFFFC || c == 0xFFFD;
 }
 
-/* The bytes of the character a name may begin with here; 0 when it is none. */
-static int
-name_character(const char *at)
+int
+ff_lexer_name_character(const char *at)
 {
 	unsigned char c = (unsigned char) *at;
 
@@ -147,7 +161,7 @@ read_name(FfLexer *l)
 	const char *start = l->next;
 	int			length;
 
-	while ((length = name_character(l->next)) > 0 || (*l->next >= '0' && *l->next <= '9'))
+	while ((length = ff_lexer_name_character(l->next)) > 0 || (*l->next >= '0' && *l->next <= '9'))
 		l->next += Max(length, 1);
 	l->kind = FF_TOKEN_NAME;
 	l->length = (int) (l->next - start);
@@ -169,7 +183,7 @@ read_number(FfLexer *l)
 
 	l->next += strspn(l->next, "0123456789");
 	if (l->next - start > 1 && *start == '0')
-		ff_lang_syntax_error(l->source, l->position, NULL, "a number does not begin with 0");
+		ff_lang_syntax_error(l, l->position, NULL, "a number does not begin with 0");
 	if (*l->next == '.' && is_digit(l->next[1]))
 		l->next += 1 + strspn(l->next + 1, "0123456789");
 	if ((*l->next | 32) == 'e')
@@ -177,12 +191,12 @@ read_number(FfLexer *l)
 		int sign = l->next[1] == '-' || l->next[1] == '+';
 
 		if (!is_digit(l->next[1 + sign]))
-			ff_lang_syntax_error(l->source, l->position, NULL, "the number's exponent is missing");
+			ff_lang_syntax_error(l, l->position, NULL, "the number's exponent is missing");
 		l->next += 1 + sign;
 		l->next += strspn(l->next, "0123456789");
 	}
-	if (name_character(l->next) > 0)
-		ff_lang_syntax_error(l->source, offset_of(l), NULL, "a number is followed by a letter");
+	if (ff_lexer_name_character(l->next) > 0)
+		ff_lang_syntax_error(l, offset_of(l), NULL, "a number is followed by a letter");
 	l->kind = FF_TOKEN_NUMBER;
 	l->length = (int) (l->next - start);
 	l->text = pnstrdup(start, l->length);
@@ -197,8 +211,14 @@ static const struct
 	{"===", "Write == to compare."},
 	{"!==", "Write != to compare."},
 	{"**", "There is no power; multiply."},
+	{"/*", "Comments are not part of an expression."},
 	{"//", "Divide with / and round with floor(); comments are not part of an expression."},
 	{"<>", "Write != to compare."},
+	{"<<", "There are no operators on bits."},
+	{">>", "There are no operators on bits."},
+	{"^", "There are no operators on bits."},
+	{"~", "There are no operators on bits."},
+	{":=", "Write == to compare; nothing can be assigned."},
 	{"=", "Write == to compare; nothing can be assigned."},
 	{"&", "Write && or and."},
 	{"|", "Write || or or; filters belong to templates."},
@@ -214,8 +234,7 @@ static const struct
 static void
 refuse_stranger(const FfLexer *l, int length, const char *hint)
 {
-	ff_lang_syntax_error(l->source, l->position, hint, "there is no operator \"%.*s\"", length,
-						 l->next);
+	ff_lang_syntax_error(l, l->position, hint, "there is no operator \"%.*s\"", length, l->next);
 }
 
 static void
@@ -233,6 +252,8 @@ read_sign(FfLexer *l)
 	{
 		int size = (int) strlen(strangers[i].sign);
 
+		if (l->template && size == 1 && strchr("|=", strangers[i].sign[0]) != NULL)
+			continue;
 		if (size >= length + (length == 2) && strncmp(l->next, strangers[i].sign, size) == 0)
 			refuse_stranger(l, size, strangers[i].hint);
 	}
@@ -259,8 +280,16 @@ ff_lexer_advance(FfLexer *l)
 		read_text(l);
 	else if (is_digit(*l->next) || (*l->next == '.' && is_digit(l->next[1])))
 		read_number(l);
-	else if (name_character(l->next) > 0)
+	else if (ff_lexer_name_character(l->next) > 0)
 		read_name(l);
 	else
 		read_sign(l);
+}
+
+void
+ff_lexer_start(FfLexer *l, const char *source)
+{
+	memset(l, 0, sizeof(*l));
+	l->source = l->start = l->next = source;
+	ff_lexer_advance(l);
 }

@@ -12,6 +12,8 @@ typedef enum FfNodeKind
 	FF_NODE_NAME,
 	FF_NODE_MEMBER, /* kid.text */
 	FF_NODE_INDEX,	/* kid[kid] */
+	FF_NODE_PART,	/* of a template's dotted path: a key or an index of kid, as it turns out */
+	FF_NODE_EITHER, /* kids: a path, what to give when it is there, what to give when it is not */
 	FF_NODE_NOT,
 	FF_NODE_MINUS,
 	FF_NODE_ARITHMETIC, /* kids a b c with operators of one level: (a op0 b) op1 c */
@@ -48,6 +50,8 @@ typedef enum FfSpecial
 	FF_PLAIN,
 	FF_HAS,
 	FF_DEFAULT,
+	FF_RESCUE, /* the filter default() */
+	FF_NAMED,  /* the filter map(): its argument is named */
 	FF_ALL,
 	FF_EXISTS,
 	FF_FILTER,
@@ -66,6 +70,7 @@ typedef struct FfFunction
 	int			min; /* arguments, a method's object counted */
 	int			max;
 	FfCall		call;
+	const char *parameters; /* of a filter, after the value: their names */
 } FfFunction;
 
 struct FfNode
@@ -91,13 +96,30 @@ struct FfExpr
 
 #define FF_MAX_ARGUMENTS 16
 
-/* functions.c: the table; NULL without such a function. `macro` asks for all, exists, filter, map.
- */
-extern const FfFunction *ff_lang_function(const char *name, bool macro);
+typedef enum FfTable
+{
+	FF_TABLE_FUNCTIONS,
+	FF_TABLE_MACROS,	/* all, exists, filter, map */
+	FF_TABLE_TEMPLATES, /* functions that templates have besides */
+	FF_TABLE_FILTERS
+} FfTable;
+
+/* functions.c: NULL where the table has no such function. */
+extern const FfFunction *ff_lang_function(const char *name, FfTable table);
 extern const char		*ff_lang_nearest_function(const char *name);
+extern const char		*ff_lang_nearest_filter(const char *name);
+extern const char		*ff_lang_filter_names(void); /* "upper, lower, ..." */
+extern bool				 ff_lang_is_filter(const FfFunction *function);
+
+/* filters.c */
+extern const FfFunction ff_filters[];
+extern const int		ff_filter_count;
 
 /* place.c: "At character 7:", the line and a caret below the place; palloc'ed. */
 extern char *ff_lang_place(const char *source, int position);
+
+/* place.c: raises FF110 when the source of an expression or template is too long. */
+extern void ff_lang_check_source(const char *what, size_t length);
 
 /* place.c: removes half a character from the end of a text that was cut to fit into `size` bytes.
  */
@@ -115,9 +137,8 @@ typedef struct FfNearest
 /* place.c: remembers `candidate` if it is nearer than the best so far. */
 extern void ff_lang_seek(FfNearest *nearest, const char *candidate, int length);
 
-/* regex.c: compiles a literal pattern into `context`, raising FF101 or FF110. */
-extern FfRegex *ff_regex_compile(const char *source, int position, const FfValue *pattern,
-								 MemoryContext context);
+/* regex.c: what compiled regular expressions take outside of memory contexts, about. */
+extern int64 ff_regex_bytes;
 
 /* functions of the table, by file */
 /* clang-format off */
@@ -125,17 +146,46 @@ extern FfRegex *ff_regex_compile(const char *source, int position, const FfValue
 	X(size) X(string) X(int) X(float) X(bool) X(abs) X(round) X(floor) X(ceil) X(now) X(timestamp) X(duration) \
 	X(lower) X(upper) X(trim) X(starts_with) X(ends_with) X(contains) X(split) X(join) X(replace) X(matches) \
 	X(min) X(max) X(sum) X(keys) X(values) X(sort) X(unique)
+#define FF_FILTER_CALLS(X) \
+	X(range) X(first) X(last) X(reverse) X(sort) X(join) X(map) X(selectattr) X(slice) X(batch) X(title) X(truncate) \
+	X(tojson) X(fromjson) X(urlencode) X(b64encode) X(b64decode) X(sha256) X(date)
 /* clang-format on */
 #define FF_DECLARE_CALL(name) \
 	extern bool ff_fn_##name(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue *out);
 FF_CALLS(FF_DECLARE_CALL)
 #undef FF_DECLARE_CALL
+#define FF_DECLARE_CALL(name) \
+	extern bool ff_filter_##name(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue *out);
+FF_FILTER_CALLS(FF_DECLARE_CALL)
+#undef FF_DECLARE_CALL
 
-/* eval.c: begins an evaluation of a node; after it comes ff_lang_result or ff_lang_end. */
-extern bool	  ff_lang_evaluate(FfEvaluation *e, const FfExpr *expr, const FfNode *node,
-							   const FfBinding *bindings, int count, bool filter, FfValue *out);
-extern Jsonb *ff_lang_result(FfEvaluation *e, const FfValue *v);
+/* eval.c: begins what any number of evaluations follow; after them comes ff_lang_keep or
+ * ff_lang_end. */
+extern void ff_lang_begin(FfEvaluation *e, const FfScope *scope, bool filter);
+extern bool ff_lang_evaluate(FfEvaluation *e, const FfNode *node, FfValue *out);
+
+/* eval.c: ends it and gives the document that was made, where the caller stands. */
+extern Jsonb *ff_lang_keep(FfEvaluation *e, Jsonb *made);
 extern void	  ff_lang_end(FfEvaluation *e);
+
+/* eval.c: the value of an expression; in filter mode NULL on an error. */
+extern Jsonb *ff_lang_strict(const FfExpr *expr, const FfScope *scope);
+extern Jsonb *ff_lang_filtered(const FfExpr *expr, const FfScope *scope);
+
+/* place.c: raises the error of an evaluation, with its place in the source. */
+extern void ff_lang_report(const FfEvaluation *e, bool template, const char *source)
+	pg_attribute_noreturn();
+
+/* member.c: `position` is that of the node to blame. An index becomes an integer where it is one.
+ */
+extern bool ff_lang_name(FfEvaluation *e, const FfNode *node, FfValue *out);
+extern bool ff_lang_member(FfEvaluation *e, int position, const FfValue *object, const char *key,
+						   int length, FfValue *out);
+extern bool ff_lang_index(FfEvaluation *e, int position, const FfValue *object, FfValue *key,
+						  FfValue *out);
+extern bool ff_lang_part(FfEvaluation *e, int position, const FfValue *object, const char *part,
+						 int length, FfValue *out);
+extern void ff_lang_make_integer(FfEvaluation *e, FfValue *v);
 
 /* operator.c: `a operator b`. */
 extern bool ff_lang_operate(FfEvaluation *e, int position, FfOperator op, const FfValue *a,

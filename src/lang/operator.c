@@ -18,11 +18,10 @@ static const char *const operator_texts[] = {
 	"+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "in", "not in"};
 
 static bool
-fail_operands(FfEvaluation *e, int position, FfOperator operator, const FfValue * a,
-			  const FfValue *b)
+fail_operands(FfEvaluation *e, int position, FfOperator op, const FfValue *a, const FfValue *b)
 {
-	return ff_lang_fail(e, position, FF_ERR_EXPRESSION_TYPE, "%s does not take %s and %s", operator_texts[operator],
-						ff_value_kind(a), ff_value_kind(b));
+	return ff_lang_fail(e, position, FF_ERR_EXPRESSION_TYPE, "%s does not take %s and %s",
+						operator_texts[op], ff_value_kind(a), ff_value_kind(b));
 }
 
 static bool
@@ -83,9 +82,9 @@ repeated(FfEvaluation *e, int position, const FfValue *whole, int64 times, FfVal
 
 /* False when the result is no int64. */
 static bool
-integer_arithmetic(FfOperator operator, int64 a, int64 b, int64 *out)
+integer_arithmetic(FfOperator op, int64 a, int64 b, int64 *out)
 {
-	switch (operator)
+	switch (op)
 	{
 		case FF_ADD:
 			return !pg_add_s64_overflow(a, b, out);
@@ -95,11 +94,11 @@ integer_arithmetic(FfOperator operator, int64 a, int64 b, int64 *out)
 			return !pg_mul_s64_overflow(a, b, out);
 		default:
 			if (b == -1)
-				return operator== FF_MODULO ? (*out = 0, true) : !pg_sub_s64_overflow(0, a, out);
-			*out = operator== FF_MODULO ? a % b : a / b;
-			if (operator== FF_MODULO && * out != 0 &&(*out < 0) != (b < 0))
+				return op == FF_MODULO ? (*out = 0, true) : !pg_sub_s64_overflow(0, a, out);
+			*out = op == FF_MODULO ? a % b : a / b;
+			if (op == FF_MODULO && *out != 0 && (*out < 0) != (b < 0))
 				*out += b;
-			return operator== FF_MODULO || a % b == 0;
+			return op == FF_MODULO || a % b == 0;
 	}
 }
 
@@ -126,11 +125,11 @@ modulo(Numeric a, Numeric b, bool *failed)
 }
 
 static Numeric
-numeric_arithmetic(FfOperator operator, Numeric a, Numeric b, bool *failed)
+numeric_arithmetic(FfOperator op, Numeric a, Numeric b, bool *failed)
 {
 	Numeric result;
 
-	switch (operator)
+	switch (op)
 	{
 		case FF_ADD:
 			return numeric_add_opt_error(a, b, failed);
@@ -151,16 +150,16 @@ numeric_arithmetic(FfOperator operator, Numeric a, Numeric b, bool *failed)
 
 /* Long multiplication and division take time by the product of the lengths. */
 static int64
-cost_of(FfOperator operator, Numeric a, Numeric b)
+cost_of(FfOperator op, Numeric a, Numeric b)
 {
 	int64 x = ff_numeric_length(a) / 2;
 	int64 y = ff_numeric_length(b) / 2;
 
-	return x + y + (operator== FF_ADD || operator== FF_SUBTRACT ? 0 : (x + y) * y / 64);
+	return x + y + (op == FF_ADD || op == FF_SUBTRACT ? 0 : (x + y) * y / 64);
 }
 
 static bool
-calculate(FfEvaluation *e, int position, FfOperator operator, const FfValue * a, const FfValue *b,
+calculate(FfEvaluation *e, int position, FfOperator op, const FfValue *a, const FfValue *b,
 		  FfValue *out)
 {
 	bool	failed = false;
@@ -168,10 +167,10 @@ calculate(FfEvaluation *e, int position, FfOperator operator, const FfValue * a,
 	Numeric y;
 	Numeric result;
 
-	if ((operator== FF_DIVIDE || operator== FF_MODULO) && !ff_value_truthy(b))
+	if ((op == FF_DIVIDE || op == FF_MODULO) && !ff_value_truthy(b))
 		return ff_lang_fail(e, position, FF_ERR_EXPRESSION_DIVISION, "division by zero");
 	if (a->kind == FF_INTEGER && b->kind == FF_INTEGER &&
-		integer_arithmetic(operator, a->u.integer, b->u.integer, &out->u.integer))
+		integer_arithmetic(op, a->u.integer, b->u.integer, &out->u.integer))
 	{
 		out->kind = FF_INTEGER;
 		return true;
@@ -179,9 +178,9 @@ calculate(FfEvaluation *e, int position, FfOperator operator, const FfValue * a,
 	ff_lang_use_scratch(e);
 	x = ff_value_numeric(a);
 	y = ff_value_numeric(b);
-	if (!ff_lang_pay(e, position, cost_of(operator, x, y)))
+	if (!ff_lang_pay(e, position, cost_of(op, x, y)))
 		return false;
-	result = numeric_arithmetic(operator, x, y, &failed);
+	result = numeric_arithmetic(op, x, y, &failed);
 	if (failed)
 		return ff_lang_fail(e, position, FF_ERR_EXPRESSION_LIMIT, "the number is too large");
 	ff_set_numeric(out, result);
@@ -189,22 +188,20 @@ calculate(FfEvaluation *e, int position, FfOperator operator, const FfValue * a,
 }
 
 bool
-ff_lang_operate(FfEvaluation *e, int position, FfOperator operator, const FfValue * a,
-				const FfValue *b, FfValue *out)
+ff_lang_operate(FfEvaluation *e, int position, FfOperator op, const FfValue *a, const FfValue *b,
+				FfValue *out)
 {
 	if (ff_value_is_number(a) && ff_value_is_number(b))
-		return calculate(e, position, operator, a, b, out);
-	if (operator== FF_ADD && a->kind == FF_TEXT && b->kind == FF_TEXT)
+		return calculate(e, position, op, a, b, out);
+	if (op == FF_ADD && a->kind == FF_TEXT && b->kind == FF_TEXT)
 		return join_texts(e, position, a, b, out);
-	if (operator== FF_ADD && a->kind == FF_LIST && b->kind == FF_LIST)
+	if (op == FF_ADD && a->kind == FF_LIST && b->kind == FF_LIST)
 		return join_lists(e, position, a, b, out);
-	if (operator== FF_MULTIPLY &&
-		b->kind == FF_INTEGER &&(a->kind == FF_TEXT || a->kind == FF_LIST))
+	if (op == FF_MULTIPLY && b->kind == FF_INTEGER && (a->kind == FF_TEXT || a->kind == FF_LIST))
 		return repeated(e, position, a, b->u.integer, out);
-	if (operator== FF_MULTIPLY &&
-		a->kind == FF_INTEGER &&(b->kind == FF_TEXT || b->kind == FF_LIST))
+	if (op == FF_MULTIPLY && a->kind == FF_INTEGER && (b->kind == FF_TEXT || b->kind == FF_LIST))
 		return repeated(e, position, b, a->u.integer, out);
-	return fail_operands(e, position, operator, a, b);
+	return fail_operands(e, position, op, a, b);
 }
 
 /* --- comparisons --- */

@@ -7,196 +7,83 @@
  */
 #include "postgres.h"
 
-#include "lang/lexer.h"
-#include "lang/node.h"
+#include "miscadmin.h"
+
+#include "lang/parser.h"
 #include "util/errors.h"
 
 int ff_lang_max_source = 16384;
 int ff_lang_max_depth = 100;
 
-typedef struct Parser
-{
-	FfLexer		  token;
-	MemoryContext context;
-	int			  depth;
-} Parser;
-
-static FfNode *parse_expression(Parser *p);
-
 /* --- tokens --- */
 
-static bool
-at(const Parser *p, const char *text)
+bool
+ff_parser_at(const FfParser *p, const char *text)
 {
 	return (p->token.kind == FF_TOKEN_SIGN || p->token.kind == FF_TOKEN_NAME) &&
 		   strcmp(p->token.text, text) == 0;
 }
 
-static bool
-accept(Parser *p, const char *text)
+bool
+ff_parser_accept(FfParser *p, const char *text)
 {
-	if (!at(p, text))
+	if (!ff_parser_at(p, text))
 		return false;
 	ff_lexer_advance(&p->token);
 	return true;
 }
 
-static void
-refuse_token(const Parser *p)
+void
+ff_parser_refuse(const FfParser *p)
 {
 	const FfLexer *t = &p->token;
 	const char	  *hint = NULL;
 
 	if (t->kind == FF_TOKEN_END)
-		ff_lang_syntax_error(t->source, t->position, NULL, "%s",
-							 t->source[strspn(t->source, " \t\r\n")] == '\0' ? "it is empty"
-																			 : "it ends too early");
-	if (at(p, "AND") || at(p, "OR") || at(p, "NOT"))
+		ff_lang_syntax_error(t, t->position, NULL, "%s",
+							 t->start[strspn(t->start, " \t\r\n")] == '\0' ? "it is empty"
+																		   : "it ends too early");
+	if (ff_parser_at(p, "AND") || ff_parser_at(p, "OR") || ff_parser_at(p, "NOT"))
 		hint = "Write and, or, not, or && || !";
-	else if (at(p, "for"))
+	else if (ff_parser_at(p, "="))
+		hint = "Write == to compare; nothing can be assigned.";
+	else if (ff_parser_at(p, "for"))
 		hint =
 			"Lists are walked with l.map(x, ...), l.filter(x, ...), l.all(x, ...) and l.exists(x, ...).";
-	ff_lang_syntax_error(t->source, t->position, hint, "\"%s\" is not expected here", t->text);
+	ff_lang_syntax_error(t, t->position, hint, "\"%s\" is not expected here", t->text);
 }
 
-static void
-expect(Parser *p, const char *text)
+void
+ff_parser_expect(FfParser *p, const char *text)
 {
-	if (accept(p, text))
+	if (ff_parser_accept(p, text))
 		return;
 	if (p->token.kind == FF_TOKEN_END)
-		ff_lang_syntax_error(p->token.source, p->token.position, NULL,
-							 "\"%s\" is missing at its end", text);
-	ff_lang_syntax_error(p->token.source, p->token.position, NULL, "\"%s\" is missing here", text);
+		ff_lang_syntax_error(&p->token, p->token.position, NULL, "\"%s\" is missing at its end",
+							 text);
+	ff_lang_syntax_error(&p->token, p->token.position, NULL, "\"%s\" is missing here", text);
 }
 
-static void
-enter(Parser *p)
+void
+ff_parser_enter(FfParser *p)
 {
-	if (++p->depth > ff_lang_max_depth)
+	if (++p->depth > ff_lang_max_depth || stack_is_too_deep())
 		ereport(ERROR,
 				(errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the expression is nested too deeply"),
 				 errdetail("%s", ff_lang_place(p->token.source, p->token.position)),
 				 errhint("At most %d levels are allowed.", ff_lang_max_depth)));
 }
 
-static void
-leave(Parser *p)
+void
+ff_parser_leave(FfParser *p)
 {
 	p->depth--;
 }
 
-/* --- nodes --- */
+/* --- from the tightest to the loosest --- */
 
-static FfNode *
-new_node(FfNodeKind kind, int position)
-{
-	FfNode *node = palloc0(sizeof(FfNode));
-
-	node->kind = kind;
-	node->position = position;
-	return node;
-}
-
-/* Room grows by doubling, always to a power of two. */
-static void
-add_kid(FfNode *node, FfNode *kid)
-{
-	if (node->count == 0)
-		node->kids = palloc(sizeof(FfNode *));
-	else if ((node->count & (node->count - 1)) == 0)
-		node->kids = repalloc(node->kids, sizeof(FfNode *) * node->count * 2);
-	node->kids[node->count++] = kid;
-}
-
-/* The operator between the last kid and the one that is about to be added. */
-static void
-add_operator(FfNode *node, FfOperator operator)
-{
-	int count = node->count - 1;
-
-	if (count == 0)
-		node->operators = palloc(sizeof(FfOperator));
-	else if ((count & (count - 1)) == 0)
-		node->operators = repalloc(node->operators, sizeof(FfOperator) * count * 2);
-	node->operators[count] = operator;
-}
-
-static FfNode *
-with_kid(FfNodeKind kind, int position, FfNode *kid)
-{
-	FfNode *node = new_node(kind, position);
-
-	add_kid(node, kid);
-	return node;
-}
-
-/* --- calls --- */
-
-static void
-parse_items(Parser *p, FfNode *node, const char *end)
-{
-	while (!at(p, end))
-	{
-		add_kid(node, parse_expression(p));
-		if (!accept(p, ","))
-			break;
-	}
-	expect(p, end);
-}
-
-static void
-refuse_function(const Parser *p, const char *name, int position)
-{
-	const char *nearest = ff_lang_nearest_function(name);
-
-	ereport(ERROR,
-			(errcode(FF_ERR_EXPRESSION_FUNCTION), errmsg("there is no function \"%s\"", name),
-			 errdetail("%s", ff_lang_place(p->token.source, position)),
-			 nearest[0] != '\0'
-				 ? errhint("Perhaps you meant %s().", nearest)
-				 : errhint("An expression can call the functions of the language only.")));
-}
-
-static void
-check_call(const Parser *p, const FfNode *node, const char *name)
-{
-	const FfFunction *f = node->function;
-	const FfNode	 *first = node->count > 0 ? node->kids[0] : NULL;
-
-	if (node->count < f->min || node->count > f->max)
-		ff_lang_syntax_error(p->token.source, node->position, NULL,
-							 f->min == f->max ? "%s takes %d argument%s, not %d"
-											  : "%s takes at least %d argument%s, not %d",
-							 name, f->min, f->min == 1 ? "" : "s", node->count);
-	if (f->special == FF_HAS && first != NULL && first->kind != FF_NODE_MEMBER &&
-		first->kind != FF_NODE_INDEX && first->kind != FF_NODE_NAME)
-		ff_lang_syntax_error(p->token.source, first->position, "For example: has(event.data.total)",
-							 "has takes a member");
-}
-
-/* After "name(": a plain call, or with an object the call of a method. */
-static FfNode *
-parse_call(Parser *p, FfNode *object, const char *name, int position)
-{
-	FfNode *node = new_node(FF_NODE_CALL, position);
-
-	node->function = ff_lang_function(name, false);
-	if (node->function == NULL || (object != NULL && node->function->special == FF_HAS))
-		refuse_function(p, name, position);
-	if (object != NULL)
-		add_kid(node, object);
-	parse_items(p, node, ")");
-	check_call(p, node, name);
-	if (node->function->call == ff_fn_matches && node->kids[1]->kind == FF_NODE_LITERAL &&
-		node->kids[1]->literal.kind == FF_TEXT)
-		node->regex = ff_regex_compile(p->token.source, node->kids[1]->position,
-									   &node->kids[1]->literal, p->context);
-	return node;
-}
-
-static bool
-is_keyword(const char *name)
+bool
+ff_is_keyword(const char *name)
 {
 	static const char *const keywords[] = {"true", "True", "false", "False", "null",
 										   "None", "and",  "or",	"not",	 "in",
@@ -210,57 +97,39 @@ is_keyword(const char *name)
 	return false;
 }
 
-/* After "list.name(": `x, body)`. */
 static FfNode *
-parse_macro(Parser *p, FfNode *list, const FfFunction *macro, int position)
+parse_object(FfParser *p, int position)
 {
-	FfNode *node = with_kid(FF_NODE_MACRO, position, list);
+	FfNode *node = ff_new_node(FF_NODE_OBJECT, position);
 
-	node->function = macro;
-	if (p->token.kind != FF_TOKEN_NAME || is_keyword(p->token.text))
-		ff_lang_syntax_error(p->token.source, p->token.position, "For example: l.all(x, x > 1)",
-							 "%s begins with a variable's name", macro->name);
-	node->text = p->token.text;
-	node->length = p->token.length;
-	ff_lexer_advance(&p->token);
-	expect(p, ",");
-	add_kid(node, parse_expression(p));
-	expect(p, ")");
-	return node;
-}
-
-/* --- from the tightest to the loosest --- */
-
-static FfNode *
-parse_object(Parser *p, int position)
-{
-	FfNode *node = new_node(FF_NODE_OBJECT, position);
-
-	while (!at(p, "}"))
+	while (!ff_parser_at(p, "}"))
 	{
-		add_kid(node, parse_expression(p));
-		expect(p, ":");
-		add_kid(node, parse_expression(p));
-		if (!accept(p, ","))
+		ff_add_kid(node, ff_parse_expression(p));
+		ff_parser_expect(p, ":");
+		ff_add_kid(node, ff_parse_expression(p));
+		if (!ff_parser_accept(p, ","))
 			break;
 	}
-	expect(p, "}");
+	ff_parser_expect(p, "}");
 	return node;
 }
 
 /* A parenthesis holds an expression or, with a comma, a tuple, which is a list. */
 static FfNode *
-parse_parenthesis(Parser *p, int position)
+parse_parenthesis(FfParser *p, int position)
 {
-	FfNode *node = new_node(FF_NODE_LIST, position);
+	FfNode *node = ff_new_node(FF_NODE_LIST, position);
 
-	if (accept(p, ")"))
+	if (ff_parser_accept(p, ")"))
 		return node;
-	add_kid(node, parse_expression(p));
-	if (accept(p, ")"))
+	ff_add_kid(node, ff_parse_expression(p));
+	if (!ff_parser_at(p, ","))
+	{
+		ff_parser_expect(p, ")");
 		return node->kids[0];
-	expect(p, ",");
-	parse_items(p, node, ")");
+	}
+	ff_parser_expect(p, ",");
+	ff_parse_items(p, node, ")");
 	return node;
 }
 
@@ -281,23 +150,23 @@ set_keyword(FfNode *node)
 }
 
 static FfNode *
-parse_name(Parser *p)
+parse_name(FfParser *p)
 {
-	FfNode *node = new_node(FF_NODE_NAME, p->token.position);
+	FfNode *node = ff_new_node(FF_NODE_NAME, p->token.position);
 
 	node->text = p->token.text;
 	node->length = p->token.length;
 	set_keyword(node);
-	if (!node->keyword && is_keyword(node->text))
-		refuse_token(p);
+	if (!node->keyword && ff_is_keyword(node->text))
+		ff_parser_refuse(p);
 	ff_lexer_advance(&p->token);
-	return accept(p, "(") ? parse_call(p, NULL, node->text, node->position) : node;
+	return ff_parser_accept(p, "(") ? ff_parse_call(p, NULL, node->text, node->position) : node;
 }
 
 static FfNode *
-parse_number(Parser *p)
+parse_number(FfParser *p)
 {
-	FfNode *node = new_node(FF_NODE_LITERAL, p->token.position);
+	FfNode *node = ff_new_node(FF_NODE_LITERAL, p->token.position);
 
 	if (ff_value_parse_number(p->token.text, p->token.length, &node->literal) != 0)
 		ereport(ERROR,
@@ -308,36 +177,39 @@ parse_number(Parser *p)
 }
 
 static FfNode *
-parse_primary(Parser *p)
+parse_primary(FfParser *p)
 {
-	FfNode *node;
+	FfNode *node = p->pending;
 	int		position = p->token.position;
 
+	p->pending = NULL;
+	if (node != NULL)
+		return node;
 	if (p->token.kind == FF_TOKEN_NUMBER)
 		return parse_number(p);
 	if (p->token.kind == FF_TOKEN_NAME)
 		return parse_name(p);
 	if (p->token.kind == FF_TOKEN_TEXT)
 	{
-		node = new_node(FF_NODE_LITERAL, position);
+		node = ff_new_node(FF_NODE_LITERAL, position);
 		ff_set_text(&node->literal, p->token.text, p->token.length);
 		ff_lexer_advance(&p->token);
 		return node;
 	}
-	if (accept(p, "("))
+	if (ff_parser_accept(p, "("))
 		return parse_parenthesis(p, position);
-	if (accept(p, "{"))
+	if (ff_parser_accept(p, "{"))
 		return parse_object(p, position);
-	if (!accept(p, "["))
-		refuse_token(p);
-	node = new_node(FF_NODE_LIST, position);
-	parse_items(p, node, "]");
+	if (!ff_parser_accept(p, "["))
+		ff_parser_refuse(p);
+	node = ff_new_node(FF_NODE_LIST, position);
+	ff_parse_items(p, node, "]");
 	return node;
 }
 
 /* After the dot: a member, a macro or the call of a method. */
 static FfNode *
-parse_member(Parser *p, FfNode *object)
+parse_member(FfParser *p, FfNode *object)
 {
 	FfNode *node;
 	int		position = p->token.position;
@@ -345,25 +217,56 @@ parse_member(Parser *p, FfNode *object)
 	int		length = p->token.length;
 
 	if (p->token.kind != FF_TOKEN_NAME)
-		ff_lang_syntax_error(p->token.source, position,
+		ff_lang_syntax_error(&p->token, position,
 							 "Members of other spellings are written a['b c'].",
 							 "a member's name is missing");
 	ff_lexer_advance(&p->token);
-	if (accept(p, "("))
+	if (ff_parser_accept(p, "("))
 	{
-		const FfFunction *macro = ff_lang_function(name, true);
+		const FfFunction *macro = ff_lang_function(name, FF_TABLE_MACROS);
 
-		return macro != NULL ? parse_macro(p, object, macro, position)
-							 : parse_call(p, object, name, position);
+		return macro != NULL ? ff_parse_macro(p, object, macro, position)
+							 : ff_parse_call(p, object, name, position);
 	}
-	node = with_kid(FF_NODE_MEMBER, position, object);
+	node = ff_with_kid(FF_NODE_MEMBER, position, object);
 	node->text = name;
 	node->length = length;
 	return node;
 }
 
+/* In a template `users.0.name` reads as a name, the number .0 and a member. */
+static bool
+at_numbered_part(const FfParser *p)
+{
+	const FfLexer *t = &p->token;
+
+	return t->template && t->kind == FF_TOKEN_NUMBER && t->text[0] == '.' &&
+		   (int) strspn(t->text + 1, "0123456789") == t->length - 1;
+}
+
 static FfNode *
-parse_postfix(Parser *p)
+parse_numbered_part(FfParser *p, FfNode *object)
+{
+	FfNode *node = ff_with_kid(FF_NODE_PART, p->token.position, object);
+
+	node->text = p->token.text + 1;
+	node->length = p->token.length - 1;
+	ff_lexer_advance(&p->token);
+	return node;
+}
+
+static FfNode *
+parse_index(FfParser *p, FfNode *object, int position)
+{
+	FfNode *node = ff_with_kid(FF_NODE_INDEX, position, object);
+
+	ff_add_kid(node, ff_parse_expression(p));
+	ff_parser_expect(p, "]");
+	return node;
+}
+
+static FfNode *
+parse_postfix(FfParser *p)
 {
 	FfNode *node = parse_primary(p);
 	int		depth = p->depth;
@@ -372,20 +275,15 @@ parse_postfix(Parser *p)
 	{
 		int position = p->token.position;
 
-		if (accept(p, "."))
-		{
-			enter(p);
-			node = parse_member(p, node);
-		}
-		else if (accept(p, "["))
-		{
-			enter(p);
-			node = with_kid(FF_NODE_INDEX, position, node);
-			add_kid(node, parse_expression(p));
-			expect(p, "]");
-		}
-		else
+		if (!ff_parser_at(p, ".") && !ff_parser_at(p, "[") && !at_numbered_part(p))
 			break;
+		ff_parser_enter(p);
+		if (ff_parser_accept(p, "."))
+			node = parse_member(p, node);
+		else if (ff_parser_accept(p, "["))
+			node = parse_index(p, node, position);
+		else
+			node = parse_numbered_part(p, node);
 	}
 	p->depth = depth;
 	return node;
@@ -393,23 +291,39 @@ parse_postfix(Parser *p)
 
 /* `!` is as loose as `not`; where only a tight operand can stand (a == !b) it takes a tight one. */
 static FfNode *
-parse_unary(Parser *p)
+parse_signed(FfParser *p)
 {
 	int		   position = p->token.position;
-	FfNodeKind kind = at(p, "-") ? FF_NODE_MINUS : FF_NODE_NOT;
+	FfNodeKind kind = ff_parser_at(p, "-") ? FF_NODE_MINUS : FF_NODE_NOT;
 	FfNode	  *node;
 
-	if (!accept(p, "-") && !accept(p, "!"))
+	if (p->pending != NULL || (!ff_parser_accept(p, "-") && !ff_parser_accept(p, "!")))
 		return parse_postfix(p);
-	enter(p);
-	node = with_kid(kind, position, parse_unary(p));
-	leave(p);
+	ff_parser_enter(p);
+	node = ff_with_kid(kind, position, parse_signed(p));
+	ff_parser_leave(p);
+	return node;
+}
+
+/* A template's filters bind tighter than any operator but a sign. */
+static FfNode *
+parse_unary(FfParser *p)
+{
+	FfNode *node = parse_signed(p);
+	int		depth = p->depth;
+
+	while (p->token.template && ff_parser_accept(p, "|"))
+	{
+		ff_parser_enter(p);
+		node = ff_parse_filter(p, node);
+	}
+	p->depth = depth;
 	return node;
 }
 
 /* The operator of a level, found among `signs` in the order of FfOperator from `first`. */
 static FfNode *
-parse_level(Parser *p, const char *signs, FfOperator first, FfNode *(*tighter)(Parser *) )
+parse_level(FfParser *p, const char *signs, FfOperator first, FfNode *(*tighter)(FfParser *) )
 {
 	FfNode	   *node = tighter(p);
 	FfNode	   *level = NULL;
@@ -419,47 +333,47 @@ parse_level(Parser *p, const char *signs, FfOperator first, FfNode *(*tighter)(P
 		   (sign = strchr(signs, p->token.text[0])) != NULL)
 	{
 		if (level == NULL)
-			level = with_kid(FF_NODE_ARITHMETIC, p->token.position, node);
-		add_operator(level, first + (FfOperator) (sign - signs));
+			level = ff_with_kid(FF_NODE_ARITHMETIC, p->token.position, node);
+		ff_add_operator(level, first + (FfOperator) (sign - signs));
 		ff_lexer_advance(&p->token);
-		add_kid(level, tighter(p));
+		ff_add_kid(level, tighter(p));
 	}
 	return level != NULL ? level : node;
 }
 
 static FfNode *
-parse_product(Parser *p)
+parse_product(FfParser *p)
 {
 	return parse_level(p, "*/%", FF_MULTIPLY, parse_unary);
 }
 
 static FfNode *
-parse_sum(Parser *p)
+parse_sum(FfParser *p)
 {
 	return parse_level(p, "+-", FF_ADD, parse_product);
 }
 
 static bool
-accept_comparison(Parser *p, FfOperator *out)
+accept_comparison(FfParser *p, FfOperator *out)
 {
 	static const char *const signs[] = {"==", "!=", "<", "<=", ">", ">=", "in"};
 
 	for (int i = 0; i < (int) lengthof(signs); i++)
 	{
-		if (accept(p, signs[i]))
+		if (ff_parser_accept(p, signs[i]))
 		{
 			*out = FF_EQ + i;
 			return true;
 		}
 	}
-	if (accept(p, "is"))
+	if (ff_parser_accept(p, "is"))
 	{
-		*out = accept(p, "not") ? FF_NE : FF_EQ;
+		*out = ff_parser_accept(p, "not") ? FF_NE : FF_EQ;
 		return true;
 	}
-	if (accept(p, "not"))
+	if (ff_parser_accept(p, "not"))
 	{
-		expect(p, "in");
+		ff_parser_expect(p, "in");
 		*out = FF_NOT_IN;
 		return true;
 	}
@@ -467,92 +381,102 @@ accept_comparison(Parser *p, FfOperator *out)
 }
 
 static FfNode *
-parse_comparison(Parser *p)
+parse_comparison(FfParser *p)
 {
 	FfNode	  *first = parse_sum(p);
 	FfNode	  *node = NULL;
-	FfOperator operator;
+	FfOperator op;
 	int		   position = p->token.position;
 
-	while (accept_comparison(p, &operator))
+	while (accept_comparison(p, &op))
 	{
 		if (node == NULL)
-			node = with_kid(FF_NODE_COMPARE, position, first);
-		add_operator(node, operator);
-		add_kid(node, parse_sum(p));
+			node = ff_with_kid(FF_NODE_COMPARE, position, first);
+		ff_add_operator(node, op);
+		ff_add_kid(node, parse_sum(p));
 	}
 	return node != NULL ? node : first;
 }
 
 static FfNode *
-parse_not(Parser *p)
+parse_not(FfParser *p)
 {
 	FfNode *node;
 	int		position = p->token.position;
 
-	if (!accept(p, "not") && !accept(p, "!"))
+	if (p->pending != NULL || (!ff_parser_accept(p, "not") && !ff_parser_accept(p, "!")))
 		return parse_comparison(p);
-	enter(p);
-	node = with_kid(FF_NODE_NOT, position, parse_not(p));
-	leave(p);
+	ff_parser_enter(p);
+	node = ff_with_kid(FF_NODE_NOT, position, parse_not(p));
+	ff_parser_leave(p);
 	return node;
 }
 
 static FfNode *
-parse_logic(Parser *p, FfNodeKind kind, const char *word, const char *sign,
-			FfNode *(*tighter)(Parser *) )
+parse_logic(FfParser *p, FfNodeKind kind, const char *word, const char *sign,
+			FfNode *(*tighter)(FfParser *) )
 {
 	FfNode *first = tighter(p);
 	FfNode *node = NULL;
 	int		position = p->token.position;
 
-	while (accept(p, word) || accept(p, sign))
+	while (ff_parser_accept(p, word) || ff_parser_accept(p, sign))
 	{
 		if (node == NULL)
-			node = with_kid(kind, position, first);
-		add_kid(node, tighter(p));
+			node = ff_with_kid(kind, position, first);
+		ff_add_kid(node, tighter(p));
 	}
 	return node != NULL ? node : first;
 }
 
 static FfNode *
-parse_and(Parser *p)
+parse_and(FfParser *p)
 {
 	return parse_logic(p, FF_NODE_AND, "and", "&&", parse_not);
 }
 
 static FfNode *
-parse_or(Parser *p)
+parse_or(FfParser *p)
 {
 	return parse_logic(p, FF_NODE_OR, "or", "||", parse_and);
 }
 
-static FfNode *
-parse_expression(Parser *p)
+FfNode *
+ff_parse_expression(FfParser *p)
 {
 	FfNode *node;
 	FfNode *condition;
 	int		position = p->token.position;
 
-	enter(p);
+	ff_parser_enter(p);
 	node = parse_or(p);
-	if (accept(p, "?"))
+	if (ff_parser_accept(p, "?"))
 	{
-		condition = with_kid(FF_NODE_CONDITION, position, node);
-		add_kid(condition, parse_expression(p));
-		expect(p, ":");
-		add_kid(condition, parse_expression(p));
+		condition = ff_with_kid(FF_NODE_CONDITION, position, node);
+		ff_add_kid(condition, ff_parse_expression(p));
+		ff_parser_expect(p, ":");
+		ff_add_kid(condition, ff_parse_expression(p));
 		node = condition;
 	}
-	else if (accept(p, "if"))
+	else if (ff_parser_accept(p, "if"))
 	{
-		condition = with_kid(FF_NODE_CONDITION, position, parse_or(p));
-		add_kid(condition, node);
-		expect(p, "else");
-		add_kid(condition, parse_expression(p));
+		condition = ff_with_kid(FF_NODE_CONDITION, position, parse_or(p));
+		ff_add_kid(condition, node);
+		ff_parser_expect(p, "else");
+		ff_add_kid(condition, ff_parse_expression(p));
 		node = condition;
 	}
-	leave(p);
+	ff_parser_leave(p);
+	return node;
+}
+
+FfNode *
+ff_parse_rest(FfParser *p)
+{
+	FfNode *node = ff_parse_expression(p);
+
+	if (p->token.kind != FF_TOKEN_END)
+		ff_parser_refuse(p);
 	return node;
 }
 
@@ -560,21 +484,16 @@ FfExpr *
 ff_expr_compile(const char *source, MemoryContext context)
 {
 	MemoryContext caller;
-	Parser		  p = {.context = context, .depth = -1};
+	FfSource	  all = {.context = context, .regex_steps = ff_lang_max_steps};
+	FfParser	  p = {.source = &all, .depth = -1};
 	FfExpr		 *expr;
 
-	if (strlen(source) > (size_t) ff_lang_max_source)
-		ereport(ERROR, (errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the expression is too long"),
-						errdetail("It has %zu bytes.", strlen(source)),
-						errhint("At most %d are allowed.", ff_lang_max_source)));
+	ff_lang_check_source("expression", strlen(source));
 	caller = MemoryContextSwitchTo(context);
 	expr = palloc0(sizeof(FfExpr));
-	expr->source = pstrdup(source);
-	p.token.source = p.token.next = expr->source;
-	ff_lexer_advance(&p.token);
-	expr->root = parse_expression(&p);
-	if (p.token.kind != FF_TOKEN_END)
-		refuse_token(&p);
+	expr->source = all.text = pstrdup(source);
+	ff_lexer_start(&p.token, expr->source);
+	expr->root = ff_parse_rest(&p);
 	MemoryContextSwitchTo(caller);
 	return expr;
 }

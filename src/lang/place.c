@@ -53,7 +53,17 @@ ff_lang_clip(char *text, int size)
 }
 
 void
-ff_lang_syntax_error(const char *source, int position, const char *hint, const char *format, ...)
+ff_lang_check_source(const char *what, size_t length)
+{
+	if (length > (size_t) ff_lang_max_source)
+		ereport(ERROR, (errcode(FF_ERR_EXPRESSION_LIMIT), errmsg("the %s is too long", what),
+						errdetail("It has %zu bytes.", length),
+						errhint("At most %d are allowed (flowforge.expression_source_limit).",
+								ff_lang_max_source)));
+}
+
+void
+ff_lang_syntax_error(const FfLexer *lexer, int position, const char *hint, const char *format, ...)
 {
 	char	message[256];
 	va_list args;
@@ -62,13 +72,13 @@ ff_lang_syntax_error(const char *source, int position, const char *hint, const c
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
 	ff_lang_clip(message, sizeof(message));
-	ereport(ERROR,
-			(errcode(FF_ERR_EXPRESSION_SYNTAX),
-			 errmsg("the expression cannot be read: %s", message),
-			 errdetail("%s", ff_lang_place(source, position)),
-			 errhint("%s", hint != NULL
-							   ? hint
-							   : "For example: event.data.total > 100 && event.data.kind == 'x'")));
+	if (hint == NULL)
+		hint = lexer->template ? "For example: {{ order.items.0.name | upper }}"
+							   : "For example: event.data.total > 100 && event.data.kind == 'x'";
+	ereport(ERROR, (errcode(FF_ERR_EXPRESSION_SYNTAX),
+					errmsg("the %s cannot be read: %s", lexer->template ? "template" : "expression",
+						   message),
+					errdetail("%s", ff_lang_place(lexer->source, position)), errhint("%s", hint)));
 }
 
 void
@@ -86,4 +96,24 @@ ff_lang_seek(FfNearest *nearest, const char *candidate, int length)
 	nearest->distance = distance;
 	memcpy(nearest->name, candidate, length);
 	nearest->name[length] = '\0';
+}
+
+void
+ff_lang_report(const FfEvaluation *e, bool template, const char *source)
+{
+	const char *hint = e->hint;
+
+	if (hint[0] == '\0' && e->absent)
+		hint =
+			template
+				? "{{ a.b | default(x) }} replaces what is missing."
+				: "has(a.b) asks whether a member is there, default(a.b, x) replaces a missing one.";
+	ereport(ERROR,
+			(errcode(e->code),
+			 errmsg("the %s: %s",
+					template ? "template cannot be rendered" : "expression cannot be evaluated",
+					e->message),
+			 errdetail("%s", ff_lang_place(source, e->position)),
+			 hint[0] != '\0' ? errhint("%s", hint) : 0));
+	pg_unreachable();
 }

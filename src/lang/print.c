@@ -163,7 +163,11 @@ print_inside(StringInfo out, const FfNode *node)
 		case FF_NODE_NAME:
 			print_name(out, node);
 			break;
+		case FF_NODE_EITHER:
+			print(out, node->kids[2], LEVEL_PRIMARY);
+			break;
 		case FF_NODE_MEMBER:
+		case FF_NODE_PART:
 			print_object(out, node->kids[0]);
 			appendStringInfo(out, ".%s", node->text);
 			break;

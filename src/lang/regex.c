@@ -4,6 +4,7 @@
  * What makes matching take more than time proportional to text times pattern (back-references,
  * lookaround) is refused, as RE2 does, which CEL's matches() is. What is left is paid for in
  * advance: the length of the text times the size of the pattern with its {n,m} multiplied out.
+ * Compiling is paid for too, since it takes time by the cube of how many parts may be left out.
  * The engine is called directly because it returns its errors instead of raising them.
  */
 #include "postgres.h"
@@ -13,30 +14,46 @@
 #include "miscadmin.h"
 #include "regex/regex.h"
 
-#include "lang/lexer.h"
-#include "lang/node.h"
+#include "lang/parser.h"
 #include "util/errors.h"
 
 #define MAX_GROUPS 30 /* of groups in groups */
 #define MAX_SIZE 1000 /* of a pattern, multiplied out */
 
+#define MAX_HOLES 50 /* parts that may be left out, multiplied out */
+
+#define BASE_BYTES 8192 /* of a compiled pattern, about */
+#define BYTES_PER_SIZE 512
+
+int64 ff_regex_bytes = 0;
+
 struct FfRegex
 {
 	pg_regex_t			  regex;
-	int					  size; /* of the pattern, multiplied out */
-	bool				  live; /* to be freed: the engine may keep it outside of any context */
+	int					  size;	 /* of the pattern, multiplied out */
+	int					  holes; /* parts that may be left out */
+	bool				  live;	 /* to be freed: the engine may keep it outside of any context */
+	int64				  bytes;
 	MemoryContextCallback callback;
 };
 
 /* --- measuring --- */
 
+/* Of a pattern or a part of one: what it is with its repetitions multiplied out. */
+typedef struct Extent
+{
+	int64 size;
+	int64 holes;
+} Extent;
+
 typedef struct Measure
 {
+	const char *start;
 	const char *at;
 	const char *end;
-	int64		sizes[MAX_GROUPS + 1]; /* of the groups that are open, the whole pattern first */
+	Extent		open[MAX_GROUPS + 1]; /* the groups that are open, the whole pattern first */
 	int			groups;
-	int64		last; /* size of the last atom */
+	Extent		last; /* the last atom */
 	const char *refusal;
 } Measure;
 
@@ -77,14 +94,17 @@ open_group(Measure *m)
 	if (m->groups == MAX_GROUPS)
 		m->refusal = "its groups are nested too deeply";
 	else
-		m->sizes[++m->groups] = 1;
+		m->open[++m->groups] = (Extent){.size = 1};
 }
 
 static void
-add_atom(Measure *m, int64 size)
+add_atom(Measure *m, Extent atom)
 {
-	m->last = size;
-	m->sizes[m->groups] = Min(m->sizes[m->groups] + size, PG_INT32_MAX);
+	Extent *group = &m->open[m->groups];
+
+	m->last = atom;
+	group->size = Min(group->size + atom.size, PG_INT32_MAX);
+	group->holes = Min(group->holes + atom.holes, PG_INT32_MAX);
 }
 
 static void
@@ -92,21 +112,32 @@ close_group(Measure *m)
 {
 	if (m->groups > 0)
 	{
-		int64 size = m->sizes[m->groups--];
+		Extent group = m->open[m->groups--];
 
-		add_atom(m, size);
+		add_atom(m, group);
 	}
+}
+
+/* The last atom may be left out. */
+static void
+add_holes(Measure *m, int64 holes)
+{
+	m->last.holes += holes;
+	m->open[m->groups].holes += holes;
 }
 
 /* {n}, {n,} and {n,m}: the last atom again and again. */
 static void
 multiply(Measure *m)
 {
-	int64 times = 0;
-	int64 most = 0;
+	bool   may_be_left_out;
+	int64  times = 0;
+	int64  most = 0;
+	Extent atom = m->last;
 
 	if (m->at == m->end || *m->at < '0' || *m->at > '9')
 		return;
+	may_be_left_out = *m->at == '0';
 	for (; m->at < m->end && *m->at != '}'; m->at++)
 	{
 		if (*m->at == ',')
@@ -118,8 +149,22 @@ multiply(Measure *m)
 			times = Min(times * 10 + (*m->at - '0'), 1000);
 	}
 	most = Max(Max(most, times), 1);
-	m->sizes[m->groups] -= m->last;
-	add_atom(m, Min(m->last * most, PG_INT32_MAX));
+	m->open[m->groups].size -= atom.size;
+	m->open[m->groups].holes -= atom.holes;
+	atom.size = Min(atom.size * most, PG_INT32_MAX);
+	atom.holes = Min(atom.holes * most, PG_INT32_MAX);
+	add_atom(m, atom);
+	if (may_be_left_out)
+		add_holes(m, 1 + most / 16);
+}
+
+/* Whether there is nothing before or after the bar that was just read. */
+static bool
+lacks_branch(const Measure *m)
+{
+	const char *before = m->at - 2;
+
+	return m->at == m->end || *m->at == ')' || *m->at == '|' || before < m->start || *before == '(';
 }
 
 /* Options at the start: (?i) and the like, none that changes how a pattern is read. */
@@ -137,11 +182,11 @@ skip_options(Measure *m)
 		m->at = c + 1;
 }
 
-/* The size of a pattern, or 0 with the reason why it is refused. */
-static int
-measure(const char *pattern, int length, const char **refusal)
+/* Sets what a pattern is multiplied out; returns the reason why it is refused, or NULL. */
+static const char *
+measure(const char *pattern, int length, FfRegex *regex)
 {
-	Measure m = {.at = pattern, .end = pattern + length};
+	Measure m = {.start = pattern, .at = pattern, .end = pattern + length};
 
 	skip_options(&m);
 	if (m.end - m.at >= 3 && strncmp(m.at, "***", 3) == 0)
@@ -156,8 +201,12 @@ measure(const char *pattern, int length, const char **refusal)
 			close_group(&m);
 		else if (c == '{')
 			multiply(&m);
-		else if (c != '*' && c != '+' && c != '?' && c != '}' && (c & 0xC0) != 0x80)
-			add_atom(&m, 1);
+		else if (c == '*' || c == '?')
+			add_holes(&m, 1);
+		else if (c == '|')
+			add_atom(&m, (Extent){.size = 1, .holes = lacks_branch(&m)});
+		else if (c != '+' && c != '}' && (c & 0xC0) != 0x80)
+			add_atom(&m, (Extent){.size = 1});
 		if (c == '[')
 			skip_bracket(&m);
 		else if (c == '\\' && m.at < m.end)
@@ -165,8 +214,9 @@ measure(const char *pattern, int length, const char **refusal)
 	}
 	while (m.groups > 0)
 		close_group(&m);
-	*refusal = m.refusal;
-	return (int) Min(m.sizes[0], PG_INT32_MAX) + 1;
+	regex->size = (int) Min(m.open[0].size, PG_INT32_MAX - 1) + 1;
+	regex->holes = (int) Min(m.open[0].holes, PG_INT32_MAX);
+	return m.refusal;
 }
 
 /* --- compiling --- */
@@ -177,7 +227,10 @@ free_regex(void *argument)
 	FfRegex *regex = argument;
 
 	if (regex->live)
+	{
 		pg_regfree(&regex->regex);
+		ff_regex_bytes -= regex->bytes;
+	}
 	regex->live = false;
 }
 
@@ -190,27 +243,41 @@ widen(const char *text, int length, int *count)
 	return wide;
 }
 
-/* Why a pattern is not compiled; NULL when it is. `code` gets the error's SQLSTATE. */
+/* In steps of evaluation. */
+static int64
+cost_of_compiling(const FfRegex *regex)
+{
+	return 50 + (int64) regex->size + (int64) regex->holes * regex->holes * 8;
+}
+
+/* A pattern's extent; why it cannot be compiled, or NULL. `code` gets the error's SQLSTATE. */
 static const char *
-compile(const FfValue *pattern, MemoryContext context, FfRegex **out, int *code)
+prepare(const FfValue *pattern, MemoryContext context, FfRegex **out, int *code)
 {
 	FfRegex	   *regex = MemoryContextAllocZero(context, sizeof(FfRegex));
-	const char *refusal;
+	const char *refusal = measure(pattern->u.text, pattern->length, regex);
+
+	*out = regex;
+	*code = FF_ERR_EXPRESSION_SYNTAX;
+	if (refusal != NULL)
+		return refusal;
+	*code = FF_ERR_EXPRESSION_LIMIT;
+	if (regex->size > MAX_SIZE)
+		return "it is too large with its repetitions multiplied out";
+	if (regex->holes > MAX_HOLES)
+		return "too many of its parts may be left out";
+	return NULL;
+}
+
+static const char *
+compile(FfRegex *regex, const FfValue *pattern, MemoryContext context, int *code)
+{
 	static char message[200];
 	pg_wchar   *wide;
 	int			count;
 	int			result;
 
-	*out = regex;
 	*code = FF_ERR_EXPRESSION_SYNTAX;
-	regex->size = measure(pattern->u.text, pattern->length, &refusal);
-	if (refusal != NULL)
-		return refusal;
-	if (regex->size > MAX_SIZE)
-	{
-		*code = FF_ERR_EXPRESSION_LIMIT;
-		return "it is too large with its repetitions multiplied out";
-	}
 	regex->callback.func = free_regex;
 	regex->callback.arg = regex;
 	MemoryContextRegisterResetCallback(context, &regex->callback);
@@ -219,6 +286,11 @@ compile(const FfValue *pattern, MemoryContext context, FfRegex **out, int *code)
 		pg_regcomp(&regex->regex, wide, count, REG_ADVANCED | REG_NOSUB, DEFAULT_COLLATION_OID);
 	pfree(wide);
 	regex->live = result == REG_OKAY;
+	if (regex->live)
+	{
+		regex->bytes = BASE_BYTES + (int64) regex->size * BYTES_PER_SIZE;
+		ff_regex_bytes += regex->bytes;
+	}
 	CHECK_FOR_INTERRUPTS();
 	if (result != REG_OKAY)
 	{
@@ -231,15 +303,21 @@ compile(const FfValue *pattern, MemoryContext context, FfRegex **out, int *code)
 }
 
 FfRegex *
-ff_regex_compile(const char *source, int position, const FfValue *pattern, MemoryContext context)
+ff_regex_compile(FfSource *source, int position, const FfValue *pattern)
 {
 	FfRegex	   *regex;
 	int			code;
-	const char *refusal = compile(pattern, context, &regex, &code);
+	const char *refusal = prepare(pattern, source->context, &regex, &code);
 
+	if (refusal == NULL)
+	{
+		source->regex_steps -= cost_of_compiling(regex);
+		refusal = source->regex_steps < 0 ? "with the others it is too large"
+										  : compile(regex, pattern, source->context, &code);
+	}
 	if (refusal != NULL)
 		ereport(ERROR, (errcode(code), errmsg("the regular expression cannot be read: %s", refusal),
-						errdetail("%s", ff_lang_place(source, position))));
+						errdetail("%s", ff_lang_place(source->text, position))));
 	return regex;
 }
 
@@ -278,15 +356,20 @@ ff_fn_matches(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue *out)
 							ff_value_kind(&args[1]));
 	if (regex != NULL)
 		return search(e, node, regex, &args[0], out);
-	if (!ff_lang_pay(e, node->position, (50 + (int64) args[1].length) * FF_STEP))
+	if (!ff_lang_pay(e, node->position, (int64) args[1].length * 4))
 		return false;
 	ff_lang_use_scratch(e);
-	refusal = compile(&args[1], e->scratch, &regex, &code);
+	refusal = prepare(&args[1], e->scratch, &regex, &code);
+	if (refusal == NULL)
+	{
+		if (!ff_lang_pay(e, node->position, cost_of_compiling(regex) * FF_STEP))
+			return false;
+		refusal = compile(regex, &args[1], e->scratch, &code);
+	}
 	if (refusal != NULL)
 		return ff_lang_fail(e, node->position, code, "the regular expression cannot be read: %s",
 							refusal);
-	done = ff_lang_pay(e, node->position, (int64) regex->size * FF_STEP) &&
-		   search(e, node, regex, &args[0], out);
+	done = search(e, node, regex, &args[0], out);
 	free_regex(regex);
 	return done;
 }

@@ -341,9 +341,8 @@ ff_value_item(const FfValue *list, int i, FfValue *out)
 	pfree(json);
 }
 
-/* About what it takes as JSON. */
-static int64
-bytes_of(const FfValue *v)
+int64
+ff_value_bytes(const FfValue *v)
 {
 	switch (v->kind)
 	{
@@ -372,7 +371,7 @@ ff_lang_made(FfEvaluation *e, int position, FfList *list, FfValue *out)
 	{
 		const FfValue *item = &list->items[i];
 
-		list->bytes += bytes_of(item) + 1;
+		list->bytes += ff_value_bytes(item) + 1;
 		if (item->kind == FF_LIST && item->made != NULL)
 			list->depth = Max(list->depth, item->made->depth + 1);
 	}

@@ -52,7 +52,7 @@ struct FfList
 	FfValue items[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* A macro's variable while its body is evaluated. */
+/* A variable of a macro or of a template's statement. */
 typedef struct FfLocal
 {
 	const char	   *name;
@@ -66,23 +66,23 @@ typedef struct FfLocal
 
 typedef struct FfEvaluation
 {
-	const FfExpr	*expr;
-	const FfBinding *bindings;
-	int				 count;
-	FfLocal			*locals;
-	bool			 filter;  /* mode: comparing null by order is false */
-	bool			 lenient; /* what is missing is null */
-	bool			 quiet;	  /* nobody will read the message */
-	bool			 trying;  /* what is missing will be rescued, nobody needs a hint */
-	int64			 budget;  /* units left */
-	MemoryContext	 caller;  /* where results go */
-	MemoryContext	 scratch; /* where values are made; NULL until one is */
+	const FfScope *scope;
+	FfLocal		  *locals;
+	bool		   filter;	/* mode: comparing null by order is false */
+	bool		   lenient; /* what is missing is null */
+	bool		   quiet;	/* nobody will read the message */
+	bool		   trying;	/* what is missing will be rescued, nobody needs a hint */
+	int64		   budget;	/* units left */
+	int64		   output;	/* bytes a template has made */
+	MemoryContext  caller;	/* where results go */
+	MemoryContext  scratch; /* where values are made; NULL until one is */
 
-	int	 code;	   /* SQLSTATE of the error, 0 without one */
-	int	 position; /* of its place in the source */
-	bool absent;   /* the error is that something is not there */
-	char message[256];
-	char hint[256];
+	int					 code;	   /* SQLSTATE of the error, 0 without one */
+	int					 position; /* of its place in the source */
+	bool				 absent;   /* the error is that something is not there */
+	const struct FfNode *culprit;  /* the innermost node that failed */
+	char				 message[256];
+	char				 hint[256];
 } FfEvaluation;
 
 /* Sets the error and returns false. `position` is that of the node to blame. */
@@ -91,6 +91,9 @@ extern bool ff_lang_fail(FfEvaluation *e, int position, int code, const char *fo
 
 /* Pays `units`; false with FF110 when the budget is spent. Serves interrupts. */
 extern bool ff_lang_pay(FfEvaluation *e, int position, int64 units);
+
+/* Counts what a template made; false with FF110 when that is too much. */
+extern bool ff_lang_output(FfEvaluation *e, int position, int64 bytes);
 
 /* To be called before anything is allocated. */
 extern void ff_lang_use_scratch(FfEvaluation *e);
@@ -112,9 +115,13 @@ extern void	  ff_value_push(JsonbParseState **state, JsonbIteratorToken token, c
 /* Appends compact JSON; false with FF110 when that is too much. */
 extern bool ff_value_write(FfEvaluation *e, int position, StringInfo out, const FfValue *v);
 
+/* The same, but a text as it is: what a value is within a template's text. */
+extern bool ff_value_write_plain(FfEvaluation *e, int position, StringInfo out, const FfValue *v);
+
 extern const char *ff_value_kind(const FfValue *v); /* "a number", for messages */
 extern bool		   ff_value_truthy(const FfValue *v);
 extern Numeric	   ff_value_numeric(const FfValue *v); /* of a number */
+extern int64	   ff_value_bytes(const FfValue *v);   /* about what it takes as JSON */
 extern int		   ff_numeric_length(Numeric number);  /* decimal digits it takes, about */
 extern int		   ff_value_count(const FfValue *v);   /* of a list or object */
 extern void		   ff_value_item(const FfValue *list, int i, FfValue *out);

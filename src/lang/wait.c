@@ -72,17 +72,19 @@ is_constant(const FfNode *node)
 }
 
 static bool
-constant_of(const FfExpr *expr, const FfNode *node, Jsonb *event, Jsonb **value)
+constant_of(const FfNode *node, Jsonb *event, Jsonb **value)
 {
 	FfBinding	 binding = {"event", event};
+	FfScope		 scope = {.bindings = &binding, .count = 1};
 	FfEvaluation e;
 	FfValue		 constant = {0};
 
 	if (!is_constant(node))
 		return false;
-	if (ff_lang_evaluate(&e, expr, node, &binding, 1, true, &constant))
+	ff_lang_begin(&e, &scope, true);
+	if (ff_lang_evaluate(&e, node, &constant))
 	{
-		*value = ff_lang_result(&e, &constant);
+		*value = ff_lang_keep(&e, ff_value_document(&constant));
 		return true;
 	}
 	ff_lang_end(&e);
@@ -90,7 +92,7 @@ constant_of(const FfExpr *expr, const FfNode *node, Jsonb *event, Jsonb **value)
 }
 
 static bool
-key_of_equality(const FfExpr *expr, const FfNode *node, Jsonb *event, char **path, Jsonb **value)
+key_of_equality(const FfNode *node, Jsonb *event, char **path, Jsonb **value)
 {
 	StringInfoData below;
 
@@ -100,7 +102,7 @@ key_of_equality(const FfExpr *expr, const FfNode *node, Jsonb *event, char **pat
 	{
 		initStringInfo(&below);
 		if (path_below_async(node->kids[side], &below) &&
-			constant_of(expr, node->kids[1 - side], event, value))
+			constant_of(node->kids[1 - side], event, value))
 		{
 			*path = below.data;
 			return true;
@@ -111,13 +113,13 @@ key_of_equality(const FfExpr *expr, const FfNode *node, Jsonb *event, char **pat
 }
 
 static bool
-key_of(const FfExpr *expr, const FfNode *node, Jsonb *event, char **path, Jsonb **value)
+key_of(const FfNode *node, Jsonb *event, char **path, Jsonb **value)
 {
 	if (node->kind != FF_NODE_AND)
-		return key_of_equality(expr, node, event, path, value);
+		return key_of_equality(node, event, path, value);
 	for (int i = 0; i < node->count; i++)
 	{
-		if (key_of(expr, node->kids[i], event, path, value))
+		if (key_of(node->kids[i], event, path, value))
 			return true;
 	}
 	return false;
@@ -126,5 +128,5 @@ key_of(const FfExpr *expr, const FfNode *node, Jsonb *event, char **path, Jsonb 
 bool
 ff_expr_wait_key(const FfExpr *expr, Jsonb *event, char **path, Jsonb **value)
 {
-	return key_of(expr, expr->root, event, path, value);
+	return key_of(expr->root, event, path, value);
 }

@@ -15,7 +15,7 @@
 static bool
 grow(FfEvaluation *e, int position, StringInfo out, int64 bytes)
 {
-	if (out->len + bytes > ff_lang_max_output)
+	if (e->output + out->len + bytes > ff_lang_max_output)
 		return ff_lang_fail(e, position, FF_ERR_EXPRESSION_LIMIT,
 							"a text of more than %d bytes is made", ff_lang_max_output);
 	return ff_lang_pay(e, position, bytes);
@@ -100,5 +100,16 @@ ff_value_write(FfEvaluation *e, int position, StringInfo out, const FfValue *v)
 			return false;
 	}
 	appendStringInfoChar(out, ']');
+	return true;
+}
+
+bool
+ff_value_write_plain(FfEvaluation *e, int position, StringInfo out, const FfValue *v)
+{
+	if (v->kind != FF_TEXT)
+		return ff_value_write(e, position, out, v);
+	if (!grow(e, position, out, v->length))
+		return false;
+	appendBinaryStringInfo(out, v->u.text, v->length);
 	return true;
 }

@@ -64,184 +64,23 @@ or_null(Jsonb *json)
 	return json == NULL ? ff_json_null() : json;
 }
 
-/* A duration or an instant from opts or name; false when neither is one. */
-static bool
-read_due(Jsonb *op, Jsonb *opts, const char *key, bool from_name, TimestampTz now, TimestampTz *due)
-{
-	char *text = opts ? ff_json_text(opts, key) : NULL;
-
-	if (text == NULL && from_name)
-		text = ff_json_text(op, "name");
-	if (text == NULL)
-		return false;
-	return ff_when_parse(text, now, due);
-}
-
-/* How long to wait at most: a year when the function does not say. */
-static const char *
-read_timeout(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
-{
-	JsonbValue *said = opts ? ff_json_get(opts, "timeout") : NULL;
-
-	out->due = now + FF_MAX_DURATION_US;
-	if (said == NULL || said->type == jbvNull ||
-		read_due(op, opts, "timeout", false, now, &out->due))
-		return NULL;
-	return "has a timeout that is neither a duration nor an instant";
-}
-
-static const char *
-read_wait(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
-{
-	out->kind = FF_OP_WAIT;
-	out->event = opts ? ff_json_text(opts, "event") : NULL;
-	if (out->event == NULL)
-		out->event = ff_json_text(op, "name");
-	out->expression = opts ? ff_json_text(opts, "if") : NULL;
-	if (out->event == NULL || *out->event == '\0')
-		return "names no event";
-	return read_timeout(out, op, opts, now);
-}
-
-static const char *
-read_invoke(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
-{
-	out->kind = FF_OP_INVOKE;
-	out->function = opts ? ff_json_text(opts, "function_id") : NULL;
-	out->payload = opts ? ff_json_member(opts, "payload") : NULL;
-	if (out->function == NULL)
-		return "names no function";
-	return read_timeout(out, op, opts, now);
-}
-
-static const char *
-read_sleep(FfOp *out, Jsonb *op, Jsonb *opts, TimestampTz now)
-{
-	out->kind = FF_OP_SLEEP;
-	return read_due(op, opts, "duration", true, now, &out->due) ? NULL : "does not say until when";
-}
-
-/* A step the server takes itself. Options that make no sense are that step's failure, which the
- * function may handle. */
-static void
-read_step(FfOp *out, const FfStepKind *kind, Jsonb *opts, TimestampTz now)
-{
-	const char *fault;
-
-	out->kind = FF_OP_STEP;
-	out->step = kind;
-	out->due = DT_NOEND;
-	fault = kind->read(out, opts, now);
-	if (fault == NULL)
-		return;
-	out->kind = FF_OP_FAILED;
-	out->error = ff_run_error("StepOptionsError", psprintf("the operation %s of step \"%s\" %s",
-														   kind->op, out->name, fault));
-}
-
-/* The display name people read: the SDK's, or the step's name, or its id. */
-static char *
-read_name(Jsonb *op, const char *id)
-{
-	char *name = ff_json_text(op, "displayName");
-
-	if (name == NULL)
-		name = ff_json_text(op, "name");
-	return name == NULL || *name == '\0' ? pstrdup(id) : name;
-}
-
-static const char *
-read_kind(FfOp *out, Jsonb *op, const char *kind, TimestampTz now)
-{
-	Jsonb *opts = ff_json_member(op, "opts");
-
-	if (!ff_json_is_object(opts))
-		opts = NULL;
-	out->race = opts != NULL && ff_json_text(opts, "parallelMode") != NULL &&
-				strcmp(ff_json_text(opts, "parallelMode"), "race") == 0;
-	if (strcmp(kind, "StepRun") == 0 || strcmp(kind, "Step") == 0)
-	{
-		out->kind = FF_OP_COMPLETED;
-		out->data = or_null(ff_json_member(op, "data"));
-		return NULL;
-	}
-	if (strcmp(kind, "StepError") == 0 || strcmp(kind, "StepFailed") == 0)
-	{
-		out->kind = strcmp(kind, "StepError") == 0 ? FF_OP_ERROR : FF_OP_FAILED;
-		out->error = ff_json_member(op, "error");
-		if (!ff_json_is_object(out->error))
-			out->error = ff_run_error("Error", "the step failed and did not say why");
-		return NULL;
-	}
-	if (strcmp(kind, "StepPlanned") == 0)
-	{
-		out->kind = FF_OP_PLANNED;
-		return NULL;
-	}
-	if (strcmp(kind, "Sleep") == 0)
-		return read_sleep(out, op, opts, now);
-	if (strcmp(kind, "WaitForEvent") == 0)
-		return read_wait(out, op, opts, now);
-	if (strcmp(kind, "InvokeFunction") == 0)
-		return read_invoke(out, op, opts, now);
-	if (strcmp(kind, "RunComplete") == 0)
-	{
-		out->kind = FF_OP_RETURN;
-		out->data = or_null(ff_json_member(op, "data"));
-		return NULL;
-	}
-	if (strcmp(kind, "DiscoveryRequest") == 0)
-	{
-		out->kind = FF_OP_AGAIN;
-		return NULL;
-	}
-	if (ff_kind_by_op(kind) != NULL)
-	{
-		read_step(out, ff_kind_by_op(kind), opts, now);
-		return NULL;
-	}
-	return "is of a kind this version does not know";
-}
-
 /* Appends an operation to the answer; false, with the answer an error, when it is not understood.
  */
 static bool
 read_op(FfAnswer *answer, Jsonb *json, TimestampTz now)
 {
-	FfOp	   *op = palloc0(sizeof(FfOp));
-	char	   *kind = ff_json_text(json, "op");
-	char	   *id = ff_json_text(json, "id");
-	const char *fault;
+	FfOp *op = palloc0(sizeof(FfOp));
+	char *fault = ff_protocol_op(op, json, now);
 
-	if (kind == NULL || id == NULL)
-	{
-		set_error(answer, "ProtocolError", "the app's answer has an operation without op or id",
-				  false);
-		return false;
-	}
-	if (strcmp(kind, "None") == 0)
-		return true;
-	if (strlen(id) >= sizeof(op->id) || *id == '\0')
-	{
-		set_error(answer, "ProtocolError",
-				  psprintf("the app's answer has a step id of %zu bytes", strlen(id)), false);
-		return false;
-	}
-	strlcpy(op->id, id, sizeof(op->id));
-	op->name = read_name(json, id);
-	fault = read_kind(op, json, kind, now);
 	if (fault != NULL)
-	{
-		set_error(answer, "ProtocolError",
-				  psprintf("the operation %s of step \"%s\" %s", kind, op->name, fault), false);
-		return false;
-	}
-	answer->ops = lappend(answer->ops, op);
-	return true;
+		set_error(answer, "ProtocolError", fault, false);
+	else if (op->kind != FF_OP_NONE)
+		answer->ops = lappend(answer->ops, op);
+	return fault == NULL;
 }
 
-static void
-read_ops(FfAnswer *answer, Jsonb *json, TimestampTz now)
+void
+ff_protocol_ops(FfAnswer *answer, Jsonb *json, TimestampTz now)
 {
 	answer->kind = FF_ANSWER_OPS;
 	if (ff_json_is_object(json))
@@ -304,7 +143,7 @@ static void
 read_status(FfAnswer *answer, Jsonb *json, long status, TimestampTz now)
 {
 	if (status == 206)
-		read_ops(answer, json, now);
+		ff_protocol_ops(answer, json, now);
 	else if (status == 200)
 	{
 		answer->kind = FF_ANSWER_RETURN;
@@ -344,7 +183,7 @@ acceptable(FfAnswer *answer, const FfHttpCall *call)
 				  true);
 		return false;
 	}
-	if (ff_protocol_dev())
+	if (ff_protocol_dev() || ff_protocol_streams(call))
 		return true;
 	signature = ff_sign_verify(ff_signing_key, call->headers[FF_HEADER_SIGNATURE], call->body.data,
 							   call->body.len, (int64) time(NULL));
@@ -379,6 +218,11 @@ ff_protocol_answer(FfAnswer *answer, const FfHttpCall *call, TimestampTz now)
 	if (call->headers[FF_HEADER_RETRY_AFTER] != NULL &&
 		!ff_retry_after_parse(call->headers[FF_HEADER_RETRY_AFTER], now, &answer->retry_after))
 		answer->retry_after = -1;
+	if (ff_protocol_streams(call))
+	{
+		ff_protocol_lines(answer, call, now);
+		return;
+	}
 	if (call->body.len == 0)
 		json = ff_json_null();
 	else

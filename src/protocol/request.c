@@ -15,6 +15,15 @@
 #include "util/sign.h"
 
 char *ff_signing_key = NULL;
+int	  ff_request_limit = 4 * 1024 * 1024;
+
+bool ff_checkpointing = true;
+
+bool
+ff_protocol_checkpoints(const FfRun *run, const FfItem *item)
+{
+	return ff_checkpointing && *item->id == '\0' && !run->plan;
+}
 
 bool
 ff_protocol_dev(void)
@@ -53,6 +62,17 @@ compare_memos(const void *a, const void *b)
 	return strcmp((*(const FfMemo *const *) a)->id, (*(const FfMemo *const *) b)->id);
 }
 
+/* Whether the call says only what is to be done, and the app fetches the rest. */
+static bool
+is_large(const FfRun *run)
+{
+	size_t size = 2 * strlen(run->event_json);
+
+	for (int i = 0; i < run->memo_count && size <= (size_t) ff_request_limit; i++)
+		size += strlen(run->memos[i].json) + sizeof(run->memos[i].id);
+	return size > (size_t) ff_request_limit;
+}
+
 static void
 append_steps(StringInfo out, const FfRun *run)
 {
@@ -73,36 +93,70 @@ append_steps(StringInfo out, const FfRun *run)
 	pfree(sorted);
 }
 
+/* What the run has deferred already: the function need not say it again. */
+static void
+append_defers(StringInfo out, const FfRun *run)
+{
+	const char *comma = "";
+	ListCell   *cell;
+
+	appendStringInfoString(out, "\"defers\":{");
+	foreach (cell, run->defers)
+	{
+		const FfDefer *defer = lfirst(cell);
+
+		appendStringInfoString(out, comma);
+		append_text(out, defer->id);
+		appendStringInfo(out, ":{\"abortable\":%s}", defer->aborted ? "false" : "true");
+		comma = ",";
+	}
+	appendStringInfoString(out, "},");
+}
+
 static void
 append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFunction *function)
 {
-	char ulid[FF_ULID_SIZE];
+	char		ulid[FF_ULID_SIZE];
+	bool		large = is_large(run);
+	const char *use_api = large ? "true" : "false";
 
 	ff_ulid_encode(&run->id, ulid);
 	appendStringInfo(
-		out,
-		"{\"ctx\":{\"attempt\":%d,\"disable_immediate_execution\":%s,\"env\":\"%s\",\"max_attempts\":%d,\"run_id\":\"%s\",",
-		item->attempt, run->plan ? "true" : "false", ff_protocol_dev() ? "dev" : "prod",
-		function->max_attempts, ulid);
+		out, "{\"ctx\":{\"attempt\":%d,\"disable_immediate_execution\":%s,\"env\":\"%s\",",
+		item->attempt, run->plan ? "true" : "false", ff_protocol_dev() ? "dev" : "prod");
+	/* What lets an SDK report steps while the call goes on. */
+	if (ff_protocol_checkpoints(run, item))
+	{
+		appendStringInfoString(out, "\"fn_id\":");
+		append_text(out, function->slug);
+		appendStringInfo(out, ",\"max_attempts\":%d,\"qi_id\":\"%s\",\"run_id\":\"%s\",",
+						 function->max_attempts, ulid, ulid);
+	}
+	else
+		appendStringInfo(out, "\"max_attempts\":%d,\"run_id\":\"%s\",", function->max_attempts,
+						 ulid);
 	append_stack(out, run);
 	appendStringInfoString(out, "\"step_id\":");
 	append_text(out, call_step(item));
-	appendStringInfo(out, ",\"use_api\":false},\"defers\":{},\"event\":%s,\"events\":[%s],",
-					 run->event_json, run->event_json);
-	append_steps(out, run);
-	appendStringInfo(out, "\"use_api\":false,\"version\":%d}", run->protocol);
+	appendStringInfo(out, ",\"use_api\":%s},", use_api);
+	append_defers(out, run);
+	appendStringInfo(out, "\"event\":%s,\"events\":[%s],", run->event_json,
+					 large ? "" : run->event_json);
+	if (large)
+		appendStringInfoString(out, "\"steps\":{},");
+	else
+		append_steps(out, run);
+	appendStringInfo(out, "\"use_api\":%s,\"version\":%d}", use_api, run->protocol);
 }
 
 static void
 add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
 {
-	char	  run_ulid[FF_ULID_SIZE];
-	char	  request_ulid[FF_ULID_SIZE];
-	pg_uuid_t request_id;
+	char run_ulid[FF_ULID_SIZE];
+	char request_ulid[FF_ULID_SIZE];
 
-	ff_uuid7(&request_id);
 	ff_ulid_encode(&run->id, run_ulid);
-	ff_ulid_encode(&request_id, request_ulid);
+	ff_ulid_encode(&item->request_id, request_ulid);
 	ff_http_add_header(call, "content-type: application/json");
 	ff_http_add_header(call, psprintf("x-run-id: %s", run_ulid));
 	ff_http_add_header(call,

@@ -12,6 +12,7 @@
 
 #include "run/answer.h"
 #include "run/run.h"
+#include "util/json.h"
 
 /* --- item.c --- */
 
@@ -49,9 +50,9 @@ extern bool ff_memo_exists(const FfRun *run, const char *id);
 
 /* A step has finished: its memo, its row and its event. `data` or `error` is wrapped in the memo.
  */
-extern void ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name,
-							   const char *status, int attempt, Jsonb *memo, TimestampTz started,
-							   TimestampTz now);
+extern FfStepRow *ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name,
+									 const char *status, int attempt, Jsonb *memo,
+									 TimestampTz started, TimestampTz now);
 
 /* Asks the function what comes next: at once, or again after the call that asks it now. */
 extern void ff_run_ask_next(FfRun *run, TimestampTz now);
@@ -61,9 +62,6 @@ extern void ff_run_decide_next(FfRun *run, int group, bool race, TimestampTz now
 
 /* Says, while its effect is being written, what the memo of a finished step is. */
 extern void ff_step_set_memo(FfRun *run, FfStepRow *row, Jsonb *memo);
-
-/* The row of the step the run has just finished. */
-extern FfStepRow *ff_step_last(const FfRun *run);
 
 /* --- kind.c --- */
 
@@ -82,6 +80,28 @@ extern void ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const ch
 						 Jsonb *error, const FfAnswer *answer, TimestampTz now);
 extern void ff_run_retry_or_fail(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts,
 								 TimestampTz now);
+
+/* The app has answered for the first time, to a call made at that time. */
+extern void ff_run_note_start(FfRun *run, TimestampTz at);
+
+/* The function has returned: the run is completed, unless the result is too large. */
+extern void ff_run_return(FfRun *run, Jsonb *output, TimestampTz now);
+
+/* --- limit.c --- */
+
+/* What is wrong with a result, as an error: NULL when it is small enough. */
+extern Jsonb *ff_limit_output(Jsonb *output, const char *whose);
+/* Ends a run that keeps more than it may. */
+extern void ff_limit_run(FfRun *run, TimestampTz now);
+
+/* --- defer.c --- */
+
+extern FfDefer *ff_defer_find(const FfRun *run, const char *id);
+extern void		ff_defer_add(FfRun *run, const FfOp *op, TimestampTz now);
+extern void		ff_defer_abort(FfRun *run, const FfOp *op, TimestampTz now);
+/* A run's defers in its state: a member of the object being built, and its value. */
+extern void ff_defer_write(FfJsonBuilder *builder, const FfRun *run);
+extern void ff_defer_read(FfRun *run, Jsonb *list);
 
 /* --- op.c --- */
 

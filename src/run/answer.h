@@ -14,6 +14,7 @@
 
 typedef enum FfOpKind
 {
+	FF_OP_NONE,		 /* nothing */
 	FF_OP_COMPLETED, /* the step ran: data */
 	FF_OP_ERROR,	 /* the step failed and may be tried again: error */
 	FF_OP_FAILED,	 /* the step failed for good: error */
@@ -21,8 +22,14 @@ typedef enum FfOpKind
 	FF_OP_SLEEP,	 /* due */
 	FF_OP_WAIT,		 /* event, expression, due */
 	FF_OP_INVOKE,	 /* function, payload, due */
+	FF_OP_SIGNAL,	 /* signal, replace, due */
+	FF_OP_FETCH,	 /* the engine makes the request: request */
+	FF_OP_AI,		 /* the same, to a model's provider */
+	FF_OP_DEFER,	 /* when the run has ended, function runs: payload */
+	FF_OP_ABORT,	 /* that is not to happen: target */
 	FF_OP_RETURN,	 /* the function is done: data */
 	FF_OP_STEP,		 /* the server takes the step: step, options, due */
+	FF_OP_RUN_ERROR, /* the function itself failed: error, final */
 	FF_OP_AGAIN		 /* just call again */
 } FfOpKind;
 
@@ -30,20 +37,36 @@ struct FfStepKind;
 
 typedef struct FfOp
 {
-	FfOpKind				 kind;
-	char					 id[FF_STEP_ID_SIZE];
-	char					*name;
-	bool					 race;
-	Jsonb					*data;
-	Jsonb					*error;
-	TimestampTz				 due;
-	char					*event;
-	char					*expression;
-	char					*function;
-	Jsonb					*payload;
-	Jsonb					*options;
+	FfOpKind	kind;
+	char		id[FF_STEP_ID_SIZE];
+	char	   *name;
+	bool		race;
+	Jsonb	   *data;
+	Jsonb	   *error;
+	TimestampTz due;
+	char	   *event;
+	char	   *expression;
+	char	   *function;
+	Jsonb	   *payload;
+	char	   *signal;
+	bool		replace;
+	Jsonb	   *request; /* with its secrets: never to be stored (run.h, FfItem) */
+	bool		final;	 /* it is not worth another attempt */
+	int64		took;	 /* microseconds the step ran, as the SDK measured; -1: it does not say */
+	char	   *target;
+	Jsonb	   *detail; /* what else is known of the step, for people, or NULL */
+	Jsonb	   *options;
 	const struct FfStepKind *step;
 } FfOp;
+
+/* Whether an operation is a finished step, or rides along: what may be reported while a call goes
+ * on. */
+static inline bool
+ff_op_is_checkpoint(const FfOp *op)
+{
+	return op->kind == FF_OP_COMPLETED || op->kind == FF_OP_FAILED || op->kind == FF_OP_DEFER ||
+		   op->kind == FF_OP_ABORT;
+}
 
 typedef enum FfAnswerKind
 {

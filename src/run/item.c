@@ -116,7 +116,7 @@ ff_item_add(FfRun *run, FfItemKind kind, const char *id, const char *name, int g
 	item->name = name ? pstrdup(name) : NULL;
 	item->group = group;
 	item->created = now;
-	item->due = kind == FF_ITEM_CALL ? 0 : DT_NOEND;
+	item->due = ff_item_calls(item) ? 0 : DT_NOEND;
 	item->max_attempts = 1;
 	run->items = lappend(run->items, item);
 	MemoryContextSwitchTo(old);
@@ -209,7 +209,7 @@ ff_run_decide_next(FfRun *run, int group, bool race, TimestampTz now)
 
 /* --- steps --- */
 
-void
+FfStepRow *
 ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name, const char *status,
 				   int attempt, Jsonb *memo, TimestampTz started, TimestampTz now)
 {
@@ -229,12 +229,7 @@ ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name,
 	change->steps = lappend(change->steps, row);
 	ff_run_log(run, strcmp(status, "failed") == 0 ? "step.failed" : "step.completed", id, name,
 			   attempt, strcmp(status, "failed") == 0 ? memo : NULL, now);
-}
-
-FfStepRow *
-ff_step_last(const FfRun *run)
-{
-	return llast(run->change->steps);
+	return row;
 }
 
 void
@@ -244,6 +239,8 @@ ff_step_set_memo(FfRun *run, FfStepRow *row, Jsonb *memo)
 	FfMemo *place = &run->memos[row->position - 1];
 
 	row->memo = memo;
+	run->memo_bytes += strlen(json);
+	run->memo_bytes -= strlen(place->json);
 	pfree(place->json);
 	place->json = MemoryContextStrdup(run->context, json);
 	pfree(json);
@@ -262,6 +259,12 @@ ff_item_op(const FfItem *item)
 			return "invoke";
 		case FF_ITEM_STEP:
 			return item->step->name;
+		case FF_ITEM_SIGNAL:
+			return "signal";
+		case FF_ITEM_FETCH:
+			return "fetch";
+		case FF_ITEM_AI:
+			return "ai";
 		case FF_ITEM_CALL:
 			break;
 	}
@@ -277,6 +280,8 @@ ff_item_release(FfRun *run, const FfItem *item)
 		change->waits_done = lappend(change->waits_done, pstrdup(item->id));
 	else if (item->kind == FF_ITEM_STEP && item->step->release != NULL)
 		item->step->release(run, item);
+	else if (item->kind == FF_ITEM_SIGNAL)
+		change->signals_done = lappend(change->signals_done, pstrdup(item->id));
 }
 
 void

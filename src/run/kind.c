@@ -53,7 +53,7 @@ ff_kinds_run_ended(FfRun *run)
 bool
 ff_item_is_work(const FfItem *item)
 {
-	return item->kind == FF_ITEM_CALL ||
+	return ff_item_calls(item) ||
 		   (item->kind == FF_ITEM_STEP && item->step->place != FF_STEP_WAITS);
 }
 

@@ -34,17 +34,32 @@ backoff(int attempt)
 	return (int64) (seconds * 1000000);
 }
 
+/* Why it is tried again, and when. */
+static Jsonb *
+retry_data(Jsonb *error, TimestampTz due)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "error");
+	ff_jb_json(&builder, error);
+	ff_jb_key(&builder, "due");
+	ff_jb_int(&builder, ff_unix_us(due) / 1000);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
 void
 ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const char *name, Jsonb *error,
 			 const FfAnswer *answer, TimestampTz now)
 {
 	int64 delay = answer->retry_after >= 0 ? answer->retry_after : backoff(item->attempt);
 
+	item->due = now + delay;
 	ff_run_log(run, *step_id ? "step.retrying" : "run.retrying", step_id, name, item->attempt,
-			   ff_run_wrap("error", error), now);
+			   retry_data(error, item->due), now);
 	item->attempt++;
 	item->error = ff_run_keep_json(run, error);
-	item->due = now + delay;
 }
 
 void
@@ -81,18 +96,30 @@ wait_for_app(FfRun *run, FfItem *item, const FfAnswer *answer, TimestampTz now)
 /* --- what may happen --- */
 
 void
+ff_run_return(FfRun *run, Jsonb *output, TimestampTz now)
+{
+	Jsonb *fault = ff_limit_output(output, "the run");
+
+	ff_run_end(run, fault ? "failed" : "completed", fault ? NULL : output, fault, now);
+}
+
+void
+ff_run_note_start(FfRun *run, TimestampTz at)
+{
+	if (run->started != 0)
+		return;
+	run->started = at;
+	ff_run_log(run, "run.started", NULL, NULL, -1, NULL, at);
+}
+
+void
 ff_run_answer(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts, TimestampTz now)
 {
 	item->call = NULL;
 	if (answer->kind != FF_ANSWER_UNREACHABLE)
 	{
 		item->unreachable = 0;
-		if (run->started == 0)
-		{
-			run->started = item->called_at;
-			ff_run_change(run);
-			ff_run_log(run, "run.started", NULL, NULL, -1, NULL, item->called_at);
-		}
+		ff_run_note_start(run, item->called_at);
 		if (run->protocol < 0 && answer->protocol > 0)
 			run->protocol = answer->protocol;
 	}
@@ -102,7 +129,7 @@ ff_run_answer(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts
 			ff_run_apply_ops(run, item, answer, max_attempts, now);
 			break;
 		case FF_ANSWER_RETURN:
-			ff_run_end(run, "completed", answer->output, NULL, now);
+			ff_run_return(run, answer->output, now);
 			break;
 		case FF_ANSWER_ERROR:
 			ff_run_retry_or_fail(run, item, answer, max_attempts, now);
@@ -129,6 +156,16 @@ time_out(FfRun *run, FfItem *item, TimestampTz now)
 		ff_item_finish(run, item, "completed", ff_json_null(), now);
 }
 
+/* A request is not stored, because of its secrets: the function says it again. */
+static void
+ask_again(FfRun *run, TimestampTz now)
+{
+	if (ff_item_find(run, "") != NULL)
+		return;
+	ff_run_change(run);
+	ff_run_ask_next(run, now);
+}
+
 void
 ff_run_wake(FfRun *run, TimestampTz now)
 {
@@ -139,8 +176,12 @@ ff_run_wake(FfRun *run, TimestampTz now)
 	{
 		FfItem *item = lfirst(cell);
 
-		if (!ff_item_is_work(item) && item->due <= now)
+		if (item->due > now)
+			continue;
+		if (!ff_item_is_work(item))
 			time_out(run, item, now);
+		else if (ff_item_requests(item) && item->request == NULL)
+			ask_again(run, now);
 	}
 	list_free(items);
 }
@@ -166,6 +207,32 @@ receive_result(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 					   ff_run_wrap("data", ff_json_member(payload, "output")), now);
 }
 
+/* A signal for a step, or that another run waits for the signal, which ends this one. */
+static void
+receive_signal(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
+{
+	FfJsonBuilder builder = {0};
+	char		 *signal = ff_json_text(payload, "signal");
+
+	if (item->kind != FF_ITEM_SIGNAL)
+		return;
+	if (ff_json_bool(payload, "conflict"))
+	{
+		ff_run_end(run, "failed", NULL,
+				   ff_run_error("SignalConflictError",
+								psprintf("another run waits for the signal \"%s\"", signal)),
+				   now);
+		return;
+	}
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "data");
+	ff_jb_json(&builder, ff_json_member(payload, "data"));
+	ff_jb_key(&builder, "signal");
+	ff_jb_text(&builder, signal);
+	ff_jb_end(&builder);
+	ff_item_finish(run, item, "completed", ff_run_wrap("data", ff_jb_finish(&builder)), now);
+}
+
 void
 ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 {
@@ -187,6 +254,8 @@ ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 		receive_result(run, item, payload, now);
 	else if (item->kind == FF_ITEM_STEP)
 		item->step->message(run, item, kind, payload, now);
+	else if (strcmp(kind, "signal") == 0)
+		receive_signal(run, item, payload, now);
 }
 
 void

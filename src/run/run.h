@@ -26,7 +26,10 @@ typedef enum FfItemKind
 	FF_ITEM_SLEEP,
 	FF_ITEM_WAIT,
 	FF_ITEM_INVOKE,
-	FF_ITEM_STEP /* a step the server takes itself (kind.h) */
+	FF_ITEM_SIGNAL,
+	FF_ITEM_FETCH, /* make a request for the step */
+	FF_ITEM_AI,	   /* the same, to a model's provider */
+	FF_ITEM_STEP   /* a step the server takes itself (kind.h) */
 } FfItemKind;
 
 struct FfStepKind;
@@ -47,10 +50,29 @@ typedef struct FfItem
 	Jsonb	   *error; /* of the last attempt, or NULL */
 	void	   *call;  /* the call under way, or NULL */
 	TimestampTz called_at;
+	pg_uuid_t	request_id; /* of that call */
+	bool		advanced;	/* steps of that call have been checkpointed already */
+	/* What to request, secrets included: only ever in memory. An item read from its row has none
+	 * and asks the function for it again. */
+	Jsonb					*request;
 	const struct FfStepKind *step;		   /* of a step the server takes itself: its kind, */
 	Jsonb					*options;	   /* what it was asked for with, */
 	int						 max_attempts; /* and how often it may be tried */
 } FfItem;
+
+/* Whether an item is a request the engine makes for a step. */
+static inline bool
+ff_item_requests(const FfItem *item)
+{
+	return item->kind == FF_ITEM_FETCH || item->kind == FF_ITEM_AI;
+}
+
+/* Whether an item is done by calling somebody. */
+static inline bool
+ff_item_calls(const FfItem *item)
+{
+	return item->kind == FF_ITEM_CALL || ff_item_requests(item);
+}
 
 /* A finished step, as functions are handed it. */
 typedef struct FfMemo
@@ -58,6 +80,17 @@ typedef struct FfMemo
 	char  id[FF_STEP_ID_SIZE];
 	char *json; /* canonical JSON */
 } FfMemo;
+
+/* A function that is to be started when the run has ended. */
+typedef struct FfDefer
+{
+	char   id[FF_STEP_ID_SIZE];
+	char  *slug;
+	Jsonb *payload; /* {input, ...} or NULL */
+	bool   aborted; /* and remembered, because the function says it again */
+} FfDefer;
+
+#define FF_MAX_DEFERS 20
 
 typedef enum FfHome
 {
@@ -91,9 +124,11 @@ typedef struct FfRun
 	TimestampTz		 started;	 /* 0: not yet */
 	FfHome			 home;		 /* where the state's row is */
 	List			*items;		 /* of FfItem */
+	List			*defers;	 /* of FfDefer, by id */
 	FfMemo			*memos;		 /* in order of completion */
 	int				 memo_count;
 	int				 memo_capacity;
+	Size			 memo_bytes;
 	struct FfChange *change; /* what is not yet written, or NULL */
 	void			*lane;	 /* the executor's, while the run waits for room to call */
 } FfRun;
@@ -109,6 +144,7 @@ typedef struct FfStepRow
 	const char *status;
 	int			attempt;
 	Jsonb	   *memo;
+	Jsonb	   *detail;
 	TimestampTz started;
 	TimestampTz ended;
 } FfStepRow;
@@ -144,14 +180,16 @@ typedef struct FfChange
 	FfRun	   *run;
 	FfHome		home_before;
 	int			first_seq;
-	List	   *events;		 /* of Jsonb */
-	List	   *steps;		 /* of FfStepRow */
-	List	   *waits;		 /* of FfWait */
-	List	   *waits_done;	 /* step ids of waits that are over */
-	List	   *invocations; /* of FfInvocation */
-	List	   *inbox;		 /* ids of handled messages */
-	List	   *effects;	 /* of FfEffect */
-	bool		held;		 /* only sleeps have ended: calls need not wait until that is written */
+	List	   *events;		  /* of Jsonb */
+	List	   *steps;		  /* of FfStepRow */
+	List	   *waits;		  /* of FfWait */
+	List	   *waits_done;	  /* step ids of waits that are over */
+	List	   *signals;	  /* of FfSignal */
+	List	   *signals_done; /* step ids of waits for signals that are over */
+	List	   *invocations;  /* of FfInvocation */
+	List	   *inbox;		  /* ids of handled messages */
+	List	   *effects;	  /* of FfEffect */
+	bool		held; /* only sleeps have ended: calls need not wait until that is written */
 	bool		written;
 	bool		ended;
 	const char *status;
@@ -187,11 +225,14 @@ struct FfAnswer;
 extern void ff_run_answer(FfRun *run, FfItem *item, const struct FfAnswer *answer, int max_attempts,
 						  TimestampTz now);
 
+/* Steps that finished while the call that asks what comes next goes on. */
+extern void ff_run_checkpoint(FfRun *run, const struct FfAnswer *answer, TimestampTz now);
+
 /* Time has passed: sleeps that are over end, waits that are over time out. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
-/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error}.
- */
+/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error},
+ * signal {step, signal, data | conflict}. */
 extern void ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now);
 
 /* The run ends: completed, failed or cancelled. */
@@ -204,5 +245,8 @@ extern Jsonb *ff_run_error(const char *name, const char *message);
 extern int ff_retry_interval;	  /* ms; 0: exponential with jitter */
 extern int ff_invoke_depth_limit; /* runs that invoke runs that invoke ... */
 extern int ff_unreachable_limit;  /* seconds an app may be away before its runs fail */
+extern int ff_output_limit;		  /* bytes of a step's or a run's result */
+extern int ff_state_limit;		  /* bytes of the results of all steps of a run */
+extern int ff_step_limit;		  /* steps of a run */
 
 #endif

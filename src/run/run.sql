@@ -45,7 +45,8 @@ create table flowforge.run_parked (
 comment on table flowforge.run_parked is 'Live runs with nothing to call before wake_at.';
 create index run_parked_wake on flowforge.run_parked (slot, wake_at);
 
--- A step that has finished: the checkpoint. memo is what the function is handed on every later call.
+-- A step that has finished: the checkpoint. memo is what the function is handed on every later call; detail is what else is known of
+-- it, for people: {input, metadata, usage}, without secrets.
 create table flowforge.step (
 	tenant_id integer not null,
 	run_id uuid not null,
@@ -57,7 +58,8 @@ create table flowforge.step (
 	attempt smallint not null,
 	memo jsonb,
 	started_at timestamptz not null,
-	ended_at timestamptz not null
+	ended_at timestamptz not null,
+	detail jsonb
 ) partition by range (run_id);
 comment on table flowforge.step is 'The checkpoint of a finished step; position is the order of completion within the run.';
 
@@ -95,7 +97,7 @@ $$;
 create trigger append_only before update or delete on flowforge.run_event_batch
 	for each row execute function flowforge.refuse_change();
 
--- Messages to a run's owner from everybody else. kind: cancel, event (a wait's event came), invoked (a child ended).
+-- Messages to a run's owner from everybody else. kind: cancel, event (a wait's event came), invoked (a child ended), signal.
 create table flowforge.inbox (
 	slot smallint not null,
 	inbox_id uuid not null default flowforge.uuid7(),

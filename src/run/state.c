@@ -2,28 +2,28 @@
  * state.c - a run's state as the jsonb of its row, and what it is in memory.
  *
  * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
- * ULID, "pstep": id, "depth": invocations, "items": [...]}; an item is {"id", "n": name, "op":
- * run|sleep|wait|invoke, "a": attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "u":
- * unreachable count, "us": since}. A step the server takes itself has the name of its kind as op,
- * its options as "o" and its attempts as "m". "locks": keys of locks the run may
- * hold. Times are
- * microseconds since 1970. Members that say nothing are left out.
+ * ULID, "pstep": id, "depth": invocations, "defers": [{"id", "f": slug, "p": payload, "x":
+ * aborted}], "locks": [keys of locks the run may hold], "items": [...]}; an item is {"id", "n":
+ * name, "op": run|sleep|wait|invoke|signal|fetch|ai, "a": attempt, "g": group, "r": race, "at": us,
+ * "due": us, "e": error, "u": unreachable count, "us": since}. A step the server takes itself has
+ * the name of its kind as op, its options as "o" and its attempts as "m". Times are microseconds
+ * since 1970. Members that say nothing are left out.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 
+#include "run/actor.h"
 #include "run/kind.h"
-#include "run/run.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/jcs.h"
 #include "util/json.h"
 
-static const char *const kind_names[] = {[FF_ITEM_CALL] = "run",
-										 [FF_ITEM_SLEEP] = "sleep",
-										 [FF_ITEM_WAIT] = "wait",
-										 [FF_ITEM_INVOKE] = "invoke"};
+static const char *const kind_names[] = {
+	[FF_ITEM_CALL] = "run",		 [FF_ITEM_SLEEP] = "sleep",	  [FF_ITEM_WAIT] = "wait",
+	[FF_ITEM_INVOKE] = "invoke", [FF_ITEM_SIGNAL] = "signal", [FF_ITEM_FETCH] = "fetch",
+	[FF_ITEM_AI] = "ai"};
 
 FfRun *
 ff_run_new(const pg_uuid_t *id, MemoryContext parent)
@@ -169,6 +169,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		read_locks(run, ff_json_member(state, "locks"));
 		run->started = instant(state, "start", 0);
 		read_items(run, items);
+		ff_defer_read(run, ff_json_member(state, "defers"));
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -266,6 +267,7 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_text(&builder, run->parent_step);
 		put_int(&builder, "depth", run->depth);
 	}
+	ff_defer_write(&builder, run);
 	ff_jb_key(&builder, "items");
 	ff_jb_array(&builder);
 	foreach (cell, run->items)
@@ -291,6 +293,7 @@ ff_run_add_memo(FfRun *run, const char *step_id, Jsonb *memo)
 	place = &run->memos[run->memo_count++];
 	strlcpy(place->id, step_id, sizeof(place->id));
 	place->json = MemoryContextStrdup(run->context, json);
+	run->memo_bytes += strlen(json);
 	pfree(json);
 }
 

@@ -40,19 +40,19 @@ comment on view flowforge.runs is
 create view flowforge.steps with (security_invoker = true) as
 select s.tenant_id, s.run_id, s.step_id, s.name, s.op, s.status, s.attempt::integer as attempt,
 	case when s.memo ? 'data' then s.memo -> 'data' when not s.memo ? 'error' then s.memo end as output,
-	s.memo -> 'error' as error, s.started_at, s.ended_at, null::timestamptz as due_at, s.position
+	s.memo -> 'error' as error, s.started_at, s.ended_at, null::timestamptz as due_at, s.position, s.detail
 from flowforge.step s
 union all
 select r.tenant_id, r.run_id, i.value ->> 'id', i.value ->> 'n', i.value ->> 'op',
 	case
 		when c.run_id is not null then 'running'
 		when i.value ->> 'op' = 'sleep' then 'sleeping'
-		when i.value ->> 'op' in ('wait', 'invoke', 'approval', 'lock') then 'waiting'
+		when i.value ->> 'op' in ('wait', 'invoke', 'signal', 'approval', 'lock') then 'waiting'
 		when i.value ? 'due' then 'retrying'
 		else 'pending'
 	end,
 	(i.value ->> 'a')::integer, null, i.value -> 'e', to_timestamp((i.value ->> 'at')::numeric / 1000000), null,
-	to_timestamp((i.value ->> 'due')::numeric / 1000000), null
+	to_timestamp((i.value ->> 'due')::numeric / 1000000), null, null
 from flowforge.run r
 join flowforge.live_run l on l.slot = flowforge.slot(r.run_id) and l.run_id = r.run_id
 cross join lateral jsonb_array_elements(l.state -> 'items') i

@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 
 #include "slot/shared.h"
+#include "util/id.h"
 
 FfShared *ff_shared = NULL;
 
@@ -222,6 +223,36 @@ ff_slot_calls(PG_FUNCTION_ARGS)
 		}
 	}
 	return (Datum) 0;
+}
+
+/* Whether a call is the one that a checkpoint says it belongs to. */
+static bool
+is_call(const FfCallInfo *call, FunctionCallInfo fcinfo)
+{
+	if (!call->used || call->step_id[0] != '\0' ||
+		memcmp(&call->run_id, PG_GETARG_UUID_P(0), sizeof(pg_uuid_t)) != 0)
+		return false;
+	if (!PG_ARGISNULL(1) && memcmp(&call->request_id, PG_GETARG_UUID_P(1), sizeof(pg_uuid_t)) != 0)
+		return false;
+	return PG_ARGISNULL(2) || call->generation == PG_GETARG_INT64(2);
+}
+
+PG_FUNCTION_INFO_V1(ff_slot_call_is_live);
+Datum
+ff_slot_call_is_live(PG_FUNCTION_ARGS)
+{
+	FfDatabase *database = ff_shared_database();
+	FfExecutor *owner;
+	bool		found = false;
+
+	if (database == NULL || PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	owner = ff_shared_owner(database, ff_slot_of(PG_GETARG_UUID_P(0)));
+	LWLockAcquire(&owner->calls_lock, LW_SHARED);
+	for (int i = 0; i < FF_MAX_CALLS && !found; i++)
+		found = is_call(&owner->calls[i], fcinfo);
+	LWLockRelease(&owner->calls_lock);
+	PG_RETURN_BOOL(found);
 }
 
 static void

@@ -47,6 +47,8 @@ typedef struct FfCallInfo
 	int32		tenant_id;
 	int32		attempt;
 	pg_uuid_t	run_id;
+	pg_uuid_t	request_id;
+	int32		generation;
 	TimestampTz started_at;
 	char		step_id[FF_STEP_ID_SIZE];
 } FfCallInfo;

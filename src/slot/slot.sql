@@ -7,6 +7,13 @@ as 'MODULE_PATHNAME', 'ff_slot_calls';
 comment on function flowforge.calls() is
 'The calls to apps that are under way in this database right now (step_id is empty for a call that asks the function what comes next).';
 
+create function flowforge.call_is_live(run uuid, request uuid, generation bigint) returns boolean
+language c volatile
+as 'MODULE_PATHNAME', 'ff_slot_call_is_live';
+comment on function flowforge.call_is_live(uuid, uuid, bigint) is
+'Whether a call that asks a run''s function what comes next is under way, with this request id and this number where they are given. '
+'A call that was given up, or made again, is not: what belongs to it comes too late.';
+
 create function flowforge.executors(
 	out executor integer, out pid integer, out state text, out ready integer, out in_flight integer, out timers integer,
 	out commits bigint, out steps bigint, out runs_ended bigint, out errors bigint, out last_error text, out last_error_at timestamptz

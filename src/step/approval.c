@@ -20,8 +20,9 @@
 
 #define MAX_PROMPT_BYTES 65536
 #define MAX_APPROVERS 100
-#define AGAIN_US USECS_PER_SEC /* after which a request that could not expire is looked at again \
-								*/
+#define AGAIN_US                                                                    \
+	USECS_PER_SEC /* after which a request that could not expire is looked at again \
+				   */
 
 /* --- options --- */
 

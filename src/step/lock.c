@@ -236,11 +236,10 @@ begin_unlock(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampT
 	char	 *key = ff_json_text(op->options, "key");
 	FfEffect *effect;
 
-	ff_step_checkpoint(run, op->id, "unlock", op->name, "completed", 0,
-					   said("unlocked", false, key), now, now);
 	effect = add_turn(run, unlock, key, NULL, true);
 	effect->first = true;
-	effect->step = ff_step_last(run);
+	effect->step = ff_step_checkpoint(run, op->id, "unlock", op->name, "completed", 0,
+									  said("unlocked", false, key), now, now);
 	return true;
 }
 

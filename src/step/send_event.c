@@ -93,11 +93,10 @@ begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now)
 						   ff_run_wrap("error", error), now, now);
 		return true;
 	}
-	ff_step_checkpoint(run, op->id, "send_event", op->name, "completed", 0,
-					   ids_memo(sending->events, 0), now, now);
 	effect = ff_run_effect(run, record, sending);
 	effect->first = true;
-	effect->step = ff_step_last(run);
+	effect->step = ff_step_checkpoint(run, op->id, "send_event", op->name, "completed", 0,
+									  ids_memo(sending->events, 0), now, now);
 	return true;
 }
 

@@ -249,13 +249,13 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	row = ExecFetchSlotHeapTupleDatum(slot);
 	json = DatumGetTextPP(DirectFunctionCall1(row_to_json, row));
 	MemoryContextSwitchTo(old);
-	if (receiver->json.len + VARSIZE_ANY_EXHDR(json) + 1 > (Size) ff_step_output_limit)
+	if (receiver->json.len + VARSIZE_ANY_EXHDR(json) + 1 > (Size) ff_output_limit)
 		ereport(ERROR,
 				(errcode(FF_ERR_STEP_OUTPUT), errmsg("the result of the Sql step is too large"),
 				 errdetail("With row " UINT64_FORMAT " it is larger than %d bytes.",
-						   receiver->count + 1, ff_step_output_limit),
+						   receiver->count + 1, ff_output_limit),
 				 errhint("Select less, or write the rows into a table and give their key; the "
-						 "limit is flowforge.max_step_output.")));
+						 "limit is flowforge.output_limit.")));
 	if (receiver->count++ > 0)
 		appendStringInfoChar(&receiver->json, ',');
 	appendBinaryStringInfo(&receiver->json, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));

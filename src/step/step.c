@@ -6,7 +6,6 @@
 #include "step/step.h"
 #include "util/json.h"
 
-int ff_step_output_limit = 4 * 1024 * 1024;
 int ff_sql_timeout = 300000;
 
 static const FfStepKind *const kinds[] = {&ff_step_sql, &ff_step_send_event, &ff_step_approval,

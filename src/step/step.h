@@ -10,8 +10,7 @@
 #include "run/kind.h"
 #include "run/run.h"
 
-extern int ff_step_output_limit; /* bytes of a step's result as JSON text */
-extern int ff_sql_timeout;		 /* ms a statement may take when its step does not say */
+extern int ff_sql_timeout; /* ms a statement may take when its step does not say */
 
 /* Tells the kinds to runs; once, when the library is loaded. */
 extern void ff_step_init(void);

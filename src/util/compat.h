@@ -25,10 +25,10 @@
 /* 17 lets the caller bring the memory of a JSON lexer. */
 #if PG_VERSION_NUM >= 170000
 #define ff_json_lex_context(text, length) \
-	makeJsonLexContextCstringLen(NULL, (text), (length), PG_UTF8, false)
+	makeJsonLexContextCstringLen(NULL, (text), (length), PG_UTF8, true)
 #else
 #define ff_json_lex_context(text, length) \
-	makeJsonLexContextCstringLen((text), (length), PG_UTF8, false)
+	makeJsonLexContextCstringLen((text), (length), PG_UTF8, true)
 #endif
 
 #endif

@@ -203,10 +203,16 @@ ff_when_parse(const char *text, TimestampTz now, TimestampTz *out)
 
 	if (ff_duration_parse(text, &usec))
 	{
-		*out = now + Min(usec, FF_MAX_DURATION_US);
+		*out = now + Min(usec, FF_MAX_DURATION_US + 1);
 		return true;
 	}
 	return ff_instant_parse(text, out);
+}
+
+bool
+ff_when_too_far(TimestampTz at, TimestampTz now)
+{
+	return at > now && at - now > FF_MAX_DURATION_US;
 }
 
 bool

@@ -22,6 +22,9 @@ extern bool ff_instant_parse(const char *text, TimestampTz *out);
 /* A duration from `now` or an instant. */
 extern bool ff_when_parse(const char *text, TimestampTz now, TimestampTz *out);
 
+/* Whether an instant is further away than anything may be put off: 366 days. */
+extern bool ff_when_too_far(TimestampTz at, TimestampTz now);
+
 /* The header Retry-After: seconds (at most 7 characters) or an instant, as a delay between 1 s and
  * 24 h in microseconds. */
 extern bool ff_retry_after_parse(const char *text, TimestampTz now, int64 *delay_usec);

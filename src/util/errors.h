@@ -29,6 +29,10 @@
 	X(TRANSITION, '0', '1', '4', 409,                                                           \
 	  "A run or step cannot change from its status to the one asked for")                       \
 	X(APPEND_ONLY, '0', '2', '0', 405, "The log is append-only")                                \
+	X(SIGNAL_NAME, '0', '3', '0', 400, "The signal's name is missing or too long")              \
+	X(CHECKPOINT_FORM, '0', '4', '0', 400, "A reported step is not of the form it should have") \
+	X(CHECKPOINT_STALE, '0', '4', '1', 409, "The call that reports a step is over")             \
+	X(CHECKPOINT_SIZE, '0', '4', '2', 413, "The run's steps have more to keep than it may")     \
 	X(EXPRESSION_SYNTAX, '1', '0', '1', 400, "An expression cannot be read")                    \
 	X(EXPRESSION_UNDEFINED, '1', '0', '2', 400, "An expression uses an unknown name")           \
 	X(EXPRESSION_MISSING_KEY, '1', '0', '3', 400, "An object has no such key")                  \

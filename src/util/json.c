@@ -15,6 +15,10 @@
 #include "util/compat.h"
 #include "util/json.h"
 
+/* Digits before the point that numeric can hold, and after it. */
+#define NUMERIC_WHOLE_LIMIT 131072
+#define NUMERIC_PART_LIMIT 16383
+
 int ff_json_depth_limit = 64;
 
 static Jsonb *
@@ -70,6 +74,51 @@ scan(const char *text, size_t length, int max_depth, FfJsonError *error)
 	return true;
 }
 
+/* Whether a number of JSON, whose first character is at `text`, is beyond what numeric holds.
+ * Leaves its length. */
+static bool
+is_beyond_numeric(const char *text, int *length)
+{
+	int	 whole = (int) strspn(text, "0123456789");
+	int	 part = text[whole] == '.' ? (int) strspn(text + whole + 1, "0123456789") : 0;
+	int	 digits = whole + (part > 0 ? part + 1 : 0);
+	long exponent = 0;
+
+	*length = digits;
+	if ((text[digits] | 32) == 'e')
+	{
+		char *end;
+
+		exponent = strtol(text + digits + 1, &end, 10);
+		*length = (int) (end - text);
+	}
+	return whole + exponent > NUMERIC_WHOLE_LIMIT || part - exponent > NUMERIC_PART_LIMIT;
+}
+
+/* Of JSON that is well-formed: where the number is that is too large. 0 without one. */
+static int
+overflow_offset(const char *text, size_t length)
+{
+	bool in_string = false;
+
+	for (size_t i = 0; i < length; i++)
+	{
+		int size;
+
+		if (in_string && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && text[i] >= '0' && text[i] <= '9')
+		{
+			if (is_beyond_numeric(text + i, &size))
+				return (int) i;
+			i += size - 1;
+		}
+	}
+	return 0;
+}
+
 /* Where the text stops being JSON: the start of the token that cannot stand there, or the end. */
 static int
 syntax_offset(const char *text, size_t length)
@@ -77,7 +126,7 @@ syntax_offset(const char *text, size_t length)
 	JsonLexContext *lex = ff_json_lex_context((char *) text, (int) length);
 
 	if (pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS)
-		return 0;
+		return overflow_offset(text, length);
 	return (int) ((lex->token_start != NULL ? lex->token_start : lex->token_terminator) - text);
 }
 

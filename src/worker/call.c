@@ -2,16 +2,20 @@
  * call.c - the calls an executor has under way (see executor.h).
  *
  * Each app has a lane: so many calls at once and no more, so that an app that hangs holds up its
- * own runs and nobody else's. A run that finds its lane full waits in it.
+ * own runs and nobody else's. A run that finds its lane full waits in it. So has each host of which
+ * steps request something.
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "http/client.h"
 #include "protocol/protocol.h"
 #include "run/kind.h"
+#include "util/id.h"
+#include "util/json.h"
 #include "worker/executor.h"
 
 int ff_max_in_flight = 512;
@@ -19,16 +23,16 @@ int ff_max_in_flight_per_app = 128;
 
 typedef struct Lane
 {
-	pg_uuid_t app_id; /* the key */
+	pg_uuid_t id; /* the key: an app's, or made of a host's name */
 	int		  in_flight;
 	List	 *waiting; /* of FfRun, in order */
 } Lane;
 
 static HTAB *lanes = NULL;
 static int	 in_flight = 0;
-static int	 waiting = 0;	/* runs in all lanes */
-static List *refused = NIL; /* calls libcurl did not take: their answers are still to be handled */
-static int	 free_info = 0; /* where to look first for a free FfCallInfo */
+static int	 waiting = 0;	  /* runs in all lanes */
+static List *unhandled = NIL; /* calls that are over, whose answers are still to be handled */
+static int	 free_info = 0;	  /* where to look first for a free FfCallInfo */
 
 int
 ff_calls_in_flight(void)
@@ -36,11 +40,30 @@ ff_calls_in_flight(void)
 	return in_flight;
 }
 
-static Lane *
-lane_of(const FfFunction *function)
+/* The lane of the host of a URL. */
+static pg_uuid_t
+host_id(const char *url)
 {
-	Lane *lane;
-	bool  found;
+	const char *host = strstr(url, "://");
+	pg_uuid_t	id;
+	uint64		half;
+	int			length;
+
+	host = host ? host + 3 : url;
+	length = (int) strcspn(host, "/?#");
+	half = hash_bytes_extended((const unsigned char *) host, length, 1);
+	memcpy(id.data, &half, sizeof(half));
+	half = hash_bytes_extended((const unsigned char *) host, length, 2);
+	memcpy(id.data + sizeof(half), &half, sizeof(half));
+	return id;
+}
+
+static Lane *
+lane_of(const FfItem *item, const FfFunction *function)
+{
+	pg_uuid_t id = function->app_id;
+	Lane	 *lane;
+	bool	  found;
 
 	if (lanes == NULL)
 	{
@@ -51,7 +74,9 @@ lane_of(const FfFunction *function)
 		control.hcxt = TopMemoryContext;
 		lanes = hash_create("flowforge lanes", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	lane = hash_search(lanes, &function->app_id, HASH_ENTER, &found);
+	if (ff_item_requests(item))
+		id = host_id(ff_json_text(item->request, "url"));
+	lane = hash_search(lanes, &id, HASH_ENTER, &found);
 	if (!found)
 	{
 		lane->in_flight = 0;
@@ -83,6 +108,8 @@ ff_call_publish(const FfRun *run, const FfItem *item)
 		info->tenant_id = run->tenant_id;
 		info->attempt = item->attempt;
 		info->run_id = run->id;
+		info->request_id = item->request_id;
+		info->generation = run->generation;
 		info->started_at = item->called_at;
 		strlcpy(info->step_id, item->id, sizeof(info->step_id));
 		free_info = place + 1;
@@ -112,7 +139,17 @@ typedef struct CallDetail
 	Lane   *lane;
 	int		info;
 	int		max_attempts;
+	bool	checkpoints; /* the app may report steps by messages meanwhile */
 } CallDetail;
+
+static void
+handle_later(FfHttpCall *call)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	unhandled = lappend(unhandled, call);
+	MemoryContextSwitchTo(old);
+}
 
 static void
 call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
@@ -121,10 +158,20 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	CallDetail	 *detail = MemoryContextAllocZero(call->context, sizeof(CallDetail));
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 	bool		  started;
+	char		 *url;
 
 	item->called_at = GetCurrentTimestamp();
-	run->generation++;
-	ff_protocol_request(call, run, item, function);
+	item->advanced = false;
+	ff_uuid7(&item->request_id);
+	if (ff_item_requests(item))
+		url = ff_gateway_request(call, item->request);
+	else
+	{
+		run->generation++;
+		ff_protocol_request(call, run, item, function);
+		url = ff_protocol_url(function, item);
+		detail->checkpoints = ff_protocol_checkpoints(run, item);
+	}
 	detail->item = item;
 	detail->lane = lane;
 	detail->max_attempts = function->max_attempts;
@@ -134,14 +181,12 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	lane->in_flight++;
 	in_flight++;
 	detail->info = ff_call_publish(run, item);
-	started = ff_http_start(call, ff_protocol_url(function, item));
+	started = ff_http_start(call, url);
 	MemoryContextSwitchTo(old);
 	if (!started)
 	{
 		call->reached = true; /* waiting would not mend the address: it counts as an attempt */
-		old = MemoryContextSwitchTo(TopMemoryContext);
-		refused = lappend(refused, call);
-		MemoryContextSwitchTo(old);
+		handle_later(call);
 	}
 }
 
@@ -154,7 +199,7 @@ forget_call(FfHttpCall *call)
 	detail->item->call = NULL;
 	detail->lane->in_flight--;
 	in_flight--;
-	refused = list_delete_ptr(refused, call);
+	unhandled = list_delete_ptr(unhandled, call);
 	ff_call_unpublish(detail->info);
 	ff_http_free(call);
 }
@@ -231,6 +276,14 @@ move_lanes(Lane *first)
 		move_lane(lane);
 }
 
+/* Hosts come and go: a lane that nobody uses is not kept. */
+static void
+leave_lane(Lane *lane)
+{
+	if (lane->in_flight == 0 && lane->waiting == NIL)
+		hash_search(lanes, &lane->id, HASH_REMOVE, NULL);
+}
+
 typedef struct Lookup
 {
 	FfRun			 *run;
@@ -272,15 +325,21 @@ fail_without_function(FfRun *run)
 }
 
 static bool
+is_due(const FfItem *item, TimestampTz now)
+{
+	bool ready = ff_item_requests(item) ? item->request != NULL : ff_item_is_work(item);
+
+	return ready && item->call == NULL && item->due <= now;
+}
+
+static bool
 has_call_due(const FfRun *run, TimestampTz now)
 {
 	ListCell *cell;
 
 	foreach (cell, run->items)
 	{
-		const FfItem *item = lfirst(cell);
-
-		if (ff_item_is_work(item) && item->call == NULL && item->due <= now)
+		if (is_due(lfirst(cell), now))
 			return true;
 	}
 	return false;
@@ -308,7 +367,6 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	FfFunction		  kept;
 	List			 *items;
 	ListCell		 *cell;
-	Lane			 *lane;
 
 	if (function == NULL)
 	{
@@ -317,28 +375,29 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	}
 	kept = *function;
 	kept.url = pstrdup(function->url);
-	lane = lane_of(&kept);
 	items = list_copy(run->items);
 	foreach (cell, items)
 	{
 		FfItem *item = lfirst(cell);
+		Lane   *lane;
 
 		/* A call that fails at once may have changed the run: then what is left waits for the group
 		 * to be written. */
 		if (!ff_may_call(run))
 			break;
-		if (!ff_item_is_work(item) || item->call != NULL || item->due > now)
+		if (!is_due(item, now))
 			continue;
 		if (item->kind == FF_ITEM_STEP)
 		{
 			ff_sql_start(run, item);
 			continue;
 		}
+		lane = lane_of(item, &kept);
 		if (lane->in_flight >= ff_max_in_flight_per_app ||
 			in_flight >= Min(ff_max_in_flight, FF_MAX_CALLS))
 		{
 			wait_in_lane(run, lane);
-			break;
+			continue;
 		}
 		call_item(run, item, &kept, lane);
 	}
@@ -356,6 +415,7 @@ next_timer(const FfRun *run, TimestampTz now)
 	{
 		const FfItem *item = lfirst(cell);
 
+		/* What is no work may be due by now: a sleep that is over before it is written. */
 		if (item->call == NULL && (item->due > now || !ff_item_is_work(item)))
 			next = Min(next, item->due);
 	}
@@ -385,8 +445,42 @@ ff_settle(FfRun *run)
 		ff_active_drop(run);
 }
 
+/* Steps that a streamed answer has brought so far. False when they have ended the run, and so the
+ * call. */
+static bool
+take_progress(FfHttpCall *call)
+{
+	CallDetail	 *detail = call->detail;
+	FfRun		 *run = call->owner;
+	TimestampTz	  now = GetCurrentTimestamp();
+	MemoryContext old;
+	FfAnswer	 *answer;
+	bool		  ended;
+
+	/* A call for one step answers with that step, at its end. */
+	if (!ff_protocol_streams(call) || *detail->item->id)
+		return true;
+	old = MemoryContextSwitchTo(ff_group_context);
+	answer = palloc0(sizeof(FfAnswer));
+	ff_protocol_progress(answer, call, now);
+	if (answer->ops != NIL)
+		ff_run_checkpoint(run, answer, now);
+	MemoryContextSwitchTo(old);
+	ended = run->change != NULL && run->change->ended;
+	if (ended)
+		ff_abandon(run);
+	ff_group_add(run);
+	return !ended;
+}
+
 void
-ff_call_done(FfHttpCall *call)
+ff_call_progress(FfHttpCall *call)
+{
+	(void) take_progress(call);
+}
+
+static void
+handle_answer(FfHttpCall *call)
 {
 	CallDetail	  detail = *(CallDetail *) call->detail;
 	FfRun		 *run = call->owner;
@@ -394,7 +488,10 @@ ff_call_done(FfHttpCall *call)
 	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
 	FfAnswer	 *answer = palloc0(sizeof(FfAnswer));
 
-	ff_protocol_answer(answer, call, now);
+	if (ff_item_requests(detail.item))
+		ff_gateway_answer(answer, call, detail.item, now);
+	else
+		ff_protocol_answer(answer, call, now);
 	forget_call(call);
 	ff_run_answer(run, detail.item, answer, detail.max_attempts, now);
 	MemoryContextSwitchTo(old);
@@ -402,11 +499,52 @@ ff_call_done(FfHttpCall *call)
 		ff_abandon(run);
 	ff_group_add(run);
 	move_lanes(detail.lane);
+	leave_lane(detail.lane);
+}
+
+/* An app's messages come before its answer, which it gives when they have been accepted: so they
+ * are handled first. */
+static bool
+must_wait(const FfHttpCall *call)
+{
+	const CallDetail *detail = call->detail;
+
+	return detail->checkpoints && ff_messages_waiting();
 }
 
 void
-ff_calls_finish_refused(void)
+ff_call_done(FfHttpCall *call)
 {
-	while (refused != NIL)
-		ff_call_done(linitial(refused));
+	if (!take_progress(call))
+		return;
+	if (must_wait(call))
+		handle_later(call);
+	else
+		handle_answer(call);
+}
+
+void
+ff_calls_finish(void)
+{
+	List	 *calls = list_copy(unhandled);
+	ListCell *cell;
+
+	foreach (cell, calls)
+	{
+		FfHttpCall *call = lfirst(cell);
+
+		/* Handling one may have ended the run of another. */
+		if (list_member_ptr(unhandled, call) && !must_wait(call))
+		{
+			unhandled = list_delete_ptr(unhandled, call);
+			handle_answer(call);
+		}
+	}
+	list_free(calls);
+}
+
+bool
+ff_calls_unhandled(void)
+{
+	return unhandled != NIL;
 }

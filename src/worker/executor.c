@@ -365,7 +365,8 @@ only_slept(const FfChange *change)
 {
 	ListCell *cell;
 
-	if (change->ended || change->waits_done != NIL || change->inbox != NIL || change->effects != NIL)
+	if (change->ended || change->waits_done != NIL || change->signals_done != NIL ||
+		change->inbox != NIL || change->effects != NIL)
 		return false;
 	foreach (cell, change->steps)
 	{
@@ -462,7 +463,8 @@ load_ready(void)
 	List	   *runs;
 	long		room = Min(2 * ff_max_in_flight - ff_active_count(), LOAD_BATCH);
 
-	if (room <= 0 || ff_queue_length() == 0)
+	/* What a run has been told may change what it calls: a checkpoint, for example. */
+	if (room <= 0 || ff_queue_length() == 0 || inbox_waiting)
 		return;
 	request.count = ff_queue_pop(request.ids, (int) room);
 	load(&request);
@@ -484,13 +486,24 @@ load_ready(void)
 static List			*messages = NIL;
 static MemoryContext message_context = NULL;
 
+bool
+ff_messages_waiting(void)
+{
+	take_hints();
+	return inbox_waiting;
+}
+
+/* A batch of messages, and with each all others to the same run. */
 static void
 read_messages(void *arg)
 {
 	List		 *found = ff_store_inbox(my_slots, INBOX_BATCH);
-	MemoryContext old = MemoryContextSwitchTo(message_context);
+	MemoryContext old;
 	ListCell	 *cell;
 
+	if (list_length(found) == INBOX_BATCH)
+		found = list_concat(found, ff_store_inbox_rest(my_slots, found));
+	old = MemoryContextSwitchTo(message_context);
 	foreach (cell, found)
 	{
 		FfMessage *message = palloc(sizeof(FfMessage));
@@ -523,6 +536,7 @@ load_addressees(void)
 
 		for (int i = 0; i < request.count && !known; i++)
 			known = memcmp(&request.ids[i], &message->run_id, sizeof(pg_uuid_t)) == 0;
+		Assert(known || request.count < LOAD_BATCH);
 		if (!known)
 			request.ids[request.count++] = message->run_id;
 	}
@@ -531,6 +545,18 @@ load_addressees(void)
 		admit(lfirst(cell));
 	list_free(loaded);
 	loaded = NIL;
+}
+
+static void
+hand_over_message(FfRun *run, const FfMessage *message)
+{
+	Size   size = VARSIZE(message->payload);
+	Jsonb *payload = memcpy(palloc(size), message->payload, size);
+
+	if (strcmp(message->kind, "checkpoint") == 0)
+		ff_checkpoint_message(run, payload, GetCurrentTimestamp());
+	else
+		ff_run_message(run, message->kind, payload, GetCurrentTimestamp());
 }
 
 static void
@@ -553,10 +579,7 @@ deliver(FfMessage *message, List **orphans)
 	*id = message->id;
 	ff_run_change(run)->inbox = lappend(ff_run_change(run)->inbox, id);
 	if (!run->change->ended)
-		ff_run_message(
-			run, message->kind,
-			memcpy(palloc(VARSIZE(message->payload)), message->payload, VARSIZE(message->payload)),
-			GetCurrentTimestamp());
+		hand_over_message(run, message);
 	MemoryContextSwitchTo(old);
 	if (run->change->ended)
 		ff_abandon(run);
@@ -590,7 +613,7 @@ handle_messages(void)
 	}
 	if (messages == NIL)
 		return;
-	inbox_waiting = list_length(messages) == INBOX_BATCH;
+	inbox_waiting = list_length(messages) >= INBOX_BATCH;
 	load_addressees();
 	old = MemoryContextSwitchTo(message_context);
 	foreach (cell, messages)
@@ -737,7 +760,11 @@ time_to_wait(void)
 		wait = shorter(wait, milliseconds_until(next_maintenance));
 	if (pg_atomic_read_u64(&ff_my_database->enqueued) != swept_at)
 		wait = shorter(wait, milliseconds_until(last_sweep + (int64) ff_sweep_interval * 1000));
-	if (inbox_waiting || (ff_queue_length() > 0 && ff_active_count() < 2 * ff_max_in_flight))
+	/* While a group cannot be written there is nothing to be done but wait. */
+	if (ff_group_held())
+		return wait;
+	if (inbox_waiting || ff_calls_unhandled() ||
+		(ff_queue_length() > 0 && ff_active_count() < 2 * ff_max_in_flight))
 		wait = 0;
 	return wait;
 }
@@ -802,8 +829,8 @@ turn(void)
 	ff_sql_watch();
 	fire_timers();
 	load_ready();
-	ff_calls_finish_refused();
-	ff_http_drive(ff_call_done);
+	ff_calls_finish();
+	ff_http_drive(ff_call_progress, ff_call_done);
 	ff_group_flush(false);
 	publish_gauges();
 }

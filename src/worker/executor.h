@@ -34,6 +34,9 @@ typedef struct FfFailure
 	char message[FF_MESSAGE_SIZE];
 } FfFailure;
 
+/* Whether messages have been committed that have not been read. */
+extern bool ff_messages_waiting(void);
+
 extern bool ff_transaction(void (*work)(void *), void *arg, FfFailure *failure);
 
 /* The inbox is to be read in the next turn. */
@@ -77,9 +80,15 @@ extern void ff_abandon(FfRun *run);
 /* libcurl's finished calls. */
 struct FfHttpCall;
 extern void ff_call_done(struct FfHttpCall *call);
+extern void ff_call_progress(struct FfHttpCall *call);
 extern int	ff_calls_in_flight(void);
-/* Handles calls that could not even be started. */
-extern void ff_calls_finish_refused(void);
+/* Handles calls that could not even be started, and those whose answers waited for messages. */
+extern void ff_calls_finish(void);
+extern bool ff_calls_unhandled(void);
+
+/* --- checkpoint.c --- */
+
+extern void ff_checkpoint_message(FfRun *run, Jsonb *payload, TimestampTz now);
 
 /* Shows a step somebody works on in flowforge.calls(); gives its place there, or -1. */
 extern int	ff_call_publish(const FfRun *run, const FfItem *item);
@@ -103,6 +112,8 @@ extern void ff_sql_watch(void);
 extern void ff_group_add(FfRun *run);
 /* Writes the group if it is full, old enough, or `now` is forced. */
 extern void ff_group_flush(bool force);
+/* Whether the group could not be written and is kept for later. */
+extern bool ff_group_held(void);
 /* Milliseconds until the group is old enough; -1 when it is empty. */
 extern long ff_group_wait_left(void);
 

@@ -52,6 +52,12 @@ ff_group_wait_left(void)
 	return TimestampDifferenceMilliseconds(now, Max(retry_at, group_since + ff_group_wait * 1000));
 }
 
+bool
+ff_group_held(void)
+{
+	return group != NIL && retry_at > GetCurrentTimestamp();
+}
+
 /* At most one notification a group, and none when nobody listens. */
 static void
 notify(List *changes)

@@ -206,18 +206,10 @@ ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz
 	return runs;
 }
 
-List *
-ff_store_inbox(Datum slots, int limit)
+static List *
+read_inbox(uint64 rows)
 {
-	static FfPlan plan = {
-		"select m.* from unnest($1) as s (slot) cross join lateral ("
-		"select i.inbox_id, i.run_id, i.kind, i.payload from flowforge.inbox i where i.slot = s.slot "
-		"order by i.inbox_id limit $2) m order by m.inbox_id limit $2",
-		2,
-		{INT2ARRAYOID, INT4OID}};
-	Datum  values[2] = {slots, Int32GetDatum(limit)};
-	uint64 rows = ff_spi_run(&plan, values, NULL, false);
-	List  *messages = NIL;
+	List *messages = NIL;
 
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -231,6 +223,42 @@ ff_store_inbox(Datum slots, int limit)
 		messages = lappend(messages, message);
 	}
 	return messages;
+}
+
+List *
+ff_store_inbox_rest(Datum slots, const List *messages)
+{
+	static FfPlan plan = {
+		"select i.inbox_id, i.run_id, i.kind, i.payload from flowforge.inbox i "
+		"where i.slot = any ($1) and i.inbox_id > $2 and i.run_id = any ($3) order by i.inbox_id",
+		3,
+		{INT2ARRAYOID, UUIDOID, UUIDARRAYOID}};
+	pg_uuid_t *ids = palloc(sizeof(pg_uuid_t) * list_length(messages));
+	FfMessage *last = llast(messages);
+	int		   count = 0;
+	Datum	   values[3];
+	ListCell  *cell;
+
+	foreach (cell, messages)
+		ids[count++] = ((FfMessage *) lfirst(cell))->run_id;
+	values[0] = slots;
+	values[1] = UUIDPGetDatum(&last->id);
+	values[2] = ff_store_uuids(ids, count);
+	return read_inbox(ff_spi_run(&plan, values, NULL, false));
+}
+
+List *
+ff_store_inbox(Datum slots, int limit)
+{
+	static FfPlan plan = {
+		"select m.* from unnest($1) as s (slot) cross join lateral ("
+		"select i.inbox_id, i.run_id, i.kind, i.payload from flowforge.inbox i where i.slot = s.slot "
+		"order by i.inbox_id limit $2) m order by m.inbox_id limit $2",
+		2,
+		{INT2ARRAYOID, INT4OID}};
+	Datum values[2] = {slots, Int32GetDatum(limit)};
+
+	return read_inbox(ff_spi_run(&plan, values, NULL, false));
 }
 
 int

@@ -21,11 +21,12 @@
 #define GUARD_CLASS 0x4646 /* of advisory locks; SQL has classes 1 and 2 */
 
 static FfPlan insert_steps = {
-	"insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at) "
-	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-	11,
+	"insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at, detail) "
+	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	12,
 	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	 TEXTARRAYOID, INT2ARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}};
+	 TEXTARRAYOID, INT2ARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
+	 JSONBARRAYOID}};
 
 static FfPlan insert_logs = {
 	"insert into flowforge.run_event_batch (tenant_id, run_id, seq, events) select * from unnest($1, $2, $3, $4)",
@@ -81,6 +82,12 @@ static FfPlan delete_waits = {
 	3,
 	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID}};
 
+static FfPlan delete_signals = {
+	"delete from flowforge.signal s using unnest($1, $2, $3) as n (tenant_id, run_id, step_id) "
+	"where s.tenant_id = n.tenant_id and s.run_id = n.run_id and s.step_id = n.step_id",
+	3,
+	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID}};
+
 static FfPlan delete_messages = {
 	"delete from flowforge.inbox i using unnest($1, $2) as n (slot, inbox_id) where i.slot = n.slot and i.inbox_id = n.inbox_id",
 	2,
@@ -98,6 +105,7 @@ typedef struct Rows
 	FfBatch hot_inserted;
 	FfBatch parked_inserted;
 	FfBatch waits_deleted;
+	FfBatch signals_deleted;
 	FfBatch messages;
 } Rows;
 
@@ -116,8 +124,8 @@ gather_steps(Rows *group, FfChange *change)
 	foreach (cell, change->steps)
 	{
 		FfStepRow *step = lfirst(cell);
-		Datum	   values[11];
-		bool	   nulls[11] = {false};
+		Datum	   values[12];
+		bool	   nulls[12] = {false};
 
 		values[0] = Int32GetDatum(change->run->tenant_id);
 		values[1] = UUIDPGetDatum(&change->run->id);
@@ -130,6 +138,7 @@ gather_steps(Rows *group, FfChange *change)
 		values[8] = json_or_null(step->memo, &nulls[8]);
 		values[9] = TimestampTzGetDatum(step->started);
 		values[10] = TimestampTzGetDatum(step->ended);
+		values[11] = json_or_null(step->detail, &nulls[11]);
 		ff_batch_add(&group->steps, values, nulls);
 	}
 }
@@ -209,19 +218,20 @@ gather_home(Rows *group, FfChange *change)
 				 NULL);
 }
 
+/* Rows of steps that are over: a row holds the tenant, the run and the step. */
 static void
-gather_waits_done(Rows *group, FfChange *change)
+gather_done(FfBatch *batch, const FfChange *change, const List *step_ids)
 {
 	ListCell *cell;
 
-	foreach (cell, change->waits_done)
+	foreach (cell, step_ids)
 	{
 		Datum values[3];
 
 		values[0] = Int32GetDatum(change->run->tenant_id);
 		values[1] = UUIDPGetDatum(&change->run->id);
 		values[2] = CStringGetTextDatum(lfirst(cell));
-		ff_batch_add(&group->waits_deleted, values, NULL);
+		ff_batch_add(batch, values, NULL);
 	}
 }
 
@@ -247,7 +257,8 @@ gather(Rows *group, FfChange *change)
 	if (change->ended)
 		gather_end(group, change);
 	gather_home(group, change);
-	gather_waits_done(group, change);
+	gather_done(&group->waits_deleted, change, change->waits_done);
+	gather_done(&group->signals_deleted, change, change->signals_done);
 	gather_messages(group, change);
 }
 
@@ -364,6 +375,64 @@ announce_end(FfChange *change)
 	}
 }
 
+static Jsonb *
+merged(Jsonb *data, Jsonb *more)
+{
+	if (!ff_json_is_object(data))
+		return more;
+	return DatumGetJsonbP(
+		DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(data), JsonbPGetDatum(more)));
+}
+
+static Jsonb *
+defer_data(const FfRun *run, const FfDefer *defer, const char *slug)
+{
+	FfJsonBuilder builder = {0};
+	char		  ulid[FF_ULID_SIZE];
+
+	ff_ulid_encode(&run->id, ulid);
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "_inngest");
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "fn_slug");
+	ff_jb_text(&builder, defer->slug);
+	ff_jb_key(&builder, "parent_fn_slug");
+	ff_jb_text(&builder, slug);
+	ff_jb_key(&builder, "parent_run_id");
+	ff_jb_text(&builder, ulid);
+	ff_jb_end(&builder);
+	ff_jb_end(&builder);
+	return merged(ff_json_member(defer->payload, "input"), ff_jb_finish(&builder));
+}
+
+/* The functions the run has deferred are started, by an event each. */
+static void
+schedule_defers(FfChange *change)
+{
+	const FfFunction *function;
+	ListCell		 *cell;
+	char			 *slug;
+
+	if (!change->ended || change->run->defers == NIL)
+		return;
+	function =
+		ff_function_get(change->run->tenant_id, change->run->function_id, change->run->version);
+	slug = function ? pstrdup(function->slug) : pstrdup("");
+	foreach (cell, change->run->defers)
+	{
+		const FfDefer *defer = lfirst(cell);
+		FfEvent		   event = {0};
+
+		if (defer->aborted)
+			continue;
+		event.tenant_id = change->run->tenant_id;
+		event.name = "inngest/deferred.schedule";
+		event.data = defer_data(change->run, defer, slug);
+		event.ts = change->ended_at;
+		ff_event_record(&event, 1);
+	}
+}
+
 /* A function that does not exist: the step ends at once, by a message of the run to itself. */
 static void
 refuse_invocation(FfChange *change, const FfInvocation *invocation)
@@ -386,7 +455,6 @@ invocation_data(FfChange *change, const FfInvocation *invocation)
 	FfJsonBuilder builder = {0};
 	Jsonb		 *data = invocation->payload ? ff_json_member(invocation->payload, "data") : NULL;
 	char		  ulid[FF_ULID_SIZE];
-	Datum		  internal;
 
 	ff_ulid_encode(&change->run->id, ulid);
 	ff_jb_object(&builder);
@@ -404,10 +472,7 @@ invocation_data(FfChange *change, const FfInvocation *invocation)
 	ff_jb_int(&builder, change->run->version);
 	ff_jb_end(&builder);
 	ff_jb_end(&builder);
-	internal = JsonbPGetDatum(ff_jb_finish(&builder));
-	if (!ff_json_is_object(data))
-		return DatumGetJsonbP(internal);
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(data), internal));
+	return merged(data, ff_jb_finish(&builder));
 }
 
 static void
@@ -452,6 +517,45 @@ write_consequences(FfChange *change)
 	}
 	tell_parent(change);
 	announce_end(change);
+	schedule_defers(change);
+}
+
+/* Another run waits for the signal: this one is told so by a message of its own. */
+static void
+refuse_signal(const FfSignal *signal)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "step");
+	ff_jb_text(&builder, signal->step_id);
+	ff_jb_key(&builder, "signal");
+	ff_jb_text(&builder, signal->name);
+	ff_jb_key(&builder, "conflict");
+	ff_jb_bool(&builder, true);
+	ff_jb_end(&builder);
+	ff_inbox_post(signal->tenant_id, &signal->run_id, "signal", ff_jb_finish(&builder));
+}
+
+static void
+write_signals(List *changes)
+{
+	List	 *signals = NIL;
+	ListCell *cell;
+
+	foreach (cell, changes)
+	{
+		FfChange *change = lfirst(cell);
+
+		if (!change->ended)
+			signals = list_concat(signals, change->signals);
+	}
+	list_sort(signals, ff_signal_compare);
+	foreach (cell, signals)
+	{
+		if (!ff_signal_insert(lfirst(cell)))
+			refuse_signal(lfirst(cell));
+	}
 }
 
 /* Before anything that may send an event: it may be what the wait is for. */
@@ -559,6 +663,7 @@ ff_store_write(List *changes)
 					   .hot_inserted.plan = &insert_hot,
 					   .parked_inserted.plan = &insert_parked,
 					   .waits_deleted.plan = &delete_waits,
+					   .signals_deleted.plan = &delete_signals,
 					   .messages.plan = &delete_messages};
 	ListCell *cell;
 
@@ -569,9 +674,11 @@ ff_store_write(List *changes)
 	write_group(&group);
 	foreach (cell, changes)
 		write_consequences(lfirst(cell));
+	write_signals(changes);
 	write_effects(changes, false);
 	/* Last, because a wait may begin and be over within one group. */
 	ff_batch_run(&group.waits_deleted);
+	ff_batch_run(&group.signals_deleted);
 }
 
 void

@@ -28,6 +28,8 @@ typedef struct FfMessage
 
 /* The oldest messages of the slots in the array, at most `limit`, as a list of FfMessage. */
 extern List *ff_store_inbox(Datum slots, int limit);
+/* The later messages to the runs these are for. */
+extern List *ff_store_inbox_rest(Datum slots, const List *messages);
 extern void	 ff_store_drop_messages(List *ids);
 
 /* Ids of runnable runs of one slot after `after`, at most `limit`. Gives their number. */

@@ -9,6 +9,7 @@
 
 import express from "express";
 import { Calls, defineFunctions } from "./functions.mjs";
+import { defineStepKinds } from "./stepkinds.mjs";
 
 const major = Number(process.env.SDK ?? 4);
 const sdk = await import(`inngest-v${major}`);
@@ -18,9 +19,17 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const client = new sdk.Inngest({ id: process.env.APP_ID ?? `e2e-v${major}`, logger: quiet });
 const calls = new Calls();
 const seen = new Map();
-const functions = defineFunctions(sdk, client, calls, seen, major);
+const functions = [
+	...defineFunctions(sdk, client, calls, seen, major),
+	...(await defineStepKinds(sdk, client, calls, seen, major)),
+];
 
 const app = express();
+app.use("/api/inngest", (request, response, next) => {
+	const key = `requests ${request.headers["x-run-id"]}`;
+	if (request.method === "POST") seen.set(key, (seen.get(key) ?? 0) + 1);
+	next();
+});
 app.use("/api/inngest", express.json({ limit: "8mb" }), serve({ client, functions }));
 app.get("/calls/:run", (request, response) => response.json(calls.of(request.params.run)));
 app.get("/seen/:key", (request, response) => response.json(seen.get(request.params.key) ?? null));

@@ -137,8 +137,10 @@ describe("over HTTP", () => {
 		await until("it waits", async () => (await server.steps(id)).some((s) => s.status === "waiting"));
 		const leaver = new AbortController();
 		const left = fetch(`${server.url}/api/v1/runs/${id}/stream`, { signal: leaver.signal }).then((r) => r.text()).catch(() => "left");
-		const clients = [...Array(20)].map(() => follow(`${server.url}/api/v1/runs/${id}/stream`));
-		await new Promise((resolve) => setTimeout(resolve, 300));
+		let following = 0;
+		const follower = () => follow(`${server.url}/api/v1/runs/${id}/stream`, {}, (_, count) => (following += count === 1 ? 1 : 0));
+		const clients = [...Array(20)].map(follower);
+		await until("all have their snapshot", () => following === 20);
 		leaver.abort();
 		await server.send("web/answer", { key: "crowd" });
 		for (const messages of await Promise.all(clients)) assert.equal(messages.at(-1).event, "run.completed");

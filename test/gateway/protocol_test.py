@@ -9,6 +9,7 @@ The exit code is 1 when a check failed. As root the cluster runs as user postgre
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -51,8 +52,12 @@ class Answer:
 class Client:
     """A raw connection, so that anything can be sent."""
 
-    def __init__(self, port: int, timeout: float = 10) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port: int, timeout: float = 10, window: int = 0) -> None:
+        self.socket = socket.socket()
+        if window > 0:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        self.socket.settimeout(timeout)
+        self.socket.connect(("127.0.0.1", port))
         self.pending = b""
 
     def send(self, data: bytes) -> None:
@@ -60,12 +65,14 @@ class Client:
 
     def more(self) -> bool:
         """Reads once; False at the end of the connection."""
-        data = self.socket.recv(65536)
+        data = self.socket.recv(1 << 20)
         self.pending += data
         return bool(data)
 
     def read_until(self, mark: bytes) -> bytes:
-        while mark not in self.pending:
+        looked = 0
+        while self.pending.find(mark, max(0, looked - len(mark))) < 0:
+            looked = len(self.pending)
             if not self.more():
                 raise EOFError(f"the connection ended, before {mark!r}: {self.pending[:200]!r}")
         head, self.pending = self.pending.split(mark, 1)
@@ -136,7 +143,8 @@ class Bench:
         with open(self.log, "ab") as log:
             self.log_start = self.log.stat().st_size
             # So that memory is what is in use, also in a build with ASan, which keeps freed memory back.
-            environment = {**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1"}
+            options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+            environment = {**os.environ, "ASAN_OPTIONS": options}
             self.gateway = subprocess.Popen([self.program, "serve", "--db", url, "-p", "0"], stderr=log, env=environment)
         found = None
         while found is None:
@@ -150,10 +158,28 @@ class Bench:
     def await_ready(self, seconds: float = 10) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.get("/ready").status == 200 and self.get("/e/x", method="POST").status == 200:
+            if self.get("/ready").status == 200:
                 return
             time.sleep(0.05)
         raise TimeoutError("not ready: " + self.log.read_text()[-2000:])
+
+    @contextlib.contextmanager
+    def impatient(self, *options: str) -> Iterator[int]:
+        """A second gateway, with deadlines of its own; gives its port."""
+        log = self.home / "impatient.log"
+        log.write_text("")
+        with open(log, "ab") as out:
+            command = [self.program, "serve", "--db", f"host={self.home} user=postgres dbname=flowforge", "-p", "0", *options]
+            gateway = subprocess.Popen(command, stderr=out)
+        try:
+            deadline = time.monotonic() + 10
+            while not (found := re.search(r"port (\d+)", log.read_text())) or self.get("/ready", port=int(found[1])).status != 200:
+                assert time.monotonic() < deadline and gateway.poll() is None, log.read_text()
+                time.sleep(0.02)
+            yield int(found[1])
+        finally:
+            gateway.kill()
+            gateway.wait()
 
     def stop(self) -> int:
         self.gateway.send_signal(signal.SIGTERM)
@@ -172,8 +198,8 @@ class Bench:
     def client(self, timeout: float = 10) -> Client:
         return Client(self.port, timeout)
 
-    def get(self, path: str, headers: str = "", method: str = "GET", body: bytes = b"", timeout: float = 10) -> Answer:
-        client = self.client(timeout)
+    def get(self, path: str, headers: str = "", method: str = "GET", body: bytes = b"", timeout: float = 10, port: int = 0) -> Answer:
+        client = Client(port or self.port, timeout)
         length = f"content-length: {len(body)}\r\n" if body else ""
         client.send(f"{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}{headers}\r\n".encode() + body)
         return client.answer(method)
@@ -433,6 +459,193 @@ def slow_head(bench: Bench) -> None:
 
 
 @check
+def slow_body(bench: Bench) -> None:
+    """a body that trickles, with a length or in chunks, is ended with 408 at --body-timeout, and the connection with it"""
+    for framing, bytes_sent in (("content-length: 100", b"a" * 60), ("transfer-encoding: chunked", b"1\r\na\r\n" * 10)):
+        with bench.impatient("--body-timeout", "1") as port:
+            client = Client(port)
+            client.send(f"POST /e/k HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n".encode())
+            took = trickle(client, bytes_sent, 5)
+            assert 0.9 < took < 3.5, took
+            answer = client.answer()
+            equal((answer.status, answer.json()["code"], answer.headers["connection"]), (408, "timeout", "close"))
+            equal(answer.json()["detail"], "The body of the request did not arrive in 1 second.")
+            assert client.ends()
+
+
+@check
+def short_head_deadline(bench: Bench) -> None:
+    """--head-timeout says how long a head may take, also of the second request of a connection"""
+    with bench.impatient("--head-timeout", "1") as port:
+        client = Client(port)
+        client.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        equal(client.answer().status, 200)
+        time.sleep(2.5)  # between requests is no head
+        client.send(b"GET /hea")
+        started = time.monotonic()
+        equal(client.answer().status, 408)
+        assert 0.9 < time.monotonic() - started < 3.5
+
+
+@check
+def idle_connection(bench: Bench) -> None:
+    """a connection that says nothing, before its first request or after one, is closed without a word at --idle-timeout"""
+    with bench.impatient("--idle-timeout", "1") as port:
+        silent, used = Client(port), Client(port)
+        used.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        equal(used.answer().status, 200)
+        started = time.monotonic()
+        assert silent.ends() and used.ends()
+        assert 0.9 < time.monotonic() - started < 3.5
+        equal((silent.pending, used.pending), (b"", b""))
+
+
+@check
+def busy_connection(bench: Bench) -> None:
+    """the idle deadline does not count while the database works or a stream is quiet"""
+    with bench.impatient("--idle-timeout", "1") as port:
+        bench.sql("truncate flowforge.news")
+        client, follower = Client(port), Client(port)
+        follower.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+        follower.read_until(b"data: {}\n\n")
+        client.send(b"GET /sleep?3 HTTP/1.1\r\nhost: x\r\n\r\n")
+        equal(client.answer().json(), {"slept": True})
+        news(bench, 1, final=True)
+        equal(follower.read_until(b"\n\n"), b"id: 1")
+
+
+@check
+def slow_statement(bench: Bench) -> None:
+    """a statement longer than --statement-timeout is ended in the database and answered 504; nothing of it is kept, the next one works"""
+    bench.sql("truncate flowforge.seen")
+    with bench.impatient("--statement-timeout", "1") as port:
+        client = Client(port)
+        started = time.monotonic()
+        client.send(b"GET /sleep?20 HTTP/1.1\r\nhost: x\r\n\r\n")
+        answer = client.answer()
+        assert 0.9 < time.monotonic() - started < 2.5
+        equal((answer.status, answer.json()["code"], answer.headers["content-type"]), (504, "timeout", "application/problem+json"))
+        equal(answer.json()["detail"], "The database took longer than 1 second. Nothing was done.")
+        equal(bench.sql("select count(*) from pg_stat_activity where wait_event = 'PgSleep'"), "0")
+        client.send(b"POST /e/k HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nnext")
+        equal(client.answer().status, 200)
+    equal(bench.sql("select string_agg(body, ',') from flowforge.seen"), "next")
+
+
+@check
+def silent_database(bench: Bench) -> None:
+    """a backend that does not even heed its own time-out is given up 5 seconds later: 503, the outcome is unknown"""
+    with bench.impatient("--statement-timeout", "1") as port:
+        client = Client(port, 15)
+        client.send(b"GET /sleep?0.8 HTTP/1.1\r\nhost: x\r\n\r\n")
+        time.sleep(0.3)
+        pid = int(bench.sql("select pid from pg_stat_activity where wait_event = 'PgSleep'"))
+        os.kill(pid, signal.SIGSTOP)
+        started = time.monotonic()
+        try:
+            answer = client.answer()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert 4 < time.monotonic() - started < 8
+        equal((answer.status, answer.json()["code"]), (503, "outcome_unknown"))
+        equal(bench.get("/echo", port=port).status, 200)
+
+
+LARGE = 32 * 1024 * 1024  # more than the kernel keeps
+
+
+@check
+def stalled_reader(bench: Bench) -> None:
+    """a client that stops reading its answer is left after --write-timeout, and its memory is given back"""
+    with bench.impatient("--write-timeout", "1") as port:
+        client = Client(port, window=8192)
+        client.send(f"GET /large?{LARGE} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        time.sleep(4)
+        equal(bench.get("/echo", port=port).status, 200)
+        assert client.ends(), "it is still there"
+        assert 0 < len(client.pending) < LARGE, len(client.pending)
+
+
+@check
+def leisurely_reader(bench: Bench) -> None:
+    """one that takes a little now and then is not"""
+    with bench.impatient("--write-timeout", "2") as port:
+        client = Client(port, window=1 << 20)
+        client.send(f"GET /large?{LARGE} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        equal(client.head()[0], 200)
+        deadline = time.monotonic() + 6
+        while time.monotonic() < deadline:
+            client.pending += client.socket.recv(200_000)
+            time.sleep(0.05)
+        while len(client.pending) < LARGE:
+            assert client.more(), f"it ended after {len(client.pending)} bytes"
+
+
+@check
+def leisurely_follower(bench: Bench) -> None:
+    """a follower that takes much news slowly gets all of it, beyond the time of a ping, and what comes after it"""
+    bench.sql("truncate flowforge.news")
+    follower = Client(bench.port, 20, window=1 << 18)
+    follower.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+    follower.read_until(b"data: {}\n\n")
+    bench.sql(f"insert into flowforge.news values ('{RUN}', 1, repeat('x', {LARGE}) || E'\\n\\n'); notify flowforge")
+    deadline = time.monotonic() + 17
+    while time.monotonic() < deadline:
+        follower.pending += follower.socket.recv(20_000)
+        time.sleep(0.02)
+    equal(len(follower.read_until(b"\n\n")), LARGE)
+    news(bench, 2, final=True)
+    while (message := follower.read_until(b"\n\n")) == b": ping":
+        pass
+    equal(message, b"id: 2")
+
+
+@check
+def stalled_follower(bench: Bench) -> None:
+    """a follower that stops reading its stream is left after --write-timeout, others go on"""
+    bench.sql("truncate flowforge.news")
+    with bench.impatient("--write-timeout", "1") as port:
+        deaf, good = Client(port, window=8192), Client(port)
+        for client in (deaf, good):
+            client.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+            client.read_until(b"data: {}\n\n")
+        bench.sql(f"insert into flowforge.news values ('{RUN}', 1, repeat('x', {LARGE}) || E'\\n\\n'); notify flowforge")
+        equal(len(good.read_until(b"\n\n")), LARGE)
+        time.sleep(3)
+        news(bench, 2, final=True)
+        equal(good.read_until(b"\n\n"), b"id: 2")
+        assert deaf.ends() and 0 < len(deaf.pending) < LARGE, len(deaf.pending)
+
+
+@check
+def descriptors(bench: Bench) -> None:
+    """without descriptors to spare new connections wait, in peace, until others have closed"""
+    log = bench.home / "few.log"
+    with open(log, "wb") as out:
+        command = ["bash", "-c", 'ulimit -n 40; exec "$@"', "bash", bench.program, "serve", "--db",
+                   f"host={bench.home} user=postgres dbname=flowforge", "-p", "0"]
+        gateway = subprocess.Popen(command, stderr=out)
+    try:
+        deadline = time.monotonic() + 10
+        while not (found := re.search(r"port (\d+)", log.read_text())) or bench.get("/ready", port=int(found[1])).status != 200:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        clients = [Client(int(found[1])) for _ in range(60)]
+        for client in clients:
+            client.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        time.sleep(2)
+        used = sum(map(int, Path(f"/proc/{gateway.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+        assert used < 50, f"{used / 100} s of processor time"
+        assert log.read_text().count("cannot accept") <= 5, log.read_text()
+        for client in clients:
+            equal(client.answer().status, 200)
+            client.socket.close()
+    finally:
+        gateway.kill()
+        gateway.wait()
+
+
+@check
 def slow_neighbour(bench: Bench) -> None:
     """requests that take long do not hold up events"""
     threads = [threading.Thread(target=bench.get, args=("/sleep?2",)) for _ in range(16)]
@@ -523,6 +736,24 @@ def killed_backend(bench: Bench) -> None:
         time.sleep(0.1)
     equal(bench.get("/die").json()["code"], "outcome_unknown")
     equal(bench.get("/echo").status, 200)
+
+
+@check
+def ready(bench: Bench) -> None:
+    """/ready is 503 as long as calls could be answered and events could not be taken"""
+    ours = "application_name = 'flowforge gateway'"
+    thread = threading.Thread(target=lambda: bench.get("/sleep?2"))
+    thread.start()
+    time.sleep(0.5)
+    bench.sql("alter database flowforge allow_connections false", database="postgres")
+    bench.sql(f"select pg_terminate_backend(pid) from pg_stat_activity where {ours} and state <> 'active'", database="postgres")
+    thread.join()
+    refused = bench.get("/ready")
+    called = bench.get("/echo").status
+    bench.sql("alter database flowforge allow_connections true", database="postgres")
+    equal((called, refused.status), (200, 503))
+    bench.await_ready()
+    equal(bench.get("/e/k", method="POST").status, 200)
 
 
 @check
@@ -773,6 +1004,67 @@ def drains(bench: Bench) -> None:
 
 
 @check
+def drains_in_time(bench: Bench) -> None:
+    """SIGTERM: a stream that is not read and a request that does not end hold it up for 10 seconds at most, a second signal ends even that"""
+    for signals in (1, 2):
+        bench.sql("truncate flowforge.news")
+        deaf, busy = Client(bench.port, window=8192), bench.client(20)
+        deaf.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+        deaf.read_until(b"data: {}\n\n")
+        bench.sql(f"insert into flowforge.news values ('{RUN}', 1, repeat('x', {LARGE}) || E'\\n\\n'); notify flowforge")
+        busy.send(b"GET /sleep?15 HTTP/1.1\r\nhost: x\r\n\r\n")
+        time.sleep(0.5)
+        started = time.monotonic()
+        for _ in range(signals):
+            bench.gateway.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+        equal(bench.gateway.wait(15), 0)
+        took = time.monotonic() - started
+        assert took < 2 if signals == 2 else 9 < took < 12, took
+        bench.start()
+
+
+@check
+def bad_activation(bench: Bench) -> None:
+    """what is passed on but is not one listening socket is refused with exit code 1"""
+    with socket.create_server(("127.0.0.1", 0)) as listener, open("/dev/null") as null:
+        for count, fd in ((2, listener.fileno()), (0, listener.fileno()), (1, null.fileno())):
+            passed = f'exec 3<&{fd}; LISTEN_FDS={count} LISTEN_PID=$$ exec "$@"'
+            command = ["sh", "-c", passed, "sh", bench.program, "serve", "--db", "host=/nowhere", "-p", "0"]
+            done = subprocess.run(command, stderr=subprocess.PIPE, text=True, pass_fds=[fd], timeout=10)
+            equal(done.returncode, 1)
+            assert "one listening socket should be passed" in done.stderr, done.stderr
+
+
+@check
+def unix_activation(bench: Bench) -> None:
+    """the socket that is passed on may be a local one"""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(bench.home / "http"))
+        listener.listen()
+        passed = f'exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        database = f"host={bench.home} user=postgres dbname=flowforge"
+        with open(bench.home / "unix.log", "wb") as log:
+            gateway = subprocess.Popen(["sh", "-c", passed, "sh", bench.program, "serve", "--db", database], stderr=log, pass_fds=[listener.fileno()])
+        try:
+            deadline = time.monotonic() + 10
+            while True:
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(5)
+                    client.connect(str(bench.home / "http"))
+                    client.sendall(b"GET /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                    text = b"".join(iter(lambda: client.recv(65536), b""))
+                if b" 200 " in text.split(b"\r\n")[0]:
+                    break
+                assert time.monotonic() < deadline, text
+                time.sleep(0.05)
+            equal(json.loads(text.split(b"\r\n\r\n", 1)[1])["path"], "/echo")
+        finally:
+            gateway.kill()
+            gateway.wait()
+
+
+@check
 def socket_activation(bench: Bench) -> None:
     """a listening socket that is passed on, as systemd does it, is served"""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -790,6 +1082,27 @@ def socket_activation(bench: Bench) -> None:
             equal(gateway.wait(5), 0)
         finally:
             gateway.kill()
+
+
+@check
+def foreign_activation(bench: Bench) -> None:
+    """a socket that was passed to another process (LISTEN_PID) is left alone"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        passed = f'exec 3<&{listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=1 exec "$@"'
+        log = bench.home / "foreign.log"
+        with open(log, "wb") as out:
+            command = ["sh", "-c", passed, "sh", bench.program, "serve", "--db", "host=/nowhere", "-p", "0"]
+            gateway = subprocess.Popen(command, stderr=out, pass_fds=[listener.fileno()])
+        try:
+            deadline = time.monotonic() + 5
+            while not (found := re.search(r"port (\d+)", log.read_text())):
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.02)
+            assert int(found[1]) != listener.getsockname()[1]
+            equal(bench.get("/health", port=int(found[1])).status, 200)
+        finally:
+            gateway.kill()
+            gateway.wait()
 
 
 @check

@@ -35,8 +35,8 @@ select is_empty('select function from definers where not proconfig @> ''{"search
 	'every function that acts for its owner has its search path pinned');
 select is(
 	(select string_agg(function, ', ' order by function) from definers where has_function_privilege('flowforge_test_nobody', oid, 'execute')
-		and function !~ 'ff_send_events?\('),
-	null, 'everybody may call only ff_send_event and ff_send_events of these');
+		and function !~ 'ff_send_(events?|signal)\('),
+	null, 'everybody may call only ff_send_event, ff_send_events and ff_send_signal of these');
 
 select * from finish();
 rollback;

@@ -3,14 +3,33 @@ import os
 import random
 import time
 
-from harness import App, Cluster, kill, run, wait_for
+from harness import App, Cluster, Sender, kill, run, wait_for
 
 KILLS = int(os.environ.get("FLOWFORGE_KILLS", "20"))
+TITLES = {"executor": "flowforge executor", "backend": "postgres flowforge"}
+
+random.seed(int(os.environ.get("FLOWFORGE_SEED", "8288")))
 
 
-def executor_pids(cluster):
-    text = cluster.try_sql("select string_agg(pid::text, ',') from flowforge.executors() where pid is not null")
-    return [int(p) for p in text.split(",")] if text else []
+def kill_a(kind, cluster, known=()):
+    """Kills a process of this kind that is not known, waiting for one if the server has none yet."""
+    def victims():
+        return [pid for pid in cluster.processes(TITLES[kind]) if pid not in known]
+
+    if kind == "postmaster":
+        cluster.kill_postmaster()
+    else:
+        kill(random.choice(wait_for(victims, what=f"there is a process: {kind}")))
+
+
+def kill_two(first, second, cluster):
+    """The second kill hits a process that came after the first, at once or a moment later; says whether the server was still recovering."""
+    known = cluster.processes()
+    kill_a(first, cluster)
+    time.sleep(random.choice([0, random.uniform(0.2, 0.8)]))
+    recovering = not cluster.works()
+    kill_a(second, cluster, known)
+    return recovering
 
 
 def checkpointed(cluster):
@@ -60,18 +79,11 @@ def cluster_is_back(cluster):
 
 
 def test_killing_an_executor_loses_nothing(use):
-    kill_and_continue(use, lambda cluster: kill(executor_pids(cluster)[0]))
+    kill_and_continue(use, lambda cluster: kill_a("executor", cluster))
 
 
 def test_killing_the_postmaster_loses_nothing(use):
-    def victim(cluster):
-        workers = executor_pids(cluster)
-        kill(cluster.postmaster())
-        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), 30, "the executors are gone")
-        time.sleep(0.5)
-        cluster.start()
-
-    kill_and_continue(use, victim)
+    kill_and_continue(use, Cluster.kill_postmaster)
 
 
 def test_a_stopped_and_started_server_goes_on(use):
@@ -98,36 +110,80 @@ def test_an_app_that_dies_in_the_middle_is_called_again(use):
     cluster.assert_clean()
 
 
-def test_random_kills_of_executors_and_backends_lose_nothing(use):
-    random.seed(int(os.environ.get("FLOWFORGE_SEED", "8288")))
+def assert_every_acknowledged_event_has_its_run(cluster, sender):
+    assert sender.acknowledged, "nothing was sent"
+    ids = ",".join(f"'{event_id}'" for event_id in sender.acknowledged)
+    lost = cluster.psql(stdin=f"select event_id from unnest(array[{ids}]::uuid[]) event_id except select event_id from flowforge.run").stdout
+    assert lost == "", f"acknowledged and lost: {lost.split()[:3]}"
+
+
+def end(cluster, app, sender):
+    """The sender stops, and everything it has sent completes."""
+    sender.stop()
+    cluster_is_back(cluster)
+    wait_for(lambda: not cluster.processes(TITLES["backend"]), what="the last statement is over")
+    total = int(cluster.sql("select count(*) from flowforge.run"))
+    cluster.wait_all_ended(total, 180)
+    assert_every_acknowledged_event_has_its_run(cluster, sender)
+    assert cluster.statuses() == {"completed": total}
+    cluster.assert_clean()
+    return total
+
+
+def kill_twice(use, kind):
+    cluster = use(Cluster())
+    app = use(App(steps=4, delay=0.02, sleep="300ms"))
+    cluster.register(app)
+    sender = use(Sender(cluster, app.event))
+    recovering = 0
+    for _ in range(3):
+        done = checkpointed(cluster)
+        wait_for(lambda: checkpointed(cluster) > done + 20, what="some steps are done")
+        before = finished_steps(cluster, app)
+        recovering += kill_two(kind, kind, cluster)
+        cluster_is_back(cluster)
+        assert_nothing_finished_ran_again(app, before)
+    runs = end(cluster, app, sender)
+    assert_nothing_finished_ran_again(app, before)
+    print(f"# {runs} runs; of 3 second kills, {recovering} came before the executors worked again")
+
+
+def test_executors_killed_again_while_they_recover_lose_nothing(use):
+    kill_twice(use, "executor")
+
+
+def test_backends_killed_again_while_the_server_recovers_lose_nothing(use):
+    kill_twice(use, "backend")
+
+
+def test_a_postmaster_killed_again_while_it_recovers_loses_nothing(use):
+    kill_twice(use, "postmaster")
+
+
+def test_random_kills_of_executors_and_backends_and_postmasters_lose_nothing(use):
     cluster = use(Cluster())
     app = use(App(steps=4, delay=0.01, sleep="300ms"))
     cluster.register(app)
-    sent = 0
-    for _ in range(KILLS):
+    sender = use(Sender(cluster, app.event))
+    killed = dict.fromkeys(["executor", "backend", "postmaster"], 0)
+    recovering = 0
+    while sum(killed.values()) < KILLS:
         cluster_is_back(cluster)
-        if cluster.psql("-c", f"select ff_send_event('{app.event}', jsonb_build_object('n', n)) from generate_series(1, 10) n",
-                        check=False).returncode == 0:
-            sent += 10
+        cluster.try_sql(f"select ff_send_event('{app.event}') from generate_series(1, 10)")
         time.sleep(random.uniform(0.05, 0.6))
         before = finished_steps(cluster, app)
-        pids = executor_pids(cluster)
-        if pids:
-            kill(random.choice(pids))
+        first, second = random.choices(list(killed), weights=[5, 3, 2], k=2)
         if random.random() < 0.3:
-            time.sleep(random.uniform(0.2, 0.8))
-            pids = executor_pids(cluster)
-            if pids:
-                kill(random.choice(pids))
+            recovering += kill_two(first, second, cluster)
+            killed[second] += 1
+        else:
+            kill_a(first, cluster)
+        killed[first] += 1
         time.sleep(0.3)
         assert_nothing_finished_ran_again(app, before)
-    cluster_is_back(cluster)
-    total = int(cluster.sql("select count(*) from flowforge.run"))
-    assert total >= sent, f"{sent} events were acknowledged, {total} runs exist"
-    cluster.wait_all_ended(total, 180)
-    wrong = cluster.sql("select count(*) from flowforge.runs where status <> 'completed'")
-    assert wrong == "0", f"{wrong} runs did not complete"
-    cluster.assert_clean()
+    runs = end(cluster, app, sender)
+    assert_nothing_finished_ran_again(app, before)
+    print(f"# {runs} runs; killed: {killed}; {recovering} of these kills came before the executors worked again")
 
 
 if __name__ == "__main__":

@@ -73,13 +73,14 @@ class Cluster:
             self.sql("create extension flowforge")
             self.wait_working()
 
-    def _as_user(self, *command):
+    def _as_user(self, *command, stderr=None):
         if os.geteuid() == 0:
             command = ("runuser", "-u", self.user, "--") + command
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/tmp")
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=stderr, cwd="/tmp")
 
-    def start(self):
-        self._as_user(f"{BIN}/pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "start")
+    def start(self, wait=True):
+        # pg_ctl warns of what a killed postmaster has left; what matters is in the server's log.
+        self._as_user(f"{BIN}/pg_ctl", "-D", self.data, "-l", self.log, "-w" if wait else "-W", "-t", "60", "start", stderr=subprocess.DEVNULL)
 
     def stop(self, mode="fast"):
         self._as_user(f"{BIN}/pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
@@ -87,6 +88,32 @@ class Cluster:
     def postmaster(self):
         with open(os.path.join(self.data, "postmaster.pid")) as f:
             return int(f.readline())
+
+    def processes(self, title=""):
+        """The postmaster's children that call themselves `postgres: title...`; none while there is no postmaster."""
+        postmaster = self.living_postmaster()
+        if postmaster is None:
+            return []
+        children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(postmaster)], text=True, capture_output=True).stdout
+        split = [line.split(None, 1) for line in children.splitlines()]
+        return [int(pid) for pid, name in split if name.startswith(f"postgres: {title}")]
+
+    def kill_postmaster(self):
+        """Kills it, and starts another when the last of its children has noticed; does not wait until that one is ready."""
+        postmaster = wait_for(self.living_postmaster, what="there is a postmaster")
+        kill(postmaster, signal.SIGSTOP)  # lest it have another child after they were counted
+        family = [postmaster, *self.processes()]
+        kill(postmaster)
+        wait_for(lambda: not any(alive(pid) for pid in family), what="the postmaster and its children are gone")
+        self.start(wait=False)
+
+    def living_postmaster(self):
+        """Its pid; None between pg_ctl and the time when it has written its own into the file."""
+        try:
+            pid = self.postmaster()
+        except (OSError, ValueError):
+            return None
+        return pid if alive(pid) else None
 
     def psql(self, *arguments, database=None, check=True, stdin=None):
         environment = dict(os.environ, PGHOST=self.directory, PGPORT=str(self.port), PGUSER="postgres",
@@ -105,9 +132,11 @@ class Cluster:
         done = self.psql("-c", text, database=database, check=False)
         return done.stdout.strip() if done.returncode == 0 else None
 
+    def works(self):
+        return self.try_sql("select count(*) filter (where state = 'working') = count(*) and count(*) > 0 from flowforge.executors()") == "t"
+
     def wait_working(self):
-        wait_for(lambda: self.try_sql("select count(*) filter (where state = 'working') = count(*) and count(*) > 0 "
-                                      "from flowforge.executors()") == "t", 60, "all executors work")
+        wait_for(self.works, 60, "all executors work")
 
     def register(self, app):
         self.sql("select flowforge.register_app($json$" + json.dumps(app.registration()) + "$json$)")
@@ -147,6 +176,37 @@ class Cluster:
         except subprocess.CalledProcessError:
             pass
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Sender(threading.Thread):
+    """A client that sends an event ten times a second, comes back when its backend dies, and keeps the ids that were acknowledged."""
+
+    def __init__(self, cluster, event):
+        super().__init__(daemon=True)
+        self.cluster, self.event = cluster, event
+        self.acknowledged = []
+        self.stopped = False
+        self.start()
+
+    def run(self):
+        statements = f"select ff_send_event('{self.event}') from pg_sleep(0.1);\n" * 600
+        while not self.stopped:
+            self.client = subprocess.Popen(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.cluster.directory, "-U", "postgres",
+                                            "-p", str(self.cluster.port), "-d", self.cluster.database], text=True, stdin=subprocess.PIPE,
+                                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            try:
+                self.client.stdin.write(statements)
+                self.client.stdin.close()
+            except BrokenPipeError:
+                pass
+            self.acknowledged += [line.strip() for line in self.client.stdout if line.endswith("\n")]
+            self.client.wait()
+            time.sleep(0.05)
+
+    def stop(self):
+        self.stopped = True
+        self.client.terminate()
+        self.join()
 
 
 class App:
@@ -196,7 +256,12 @@ class App:
                     app.calls += 1
                 if app.delay:
                     time.sleep(app.delay)
-                status, answer = app.answer(body)
+                self.reply(*app.answer(body))
+
+            def do_GET(self):
+                self.reply(200, {"mode": "dev", "function_count": len(app.registration()["functions"])})
+
+            def reply(self, status, answer):
                 text = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
@@ -264,6 +329,10 @@ def run(names):
             for thing in reversed(opened):
                 (thing.remove if isinstance(thing, Cluster) else thing.stop)()
     sys.exit(1 if failed else 0)
+
+
+def alive(pid):
+    return os.path.exists(f"/proc/{pid}")
 
 
 def kill(pid, number=signal.SIGKILL):

@@ -127,7 +127,7 @@ def test_a_statement_that_catches_its_cancellation_is_ended_with_its_session(use
 def test_a_result_beyond_the_limit_is_refused_before_memory_is(use):
     cluster, app = shared()
     error = error_of(one(cluster, app, sql("big", "select repeat('x', 1000) as x, generate_series(1, 2000000000) as n")))
-    assert error["code"] == "FF403" and "flowforge.max_step_output" in error["hint"], error
+    assert error["code"] == "FF403" and "flowforge.output_limit" in error["hint"], error
 
 
 def test_more_than_one_statement_or_none_is_refused(use):

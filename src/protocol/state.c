@@ -1,0 +1,99 @@
+/*
+ * state.c - what apps fetch and report beside calls (the SDK protocol, "Large state" and "SDK-side
+ * checkpointing").
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "event/event.h"
+#include "protocol/protocol.h"
+#include "util/errors.h"
+#include "util/json.h"
+#include "util/spi.h"
+
+PG_FUNCTION_INFO_V1(ff_protocol_events);
+
+static Jsonb *
+events_of(pg_uuid_t *run_id)
+{
+	static FfPlan plan = {
+		"select " FF_EVENT_COLUMNS " from flowforge.run r "
+		"join flowforge.event ev on ev.tenant_id = r.tenant_id and ev.event_id = r.event_id "
+		"where r.tenant_id = flowforge.current_tenant() and r.run_id = $1",
+		1,
+		{UUIDOID}};
+	Datum		  values[1] = {UUIDPGetDatum(run_id)};
+	FfJsonBuilder builder = {0};
+	uint64		  rows = ff_spi_run(&plan, values, NULL, true);
+
+	ff_jb_array(&builder);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		FfEvent event = {0};
+
+		ff_event_read(&event, i, 1);
+		ff_jb_json(&builder, ff_event_json(&event));
+	}
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
+/* flowforge.run_call_events(run) */
+Datum
+ff_protocol_events(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Jsonb		 *found;
+	Jsonb		 *result;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	found = events_of(PG_GETARG_UUID_P(0));
+	result = MemoryContextAlloc(caller, VARSIZE(found));
+	memcpy(result, found, VARSIZE(found));
+	SPI_finish();
+	PG_RETURN_JSONB_P(result);
+}
+
+PG_FUNCTION_INFO_V1(ff_protocol_check_checkpoint);
+
+static void
+check_op(Jsonb *json)
+{
+	FfOp  op = {0};
+	char *fault = ff_protocol_op(&op, json, 0);
+
+	if (fault == NULL && !ff_op_is_checkpoint(&op))
+		fault = psprintf("the step \"%s\" is not finished", op.name);
+	if (fault != NULL)
+		ereport(ERROR,
+				(errcode(FF_ERR_CHECKPOINT_FORM), errmsg("%s", fault),
+				 errhint("Report steps that have finished: StepRun, StepFailed, DeferAdd and "
+						 "DeferAbort. Answer the call with anything else.")));
+	if (op.data != NULL && VARSIZE(op.data) > (Size) ff_output_limit)
+		ereport(ERROR, (errcode(FF_ERR_CHECKPOINT_SIZE),
+						errmsg("the result of the step \"%s\" has %zu bytes; "
+							   "flowforge.output_limit allows %d",
+							   op.name, (size_t) VARSIZE(op.data), ff_output_limit),
+						errhint("Keep large values elsewhere and return where they are.")));
+}
+
+/* flowforge.check_checkpoint(steps) */
+Datum
+ff_protocol_check_checkpoint(PG_FUNCTION_ARGS)
+{
+	Jsonb *steps = PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0);
+	uint32 count;
+
+	if (steps == NULL || !ff_json_is_array(steps))
+		ereport(ERROR,
+				(errcode(FF_ERR_CHECKPOINT_FORM), errmsg("steps is not a list of operations"),
+				 errhint("Send {\"request_id\", \"generation_id\", \"steps\": [...]}.")));
+	count = JB_ROOT_COUNT(steps);
+	for (uint32 i = 0; i < count; i++)
+		check_op(JsonbValueToJsonb(getIthJsonbValueFromContainer(&steps->root, i)));
+	PG_RETURN_VOID();
+}

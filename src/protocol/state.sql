@@ -1,0 +1,24 @@
+create function flowforge.check_checkpoint(steps jsonb) returns void
+language c stable
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_protocol_check_checkpoint';
+comment on function flowforge.check_checkpoint(jsonb) is
+'Whether a list of operations is one of finished steps, each small enough. Errors: FF040 with the first that is not, FF042.';
+
+create function flowforge.run_call_events(run uuid) returns jsonb
+language c stable strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_protocol_events';
+comment on function flowforge.run_call_events(uuid) is
+'The events that started a run, in the form in which functions are handed them: [{data, id, name, ts, user, v?}].';
+
+create function flowforge.run_call_steps(run uuid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce('{' || string_agg(to_json(s.step_id)::text || ':' || coalesce(s.memo::text, 'null'), ',' order by s.position) || '}', '{}')
+	from flowforge.step s
+	where s.tenant_id = flowforge.current_tenant() and s.run_id = run
+$$;
+comment on function flowforge.run_call_steps(uuid) is
+'What the finished steps of a run left, as an object in JSON by step id, in the order in which they finished.';
