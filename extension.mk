@@ -4,19 +4,19 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.contr
 MODULE_big = flowforge
 
 # Folders in the order they depend on each other.
-ROOMS = util lang slot function event run step http protocol worker api
+ROOMS = util lang slot function event run ai step http protocol worker api
 OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
 
 # The install script is the rooms' SQL in this order.
 SQL_PARTS = src/util/util.sql src/lang/lang.sql src/team/team.sql src/function/function.sql src/event/event.sql src/run/run.sql \
 	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/function/register.sql src/protocol/state.sql \
-	$(foreach part,sql approval lock,src/step/$(part).sql) \
+	src/ai/ai.sql $(foreach part,sql approval lock,src/step/$(part).sql) \
 	$(foreach part,route answer serve health events runs approvals stream apps sdk openapi page,src/api/$(part).sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(srcdir)/src -DFF_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered -std=gnu11
-SHLIB_LINK = -lcurl
+SHLIB_LINK = -lcurl -lcrypto
 EXTRA_CLEAN = src/*/*.bc
 
 PG_CONFIG ?= pg_config

@@ -158,7 +158,7 @@ for kind in $kinds; do
 		isolation) run_isolation ;;
 		pgtap) run_pgtap ;;
 		lang) take_tap 'lang properties' python3 test/lang/properties.py ;;
-		tap) for file in crash lifecycle sql roles sql_crash steps; do take_tap "tap $file" python3 "test/tap/$file.py"; done ;;
+		tap) for file in crash lifecycle sql roles sql_crash steps ai; do take_tap "tap $file" python3 "test/tap/$file.py"; done ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
 		cli) for file in usage follow psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;
 		docs) run_docs ;;

@@ -19,6 +19,7 @@
 #include "slot/shared.h"
 #include "step/step.h"
 #include "util/json.h"
+#include "util/seal.h"
 #include "worker/executor.h"
 #include "util/spi.h"
 #include "worker/worker.h"
@@ -138,6 +139,9 @@ define_step_settings(void)
 	define_int("flowforge.sql_workers",
 			   "Statements of Sql steps that run at once in each database.", &ff_sql_workers, 4, 1,
 			   FF_MAX_SQL_WORKERS, PGC_SIGHUP, 0);
+	define_text("flowforge.secret_key_file",
+				"The file with the key that stored secrets are sealed with (64 hexadecimal digits).",
+				&ff_secret_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 	define_int("flowforge.sql_timeout",
 			   "How long a statement of a Sql step may take when the step does not say.",
 			   &ff_sql_timeout, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS);

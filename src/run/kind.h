@@ -17,7 +17,8 @@
 typedef enum FfStepPlace
 {
 	FF_STEP_WAITS, /* nobody: it waits for a message, or until it is due */
-	FF_STEP_SQL	   /* a sql worker */
+	FF_STEP_SQL,   /* a sql worker */
+	FF_STEP_MODEL  /* a model's provider, called by the run's owner */
 } FfStepPlace;
 
 typedef struct FfStepKind

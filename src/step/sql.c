@@ -170,13 +170,6 @@ receive(FfRun *run, FfItem *item, const char *message, Jsonb *payload, Timestamp
 		fail(run, item, ff_json_member(payload, "error"), ff_json_bool(payload, "retry"), now);
 }
 
-void
-ff_sql_refuse(FfRun *run, FfItem *item, Jsonb *error, TimestampTz now)
-{
-	ff_run_change(run);
-	fail(run, item, error, false, now);
-}
-
 /* --- the run's end --- */
 
 /* The run's row is gone: no statement of it can commit any more, and what has committed is in the

@@ -3,13 +3,14 @@
  */
 #include "postgres.h"
 
+#include "run/actor.h"
 #include "step/step.h"
 #include "util/json.h"
 
 int ff_sql_timeout = 300000;
 
-static const FfStepKind *const kinds[] = {&ff_step_sql, &ff_step_send_event, &ff_step_approval,
-										  &ff_step_lock, &ff_step_unlock};
+static const FfStepKind *const kinds[] = {&ff_step_sql,	 &ff_step_send_event, &ff_step_approval,
+										  &ff_step_lock, &ff_step_unlock,	  &ff_step_ai};
 
 void
 ff_step_init(void)
@@ -56,4 +57,25 @@ ff_step_caught(const char *name)
 		PG_RE_THROW();
 	FlushErrorState();
 	return ff_step_error(name, error);
+}
+
+Jsonb *
+ff_step_problem(const char *name, const char *message, int sqlstate)
+{
+	ErrorData error = {.message = pstrdup(message), .sqlerrcode = sqlstate};
+
+	return ff_step_error(name, &error);
+}
+
+Jsonb *
+ff_step_input(Jsonb *options)
+{
+	return ff_run_wrap("input", options);
+}
+
+void
+ff_step_refuse(FfRun *run, FfItem *item, Jsonb *error, TimestampTz now)
+{
+	ff_run_change(run);
+	ff_item_finish(run, item, "failed", ff_run_wrap("error", error), now);
 }

@@ -20,6 +20,7 @@ extern const FfStepKind ff_step_send_event;
 extern const FfStepKind ff_step_approval;
 extern const FfStepKind ff_step_lock;
 extern const FfStepKind ff_step_unlock;
+extern const FfStepKind ff_step_ai;
 
 /* An error as a step's: {name, message, code, detail?, hint?, ...}. */
 extern Jsonb *ff_step_error(const char *name, const ErrorData *error);
@@ -27,6 +28,15 @@ extern Jsonb *ff_step_error(const char *name, const ErrorData *error);
 /* In PG_CATCH, about what reads what an app sent: an error of class FF as a step's; any other goes
  * on its way. */
 extern Jsonb *ff_step_caught(const char *name);
+
+/* An error that is not raised, as a step's. */
+extern Jsonb *ff_step_problem(const char *name, const char *message, int sqlstate);
+
+/* What a step was asked for with, as people see it: {input}. */
+extern Jsonb *ff_step_input(Jsonb *options);
+
+/* The item cannot be worked on at all: its step has failed. */
+extern void ff_step_refuse(FfRun *run, FfItem *item, Jsonb *error, TimestampTz now);
 
 /* --- statements (statement.c) --- */
 
@@ -55,8 +65,5 @@ extern bool ff_statement_retriable(const ErrorData *error);
 /* The message of a statement's end, for the inbox: a memo {data}, or an error. */
 extern Jsonb *ff_sql_message(const char *step_id, Jsonb *memo, Jsonb *error, bool retry,
 							 TimestampTz started);
-
-/* The item's statement may not be run at all: its step has failed. */
-extern void ff_sql_refuse(FfRun *run, FfItem *item, Jsonb *error, TimestampTz now);
 
 #endif

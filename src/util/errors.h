@@ -62,7 +62,10 @@
 	X(APPROVAL_NOT_FOUND, '4', '0', '6', 404, "The approval request does not exist")            \
 	X(APPROVAL_DECIDED, '4', '0', '7', 409, "The approval request is already decided or over")  \
 	X(APPROVAL_APPROVER, '4', '0', '8', 403, "Somebody else is to decide this request")         \
-	X(APPROVAL_FORM, '4', '0', '9', 422, "The decision's data is not what the form asks for")
+	X(APPROVAL_FORM, '4', '0', '9', 422, "The decision's data is not what the form asks for")   \
+	X(SECRET_KEY, '4', '1', '0', 409, "There is no key to seal secrets with")                   \
+	X(SECRET_SEALED, '4', '1', '1', 409, "A stored secret does not open")                       \
+	X(AI_PROVIDER, '4', '1', '2', 400, "There is no such provider of models, or it cannot be used")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

@@ -85,6 +85,12 @@ lane_of(const FfItem *item, const FfFunction *function)
 	return lane;
 }
 
+static bool
+in_sql_worker(const FfItem *item)
+{
+	return item->kind == FF_ITEM_STEP && item->step->place == FF_STEP_SQL;
+}
+
 /* --- what flowforge.calls() shows --- */
 
 int
@@ -135,11 +141,12 @@ ff_call_unpublish(int place)
 
 typedef struct CallDetail
 {
-	FfItem *item;
-	Lane   *lane;
-	int		info;
-	int		max_attempts;
-	bool	checkpoints; /* the app may report steps by messages meanwhile */
+	FfItem				*item;
+	Lane				*lane;
+	int					 info;
+	int					 max_attempts;
+	bool				 checkpoints; /* the app may report steps by messages meanwhile */
+	struct FfAiProvider *provider;	  /* of a model, or NULL */
 } CallDetail;
 
 static void
@@ -163,8 +170,14 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	item->called_at = GetCurrentTimestamp();
 	item->advanced = false;
 	ff_uuid7(&item->request_id);
+	detail->max_attempts = function->max_attempts;
 	if (ff_item_requests(item))
 		url = ff_gateway_request(call, item->request);
+	else if (item->kind == FF_ITEM_STEP)
+	{
+		url = ff_model_request(call, run, item, &detail->provider);
+		detail->max_attempts = item->max_attempts;
+	}
 	else
 	{
 		run->generation++;
@@ -172,9 +185,14 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 		url = ff_protocol_url(function, item);
 		detail->checkpoints = ff_protocol_checkpoints(run, item);
 	}
+	if (url == NULL)
+	{
+		MemoryContextSwitchTo(old);
+		ff_http_free(call);
+		return;
+	}
 	detail->item = item;
 	detail->lane = lane;
-	detail->max_attempts = function->max_attempts;
 	call->owner = run;
 	call->detail = detail;
 	item->call = call;
@@ -215,7 +233,7 @@ ff_abandon(FfRun *run)
 
 		if (item->call == NULL)
 			continue;
-		if (item->kind == FF_ITEM_STEP)
+		if (in_sql_worker(item))
 			ff_sql_abandon(item);
 		else
 			forget_call(item->call);
@@ -387,7 +405,7 @@ call_what_is_due(FfRun *run, TimestampTz now)
 			break;
 		if (!is_due(item, now))
 			continue;
-		if (item->kind == FF_ITEM_STEP)
+		if (in_sql_worker(item))
 		{
 			ff_sql_start(run, item);
 			continue;
@@ -490,6 +508,8 @@ handle_answer(FfHttpCall *call)
 
 	if (ff_item_requests(detail.item))
 		ff_gateway_answer(answer, call, detail.item, now);
+	else if (detail.provider != NULL)
+		ff_model_answer(answer, call, detail.item, detail.provider, now);
 	else
 		ff_protocol_answer(answer, call, now);
 	forget_call(call);

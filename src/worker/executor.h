@@ -106,6 +106,18 @@ extern void ff_sql_abandon(FfItem *item);
 /* Each turn, after the inbox has been read: notices what is over, and lets in who waits. */
 extern void ff_sql_watch(void);
 
+/* --- model.c: calls to models --- */
+
+struct FfAiProvider;
+struct FfAnswer;
+/* Makes the call of an item's step; gives its address and who is called, in the current context.
+ * NULL when nobody can be called: then the step has failed. */
+extern char *ff_model_request(struct FfHttpCall *call, FfRun *run, FfItem *item,
+							  struct FfAiProvider **provider);
+extern void	 ff_model_answer(struct FfAnswer *answer, const struct FfHttpCall *call,
+							 const FfItem *item, const struct FfAiProvider *provider,
+							 TimestampTz now);
+
 /* --- group.c: what is to be written --- */
 
 /* Notes that a run has a change to be written. */

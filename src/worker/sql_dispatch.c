@@ -257,7 +257,7 @@ ff_sql_start(FfRun *run, FfItem *item)
 	{
 		MemoryContext old = MemoryContextSwitchTo(ff_group_context);
 
-		ff_sql_refuse(run, item, look.refusal, GetCurrentTimestamp());
+		ff_step_refuse(run, item, look.refusal, GetCurrentTimestamp());
 		MemoryContextSwitchTo(old);
 		ff_group_add(run);
 		return;
