@@ -157,7 +157,7 @@ ff_pool_stillborn(FfDatabase *database, int place, uint32 birth)
 }
 
 bool
-ff_pool_over(FfDatabase *database, int place, uint64 number)
+ff_pool_over(FfDatabase *database, int place, uint64 number, bool *died)
 {
 	FfSqlPool		  *pool = &database->sql;
 	const FfSqlWorker *worker = &pool->workers[place];
@@ -165,6 +165,7 @@ ff_pool_over(FfDatabase *database, int place, uint64 number)
 
 	LWLockAcquire(&pool->lock, LW_SHARED);
 	over = !worker->claimed || worker->number != number;
+	*died = worker->died == number;
 	LWLockRelease(&pool->lock);
 	return over;
 }
@@ -242,6 +243,8 @@ ff_pool_leave(FfDatabase *database, const FfSqlBirth *birth)
 	{
 		wake = pool->wanted | (worker->claimed ? 1u << worker->executor : 0);
 		pool->wanted = 0;
+		if (worker->claimed && worker->state == FF_SQL_BUSY)
+			worker->died = worker->number;
 		free_place(worker);
 	}
 	LWLockRelease(&pool->lock);

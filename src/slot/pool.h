@@ -47,6 +47,7 @@ typedef struct FfSqlWorker
 	Latch	   *latch;
 	uint64		number; /* of the claim; grows */
 	bool		claimed;
+	uint64		died; /* the claim during which its process ended, if one did */
 	int			executor; /* who claimed it */
 	FfSqlClaim	claim;
 	TimestampTz since; /* when the state began */
@@ -94,8 +95,8 @@ extern FfPoolAnswer ff_pool_claim(struct FfDatabase *database, int executor, Oid
 extern FfSqlBirth	ff_pool_birth(struct FfDatabase *database, int place);
 /* The process could not be started: the place is free and the claim over. */
 extern void ff_pool_stillborn(struct FfDatabase *database, int place, uint32 birth);
-/* Whether a claim is over, whatever came of it. */
-extern bool ff_pool_over(struct FfDatabase *database, int place, uint64 number);
+/* Whether a claim is over, whatever came of it; and whether its worker died of it. */
+extern bool ff_pool_over(struct FfDatabase *database, int place, uint64 number, bool *died);
 /* Cancels the statement of a claim that is not over. */
 extern void ff_pool_cancel(struct FfDatabase *database, int place, uint64 number);
 /* How many places a claim might find, roles aside. */

@@ -713,6 +713,17 @@ forget_event_keys(void *arg)
 	ff_spi_run(&plan, NULL, NULL, false);
 }
 
+static void
+forget_approvals(void *arg)
+{
+	static FfPlan plan = {"select flowforge.forget_approvals(make_interval(days => $1))",
+						  1,
+						  {INT4OID}};
+	Datum		  values[1] = {Int32GetDatum(ff_retention)};
+
+	ff_spi_run(&plan, values, NULL, false);
+}
+
 /* Executor 0 makes partitions ahead and drops old ones, a table a transaction. */
 static void
 maintain(void)
@@ -729,6 +740,7 @@ maintain(void)
 			next_maintenance = GetCurrentTimestamp() + 60 * USECS_PER_SEC;
 	}
 	ff_transaction(forget_event_keys, NULL, &failure);
+	ff_transaction(forget_approvals, NULL, &failure);
 }
 
 /* --- the loop --- */

@@ -301,10 +301,25 @@ ff_sql_abandon(FfItem *item)
 	ff_pool_cancel(ff_my_database, place, job->number);
 }
 
+/* Somebody or something ended the session: that is an attempt, as an error of the statement would
+ * be. */
+static void
+fail_attempt(FfRun *run, FfItem *item)
+{
+	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
+	Jsonb *error = ff_step_problem("SqlError", "the session that ran the statement was ended",
+								   ERRCODE_ADMIN_SHUTDOWN);
+
+	ff_run_message(run, "sql", ff_sql_message(item->id, NULL, error, true, item->called_at),
+				   GetCurrentTimestamp());
+	MemoryContextSwitchTo(old);
+	ff_group_add(run);
+}
+
 /* The claim is over and the inbox has been read since: unless its result has come the step is
  * claimed again in a while. */
 static void
-lose(Job *job)
+lose(Job *job, bool died)
 {
 	FfRun	 *run = ff_active_find(&job->run_id);
 	FfItem	 *item = NULL;
@@ -322,6 +337,11 @@ lose(Job *job)
 	if (item == NULL)
 		return;
 	item->call = NULL;
+	if (died)
+	{
+		fail_attempt(run, item);
+		return;
+	}
 	try_later(run, item);
 	if (ff_may_call(run))
 		ff_settle(run);
@@ -345,14 +365,15 @@ ff_sql_watch(void)
 	for (int place = 0; place < FF_MAX_SQL_WORKERS && job_count > 0; place++)
 	{
 		Job *job = &jobs[place];
+		bool died;
 
 		if (!job->used)
 			continue;
 		look_at_process(place, job);
-		if (!ff_pool_over(ff_my_database, place, job->number))
+		if (!ff_pool_over(ff_my_database, place, job->number, &died))
 			continue;
 		if (job->over)
-			lose(job);
+			lose(job, died);
 		else
 		{
 			job->over = true;

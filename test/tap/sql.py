@@ -2,7 +2,7 @@
 import time
 
 from harness import run, wait_for
-from script import end, one, op, play, shared, sql, start
+from script import Script, end, one, op, play, shared, sql, start
 
 
 def error_of(memo):
@@ -115,13 +115,25 @@ def test_a_statement_that_takes_too_long_is_cancelled_whatever_it_sets(use):
 
 
 def test_a_statement_that_catches_its_cancellation_is_ended_with_its_session(use):
-    cluster, app = shared()
+    cluster, _ = shared()
+    app = use(Script(name="stubborn"))
+    cluster.register(app)
+    cluster.sql("select ff_set_app_role('stubborn', 'worker')")
     stubborn = "do $$ begin loop begin perform pg_sleep(60); exception when query_canceled then null; end; end loop; end $$"
-    run_id = start(cluster, app, [sql("stubborn", stubborn, timeout="100ms")])
-    pid = wait_for(lambda: cluster.sql("select pid from flowforge.sql_workers() where state = 'busy'"), what="it runs")
-    wait_for(lambda: cluster.sql(f"select count(*) from pg_stat_activity where pid = {pid}") == "0", 20, "its session has ended")
-    cluster.sql(f"select ff_cancel('{run_id}')")
-    assert end(cluster, run_id)[0] == "cancelled"
+    error = error_of(play(cluster, app, [sql("stubborn", stubborn, timeout="100ms")])["stubborn"])
+    assert error["code"] == "57P01" and "session" in error["message"], error
+
+
+def test_a_session_that_is_ended_is_a_failed_attempt(use):
+    cluster, app = shared()
+    run_id = start(cluster, app, [sql("sleep", "select pg_sleep(3)")])
+    for _ in range(3):
+        pid = wait_for(lambda: cluster.sql("select pid from pg_stat_activity where backend_type = 'flowforge sql worker' and query = 'select pg_sleep(3)' "
+                                           "and state = 'active'"), what="it runs")
+        cluster.sql(f"select pg_terminate_backend({pid})")
+        wait_for(lambda: cluster.sql(f"select count(*) from pg_stat_activity where pid = {pid}") == "0", what="the session has ended")
+    assert code_of(end(cluster, run_id)[1]["sleep"]) == "57P01"
+    assert cluster.sql(f"select attempt from flowforge.steps where run_id = '{run_id}'") == "2"
 
 
 def test_a_result_beyond_the_limit_is_refused_before_memory_is(use):
