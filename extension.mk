@@ -9,9 +9,10 @@ OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildc
 
 # The install script is the rooms' SQL in this order.
 SQL_PARTS = src/util/util.sql src/lang/lang.sql src/team/team.sql src/function/function.sql src/event/event.sql src/run/run.sql \
-	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/function/register.sql src/protocol/state.sql \
-	src/ai/ai.sql $(foreach part,sql approval lock,src/step/$(part).sql) \
-	$(foreach part,route answer serve health events runs approvals stream apps sdk openapi page,src/api/$(part).sql)
+	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/run/metadata.sql \
+	src/function/register.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql \
+	$(foreach part,sql approval lock,src/step/$(part).sql) \
+	$(foreach part,route answer repeat serve health events runs approvals stream apps sdk v1 cancellation graphql openapi page,src/api/$(part).sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(srcdir)/src -DFF_VERSION='"$(EXTVERSION)"'

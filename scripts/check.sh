@@ -56,7 +56,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang template send sdk register api openapi >"$work/regress.out" 2>&1
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang template send sdk register api tools openapi >"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do
 		case "$line" in
@@ -132,6 +132,7 @@ run_docs() {
 run_e2e() {
 	install_packages test/e2e || { count 'e2e: npm ci' 1; return; }
 	install_packages examples/orders-typescript || { count 'e2e: npm ci of the example' 1; return; }
+	test/e2e/python/venv.sh || { count 'e2e: the virtualenv of the Python applications' 1; return; }
 	for file in ${FLOWFORGE_E2E:-$(cd test/e2e && ls *.test.mjs)}; do
 		file=$(basename "$file" .test.mjs)
 		(cd test/e2e && node --test --test-concurrency=1 --test-reporter=spec "$file.test.mjs") >"$work/node.out" 2>&1

@@ -53,7 +53,8 @@ sql_api() {
 
 # Rows of the table in errors.h: X(NAME, 'a', 'b', 'c', status, "title"), each of which may be broken over lines.
 error_rows() {
-	sed -e :a -e '/X([^)]*,[[:space:]]*\\$/{N;s/[[:space:]]*\\\n[[:space:]]*/ /;ta' -e '}' src/util/errors.h | sed -n "s/^[[:space:]]*X([A-Z_]*, '\(.\)', '\(.\)', '\(.\)', \([0-9]*\), \"\(.*\)\").*/\1 \1\2\3 \4 \5/p" |
+	tr -d '\\' <src/util/errors.h | tr -s '[:space:]' ' ' | sed 's/ X(/\n X(/g' |
+		sed -n "s/^[[:space:]]*X([A-Z_]*, '\(.\)', '\(.\)', '\(.\)', \([0-9]*\), \"\(.*\)\").*/\1 \1\2\3 \4 \5/p" |
 		awk -v area="$1" '$1 == area { code = $2; status = $3; $1 = $2 = $3 = ""; sub(/^ +/, ""); printf "| `FF%s` | %s | %s |\n", code, status, $0 }'
 }
 

@@ -83,9 +83,66 @@ select jsonb_path_query(body::jsonb, '$.handlers[*] ? (@.appName == "api")') fro
 
 -- It receives events; a seed makes their ids the same when they are sent again.
 select status, body from pg_temp.req('POST', '/e/key', '', '{}', '{"name": "api/nobody"}');
-select s.status, convert_from(s.body, 'UTF8') from flowforge.serve('POST', '/e/key', '', '{"x-inngest-event-id-seed": "1795200139106,3K/hRekIR9ZPLQ=="}',
-	convert_to('[{"name": "api/nobody"}, {"name": "api/nobody"}]', 'UTF8')) s;
+select (extract(epoch from now()) * 1000)::bigint || ',3K/hRekIR9ZPLQ==' as seed \gset
+select s.status, convert_from(s.body, 'UTF8')::jsonb -> 'ids' = jsonb_build_array(flowforge.ulid(flowforge.seed_id(:'seed', 1)), flowforge.ulid(flowforge.seed_id(:'seed', 2)))
+from flowforge.serve('POST', '/e/key', '', jsonb_build_object('x-inngest-event-id-seed', :'seed'), convert_to('[{"name": "api/nobody"}, {"name": "api/nobody"}]', 'UTF8')) s;
 select status, body from pg_temp.req('POST', '/e/key', '', '{"content-type": "application/x-www-form-urlencoded"}', '[]');
+-- Forms are events too, for webhooks that send nothing else.
+create function pg_temp.form(type text, body text, query text default '') returns text
+language plpgsql as $$
+declare
+	answer jsonb;
+	status integer;
+begin
+	select s.status, convert_from(s.body, 'UTF8') into status, answer
+	from flowforge.serve('POST', '/e/key', query, jsonb_build_object('content-type', type), convert_to(body, 'UTF8')) s;
+	if status <> 200 then
+		return status || ' ' || (answer ->> 'error');
+	end if;
+	return (select format('%s %s%s%s%s', e.name, e.data, ' ' || e.external_id, ' v' || e.v, ' at ' || case when e.ts < '2021-01-01' then e.ts end)
+		from flowforge.event e where e.event_id = flowforge.id(answer #>> '{ids,0}'));
+end
+$$;
+create function pg_temp.parts(variadic parts text[]) returns text
+language sql as $$
+	select string_agg(E'--b-1\r\n' || part || E'\r\n', '' order by place) || E'--b-1--\r\n' from unnest(parts) with ordinality p (part, place)
+$$;
+create function pg_temp.part(name text, value text, more text default '') returns text
+language sql as $$
+	select format(E'Content-Disposition: form-data; name="%s"%s\r\n\r\n%s', name, more, value)
+$$;
+\set form application/x-www-form-urlencoded
+\set parts 'multipart/form-data; boundary=b-1'
+select pg_temp.form(:'form', 'From=%2B49&Body=Hello+w%C3%B6rld&Media=a&Media=b&empty=&=x', 'name=sms/received');
+select pg_temp.form(:'form', 'name=form/sent&total=42&id=f-1&ts=1577836800000&v=2&data=%7B%22a%22%3A%5B1%5D%7D');
+select pg_temp.form(:'form' || '; charset=utf-8', 'name=form/data&data=%7B%7D', 'name=all/data');
+select pg_temp.form(:'form', ' {"name": "json/after-all", "data": {"a": 1}}');
+select pg_temp.form(:'form', 'a=1&b=2');
+select pg_temp.form(:'form', 'name=a/b&name=c/d');
+select pg_temp.form(:'form', 'name=a/b&ts=soon');
+select pg_temp.form(:'form', 'name=a/b&data=7');
+select pg_temp.form(:'form', 'name=a/b&data=%7B');
+select pg_temp.form(:'form', 'name=a/b&x=%ff');
+select pg_temp.form(:'form', 'name=a/b&x=%00');
+select pg_temp.form(:'form', 'name=a/b&x=%2');
+select pg_temp.form(:'form', 'name=inngest/function.invoked');
+select pg_temp.form(:'form', 'name=a/b&' || repeat('x=1&', 1000));
+select pg_temp.form(:'parts', pg_temp.parts(pg_temp.part('name', 'parts/sent'), pg_temp.part('a', E'1\r\n2'), pg_temp.part('a', 'x--b-1'), pg_temp.part('é \"q\"', '')));
+select pg_temp.form(:'parts', 'before' || E'\r\n' || pg_temp.parts(pg_temp.part('file', 'some text', E'; filename="a;name=b.txt"\r\nContent-Type: text/plain')) || 'after', 'name=file/sent');
+select convert_from(s.body, 'UTF8')::jsonb ->> 'status' as status from flowforge.serve('POST', '/e/key', 'name=file/binary', '{"content-type": "Multipart/Form-Data; boundary=\"b-1\""}',
+	convert_to(E'--b-1\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n', 'UTF8') || '\xff00fe'::bytea || convert_to(E'\r\n--b-1--', 'UTF8')) s;
+select data from flowforge.event where name = 'file/binary';
+select pg_temp.form('multipart/form-data', 'x', 'name=a/b');
+select pg_temp.form('multipart/form-data; boundary=' || repeat('b', 71), 'x', 'name=a/b');
+select pg_temp.form(:'parts', 'no parts', 'name=a/b');
+select pg_temp.form(:'parts', E'--b-1\r\nContent-Disposition: form-data; name="a"\r\n\r\nnever ends', 'name=a/b');
+select pg_temp.form(:'parts', pg_temp.parts('Content-Disposition: form-data; name="a"'), 'name=a/b');
+select pg_temp.form(:'parts', pg_temp.parts(E'Content-Type: text/plain\r\n\r\n1'), 'name=a/b');
+select pg_temp.form(:'parts', pg_temp.parts(E'Content-Disposition: attachment; name="a"\r\n\r\n1'), 'name=a/b');
+select pg_temp.form(:'parts', pg_temp.parts(pg_temp.part('name', 'x', '; filename="a"')));
+select pg_temp.form(:'parts', '--b-1--');
+select status from pg_temp.req('POST', '/api/v1/events', '', jsonb_build_object('content-type', :'form'), 'name=a/b');
+
 select status, body from pg_temp.req('POST', '/api/v1/events', '', '{}', '{"name": "api/one", "data": {"n": 1}, "user": {"id": 7}}');
 select status, body from pg_temp.req('POST', '/api/v1/events', '', '{}', '{"name": "api/nobody", "id": "once"}');
 select status, body from pg_temp.req('POST', '/api/v1/events/batch', '', '{}', '[{"name": "api/one", "ts": 1795200000000}, {"name": "api/nobody"}, {"name": "api/one"}]');
@@ -192,6 +249,56 @@ select status from pg_temp.req('POST', '/api/v1/events', '', '{}', '{"name": "ap
 select status from pg_temp.req('POST', '/api/v1/events/batch', '', '{}', '[{"name": "api/in-transaction"}, {}]');
 commit;
 select count(*) from pg_temp.data('/api/v1/events', 'name=api/in-transaction');
+
+-- CloudEvents are events: structured, in a batch, or binary, with attributes in headers.
+create function pg_temp.cloud(headers jsonb, body text, path text default '/api/v1/events') returns text
+language plpgsql as $$
+declare
+	answer record;
+begin
+	select s.status, convert_from(s.body, 'UTF8')::jsonb as json into answer
+	from flowforge.serve('POST', path, '', headers, convert_to(body, 'UTF8')) s;
+	return answer.status || ' ' || coalesce(answer.json ->> 'detail', (
+		select string_agg(concat_ws(' ', e.name, e.external_id, e.ts, e.data), E'\n' order by e.event_id)
+		from flowforge.events e where e.event_id in (select i::uuid from jsonb_array_elements_text(answer.json -> 'ids') i)));
+end
+$$;
+\set cloud '{"content-type": "application/cloudevents+json; charset=utf-8"}'
+\set batch '{"content-type": "application/cloudevents-batch+json"}'
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "cloud/created", "time": "2026-01-31T09:00:00Z", "subject": "o1", "data": {"n": 1}}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "cloud/created", "data": {"n": 2}}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "2", "source": "/shop", "type": "cloud/text", "time": "2026-01-31T09:00:00Z", "data": "plain"}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "3", "source": "/shop", "type": "cloud/bytes", "time": "2026-01-31T09:00:00Z", "data_base64": "AAE="}');
+select pg_temp.cloud('{"ce-specversion": "1.0", "ce-id": "4", "ce-source": "/b", "ce-type": "cloud/binary", "ce-time": "2026-01-31T09:00:00Z", "ce-subject": "f%C3%BC%C3%9Fe 100%", "content-type": "application/json"}', '{"n": 4}');
+select pg_temp.cloud('{"ce-specversion": "1.0", "ce-id": "5", "ce-source": "/b", "ce-type": "cloud/binary", "ce-time": "2026-01-31T09:00:00Z", "content-type": "image/png"}', 'PNG');
+select pg_temp.cloud(:'batch', '[{"specversion": "1.0", "id": "6", "source": "/s", "type": "cloud/a", "time": "2026-01-31T09:00:00Z"}, {"specversion": "1.0", "id": "7", "source": "/s", "type": "cloud/b", "time": "2026-01-31T09:00:00Z"}]', '/api/v1/events/batch');
+select pg_temp.cloud(:'batch', '[{"specversion": "1.0", "id": "8", "source": "/s", "type": "cloud/a"}, {"specversion": "1.0", "id": "9", "type": "cloud/b"}]', '/api/v1/events/batch');
+select pg_temp.cloud(:'cloud', '{"specversion": "0.3", "id": "1", "source": "/shop", "type": "cloud/old"}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "inngest/forged"}');
+select pg_temp.cloud(:'cloud', '{"specversion": "1.0", "id": "1", "source": "/shop", "type": "cloud/late", "time": "late"}');
+select pg_temp.cloud(:'cloud', '[]');
+select pg_temp.cloud(:'batch', '{}', '/api/v1/events/batch');
+
+-- Under an idempotency key a request is served once: repeats get the first answer, another request is refused, a failure may be tried again.
+create function pg_temp.once(key text, body text, path text default '/api/v1/events', header text default 'idempotency-key') returns text
+language sql as $$
+	select s.status || ' ' || (s.headers ~ 'idempotency-replayed: true') || ' ' || coalesce((convert_from(s.body, 'UTF8')::jsonb ->> 'detail'),
+		(convert_from(s.body, 'UTF8')::jsonb -> 'ids' ->> 0))
+	from flowforge.serve('POST', path, '', jsonb_build_object(header, key), convert_to(body, 'UTF8')) s
+$$;
+select pg_temp.once('k-1', '{"name": "api/kept"}') as first \gset
+select :'first' ~ '^200 false', pg_temp.once('k-1', '{"name": "api/kept"}') = replace(:'first', 'false', 'true');
+select pg_temp.once('k-1', '{"name": "api/kept"}', header => 'x-idempotency-key') = replace(:'first', 'false', 'true');
+select pg_temp.once('k-1', '{"name": "api/other"}');
+select pg_temp.once('k-1', '{"name": "api/kept"}', '/api/v1/events/batch');
+select count(*) from flowforge.events where name = 'api/kept';
+select pg_temp.once('k-2', '{}');
+select pg_temp.once('k-2', '{"name": "api/kept"}') ~ '^200 false';
+select pg_temp.once('', '{}');
+select pg_temp.once(repeat('k', 256), '{}');
+update flowforge.request_key set expires_at = now() - interval '1 s' where key = 'k-1';
+select pg_temp.once('k-1', '{"name": "api/later"}') ~ '^200 false';
+select pg_temp.once('k-1', '{"name": "api/later"}') ~ '^200 true';
 
 -- With a signing key, callers must prove who they are. The hash is the protocol's test vector.
 alter system set flowforge.signing_key = 'signkey-prod-12345678';

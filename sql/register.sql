@@ -107,6 +107,7 @@ from (values
 		(select jsonb_agg('{"event": "a/b"}'::jsonb) from generate_series(1, 6)))))),
 	(31, 'a cancel without event', pg_temp.app('a', pg_temp.fn('a-f', '{"cancel": [{"timeout": "soon"}]}'))),
 	(32, 'too much concurrency', pg_temp.app('a', pg_temp.fn('a-f', '{"concurrency": [{"limit": 1}, {"limit": 2}, {"limit": -3}]}'))),
+	(32, 'negative concurrency', pg_temp.app('a', pg_temp.fn('a-f', '{"concurrency": -3}'))),
 	(33, 'a scope that is none', pg_temp.app('a', pg_temp.fn('a-f', '{"concurrency": {"limit": 1, "scope": "galaxy"}}'))),
 	(34, 'batches with the rest', pg_temp.app('a', pg_temp.fn('a-f', '{"batchEvents": {"maxSize": 10, "timeout": "5s"},
 		"cancel": [{"event": "a/b"}], "debounce": {"period": "1s"}, "singleton": {"mode": "skip"}, "priority": {"run": "1"}}'))),
@@ -155,3 +156,38 @@ select ff_register_app('http://localhost:4000/fns', 'hand', '[]') ->> 'modified'
 select ff_register_app('http://localhost:4000/fns', 'bank', '[]') ->> 'modified' as modified;
 select ff_register_app('http://localhost:4000/fns', 'shop', '[]') ->> 'modified' as modified;
 select count(*) as triggers from flowforge.trigger t join flowforge.function f using (tenant_id, function_id) where f.slug ~ '^(shop|hand)-';
+
+-- Names of members count whatever their case: the Python SDK writes appname. A deployment's id comes back as the id of the sync.
+select pg_temp.register((pg_temp.app('snake', pg_temp.fn('snake-main')) - 'appName') || '{"appname": "snake", "URL": "http://nobody"}');
+select name, url from flowforge.app where name = 'snake';
+select flowforge.register_app(pg_temp.app('snake', pg_temp.fn('snake-main')) || '{"deployId": "d-1"}') ->> 'sync_id';
+select convert_from(s.body, 'UTF8')::jsonb ->> 'sync_id'
+from flowforge.serve('PUT', '/fn/register', 'deployId=d-2', '{}', convert_to(pg_temp.app('snake', pg_temp.fn('snake-main'))::text, 'UTF8')) s;
+
+-- An app that does not answer is named with the reason, and kept over HTTP until it registers.
+\set VERBOSITY terse
+select ff_sync_app('http://127.0.0.1:9/api/inngest');
+select ff_sync_app('ftp://127.0.0.1/api');
+select ff_sync_app('');
+create function pg_temp.api(method text, path text, body text default null) returns table (status integer, body jsonb)
+language sql as $$
+	select s.status, convert_from(s.body, 'UTF8')::jsonb from flowforge.serve(method, path, '', '{}', convert_to(body, 'UTF8')) s
+$$;
+select status, body -> 'ok' as ok, regexp_replace(body ->> 'error', 'after \d+ ms', 'after <n> ms') as error, body #>> '{app,name}' as name, body #> '{app,synced_at}' as synced,
+	body #>> '{app,sync_error}' = body ->> 'error' as noted
+from pg_temp.api('POST', '/api/v1/apps', '{"url": "http://127.0.0.1:9/api/inngest"}');
+select status, body ->> 'detail' as detail, body ->> 'hint' as hint from pg_temp.api('POST', '/api/v1/apps', '{"uri": "http://127.0.0.1:9"}');
+select app_id as placeholder from flowforge.app where url = 'http://127.0.0.1:9/api/inngest' \gset
+select status, body -> 'ok' as ok from pg_temp.api('POST', '/api/v1/apps/' || :'placeholder' || '/sync');
+select count(*) from flowforge.app where url = 'http://127.0.0.1:9/api/inngest';
+select pg_temp.register(pg_temp.app('late', pg_temp.fn('late-main')) || '{"url": "http://127.0.0.1:9/api/inngest"}');
+select name, sync_error, checksum <> '' as registered from flowforge.app where url = 'http://127.0.0.1:9/api/inngest';
+select status, replace(body ->> 'detail', :'placeholder', '<uuid>') as detail from pg_temp.api('POST', '/api/v1/apps/' || :'placeholder' || '/sync');
+
+-- An app that is removed takes its triggers with it; it may come back.
+select app_id as late from flowforge.app where name = 'late' \gset
+select status, body ->> 'name' as name from pg_temp.api('DELETE', '/api/v1/apps/' || :'late');
+select status from pg_temp.api('DELETE', '/api/v1/apps/' || :'late');
+select function, app, archived_at is not null as archived, triggers from flowforge.functions where function = 'late-main';
+select pg_temp.register(pg_temp.app('late', pg_temp.fn('late-main')));
+select function, app, archived_at is not null as archived, triggers from flowforge.functions where function = 'late-main';

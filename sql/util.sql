@@ -4,6 +4,10 @@ select flowforge.id('01M7Y1N4J4FBPSR179V2Q7HZQH');
 select flowforge.id('01m7y1n4j4fbpsr179v2q7hzqh') = flowforge.id('01A1FC1A-9244-7AED-9C04-E9D8AE78FEF1') as same;
 select flowforge.id('8ZZZZZZZZZZZZZZZZZZZZZZZZZ');
 select flowforge.id('not an id');
+-- The ids a seed gives: the protocol's vector; a seed that is none gives none.
+select flowforge.ulid(flowforge.seed_id('1795200139106,3K/hRekIR9ZPLQ==', i)) from generate_series(1, 2) i;
+select flowforge.ulid(flowforge.seed_id('1795200139106,AAAAAAAA/////w==', 1)) as wraps;
+select s, flowforge.seed_id(s, 1) is null as none from (values ('x'), ('1,2'), ('-5,3K/hRekIR9ZPLQ=='), ('99999999999999999999,3K/hRekIR9ZPLQ=='), ('1795200139106,????'), ('')) v (s);
 -- UUIDv7: version and variant, and strictly growing within a session.
 select count(*), bool_and(v ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab]') as version_7, bool_and(v > before) as growing
 from (select v, lag(v, 1, '') over (order by n) as before from (select n, flowforge.uuid7()::text as v from generate_series(1, 10000) n) i) g;
@@ -25,5 +29,8 @@ select flowforge.duration('');
 -- Keys and signatures.
 select flowforge.key_hash('signkey-prod-12345678');
 select flowforge.key_hash('signkey-prod-xyz') is null as not_hex;
+-- Only a word between the dashes makes a prefix.
+select k, flowforge.key_hash(k) is null as not_hex from (values ('signkey--12345678'), ('signkey-12345678'), ('signkey-a.b-12345678'), ('signkey-a_1-12345678'),
+	('12345678'), ('1234567'), ('signkey-prod-'), ('')) v (k);
 select flowforge.sign('0123456789abcdef0123456789abcdef', '{"a":1}', 1700000000);
 select flowforge.sign('signkey-test-0123456789abcdef0123456789abcdef', '{"a":1}', 1700000000);

@@ -20,6 +20,7 @@
 #include "step/step.h"
 #include "util/json.h"
 #include "util/seal.h"
+#include "util/sign.h"
 #include "worker/executor.h"
 #include "util/spi.h"
 #include "worker/worker.h"
@@ -31,7 +32,6 @@ extern PGDLLEXPORT void _PG_init(void);
 static char *tenant_setting = NULL;
 
 char	  *ff_event_keys = NULL;
-char	  *ff_signing_key_fallback = NULL;
 extern int ff_executors;
 
 static int
@@ -56,6 +56,26 @@ define_text(const char *name, const char *description, char **variable, const ch
 {
 	DefineCustomStringVariable(name, description, NULL, variable, start, context, flags, NULL, NULL,
 							   NULL);
+}
+
+/* A key with which no bearer could agree would lock everybody out. */
+static bool
+check_key(char **value, void **extra, GucSource source)
+{
+	if ((*value)[0] == '\0' || ff_key_is_valid(*value))
+		return true;
+	GUC_check_errdetail("It is not a signing key.");
+	GUC_check_errhint(
+		"A signing key is an even number of hexadecimal digits, on their own or after "
+		"\"signkey-\", a word and \"-\".");
+	return false;
+}
+
+static void
+define_key(const char *name, const char *description, char **variable)
+{
+	DefineCustomStringVariable(name, description, NULL, variable, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, check_key, NULL, NULL);
 }
 
 /* Settings of the workers: where they work and how much they do at once. */
@@ -124,12 +144,11 @@ define_call_settings(void)
 			   86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
 	define_int("flowforge.invoke_depth_limit", "How long a chain of runs that invoke runs may be.",
 			   &ff_invoke_depth_limit, 100, 1, 10000, PGC_SIGHUP, 0);
-	define_text("flowforge.signing_key",
-				"Signs calls to apps; without one the server is in development mode.",
-				&ff_signing_key, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
-	define_text("flowforge.signing_key_fallback",
-				"A second key that is accepted while keys are rotated.", &ff_signing_key_fallback,
-				"", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_key("flowforge.signing_key",
+			   "Signs calls to apps; without one the server is in development mode.",
+			   &ff_signing_key);
+	define_key("flowforge.signing_key_fallback",
+			   "A second key that is accepted while keys are rotated.", &ff_signing_key_fallback);
 }
 
 /* Settings of the steps the server takes itself. */
@@ -139,9 +158,10 @@ define_step_settings(void)
 	define_int("flowforge.sql_workers",
 			   "Statements of Sql steps that run at once in each database.", &ff_sql_workers, 4, 1,
 			   FF_MAX_SQL_WORKERS, PGC_SIGHUP, 0);
-	define_text("flowforge.secret_key_file",
-				"The file with the key that stored secrets are sealed with (64 hexadecimal digits).",
-				&ff_secret_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_text(
+		"flowforge.secret_key_file",
+		"The file with the key that stored secrets are sealed with (64 hexadecimal digits).",
+		&ff_secret_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 	define_int("flowforge.sql_timeout",
 			   "How long a statement of a Sql step may take when the step does not say.",
 			   &ff_sql_timeout, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS);

@@ -53,12 +53,17 @@ is_event_key(const char *given)
 	return found;
 }
 
+/* The SDK for Python leaves the prefix of the key out, the others send it before the hash. */
 static bool
 is_hash_of(const char *key, const char *given)
 {
 	char *hash = key[0] != '\0' ? ff_key_hash(key) : NULL;
+	bool  whole;
 
-	return hash != NULL && ff_equal_constant_time(hash, given);
+	if (hash == NULL)
+		return false;
+	whole = ff_equal_constant_time(hash, given);
+	return ff_equal_constant_time(ff_key_hash(ff_key_secret(key)), given) || whole;
 }
 
 /* The token of "Authorization: Bearer TOKEN", or "". */

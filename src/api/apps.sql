@@ -5,7 +5,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-	return flowforge.answer(flowforge.register_app(flowforge.object_of(request)));
+	return flowforge.answer(flowforge.register_app(
+		jsonb_strip_nulls(jsonb_build_object('deployId', request.query -> 'deployId')) || flowforge.object_of(request)));
 end
 $$;
 comment on function flowforge.api_register(flowforge.request) is 'POST and PUT /fn/register: an app tells its functions.';
@@ -78,22 +79,94 @@ end
 $$;
 comment on function flowforge.api_functions(flowforge.request) is 'GET /api/v1/functions.';
 
+create function flowforge.app_json(app flowforge.app) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select jsonb_build_object('id', app.app_id, 'ulid', flowforge.ulid(app.app_id), 'name', app.name, 'url', app.url, 'sdk', app.sdk,
+		'framework', app.framework, 'version', app.app_version, 'functions', (
+			select count(*) from flowforge.function f
+			where f.tenant_id = app.tenant_id and f.app_id = app.app_id and f.archived_at is null),
+		'registered_at', app.registered_at, 'synced_at', case when app.checksum <> '' then app.synced_at end,
+		'sync_error', app.sync_error, 'sync_failed_at', app.sync_failed_at)
+$$;
+comment on function flowforge.app_json(flowforge.app) is 'An app as the API shows it.';
+
 create function flowforge.api_apps(request flowforge.request) returns flowforge.response
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
 	return flowforge.answer(jsonb_build_object('data', coalesce((
-		select jsonb_agg(jsonb_build_object('id', a.app_id, 'ulid', flowforge.ulid(a.app_id), 'name', a.name, 'url', a.url, 'sdk', a.sdk,
-			'framework', a.framework, 'version', a.app_version, 'functions', (
-				select count(*) from flowforge.function f
-				where f.tenant_id = a.tenant_id and f.app_id = a.app_id and f.archived_at is null),
-			'registered_at', a.registered_at, 'synced_at', a.synced_at) order by a.name)
+		select jsonb_agg(flowforge.app_json(a) order by a.name)
 		from flowforge.app a
 		where a.tenant_id = flowforge.current_tenant()), '[]')));
 end
 $$;
 comment on function flowforge.api_apps(flowforge.request) is 'GET /api/v1/apps.';
+
+create function flowforge.app_of(request flowforge.request) returns flowforge.app
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	wanted constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
+	result flowforge.app;
+begin
+	select a.* into result from flowforge.app a where a.tenant_id = flowforge.current_tenant() and a.app_id = wanted;
+	if not found then
+		raise exception using errcode = 'FF201', message = format('app %s does not exist', wanted), hint = 'GET /api/v1/apps lists the apps.';
+	end if;
+	return result;
+end
+$$;
+comment on function flowforge.app_of(flowforge.request) is 'The app that the path names. Error: FF201 no such app.';
+
+create function flowforge.sync_answer(url text) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	added constant record := flowforge.add_app(url);
+begin
+	return flowforge.answer(jsonb_build_object('ok', added.problem is null, 'modified', added.modified, 'error', added.problem, 'app', (
+		select flowforge.app_json(a) from flowforge.app a where a.tenant_id = flowforge.current_tenant() and a.app_id = added.app)));
+end
+$$;
+comment on function flowforge.sync_answer(text) is 'Asks the app at a URL which functions it serves and answers how that went.';
+
+create function flowforge.api_app_add(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.sync_answer(flowforge.object_of(request) ->> 'url');
+end
+$$;
+comment on function flowforge.api_app_add(flowforge.request) is 'POST /api/v1/apps.';
+
+create function flowforge.api_app_sync(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.sync_answer((flowforge.app_of(request)).url);
+end
+$$;
+comment on function flowforge.api_app_sync(flowforge.request) is 'POST /api/v1/apps/{id}/sync.';
+
+create function flowforge.api_app_remove(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	app constant flowforge.app := flowforge.app_of(request);
+begin
+	perform flowforge.remove_app(app.app_id);
+	return flowforge.answer(flowforge.app_json(app));
+end
+$$;
+comment on function flowforge.api_app_remove(flowforge.request) is 'DELETE /api/v1/apps/{id}.';
 
 insert into flowforge.route_schema (name, schema) values
 ('Registration', '{
@@ -138,7 +211,7 @@ insert into flowforge.route_schema (name, schema) values
 }'),
 ('App', '{
 	"type": "object",
-	"required": ["id", "ulid", "name", "url", "sdk", "framework", "version", "functions", "registered_at", "synced_at"],
+	"required": ["id", "ulid", "name", "url", "sdk", "framework", "version", "functions", "registered_at", "synced_at", "sync_error", "sync_failed_at"],
 	"properties": {
 		"id": {"type": "string", "format": "uuid"},
 		"ulid": {"type": "string"},
@@ -149,7 +222,18 @@ insert into flowforge.route_schema (name, schema) values
 		"version": {"type": ["string", "null"]},
 		"functions": {"type": "integer", "description": "How many it serves."},
 		"registered_at": {"type": "string", "format": "date-time"},
-		"synced_at": {"type": "string", "format": "date-time", "description": "When it last registered something new."}
+		"synced_at": {"type": ["string", "null"], "format": "date-time", "description": "When it last registered something new."},
+		"sync_error": {"type": ["string", "null"], "description": "Why it did not say which functions it serves when it was asked last."},
+		"sync_failed_at": {"type": ["string", "null"], "format": "date-time"}
+	}
+}'),
+('Sync', '{
+	"type": "object", "required": ["ok", "modified", "error", "app"],
+	"properties": {
+		"ok": {"type": "boolean"},
+		"modified": {"type": "boolean", "description": "Whether its functions are others than before."},
+		"error": {"type": ["string", "null"], "description": "Why it did not register."},
+		"app": {"oneOf": [{"$ref": "#/components/schemas/App"}, {"type": "null"}]}
 	}
 }');
 
@@ -160,7 +244,7 @@ select method, '/fn/register', 'flowforge.api_register', 'functions:manage', 'sd
 	"ok": {"const": true},
 	"modified": {"type": "boolean", "description": "false when nothing had changed."},
 	"app_id": {"type": "string", "format": "uuid"},
-	"sync_id": {"type": "string", "format": "uuid"}}}'
+	"sync_id": {"type": "string", "description": "The deployId of the query string or the body, or a new id."}}}'
 from unnest('{POST,PUT}'::text[]) as m (method);
 
 insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
@@ -180,4 +264,11 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Function"}}}}'),
 ('GET', '/api/v1/apps', 'flowforge.api_apps', 'functions:read', 'functions', 'List apps',
 '{}', '{"type": "object", "required": ["data"], "properties": {
-	"data": {"type": "array", "items": {"$ref": "#/components/schemas/App"}}}}');
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/App"}}}}'),
+('POST', '/api/v1/apps', 'flowforge.api_app_add', 'functions:manage', 'functions', 'Add the app at a URL: asks which functions it serves',
+'{"type": "object", "required": ["url"], "properties": {"url": {"type": "string", "format": "uri"}}}',
+'{"$ref": "#/components/schemas/Sync"}'),
+('POST', '/api/v1/apps/{id}/sync', 'flowforge.api_app_sync', 'functions:manage', 'functions', 'Ask an app again which functions it serves',
+'{"type": ["object", "null"], "description": "Nothing is needed."}', '{"$ref": "#/components/schemas/Sync"}'),
+('DELETE', '/api/v1/apps/{id}', 'flowforge.api_app_remove', 'functions:manage', 'functions', 'Forget an app and archive its functions; their runs go on',
+'{}', '{"$ref": "#/components/schemas/App"}');

@@ -14,9 +14,14 @@ as $$
 			'schema', q.value - 'description') || jsonb_strip_nulls(jsonb_build_object('description', q.value -> 'description'))
 		from jsonb_each(route.request_schema -> 'properties') q
 		where route.method in ('GET', 'DELETE')
+		union all
+		select 'query', 'Idempotency-Key', '{"name": "Idempotency-Key", "in": "header", "required": false,
+			"description": "A repeat with the same key within a day is given the first answer; another request with it, 422.",
+			"schema": {"type": "string", "maxLength": 255}}'::jsonb
+		where route.method = 'POST' and route.style <> 'event'
 	) p
 $$;
-comment on function flowforge.openapi_parameters(flowforge.route) is 'The parameters of a route, in its path and in the query string.';
+comment on function flowforge.openapi_parameters(flowforge.route) is 'The parameters of a route, in its path, the query string and headers.';
 
 -- Anything but a plain problem+json error is what the SDKs of the protocol read.
 create function flowforge.openapi_error(style text) returns jsonb

@@ -183,15 +183,14 @@ path_meets(const FfSegments *path, const Route *route)
 static void
 take_params(const FfSegments *path, const Route *route, FfPairs *params)
 {
-	params->count = 0;
+	memset(params, 0, sizeof(*params));
 	for (int i = 0; i < path->count; i++)
 	{
 		const char *segment = route->segments.texts[i];
 
 		if (!is_parameter(segment))
 			continue;
-		params->names[params->count] = pnstrdup(segment + 1, strlen(segment) - 2);
-		params->values[params->count++] = path->texts[i];
+		ff_pairs_add(params, pnstrdup(segment + 1, strlen(segment) - 2), path->texts[i]);
 	}
 }
 

@@ -14,7 +14,8 @@ create function flowforge.run_detail(run flowforge.runs) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select flowforge.run_json(run) || jsonb_build_object('output', run.output, 'error', run.error, 'event', (
+	select flowforge.run_json(run) || jsonb_build_object('output', run.output, 'error', run.error,
+		'metadata', flowforge.metadata_json(run.tenant_id, run.run_id), 'event', (
 		select flowforge.event_json(e) from flowforge.events e where e.tenant_id = run.tenant_id and e.event_id = run.event_id))
 $$;
 comment on function flowforge.run_detail(flowforge.runs) is 'A run as the API shows it alone: with its event and its result.';
@@ -178,11 +179,14 @@ insert into flowforge.route_schema (name, schema) values
 }'),
 ('RunDetail', '{
 	"allOf": [{"$ref": "#/components/schemas/Run"}],
-	"type": "object", "required": ["event", "output", "error"],
+	"type": "object", "required": ["event", "output", "error", "metadata"],
 	"properties": {
 		"event": {"oneOf": [{"$ref": "#/components/schemas/Event"}, {"type": "null"}]},
 		"output": {"description": "What the function returned."},
-		"error": {"description": "Why it failed."}
+		"error": {"description": "Why it failed."},
+		"metadata": {"type": "array", "description": "What its function noted about it.", "items": {"type": "object", "properties": {
+			"scope": {"const": "run"}, "kind": {"type": "string"}, "values": {"type": "object"},
+			"updatedAt": {"type": "string", "format": "date-time"}}}}
 	}
 }'),
 ('Step', '{

@@ -1,9 +1,9 @@
 /*
  * serve.c - flowforge.serve, which answers the HTTP requests that the gateway passes on.
  *
- * A request goes: route (route.h), access (access.h), body, the route's function, answer
- * (answer.h). All of it happens in a subtransaction, so that an error becomes an answer and leaves
- * the other requests of the transaction alone.
+ * A request goes: route (route.h), access (access.h), key (repeat.h), body, the route's function,
+ * answer (answer.h). All of it happens in a subtransaction, so that an error becomes an answer and
+ * leaves the other requests of the transaction alone.
  */
 #include "postgres.h"
 
@@ -20,6 +20,8 @@
 
 #include "api/access.h"
 #include "api/answer.h"
+#include "api/form.h"
+#include "api/repeat.h"
 #include "api/route.h"
 #include "util/errors.h"
 #include "util/id.h"
@@ -98,6 +100,13 @@ body_is_json(Jsonb *headers)
 		   pg_strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0;
 }
 
+/* The body of such an event may be anything, or nothing. */
+static bool
+is_binary_cloud_event(Jsonb *headers)
+{
+	return ff_json_get(headers, "ce-specversion") != NULL;
+}
+
 static void
 refuse_body(const char *problem)
 {
@@ -105,21 +114,25 @@ refuse_body(const char *problem)
 					errhint("Send JSON in UTF-8 with content-type application/json.")));
 }
 
-/* The body as JSON, or NULL. */
+/* The body as JSON, or NULL. To routes that receive events a form is an event. */
 static Jsonb *
 parse_body(const Request *request)
 {
 	int			length = request->body != NULL ? (int) VARSIZE_ANY_EXHDR(request->body) : 0;
+	const char *type = ff_json_text(request->headers, "content-type");
 	FfJsonError error;
 	Jsonb	   *json = NULL;
 
-	if (length > 0 && body_is_json(request->headers))
+	if (length > 0 && request->match.style == FF_STYLE_EVENT &&
+		ff_form_is(type, VARDATA_ANY(request->body), length))
+		json = ff_form_event(type, request->query, VARDATA_ANY(request->body), length);
+	else if (length > 0 && body_is_json(request->headers))
 	{
 		json = ff_json_parse(VARDATA_ANY(request->body), length, ff_json_depth_limit, &error);
 		if (json == NULL)
 			refuse_body(psprintf("%s (at byte %d)", error.message, error.offset));
 	}
-	else if (request->match.needs_body)
+	else if (request->match.needs_body && !is_binary_cloud_event(request->headers))
 		refuse_body(length > 0 ? "content-type says that it is something else" : "it is empty");
 	return json;
 }
@@ -224,6 +237,22 @@ answer_options(FfAnswer *answer, const FfMatch *match)
 						 match->allow);
 }
 
+/* Requests that make something may carry a key, under which they are served once. Events bring ids
+ * of their own. */
+static void
+serve_once(Request *request, FfAnswer *answer)
+{
+	FfRepeat repeat = {0};
+
+	if (strcmp(request->method, "POST") == 0 && request->match.style != FF_STYLE_EVENT)
+		ff_repeat_read(&repeat, request->headers, request->method, request->path, request->query,
+					   request->body);
+	if (ff_repeat_answer(&repeat, answer))
+		return;
+	call_handler(request, answer);
+	ff_repeat_keep(&repeat, answer);
+}
+
 static void
 answer_request(Request *request, FfAnswer *answer)
 {
@@ -243,7 +272,7 @@ answer_request(Request *request, FfAnswer *answer)
 		if (request->match.style == FF_STYLE_SDK)
 			ff_access_check_kind(request->headers);
 		ff_access_check(&request->match, request->headers);
-		call_handler(request, answer);
+		serve_once(request, answer);
 	}
 }
 

@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 
 #include "api/url.h"
 #include "util/errors.h"
@@ -21,10 +22,20 @@ hex_value(char c)
 	return -1;
 }
 
-static void
-refuse(const char *problem, const char *text, int length)
+/* What text is taken apart: its name in errors, and their code. */
+typedef struct Source
 {
-	ereport(ERROR, (errcode(FF_ERR_BAD_PARAMETER), errmsg("the request's URL %s", problem),
+	const char *name;
+	int			sqlstate;
+} Source;
+
+static const Source url_source = {"the request's URL", FF_ERR_BAD_PARAMETER};
+static const Source form_source = {"the form", FF_ERR_BAD_JSON};
+
+static void
+refuse(const Source *source, const char *problem, const char *text, int length)
+{
+	ereport(ERROR, (errcode(source->sqlstate), errmsg("%s %s", source->name, problem),
 					errdetail("It is in \"%.*s\".", pg_mbcliplen(text, length, 200), text),
 					errhint("Percent-encode UTF-8 text.")));
 }
@@ -39,9 +50,9 @@ hex_byte(const char *text, const char *end)
 	return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/* A copy of a part of a URL without its percent-encoding. */
+/* A copy of a part of a URL or form without its percent-encoding. */
 static char *
-decode(const char *text, int length, bool plus_is_space)
+decode(const Source *source, const char *text, int length, bool plus_is_space)
 {
 	const char *end = text + length;
 	char	   *decoded = palloc(length + 1);
@@ -57,16 +68,16 @@ decode(const char *text, int length, bool plus_is_space)
 		{
 			byte = hex_byte(at + 1, end);
 			if (byte < 0)
-				refuse("has a % without two hexadecimal digits", text, length);
+				refuse(source, "has a % without two hexadecimal digits", text, length);
 			at += 2;
 		}
 		decoded[size++] = (char) byte;
 	}
 	decoded[size] = '\0';
 	if (strlen(decoded) < (size_t) size)
-		refuse("has the character U+0000", text, length);
+		refuse(source, "has the character U+0000", text, length);
 	if (!pg_verify_mbstr(PG_UTF8, decoded, size, true))
-		refuse("is not UTF-8", text, length);
+		refuse(source, "is not UTF-8", text, length);
 	return decoded;
 }
 
@@ -83,34 +94,63 @@ ff_url_segments(const char *path, FfSegments *segments)
 
 		if (segments->count == FF_MAX_SEGMENTS)
 			return false;
-		segments->texts[segments->count++] = decode(start, (int) length, false);
+		segments->texts[segments->count++] = decode(&url_source, start, (int) length, false);
 		path = start + length;
 	} while (path[0] == '/');
 	return true;
 }
 
 void
+ff_pairs_add(FfPairs *pairs, char *name, char *value)
+{
+	if (pairs->count == pairs->capacity)
+	{
+		pairs->capacity = pairs->capacity * 2 + 8;
+		pairs->names = pairs->names == NULL
+						   ? palloc(sizeof(char *) * pairs->capacity)
+						   : repalloc(pairs->names, sizeof(char *) * pairs->capacity);
+		pairs->values = pairs->values == NULL
+							? palloc(sizeof(char *) * pairs->capacity)
+							: repalloc(pairs->values, sizeof(char *) * pairs->capacity);
+	}
+	pairs->names[pairs->count] = name;
+	pairs->values[pairs->count++] = value;
+}
+
+static void
+split_pairs(const Source *source, const char *text, int length, int most, FfPairs *pairs)
+{
+	const char *end = text + length;
+
+	memset(pairs, 0, sizeof(*pairs));
+	for (const char *at = text; at < end;)
+	{
+		const char *amp = memchr(at, '&', end - at);
+		const char *stop = amp != NULL ? amp : end;
+		const char *equals = memchr(at, '=', stop - at);
+		const char *name_end = equals != NULL ? equals : stop;
+		const char *value = equals != NULL ? equals + 1 : stop;
+
+		CHECK_FOR_INTERRUPTS();
+		if (pairs->count == most)
+			refuse(source, "has too many parameters", text, length);
+		if (stop > at)
+			ff_pairs_add(pairs, decode(source, at, (int) (name_end - at), true),
+						 decode(source, value, (int) (stop - value), true));
+		at = stop + 1;
+	}
+}
+
+void
 ff_url_query(const char *query, FfPairs *pairs)
 {
-	pairs->count = 0;
-	while (query[0] != '\0')
-	{
-		size_t		length = strcspn(query, "&");
-		const char *equals = memchr(query, '=', length);
-		size_t		name = equals != NULL ? (size_t) (equals - query) : length;
+	split_pairs(&url_source, query, (int) strlen(query), FF_MAX_PAIRS, pairs);
+}
 
-		if (pairs->count == FF_MAX_PAIRS)
-			refuse("has too many parameters", query, (int) strlen(query));
-		if (length > 0)
-		{
-			size_t value = equals != NULL ? name + 1 : length;
-
-			pairs->names[pairs->count] = decode(query, (int) name, true);
-			pairs->values[pairs->count++] = decode(query + value, (int) (length - value), true);
-		}
-		query += length;
-		query += query[0] == '&';
-	}
+void
+ff_url_form(const char *text, int length, int most, FfPairs *pairs)
+{
+	split_pairs(&form_source, text, length, most, pairs);
 }
 
 Jsonb *

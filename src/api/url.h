@@ -9,7 +9,7 @@
 #include "utils/jsonb.h"
 
 #define FF_MAX_SEGMENTS 16
-#define FF_MAX_PAIRS 64
+#define FF_MAX_PAIRS 64 /* of a query string */
 
 typedef struct FfSegments
 {
@@ -19,9 +19,10 @@ typedef struct FfSegments
 
 typedef struct FfPairs
 {
-	int	  count;
-	char *names[FF_MAX_PAIRS];
-	char *values[FF_MAX_PAIRS];
+	int	   count;
+	int	   capacity;
+	char **names;
+	char **values;
 } FfPairs;
 
 /*
@@ -35,6 +36,11 @@ extern bool ff_url_segments(const char *path, FfSegments *segments);
  * than FF_MAX_PAIRS.
  */
 extern void ff_url_query(const char *query, FfPairs *pairs);
+
+/* The pairs of a form sent as application/x-www-form-urlencoded, at most `most`. Raises FF203. */
+extern void ff_url_form(const char *text, int length, int most, FfPairs *pairs);
+
+extern void ff_pairs_add(FfPairs *pairs, char *name, char *value);
 
 /* As an object of texts; of a name that comes twice the last value counts. */
 extern Jsonb *ff_url_json(const FfPairs *pairs);

@@ -109,18 +109,20 @@ deduplicate(FfEvent *event)
 		event->id = *DatumGetUUIDP(ff_spi_value(0, 1, &isnull));
 }
 
+#define COLUMNS 9
+
 static FfPlan insert_event = {
-	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts) "
-	"values ($1, $2, $3, $4, $5, $6, $7, $8)",
-	8,
-	{INT4OID, UUIDOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}};
+	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts, meta) "
+	"values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	COLUMNS,
+	{INT4OID, UUIDOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID}};
 
 static FfPlan insert_events = {
-	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts) "
-	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)",
-	8,
+	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts, meta) "
+	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	COLUMNS,
 	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
-	 TEXTARRAYOID, TIMESTAMPTZARRAYOID}};
+	 TEXTARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID}};
 
 static Datum
 text_or_null(const char *text, bool *isnull)
@@ -130,9 +132,9 @@ text_or_null(const char *text, bool *isnull)
 }
 
 static void
-event_values(const FfEvent *event, Datum values[8], bool nulls[8])
+event_values(const FfEvent *event, Datum values[COLUMNS], bool nulls[COLUMNS])
 {
-	memset(nulls, false, sizeof(bool) * 8);
+	memset(nulls, false, sizeof(bool) * COLUMNS);
 	values[0] = Int32GetDatum(event->tenant_id);
 	values[1] = UUIDPGetDatum(&event->id);
 	values[2] = CStringGetTextDatum(event->name);
@@ -142,18 +144,21 @@ event_values(const FfEvent *event, Datum values[8], bool nulls[8])
 	values[5] = text_or_null(event->external_id, &nulls[5]);
 	values[6] = text_or_null(event->v, &nulls[6]);
 	values[7] = TimestampTzGetDatum(event->ts);
+	values[8] = event->meta ? JsonbPGetDatum(event->meta) : (Datum) 0;
+	nulls[8] = event->meta == NULL;
 }
 
 static void
 write_one_event(const FfEvent *event)
 {
-	Datum values[8];
-	bool  isnull[8];
-	char  nulls[9] = "        ";
+	Datum values[COLUMNS];
+	bool  isnull[COLUMNS];
+	char  nulls[COLUMNS + 1];
 
 	event_values(event, values, isnull);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < COLUMNS; i++)
 		nulls[i] = isnull[i] ? 'n' : ' ';
+	nulls[COLUMNS] = '\0';
 	ff_spi_run(&insert_event, values, nulls, false);
 }
 
@@ -164,8 +169,8 @@ write_events(FfEvent **events, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		Datum values[8];
-		bool  nulls[8];
+		Datum values[COLUMNS];
+		bool  nulls[COLUMNS];
 
 		event_values(events[i], values, nulls);
 		ff_batch_add(&batch, values, nulls);
@@ -292,6 +297,11 @@ ff_event_json(const FfEvent *event)
 	ff_jb_json(&builder, event->data);
 	ff_jb_key(&builder, "id");
 	ff_jb_text(&builder, event->external_id ? event->external_id : ulid);
+	if (event->meta != NULL)
+	{
+		ff_jb_key(&builder, "meta");
+		ff_jb_json(&builder, event->meta);
+	}
 	ff_jb_key(&builder, "name");
 	ff_jb_text(&builder, event->name);
 	ff_jb_key(&builder, "ts");
@@ -338,4 +348,6 @@ ff_event_read(FfEvent *event, uint64 row, int column)
 	event->external_id = column_text(row, column + 4);
 	event->v = column_text(row, column + 5);
 	event->ts = DatumGetTimestampTz(ff_spi_value(row, column + 6, &isnull));
+	value = ff_spi_value(row, column + 7, &isnull);
+	event->meta = isnull ? NULL : DatumGetJsonbPCopy(value);
 }

@@ -26,6 +26,7 @@ typedef struct FfEvent
 	const char *external_id; /* the sender's id, or NULL */
 	const char *dedupe_key;	 /* what makes a repeat harmless, or NULL */
 	const char *v;			 /* the sender's version of the event's form, or NULL */
+	Jsonb	   *meta;		 /* {sessions}, from ff_event_read_meta, or NULL */
 	TimestampTz ts;
 } FfEvent;
 
@@ -65,13 +66,18 @@ extern void ff_run_insert(FfNewRun *runs, int count);
 /* Whether a trigger or a wait would see an event of this name. */
 extern bool ff_event_wanted(int32 tenant_id, const char *name);
 
-/* The event as functions and expressions see it: {data, id, name, ts (ms), user, v?}. */
+/* The event as functions and expressions see it: {data, id, meta?, name, ts (ms), user, v?}. */
 extern Jsonb *ff_event_json(const FfEvent *event);
 
 /* Reads the n-th row of SPI_tuptable, whose columns from `column` on are event_id, name, data,
- * user_data, external_id, v, ts. */
+ * user_data, external_id, v, ts, meta. */
 extern void ff_event_read(FfEvent *event, uint64 row, int column);
-#define FF_EVENT_COLUMNS "ev.event_id, ev.name, ev.data, ev.user_data, ev.external_id, ev.v, ev.ts"
+#define FF_EVENT_COLUMNS \
+	"ev.event_id, ev.name, ev.data, ev.user_data, ev.external_id, ev.v, ev.ts, ev.meta"
+
+/* What is kept of an event's meta as its sender gave it: {sessions}, or NULL when it has none.
+ * Gives what is wrong with it, or NULL. */
+extern const char *ff_event_read_meta(Jsonb *meta, Jsonb **kept);
 
 /* --- waits (wait.c) --- */
 

@@ -8,9 +8,11 @@ create table flowforge.event (
 	external_id text,
 	v text,
 	ts timestamptz not null,
-	received_at timestamptz not null default clock_timestamp()
+	received_at timestamptz not null default clock_timestamp(),
+	meta jsonb
 ) partition by range (event_id);
 comment on table flowforge.event is 'Every event received, insert-only. event_id is a UUIDv7; ranges of it are time ranges.';
+comment on column flowforge.event.meta is '{sessions: {key: id}}: what groups the runs it starts; null when it has none.';
 
 -- Idempotency of the senders' event ids: a row here within its time means "already received".
 create table flowforge.event_key (
@@ -68,3 +70,11 @@ as 'MODULE_PATHNAME', 'ff_event_ingest';
 comment on function flowforge.ingest(jsonb, text, boolean) is
 'What POST /e/{key} does: records an event or an array of them. A seed (header x-inngest-event-id-seed) makes ids that repeat when the '
 'request does; internal allows the reserved names. Gives the ids in order. Errors: FF001 to FF007.';
+
+create function flowforge.invoke(slug text, event jsonb, seed text default null, out event_id uuid, out run_id uuid)
+language c volatile
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_event_invoke';
+comment on function flowforge.invoke(text, jsonb, text) is
+'What POST /invoke/{slug} does: starts one run of exactly this function with an event {data, id, user, ts, v, meta}, whose name becomes '
+'inngest/function.invoked. Gives the event and the run; no run when an event of this id was received before. Errors: FF013, FF002 to FF009.';

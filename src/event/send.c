@@ -1,22 +1,27 @@
 /*
- * send.c - ff_send_event, ff_send_events and the gateway's ingest: SQL values become events.
+ * send.c - ff_send_event, ff_send_events, the gateway's ingest and invoke: SQL values become
+ * events.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 
 #include "event/event.h"
+#include "function/function.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
 #include "util/spi.h"
 
 #define MAX_EVENTS 5000
+#define MAX_KEY_ID_BYTES 512
 #define MAX_SEED_SKEW_MS (INT64CONST(86400) * 1000)
 
 /* The setting flowforge.tenant; tenant 1 when it is not set. */
@@ -41,13 +46,26 @@ empty_object(void)
 	return ff_jb_finish(&builder);
 }
 
+/* Keys are indexed, so a long id is known by its digest. */
+static const char *
+key_of(const char *id)
+{
+	Datum digest;
+
+	if (strlen(id) <= MAX_KEY_ID_BYTES)
+		return id;
+	digest = DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(id));
+	return psprintf("sha256:%s", TextDatumGetCString(DirectFunctionCall2(
+									 binary_encode, digest, CStringGetTextDatum("hex"))));
+}
+
 static void
 use_key(FfEvent *event, const char *id)
 {
 	if (id == NULL || *id == '\0')
 		return;
 	event->external_id = id;
-	event->dedupe_key = psprintf("id:%s:%s", event->name, id);
+	event->dedupe_key = psprintf("id:%s:%s", event->name, key_of(id));
 }
 
 PG_FUNCTION_INFO_V1(ff_send_event);
@@ -102,6 +120,20 @@ member_or_null(Jsonb *object, const char *key)
 }
 
 static void
+read_meta(FfEvent *event, Jsonb *meta)
+{
+	const char *problem = ff_event_read_meta(meta, &event->meta);
+
+	if (problem != NULL)
+		ereport(ERROR, (errcode(FF_ERR_EVENT_SESSIONS),
+						errmsg("the sessions of event \"%s\" cannot be used",
+							   event->name ? event->name : ""),
+						errdetail("%s.", problem),
+						errhint("Sessions are a few pairs of a key and an id, like {\"meta\": "
+								"{\"sessions\": {\"conversation\": \"c1\"}}}.")));
+}
+
+static void
 read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool internal)
 {
 	Jsonb	   *id;
@@ -121,12 +153,13 @@ read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool interna
 		event->data = without_internals(event->data);
 	event->user = member_or_null(json, "user");
 	event->v = ff_json_text(json, "v");
+	read_meta(event, ff_json_member(json, "meta"));
 	event->ts = GetCurrentTimestamp();
 	ts = ff_json_get(json, "ts");
 	if (ts != NULL && ts->type != jbvNull)
 	{
 		if (!ff_json_int64(json, "ts", &ms))
-			not_an_event(index, "has a ts that is not a number of milliseconds");
+			not_an_event(index, "has a ts that is not a whole number of milliseconds");
 		if (ms != 0)
 			event->ts = ms > PG_INT64_MAX / 1000 || ms < PG_INT64_MIN / 2000
 							? PG_INT64_MAX
@@ -139,18 +172,20 @@ read_event(FfEvent *event, Jsonb *json, int index, int32 tenant_id, bool interna
 	use_key(event, ff_json_text(json, "id"));
 }
 
-/* Ids from the sender's seed repeat when it sends again; a seed far from now would put the event
- * into another day's partition. */
+/*
+ * Ids from the sender's seed repeat when it sends again. A seed far from now would put the event
+ * into another day's partition: the event then has an id of ours, and a repeat is given the same.
+ */
 static void
 use_seed(FfEvent *event, const FfIdSeed *seed, int index)
 {
 	int64 skew = seed->ms - ff_unix_us(GetCurrentTimestamp()) / 1000;
 	char  ulid[FF_ULID_SIZE];
 
-	if (event->dedupe_key != NULL || skew > MAX_SEED_SKEW_MS || skew < -MAX_SEED_SKEW_MS)
+	if (event->dedupe_key != NULL)
 		return;
 	ff_seed_id(seed, (uint32) index + 1, &event->id);
-	event->has_id = true;
+	event->has_id = skew <= MAX_SEED_SKEW_MS && skew >= -MAX_SEED_SKEW_MS;
 	ff_ulid_encode(&event->id, ulid);
 	event->dedupe_key = psprintf("seed:%s", ulid);
 }
@@ -226,6 +261,86 @@ ff_send_events(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* --- invoking a function by hand --- */
+
+/* A copy of an object with a member added or replaced. */
+static Jsonb *
+with_member(Jsonb *object, const char *key, Jsonb *value)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, key);
+	ff_jb_json(&builder, value);
+	ff_jb_end(&builder);
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(object),
+											  JsonbPGetDatum(ff_jb_finish(&builder))));
+}
+
+/* Whatever name the caller gave, the event is an invocation; its id counts for this function. */
+static void
+read_invocation(FfEvent *event, Jsonb *json, const char *slug)
+{
+	if (!ff_json_is_object(json))
+		not_an_event(0, "is not an object");
+	read_event(event, with_member(json, "name", ff_json_from_text("inngest/function.invoked")), 0,
+			   current_tenant(), true);
+	event->data = with_member(event->data, "_inngest",
+							  with_member(empty_object(), "fn_id", ff_json_from_text(slug)));
+	if (event->external_id != NULL)
+		event->dedupe_key = psprintf("invoke:%s:%s", slug, key_of(event->external_id));
+}
+
+static const FfFunction *
+invoked_function(int32 tenant_id, const char *slug)
+{
+	const FfFunction *function = ff_function_by_slug(tenant_id, slug);
+
+	if (function == NULL)
+		ereport(ERROR,
+				(errcode(FF_ERR_FUNCTION_NOT_FOUND), errmsg("there is no function \"%s\"", slug),
+				 errhint("select function from flowforge.functions lists them.")));
+	return function;
+}
+
+PG_FUNCTION_INFO_V1(ff_event_invoke);
+Datum
+ff_event_invoke(PG_FUNCTION_ARGS)
+{
+	const FfFunction *function;
+	char			 *slug;
+	FfIdSeed		  seed;
+	FfEvent			  event = {0};
+	FfNewRun		  run = {0};
+	TupleDesc		  type;
+	Datum			  values[2];
+	bool			  nulls[2] = {false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "invoke must return a row");
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		not_an_event(0, "is null");
+	slug = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	read_invocation(&event, PG_GETARG_JSONB_P(1), slug);
+	if (!PG_ARGISNULL(2) && ff_seed_parse(text_to_cstring(PG_GETARG_TEXT_PP(2)), &seed))
+		use_seed(&event, &seed, -1);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	function = invoked_function(event.tenant_id, slug);
+	run.tenant_id = event.tenant_id;
+	run.function_id = function->function_id;
+	run.version = function->version;
+	ff_event_insert(&event, 1);
+	run.event_id = event.id;
+	if (!event.duplicate)
+		ff_run_insert(&run, 1);
+	SPI_finish();
+	values[0] = UUIDPGetDatum(&event.id);
+	values[1] = UUIDPGetDatum(&run.run_id);
+	nulls[1] = event.duplicate;
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(type), values, nulls)));
 }
 
 PG_FUNCTION_INFO_V1(ff_event_ingest);

@@ -1,4 +1,5 @@
--- An app: a URL that serves functions. Written when an app registers (flowforge.register_app).
+-- An app: a URL that serves functions. Written when an app registers (flowforge.register_app) and when asking it failed; one that was
+-- only added by its URL is named like it, and has no checksum.
 create table flowforge.app (
 	tenant_id integer not null,
 	app_id uuid not null default flowforge.uuid7(),
@@ -11,6 +12,8 @@ create table flowforge.app (
 	role text,
 	registered_at timestamptz not null default now(),
 	synced_at timestamptz not null default now(),
+	sync_error text,
+	sync_failed_at timestamptz,
 	primary key (tenant_id, app_id),
 	unique (tenant_id, name)
 );

@@ -134,6 +134,9 @@ as $$
 		select c.field || '.limit' as field, c.value -> 'limit' as value, 0 as low, 1000000 as high
 		from flowforge.setting_list(config, 'concurrency') c
 		union all
+		select 'concurrency', config -> 'concurrency', 0, 1000000
+		where jsonb_typeof(config -> 'concurrency') = 'number'
+		union all
 		select k.field, config #> string_to_array(k.field, '.'), k.low, k.high
 		from (values
 			('steps.step.retries.attempts', 0, 20), ('batchEvents.maxSize', 1, 1000), ('rateLimit.limit', 1, 1000000000),
@@ -273,6 +276,17 @@ end
 $$;
 comment on function flowforge.check_registration(jsonb) is 'Raises FF208 with the first problem of what an app registered; the detail lists them all.';
 
+-- Some SDKs spell members in lower case (appname), and nobody minds: a name counts whatever its case, as spelled here before others.
+create function flowforge.spelled_registration(payload jsonb) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select payload || coalesce(jsonb_object_agg(k.name, m.value order by m.key), '{}')
+	from unnest('{url,appName,appVersion,deployId,framework,functions,sdk}'::text[]) k (name)
+	join lateral jsonb_each(payload) m on lower(m.key) = lower(k.name) and not payload ? k.name
+$$;
+comment on function flowforge.spelled_registration(jsonb) is 'What an app registered, with the names of its members spelled as here.';
+
 -- What the app's functions shall be. The address is not part of a version: in-flight runs go where the app is now.
 create function flowforge.wanted_functions(payload jsonb)
 returns table (slug text, name text, url text, retries smallint, config jsonb)
@@ -391,15 +405,19 @@ create function flowforge.store_app(tenant integer, payload jsonb) returns uuid
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+	delete from flowforge.app a
+	where a.tenant_id = tenant and a.url = payload ->> 'url' and a.checksum = '' and a.name <> payload ->> 'appName';
+
 	insert into flowforge.app (tenant_id, name, url, sdk, framework, app_version, checksum)
 	values (tenant, payload ->> 'appName', payload ->> 'url', payload ->> 'sdk', payload ->> 'framework', payload ->> 'appVersion',
 		flowforge.registration_checksum(payload))
 	on conflict (tenant_id, name) do update
 	set url = excluded.url, sdk = excluded.sdk, framework = excluded.framework, app_version = excluded.app_version,
-		checksum = excluded.checksum, synced_at = now()
+		checksum = excluded.checksum, synced_at = now(), sync_error = null, sync_failed_at = null
 	returning app_id
 $$;
-comment on function flowforge.store_app(integer, jsonb) is 'Stores an app and gives its id.';
+comment on function flowforge.store_app(integer, jsonb) is
+'Stores an app and gives its id; what was known of it by its URL alone is forgotten.';
 
 -- Registrations of a tenant take turns: each sees what the one before it stored, and which functions are taken.
 create function flowforge.replace_app(tenant integer, payload jsonb) returns uuid
@@ -425,11 +443,12 @@ $$;
 comment on function flowforge.replace_app(integer, jsonb) is
 'Makes an app what it registered and gives its id; null when another session has just registered the same.';
 
-create function flowforge.register_app(payload jsonb) returns jsonb
+create function flowforge.register_app(given jsonb) returns jsonb
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+	payload constant jsonb := flowforge.spelled_registration(given);
 	tenant constant integer := flowforge.current_tenant();
 	app uuid := flowforge.registered_app(tenant, payload);
 	replaced uuid;
@@ -438,12 +457,14 @@ begin
 		replaced := flowforge.replace_app(tenant, payload);
 		app := coalesce(replaced, flowforge.registered_app(tenant, payload));
 	end if;
-	return jsonb_build_object('ok', true, 'modified', replaced is not null, 'app_id', app, 'sync_id', flowforge.uuid7());
+	return jsonb_build_object('ok', true, 'modified', replaced is not null, 'app_id', app,
+		'sync_id', coalesce(payload ->> 'deployId', flowforge.uuid7()::text));
 end
 $$;
 comment on function flowforge.register_app(jsonb) is
-'What POST /fn/register does: takes {url, appName, functions, sdk, framework, appVersion}, makes the app''s functions exactly these in '
-'one transaction and gives {ok, modified, app_id, sync_id}; writes nothing when nothing has changed. Errors: FF208, FF209.';
+'What POST /fn/register does: takes {url, appName, functions, sdk, framework, appVersion, deployId}, makes the app''s functions exactly these in '
+'one transaction and gives {ok, modified, app_id, sync_id}, where sync_id is the deployId if there is one; writes nothing when '
+'nothing has changed. Errors: FF208, FF209.';
 
 -- The role the session acts as, seen through functions that run as their owner.
 create function flowforge.caller() returns text

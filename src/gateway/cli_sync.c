@@ -118,7 +118,8 @@ sync_app(const FfServer *server, App *app, const char *introspection)
 	message = ff_json_text(answer, "message");
 	if (message == NULL)
 		message = ff_json_text(answer, "error");
-	if (reply.status == 200)
+	/* The Python SDK passes our refusal on with status 200. */
+	if (reply.status == 200 && ff_json_text(answer, "error") == NULL)
 		registered(app, introspection, json_is_true(json_object_get(answer, "modified")));
 	else
 	{

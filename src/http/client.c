@@ -42,6 +42,8 @@ static const char *const header_names[FF_HEADER_COUNT] = {
 	[FF_HEADER_REQ_VERSION] = "x-inngest-req-version",
 	[FF_HEADER_SIGNATURE] = "x-inngest-signature",
 	[FF_HEADER_CONTENT_TYPE] = "content-type",
+	[FF_HEADER_SDK_HANDLED] = "x-inngest-sdk-handled",
+	[FF_HEADER_SYNC_KIND] = "x-inngest-sync-kind",
 };
 
 /* libcurl may only refuse these calls for want of memory or by our mistake. */
@@ -306,7 +308,7 @@ set_options(FfHttpCall *call, const char *url)
 	SET(CURLOPT_HEADERDATA, call);
 	SET(CURLOPT_ERRORBUFFER, call->curl_error);
 	SET(CURLOPT_PRIVATE, call);
-	SET(CURLOPT_TIMEOUT_MS, (long) ff_request_timeout);
+	SET(CURLOPT_TIMEOUT_MS, (long) (call->timeout > 0 ? call->timeout : ff_request_timeout));
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) ff_connect_timeout);
 	SET(CURLOPT_TCP_NODELAY, 1L);
 	if (call->keep_headers)

@@ -23,6 +23,8 @@ typedef enum FfHttpHeader
 	FF_HEADER_REQ_VERSION,
 	FF_HEADER_SIGNATURE,
 	FF_HEADER_CONTENT_TYPE,
+	FF_HEADER_SDK_HANDLED,
+	FF_HEADER_SYNC_KIND,
 	FF_HEADER_COUNT
 } FfHttpHeader;
 
@@ -37,6 +39,7 @@ typedef struct FfHttpCall
 	StringInfoData body;
 	char		  *headers[FF_HEADER_COUNT];
 	const char	  *method;		 /* NULL: POST */
+	int			   timeout;		 /* ms for the whole call; 0: ff_request_timeout */
 	int			   redirects;	 /* how many are followed */
 	bool		   keep_headers; /* all of them, as lines "name: value" */
 	StringInfoData all_headers;

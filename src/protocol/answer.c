@@ -156,6 +156,22 @@ read_status(FfAnswer *answer, Jsonb *json, long status, TimestampTz now)
 	}
 }
 
+/* While keys are changed an app may sign with the one that is about to go, or about to come. */
+FfSignature
+ff_protocol_signature(const FfHttpCall *call)
+{
+	const char *header = call->headers[FF_HEADER_SIGNATURE];
+	int64		now = (int64) time(NULL);
+	FfSignature signature =
+		ff_sign_verify(ff_signing_key, header, call->body.data, call->body.len, now);
+
+	if (signature == FF_SIGNATURE_WRONG && ff_signing_key_fallback != NULL &&
+		*ff_signing_key_fallback != '\0')
+		signature =
+			ff_sign_verify(ff_signing_key_fallback, header, call->body.data, call->body.len, now);
+	return signature;
+}
+
 /* Whether the answer came whole and from an SDK; otherwise the answer is set to an error. */
 static bool
 acceptable(FfAnswer *answer, const FfHttpCall *call)
@@ -185,8 +201,7 @@ acceptable(FfAnswer *answer, const FfHttpCall *call)
 	}
 	if (ff_protocol_dev() || ff_protocol_streams(call))
 		return true;
-	signature = ff_sign_verify(ff_signing_key, call->headers[FF_HEADER_SIGNATURE], call->body.data,
-							   call->body.len, (int64) time(NULL));
+	signature = ff_protocol_signature(call);
 	/* An SDK refuses our signature with an unsigned 401; that answer ends nothing and is only
 	 * reported. */
 	if (signature == FF_SIGNATURE_OK || (signature == FF_SIGNATURE_MISSING && call->status == 401))

@@ -10,9 +10,11 @@
 #include "http/client.h"
 #include "run/answer.h"
 #include "run/run.h"
+#include "util/sign.h"
 
-extern char *ff_signing_key;   /* NULL or empty: development mode, nothing is signed */
-extern int	 ff_request_limit; /* bytes of events and memos a call carries */
+extern char *ff_signing_key;		  /* NULL or empty: development mode, nothing is signed */
+extern char *ff_signing_key_fallback; /* the other key while keys are changed, or empty */
+extern int	 ff_request_limit;		  /* bytes of events and memos a call carries */
 
 /* Writes the body and the headers of a call for an item of a run. */
 extern void ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
@@ -44,6 +46,9 @@ extern void ff_protocol_lines(FfAnswer *answer, const FfHttpCall *call, Timestam
 extern char *ff_protocol_op(FfOp *out, Jsonb *json, TimestampTz now);
 
 extern bool ff_protocol_dev(void);
+
+/* Checks the signature of an answer. */
+extern FfSignature ff_protocol_signature(const FfHttpCall *call);
 
 /* --- requests the engine makes for steps (gateway.c) --- */
 

@@ -15,6 +15,7 @@
 #include "util/sign.h"
 
 char *ff_signing_key = NULL;
+char *ff_signing_key_fallback = NULL;
 int	  ff_request_limit = 4 * 1024 * 1024;
 
 bool ff_checkpointing = true;

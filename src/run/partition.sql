@@ -90,6 +90,11 @@ begin
 			flowforge.id_floor((old.day + 2)::timestamp at time zone 'UTC'));
 		execute format('drop table flowforge.%I', old.partition);
 		changed := changed + 1;
+		if parent = 'run' then
+			delete from flowforge.run_metadata m
+			where m.run_id >= flowforge.id_floor(old.day::timestamp at time zone 'UTC')
+				and m.run_id < flowforge.id_floor((old.day + 1)::timestamp at time zone 'UTC');
+		end if;
 	end loop;
 	return changed;
 end

@@ -62,7 +62,8 @@ comment on view flowforge.steps is
 'Every step: completed and failed ones, and of live runs also those pending, running, sleeping, waiting and retrying (with when they are due and the last error).';
 
 create view flowforge.events with (security_invoker = true) as
-select e.event_id, flowforge.ulid(e.event_id) as ulid, e.tenant_id, e.name, e.data, e.user_data, e.external_id, e.ts, e.received_at
+select e.event_id, flowforge.ulid(e.event_id) as ulid, e.tenant_id, e.name, e.data, e.user_data, e.external_id, e.ts, e.received_at,
+	e.v, e.meta
 from flowforge.event e;
 comment on view flowforge.events is 'Every event received.';
 

@@ -3,9 +3,8 @@
  * it with, and a title.
  *
  * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF4xx steps
- * the server takes itself.
- * docs/errors.md is made from this table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME),
- * errmsg(...), errdetail(...), errhint(...))).
+ * the server takes itself. docs/errors.md is made from this table. Usage: ereport(ERROR,
+ * (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...), errhint(...))).
  */
 #ifndef FF_ERRORS_H
 #define FF_ERRORS_H
@@ -13,58 +12,61 @@
 #include "utils/elog.h"
 
 /* X(name, the three characters after FF, HTTP status, title) */
-#define FF_ERROR_TABLE(X)                                                                       \
-	X(EVENT_NAME, '0', '0', '1', 400, "The event's name is missing, too long or reserved")      \
-	X(EVENT_DATA, '0', '0', '2', 400, "The event's data is not an object")                      \
-	X(EVENT_SIZE, '0', '0', '3', 413, "The event is too large")                                 \
-	X(EVENT_TIME, '0', '0', '4', 400, "The event's time is out of range")                       \
-	X(EVENT_FORM, '0', '0', '5', 400, "An event is not of the form {name, data, id, user, ts}") \
-	X(EVENT_COUNT, '0', '0', '6', 400, "Too many events in one call")                           \
-	X(EVENT_DEPTH, '0', '0', '7', 400, "The event's data is nested too deeply")                 \
-	X(EVENT_TENANT, '0', '0', '8', 404, "The tenant does not exist")                            \
-	X(RUN_NOT_FOUND, '0', '1', '0', 404, "The run does not exist")                              \
-	X(RUN_NOT_COMMITTED, '0', '1', '1', 409, "The run was started by this very transaction")    \
-	X(RUN_STATE, '0', '1', '2', 500, "A run's stored state cannot be read")                     \
-	X(FUNCTION_NOT_FOUND, '0', '1', '3', 404, "The function does not exist")                    \
-	X(TRANSITION, '0', '1', '4', 409,                                                           \
-	  "A run or step cannot change from its status to the one asked for")                       \
-	X(APPEND_ONLY, '0', '2', '0', 405, "The log is append-only")                                \
-	X(SIGNAL_NAME, '0', '3', '0', 400, "The signal's name is missing or too long")              \
-	X(CHECKPOINT_FORM, '0', '4', '0', 400, "A reported step is not of the form it should have") \
-	X(CHECKPOINT_STALE, '0', '4', '1', 409, "The call that reports a step is over")             \
-	X(CHECKPOINT_SIZE, '0', '4', '2', 413, "The run's steps have more to keep than it may")     \
-	X(EXPRESSION_SYNTAX, '1', '0', '1', 400, "An expression cannot be read")                    \
-	X(EXPRESSION_UNDEFINED, '1', '0', '2', 400, "An expression uses an unknown name")           \
-	X(EXPRESSION_MISSING_KEY, '1', '0', '3', 400, "An object has no such key")                  \
-	X(EXPRESSION_RANGE, '1', '0', '4', 400, "A list has no such index")                         \
-	X(EXPRESSION_BAD_INDEX, '1', '0', '5', 400,                                                 \
-	  "A list is indexed by something that is not an integer")                                  \
-	X(EXPRESSION_NAVIGATE, '1', '0', '6', 400, "A value has no members")                        \
-	X(EXPRESSION_TYPE, '1', '0', '7', 400, "An operator or function does not take this type")   \
-	X(EXPRESSION_DIVISION, '1', '0', '8', 400, "Division by zero")                              \
-	X(EXPRESSION_FUNCTION, '1', '0', '9', 400, "An expression calls an unknown function")       \
-	X(EXPRESSION_LIMIT, '1', '1', '0', 400, "An expression is too large or takes too long")     \
-	X(NOT_FOUND, '2', '0', '1', 404, "There is nothing at this path")                           \
-	X(METHOD, '2', '0', '2', 405, "The path does not answer this method")                       \
-	X(BAD_JSON, '2', '0', '3', 400, "The body is not the JSON it should be")                    \
-	X(BAD_PARAMETER, '2', '0', '4', 400, "A parameter is not of the form it should have")       \
-	X(UNAUTHORIZED, '2', '0', '5', 401, "The request does not prove that it may do this")       \
-	X(TOO_LARGE, '2', '0', '6', 413, "The body is too large")                                   \
-	X(SERVER_KIND, '2', '0', '7', 400, "The app expects another kind of server")                \
-	X(FUNCTION_CONFIG, '2', '0', '8', 400, "A function's configuration is not valid")           \
-	X(FUNCTION_OWNER, '2', '0', '9', 409, "Another app has a function of this id") \
-	X(STEP_STATEMENT, '4', '0', '1', 400, "A Sql step cannot run this statement")              \
-	X(STEP_PARAMETERS, '4', '0', '2', 400,                                                      \
-	  "A Sql step's parameters are not those of its query")                                     \
-	X(STEP_OUTPUT, '4', '0', '3', 413, "A step's result is too large")                          \
-	X(STEP_ROLE, '4', '0', '4', 403, "An app's steps cannot run as this database role")         \
-	X(STEP_OVER, '4', '0', '5', 409, "The step is already over, or nobody waits for it")        \
-	X(APPROVAL_NOT_FOUND, '4', '0', '6', 404, "The approval request does not exist")            \
-	X(APPROVAL_DECIDED, '4', '0', '7', 409, "The approval request is already decided or over")  \
-	X(APPROVAL_APPROVER, '4', '0', '8', 403, "Somebody else is to decide this request")         \
-	X(APPROVAL_FORM, '4', '0', '9', 422, "The decision's data is not what the form asks for")   \
-	X(SECRET_KEY, '4', '1', '0', 409, "There is no key to seal secrets with")                   \
-	X(SECRET_SEALED, '4', '1', '1', 409, "A stored secret does not open")                       \
+#define FF_ERROR_TABLE(X)                                                                          \
+	X(EVENT_NAME, '0', '0', '1', 400, "The event's name is missing, too long or reserved")         \
+	X(EVENT_DATA, '0', '0', '2', 400, "The event's data is not an object")                         \
+	X(EVENT_SIZE, '0', '0', '3', 413, "The event is too large")                                    \
+	X(EVENT_TIME, '0', '0', '4', 400, "The event's time is out of range")                          \
+	X(EVENT_FORM, '0', '0', '5', 400, "An event is not of the form {name, data, id, user, ts}")    \
+	X(EVENT_COUNT, '0', '0', '6', 400, "Too many events in one call")                              \
+	X(EVENT_DEPTH, '0', '0', '7', 400, "The event's data is nested too deeply")                    \
+	X(EVENT_TENANT, '0', '0', '8', 404, "The tenant does not exist")                               \
+	X(EVENT_SESSIONS, '0', '0', '9', 400, "An event's sessions cannot be used")                    \
+	X(RUN_NOT_FOUND, '0', '1', '0', 404, "The run does not exist")                                 \
+	X(RUN_NOT_COMMITTED, '0', '1', '1', 409, "The run was started by this very transaction")       \
+	X(RUN_STATE, '0', '1', '2', 500, "A run's stored state cannot be read")                        \
+	X(FUNCTION_NOT_FOUND, '0', '1', '3', 404, "The function does not exist")                       \
+	X(TRANSITION, '0', '1', '4', 409,                                                              \
+	  "A run or step cannot change from its status to the one asked for")                          \
+	X(APPEND_ONLY, '0', '2', '0', 405, "The log is append-only")                                   \
+	X(SIGNAL_NAME, '0', '3', '0', 400, "The signal's name is missing or too long")                 \
+	X(CHECKPOINT_FORM, '0', '4', '0', 400, "A reported step is not of the form it should have")    \
+	X(CHECKPOINT_STALE, '0', '4', '1', 409, "The call that reports a step is over")                \
+	X(CHECKPOINT_SIZE, '0', '4', '2', 413, "The run's steps have more to keep than it may")        \
+	X(EXPRESSION_SYNTAX, '1', '0', '1', 400, "An expression cannot be read")                       \
+	X(EXPRESSION_UNDEFINED, '1', '0', '2', 400, "An expression uses an unknown name")              \
+	X(EXPRESSION_MISSING_KEY, '1', '0', '3', 400, "An object has no such key")                     \
+	X(EXPRESSION_RANGE, '1', '0', '4', 400, "A list has no such index")                            \
+	X(EXPRESSION_BAD_INDEX, '1', '0', '5', 400,                                                    \
+	  "A list is indexed by something that is not an integer")                                     \
+	X(EXPRESSION_NAVIGATE, '1', '0', '6', 400, "A value has no members")                           \
+	X(EXPRESSION_TYPE, '1', '0', '7', 400, "An operator or function does not take this type")      \
+	X(EXPRESSION_DIVISION, '1', '0', '8', 400, "Division by zero")                                 \
+	X(EXPRESSION_FUNCTION, '1', '0', '9', 400, "An expression calls an unknown function")          \
+	X(EXPRESSION_LIMIT, '1', '1', '0', 400, "An expression is too large or takes too long")        \
+	X(NOT_FOUND, '2', '0', '1', 404, "There is nothing at this path")                              \
+	X(METHOD, '2', '0', '2', 405, "The path does not answer this method")                          \
+	X(BAD_JSON, '2', '0', '3', 400, "The body is not the JSON it should be")                       \
+	X(BAD_PARAMETER, '2', '0', '4', 400, "A parameter is not of the form it should have")          \
+	X(UNAUTHORIZED, '2', '0', '5', 401, "The request does not prove that it may do this")          \
+	X(TOO_LARGE, '2', '0', '6', 413, "The body is too large")                                      \
+	X(SERVER_KIND, '2', '0', '7', 400, "The app expects another kind of server")                   \
+	X(FUNCTION_CONFIG, '2', '0', '8', 400, "A function's configuration is not valid")              \
+	X(FUNCTION_OWNER, '2', '0', '9', 409, "Another app has a function of this id")                 \
+	X(SYNC, '2', '1', '0', 502, "An app did not say which functions it serves")                    \
+	X(GRAPHQL, '2', '1', '1', 400, "A GraphQL query cannot be read or asks for what is not there") \
+	X(REPEAT, '2', '1', '2', 422, "The idempotency key was used for another request")              \
+	X(STEP_STATEMENT, '4', '0', '1', 400, "A Sql step cannot run this statement")                  \
+	X(STEP_PARAMETERS, '4', '0', '2', 400, "A Sql step's parameters are not those of its query")   \
+	X(STEP_OUTPUT, '4', '0', '3', 413, "A step's result is too large")                             \
+	X(STEP_ROLE, '4', '0', '4', 403, "An app's steps cannot run as this database role")            \
+	X(STEP_OVER, '4', '0', '5', 409, "The step is already over, or nobody waits for it")           \
+	X(APPROVAL_NOT_FOUND, '4', '0', '6', 404, "The approval request does not exist")               \
+	X(APPROVAL_DECIDED, '4', '0', '7', 409, "The approval request is already decided or over")     \
+	X(APPROVAL_APPROVER, '4', '0', '8', 403, "Somebody else is to decide this request")            \
+	X(APPROVAL_FORM, '4', '0', '9', 422, "The decision's data is not what the form asks for")      \
+	X(SECRET_KEY, '4', '1', '0', 409, "There is no key to seal secrets with")                      \
+	X(SECRET_SEALED, '4', '1', '1', 409, "A stored secret does not open")                          \
 	X(AI_PROVIDER, '4', '1', '2', 400, "There is no such provider of models, or it cannot be used")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \

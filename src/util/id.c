@@ -249,3 +249,16 @@ ff_sql_id_floor(PG_FUNCTION_ARGS)
 	ff_id_floor(ms, id);
 	PG_RETURN_UUID_P(id);
 }
+
+PG_FUNCTION_INFO_V1(ff_sql_seed_id);
+Datum
+ff_sql_seed_id(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+	FfIdSeed   seed;
+
+	if (!ff_seed_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &seed))
+		PG_RETURN_NULL();
+	ff_seed_id(&seed, (uint32) PG_GETARG_INT32(1), id);
+	PG_RETURN_UUID_P(id);
+}

@@ -226,14 +226,17 @@ ff_json_int64(Jsonb *object, const char *key, int64 *out)
 {
 	JsonbValue *value = ff_json_get(object, key);
 	Datum		number;
+	Datum		whole;
 	char	   *text;
 	char	   *end;
 
 	if (value == NULL || value->type != jbvNumeric)
 		return false;
-	number =
-		DirectFunctionCall2(numeric_trunc, NumericGetDatum(value->val.numeric), Int32GetDatum(0));
-	text = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	number = NumericGetDatum(value->val.numeric);
+	whole = DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0));
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, number, whole)))
+		return false;
+	text = DatumGetCString(DirectFunctionCall1(numeric_out, whole));
 	errno = 0;
 	*out = strtoll(text, &end, 10);
 	return errno == 0 && *end == '\0';
@@ -313,6 +316,16 @@ ff_json_is_null(Jsonb *value)
 
 	return JB_ROOT_IS_SCALAR(value) && JsonbExtractScalar(&value->root, &scalar) &&
 		   scalar.type == jbvNull;
+}
+
+Jsonb *
+ff_json_from_text(const char *text)
+{
+	JsonbValue value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = (int) strlen(text);
+	return JsonbValueToJsonb(&value);
 }
 
 Jsonb *

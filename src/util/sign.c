@@ -30,16 +30,16 @@ enter_owner(void)
 	return before;
 }
 
-/* The part of a key after "signkey-<word>-", or all of it. */
-static const char *
-key_secret(const char *key)
+const char *
+ff_key_secret(const char *key)
 {
-	const char *dash;
+	static const char word[] = "0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	size_t			  length;
 
 	if (strncmp(key, "signkey-", 8) != 0)
 		return key;
-	dash = strchr(key + 8, '-');
-	return dash == NULL ? key : dash + 1;
+	length = strspn(key + 8, word);
+	return length > 0 && key[8 + length] == '-' ? key + 8 + length + 1 : key;
 }
 
 static void
@@ -56,7 +56,7 @@ sign(const char *key, const char *body, size_t length, int64 t,
 	ResourceOwner owner = enter_owner();
 	pg_hmac_ctx	 *context = pg_hmac_create(PG_SHA256);
 	uint8		  digest[PG_SHA256_DIGEST_LENGTH];
-	const char	 *secret = key_secret(key);
+	const char	 *secret = ff_key_secret(key);
 	char		  time[24];
 	bool		  ok;
 
@@ -129,10 +129,19 @@ from_hex(const char *hex, uint8 *out)
 	return strlen(hex) % 2 == 0 && *hex != '\0';
 }
 
+bool
+ff_key_is_valid(const char *key)
+{
+	const char *secret = ff_key_secret(key);
+	size_t		length = strlen(secret);
+
+	return length > 0 && length % 2 == 0 && strspn(secret, "0123456789abcdefABCDEF") == length;
+}
+
 char *
 ff_key_hash(const char *key)
 {
-	const char		  *secret = key_secret(key);
+	const char		  *secret = ff_key_secret(key);
 	uint8			  *bytes = palloc(strlen(secret) / 2 + 1);
 	uint8			   digest[PG_SHA256_DIGEST_LENGTH];
 	char			   hex[2 * PG_SHA256_DIGEST_LENGTH + 1];

@@ -25,6 +25,12 @@ extern char *ff_sign_header(const char *key, const char *body, size_t length, in
 extern FfSignature ff_sign_verify(const char *key, const char *header, const char *body,
 								  size_t length, int64 now);
 
+/* The part of a key after "signkey-<word>-", or all of it. */
+extern const char *ff_key_secret(const char *key);
+
+/* Whether a signing key is of the form SDKs take: hex after an optional signkey-<word>-. */
+extern bool ff_key_is_valid(const char *key);
+
 /* What an SDK sends as its bearer: the prefix and the SHA-256 of the decoded hex. NULL when the
  * rest of the key is not hex. */
 extern char *ff_key_hash(const char *key);

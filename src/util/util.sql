@@ -25,6 +25,12 @@ create function flowforge.id_floor(at timestamptz) returns uuid
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'ff_sql_id_floor';
 comment on function flowforge.id_floor(timestamptz) is 'The smallest id of a time: a bound for ranges of ids.';
 
+create function flowforge.seed_id(seed text, place integer) returns uuid
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'ff_sql_seed_id';
+comment on function flowforge.seed_id(text, integer) is
+'The id a seed (header x-inngest-event-id-seed: milliseconds, comma, base64 of 10 bytes) gives the event at a place of a request, counted '
+'from 1; null when it is no seed.';
+
 create function flowforge.jcs(value jsonb) returns text
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'ff_sql_jcs';
 comment on function flowforge.jcs(jsonb) is 'A value as canonical JSON text (RFC 8785).';

@@ -706,9 +706,12 @@ maintain_table(void *arg)
 }
 
 static void
-forget_event_keys(void *arg)
+forget_keys(void *arg)
 {
-	static FfPlan plan = {"delete from flowforge.event_key where expires_at < now()", 0, {0}};
+	static FfPlan plan = {"with e as (delete from flowforge.event_key where expires_at < now()) "
+						  "delete from flowforge.request_key where expires_at < now()",
+						  0,
+						  {0}};
 
 	ff_spi_run(&plan, NULL, NULL, false);
 }
@@ -716,10 +719,9 @@ forget_event_keys(void *arg)
 static void
 forget_approvals(void *arg)
 {
-	static FfPlan plan = {"select flowforge.forget_approvals(make_interval(days => $1))",
-						  1,
-						  {INT4OID}};
-	Datum		  values[1] = {Int32GetDatum(ff_retention)};
+	static FfPlan plan = {
+		"select flowforge.forget_approvals(make_interval(days => $1))", 1, {INT4OID}};
+	Datum values[1] = {Int32GetDatum(ff_retention)};
 
 	ff_spi_run(&plan, values, NULL, false);
 }
@@ -739,7 +741,7 @@ maintain(void)
 		if (!ff_transaction(maintain_table, tables[i], &failure))
 			next_maintenance = GetCurrentTimestamp() + 60 * USECS_PER_SEC;
 	}
-	ff_transaction(forget_event_keys, NULL, &failure);
+	ff_transaction(forget_keys, NULL, &failure);
 	ff_transaction(forget_approvals, NULL, &failure);
 }
 

@@ -341,6 +341,7 @@ send_end_event(FfChange *change, const char *name, const char *slug)
 	event.name = name;
 	event.data = end_data(change, slug);
 	event.external_id = ulid;
+	event.meta = change->run->event.meta;
 	event.ts = change->ended_at;
 	ff_event_record(&event, 1);
 }
@@ -433,9 +434,9 @@ schedule_defers(FfChange *change)
 	}
 }
 
-/* A function that does not exist: the step ends at once, by a message of the run to itself. */
+/* What cannot be invoked: the step ends at once, by a message of the run to itself. */
 static void
-refuse_invocation(FfChange *change, const FfInvocation *invocation)
+refuse_invocation(FfChange *change, const FfInvocation *invocation, const char *problem)
 {
 	FfJsonBuilder builder = {0};
 
@@ -443,8 +444,7 @@ refuse_invocation(FfChange *change, const FfInvocation *invocation)
 	ff_jb_key(&builder, "step");
 	ff_jb_text(&builder, invocation->step_id);
 	ff_jb_key(&builder, "error");
-	ff_jb_json(&builder, ff_run_error("Error", psprintf("could not find function with ID: %s",
-														invocation->slug)));
+	ff_jb_json(&builder, ff_run_error("Error", problem));
 	ff_jb_end(&builder);
 	ff_inbox_post(change->run->tenant_id, &change->run->id, "invoked", ff_jb_finish(&builder));
 }
@@ -481,11 +481,15 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 	const FfFunction *function = ff_function_by_slug(change->run->tenant_id, invocation->slug);
 	FfEvent			  event = {0};
 	FfNewRun		  run = {0};
-	Jsonb *user = invocation->payload ? ff_json_member(invocation->payload, "user") : NULL;
+	Jsonb	   *user = invocation->payload ? ff_json_member(invocation->payload, "user") : NULL;
+	Jsonb	   *meta = invocation->payload ? ff_json_member(invocation->payload, "meta") : NULL;
+	const char *problem = ff_event_read_meta(meta, &event.meta);
 
 	if (function == NULL)
+		problem = psprintf("could not find function with ID: %s", invocation->slug);
+	if (function == NULL || problem != NULL)
 	{
-		refuse_invocation(change, invocation);
+		refuse_invocation(change, invocation, problem);
 		return;
 	}
 	run.tenant_id = change->run->tenant_id;

@@ -36,7 +36,7 @@ def test_send_wait_follows_the_run_to_its_end(use: Any) -> None:
     done = place().run("send", "shop/greet", "-d", '{"name":"ada"}', "--wait").expect(DONE)
     lines = done.out.splitlines()
     assert re.search(rf"▸ shop-greet +{ID}$", lines[0]), done.out
-    assert re.search(r"✓ look up$", lines[1].rstrip()), done.out
+    assert re.search(r"✓ look up( +[\d.]+ m?s)?$", lines[1].rstrip()), done.out
     assert re.search(r'✓ completed +"hello ada"$', lines[2]), done.out
     assert len(lines) == 3, done.out
 
@@ -48,10 +48,10 @@ def test_send_wait_is_exit_code_1_when_the_run_fails_and_tells_why(use: Any) -> 
 
 def test_retries_failures_and_sleeps_of_steps_are_told_by_their_names(use: Any) -> None:
     flaky = place().run("send", "shop/flaky", "--wait").expect(DONE).out
-    assert re.search(r"↻ charge +card declined · tried again in (299|300|301) ms$", flaky, re.M), flaky
-    assert re.search(r"✓ charge +attempt 2$", flaky, re.M), flaky
+    assert re.search(r"↻ charge +card declined · tried again in [123]\d\d ms$", flaky, re.M), flaky
+    assert re.search(r"✓ charge +attempt 2( · [\d.]+ m?s)?$", flaky, re.M), flaky
     nap = place().run("send", "shop/nap", "--wait").expect(DONE).out
-    assert re.search(r"◷ doze +sleeps (1\.0 s|1000 ms|9\d\d ms)", nap) and re.search(r"✓ doze\b", nap), nap
+    assert re.search(r"◷ doze +(sleeps|sleeping in) (1\.0 s|[89]\d\d ms)", nap) and re.search(r"✓ doze\b", nap), nap
     caught = place().run("send", "shop/caught", "--wait").expect(DONE).out
     assert re.search(r"✗ risky +no luck$", caught, re.M) and re.search(r'✓ completed +"recovered"$', caught, re.M), caught
     for text in (flaky, nap, caught):

@@ -442,10 +442,11 @@ describe("an app that answers with odd operations", () => {
 });
 
 describe("signatures", () => {
+	const fallback = "signkey-test-00112233445566778899aabbccddeeff";
 	let server;
 	const rogues = [];
 	before(async () => {
-		server = await startServer({ signed: true, settings });
+		server = await startServer({ signed: true, settings: { ...settings, "flowforge.signing_key_fallback": fallback } });
 	});
 	after(async () => {
 		for (const rogue of rogues) rogue.stop();
@@ -474,10 +475,25 @@ describe("signatures", () => {
 		assert.equal(headers["x-inngest-server-kind"], "cloud");
 	});
 
+	const now = () => Math.floor(Date.now() / 1000);
+	const right = [
+		["the key that is about to go", (body) => signature(body, fallback)],
+		["a clock four minutes late", (body) => signature(body, server.signingKey, now() - 240)],
+		["a clock four minutes early", (body) => signature(body, server.signingKey, now() + 240)],
+	];
+	for (const [index, [what, sign]] of right.entries()) {
+		it(`accepts an answer signed with ${what}`, async () => {
+			const { run } = await result(`right${index}`, (body) => ({ "x-inngest-signature": sign(body) }));
+			assert.equal(run.status, "completed", JSON.stringify(run.error));
+		});
+	}
+
 	const wrong = [
 		["another key", (body) => ({ "x-inngest-signature": signature(body, "signkey-test-ffffffffffffffffffffffffffffffff") })],
 		["another body", () => ({ "x-inngest-signature": signature("{}", "signkey-test-0123456789abcdef0123456789abcdef") })],
 		["the time of yesterday", (body) => ({ "x-inngest-signature": signature(body, "signkey-test-0123456789abcdef0123456789abcdef", Math.floor(Date.now() / 1000) - 86400) })],
+		["a clock six minutes early", (body) => ({ "x-inngest-signature": signature(body, "signkey-test-0123456789abcdef0123456789abcdef", now() + 360) })],
+		["the time of yesterday and the key that is about to go", (body) => ({ "x-inngest-signature": signature(body, fallback, now() - 86400) })],
 		["nonsense", () => ({ "x-inngest-signature": "t=now&s=me" })],
 		["nothing", () => ({})],
 	];
@@ -489,6 +505,51 @@ describe("signatures", () => {
 			assert.equal(run.output, null);
 		});
 	}
+
+	/** Adds an app that answers in-band with a body and headers for it; gives what the server says. */
+	async function added(id, told, headersFor) {
+		const app = await Rogue.start(server, id, (request, response) => {
+			const body = JSON.stringify(told(app.url));
+			response.writeHead(200, { ...sdkHeaders, "x-inngest-sync-kind": "in_band", ...headersFor(body) });
+			response.end(body);
+		});
+		rogues.push(app);
+		app.url = `http://127.0.0.1:${app.port}/api/inngest`;
+		const { status, body } = await server.request("POST", "/api/v1/apps", { url: app.url });
+		assert.equal(status, 200);
+		return { ...body, call: app.calls[0] };
+	}
+
+	it("asks an app in-band with a signature, and takes over what it tells under one", async () => {
+		const sign = (body) => ({ "x-inngest-signature": signature(body, server.signingKey) });
+		const told = (url) => ({ app_id: "told", url, sdk: "js:v4", functions: [] });
+		const { ok, error, app, call } = await added("told", told, sign);
+		assert.deepEqual([ok, error, app.name, app.functions], [true, null, "told", 0]);
+		assert.equal(call.method, "PUT");
+		assert.equal(call.headers["x-inngest-sync-kind"], "in_band");
+		const at = Number(new URLSearchParams(call.headers["x-inngest-signature"]).get("t"));
+		assert.equal(call.headers["x-inngest-signature"], signature(call.body, server.signingKey, at));
+	});
+
+	it("takes over nothing that an app tells in-band without a signature", async () => {
+		const { ok, error, app } = await added("unsigned", (url) => ({ app_id: "unsigned", url, functions: [] }), () => ({}));
+		assert.equal(ok, false);
+		assert.match(error, /signature/);
+		assert.equal(app.functions, 1, "the function it registered before is still there");
+	});
+
+	it("says what is wrong with what an app tells in-band", async () => {
+		const sign = (body) => ({ "x-inngest-signature": signature(body, server.signingKey) });
+		const told = (url) => ({ app_id: "wrong", url, functions: [{ id: "wrong-f", triggers: [{ cron: "never" }] }] });
+		const { ok, error } = await added("wrong", told, sign);
+		assert.equal(ok, false);
+		assert.match(error, /"never" is not a schedule/);
+		for (const nonsense of [[], null, 7, "in-band"]) {
+			const { ok, error } = await added(`nonsense-${typeof nonsense}-${nonsense}`, () => nonsense, sign);
+			assert.equal(ok, false);
+			assert.ok(error, JSON.stringify(nonsense));
+		}
+	});
 
 	it("refuses to register an app that does not know the key", async () => {
 		const registration = { url: "http://127.0.0.1:9/", appName: "thief", sdk: "js:v4.24.0", functions: [] };

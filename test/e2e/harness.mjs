@@ -231,7 +231,7 @@ export class Server {
 	async register(url) {
 		const response = await fetch(url, { method: "PUT" });
 		const body = await response.json();
-		if (response.status !== 200) throw new Error(`PUT ${url}: ${response.status} ${JSON.stringify(body)}`);
+		if (response.status !== 200 || body.error) throw new Error(`PUT ${url}: ${response.status} ${JSON.stringify(body)}`);
 		return body;
 	}
 
@@ -306,27 +306,43 @@ class App {
 	}
 }
 
-/** Starts app.mjs with the SDK of a major version, pointed at the server by its environment alone, and registers it. */
-export async function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0 } = {}) {
+/** The environment of an app that is to find the server: nothing else tells it where that is. */
+function appEnvironment(server, more) {
 	const { INNGEST_DEV, INNGEST_BASE_URL, INNGEST_EVENT_KEY, INNGEST_SIGNING_KEY, NODE_TEST_CONTEXT, ...environment } = process.env;
-	Object.assign(environment, { SDK: String(major), APP_ID: id, PORT: String(port) });
-	if (server.signingKey) {
+	if (!server.signingKey) return { ...environment, ...more, INNGEST_DEV: server.url };
+	return {
+		...environment,
 		// INNGEST_DEV=0 because SDK v3 takes itself for a development app unless NODE_ENV says production.
-		Object.assign(environment, {
-			INNGEST_DEV: "0",
-			INNGEST_BASE_URL: server.url,
-			INNGEST_EVENT_KEY: server.eventKey,
-			INNGEST_SIGNING_KEY: server.signingKey,
-		});
-	} else {
-		environment.INNGEST_DEV = server.url;
-	}
-	const child = spawn(process.execPath, [join(here, "app.mjs")], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
+		INNGEST_DEV: "0",
+		INNGEST_BASE_URL: server.url,
+		INNGEST_EVENT_KEY: server.eventKey,
+		INNGEST_SIGNING_KEY: server.signingKey,
+		...more,
+	};
+}
+
+/** Starts a program that prints {"port": n} when it serves, and registers what it serves unless told not to. */
+async function launchApp(server, { id, register = true }, program, args, environment) {
+	const child = spawn(program, args, { env: appEnvironment(server, environment), stdio: ["ignore", "pipe", "inherit"] });
 	const [line] = await once(createInterface(child.stdout), "line");
 	const app = new App(child, JSON.parse(line).port, id);
 	server.apps.push(app);
-	await server.register(app.url);
+	if (register) await server.register(app.url);
 	return app;
+}
+
+/** Starts app.mjs with the SDK of a major version, pointed at the server by its environment alone, and registers it. */
+export function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0, environment = {}, register } = {}) {
+	const settings = { SDK: String(major), APP_ID: id, PORT: String(port), ...environment };
+	return launchApp(server, { id, register }, process.execPath, [join(here, "app.mjs")], settings);
+}
+
+/** Starts python/app.py in a framework, `fastapi` (async handlers) or `flask` (blocking ones), and registers it. */
+export async function startPythonApp(server, { framework = "fastapi", id = `e2e-${framework}`, port = 0, environment = {}, register } = {}) {
+	await run(join(here, "python", "venv.sh"));
+	const python = join(here, "python", ".venv", "bin", "python");
+	const settings = { FRAMEWORK: framework, APP_ID: id, PORT: String(port), PYTHONDONTWRITEBYTECODE: "1", ...environment };
+	return launchApp(server, { id, register }, python, [join(here, "python", "app.py")], settings);
 }
 
 /** Prints the end of the server's log after each failed test of the suite it is called in. */

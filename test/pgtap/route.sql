@@ -82,12 +82,16 @@ insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, approv
 values (1, :'run', 'abc', 'ask', 'Ship it?', '["ann"]', '{"type": "object"}', now() + interval '1 day') returning approval_id as approval \gset
 insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, expires_at)
 values (1, :'run', 'abd', 'ask', 'Or not?', now() + interval '1 day') returning approval_id as other_approval \gset
+insert into flowforge.cancellation (tenant_id, function_id, started_before, runs)
+select 1, function_id, now(), 0 from flowforge.function where slug = 'routes-a' returning cancellation_id as cancellation \gset
+select app_id as app from flowforge.app where name = 'routes' \gset
 insert into flowforge.signal (tenant_id, name, run_id, step_id) values (1, 'routes', :'run', 'def');
 
 create temp table request (method text, pattern text, path text, body text);
 insert into request values
 ('GET', '/health', '/health', null), ('GET', '/ready', '/ready', null), ('GET', '/dev', '/dev', null),
 ('POST', '/e/{key}', '/e/k', '[{"name": "routes/b"}]'),
+('POST', '/invoke/{slug}', '/invoke/routes-a', '{}'),
 ('POST', '/fn/register', '/fn/register', '{"url": "http://a", "appName": "routes-b", "functions": []}'),
 ('PUT', '/fn/register', '/fn/register', '{"url": "http://a", "appName": "routes-b", "functions": []}'),
 ('POST', '/api/v1/events', '/api/v1/events', '{"name": "routes/a"}'),
@@ -106,6 +110,17 @@ insert into request values
 ('POST', '/api/v1/approvals/{id}/approve', '/api/v1/approvals/' || :'approval' || '/approve', '{"data": {}, "by": "ann"}'),
 ('POST', '/api/v1/approvals/{id}/reject', '/api/v1/approvals/' || :'other_approval' || '/reject', null),
 ('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
+('POST', '/api/v1/apps', '/api/v1/apps', '{"url": "http://127.0.0.1:9/nobody"}'),
+('POST', '/api/v1/apps/{id}/sync', '/api/v1/apps/' || :'app' || '/sync', null), ('DELETE', '/api/v1/apps/{id}', '/api/v1/apps/' || :'app', null),
+('POST', '/v1/runs/{id}/metadata', '/v1/runs/' || :'run' || '/metadata',
+	'{"target": {}, "metadata": [{"kind": "inngest.score", "op": "set", "values": {"good": {"value": 1}}}]}'),
+('POST', '/v0/gql', '/v0/gql', '{"query": "{ apps { name } }"}'),
+('GET', '/v1/events', '/v1/events', null), ('GET', '/v1/events/{id}', '/v1/events/' || :'event', null),
+('GET', '/v1/events/{id}/runs', '/v1/events/' || :'event' || '/runs', null), ('GET', '/v1/runs/{id}', '/v1/runs/' || :'run', null),
+('GET', '/v1/runs/{id}/jobs', '/v1/runs/' || :'run' || '/jobs', null), ('DELETE', '/v1/runs/{id}', '/v1/runs/' || :'run', null),
+('POST', '/v1/cancellations', '/v1/cancellations',
+	'{"app_id": "routes", "function_id": "a", "started_before": "2020-01-01T00:00:00Z"}'),
+('GET', '/v1/cancellations', '/v1/cancellations', null), ('DELETE', '/v1/cancellations/{id}', '/v1/cancellations/' || :'cancellation', null),
 ('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
 
 create temp table answer as

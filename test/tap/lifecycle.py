@@ -40,6 +40,7 @@ def test_another_database_can_be_dropped_while_executors_wait_on_a_slow_app(use)
     cluster.register(slow)
     cluster.send(slow.event, 8)
     cluster.sql("create database other", database="postgres")
+    cluster.sql("checkpoint")  # or dropping it would wait for the disk
     wait_for(lambda: cluster.sql("select count(*) from flowforge.calls()") != "0", what="calls are under way")
     started = time.monotonic()
     cluster.sql("drop database other", database="postgres")
