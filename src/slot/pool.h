@@ -47,7 +47,7 @@ typedef struct FfSqlWorker
 	Latch	   *latch;
 	uint64		number; /* of the claim; grows */
 	bool		claimed;
-	uint64		died; /* the claim during which its process ended, if one did */
+	uint64		died;	  /* the claim during which its process ended, if one did */
 	int			executor; /* who claimed it */
 	FfSqlClaim	claim;
 	TimestampTz since; /* when the state began */
