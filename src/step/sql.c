@@ -14,6 +14,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "run/actor.h"
 #include "step/step.h"
@@ -172,37 +173,91 @@ receive(FfRun *run, FfItem *item, const char *message, Jsonb *payload, Timestamp
 
 /* --- the run's end --- */
 
-/* The run's row is gone: no statement of it can commit any more, and what has committed is in the
+/* What a run that ends looks for; `kept` once it has been found, whatever becomes of the
+ * transaction. */
+typedef struct Last
+{
+	const FfItem *item;
+	bool		  kept;
+} Last;
+
+/* Waits for a statement that is committing, and keeps those that come later from it. */
+static void
+lock_run(const FfRun *run)
+{
+	static FfPlan hot = {
+		"select from flowforge.run_hot h where h.slot = $1 and h.run_id = $2 for update",
+		2,
+		{INT2OID, UUIDOID}};
+	static FfPlan parked = {
+		"select from flowforge.run_parked p where p.slot = $1 and p.run_id = $2 for update",
+		2,
+		{INT2OID, UUIDOID}};
+	Datum values[2] = {Int16GetDatum(ff_slot_of(&run->id)), UUIDPGetDatum(&run->id)};
+
+	if (ff_spi_run(&hot, values, NULL, false) == 0)
+		ff_spi_run(&parked, values, NULL, false);
+}
+
+/* The step has finished before the run has ended: so it stands in the log, too. */
+static void
+keep(FfRun *run, const FfItem *item, Jsonb *payload)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+	FfChange	 *change = run->change;
+	Jsonb		 *end = llast(change->events);
+	int64		  started;
+
+	if (!ff_json_int64(payload, "started", &started))
+		started = ff_unix_us(item->created);
+	change->events = list_delete_last(change->events);
+	run->seq--;
+	ff_step_checkpoint(run, item->id, "sql", item->name, "completed", item->attempt,
+					   ff_json_member(payload, "memo"), ff_from_unix_us(started), change->ended_at);
+	change->events = lappend(change->events, end);
+	run->seq++;
+	MemoryContextSwitchTo(old);
+}
+
+/* The run's row is ours: no statement of it can commit any more, and what has committed is in the
  * inbox. */
 static void
 keep_result(FfRun *run, FfEffect *effect)
 {
-	static FfPlan plan = {
-		"with m as (delete from flowforge.inbox i where i.slot = $1 and i.run_id = $2 and i.kind = 'sql' "
-		"and i.payload ->> 'step' = $4 returning i.payload) "
-		"insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at) "
-		"select $3, $2, $4, 1 + (select coalesce(max(s.position), 0) from flowforge.step s where s.tenant_id = $3 and s.run_id = $2), "
-		"'sql', $5, 'completed', $6, m.payload -> 'memo', to_timestamp((m.payload ->> 'started')::numeric / 1000000), clock_timestamp() "
-		"from m where m.payload ? 'memo' limit 1",
-		6,
-		{INT2OID, UUIDOID, INT4OID, TEXTOID, TEXTOID, INT2OID}};
-	const FfItem *item = effect->detail;
-	Datum		  values[6];
+	static FfPlan take = {
+		"delete from flowforge.inbox i where i.slot = $1 and i.run_id = $2 and i.kind = 'sql' "
+		"and i.payload ->> 'step' = $3 returning i.payload, i.payload ? 'memo'",
+		3,
+		{INT2OID, UUIDOID, TEXTOID}};
+	Last  *last = effect->detail;
+	Datum  values[3];
+	uint64 count;
+	bool   isnull;
 
+	lock_run(run);
 	values[0] = Int16GetDatum(ff_slot_of(&run->id));
 	values[1] = UUIDPGetDatum(&run->id);
-	values[2] = Int32GetDatum(run->tenant_id);
-	values[3] = CStringGetTextDatum(item->id);
-	values[4] = CStringGetTextDatum(item->name ? item->name : "");
-	values[5] = Int16GetDatum(item->attempt);
-	ff_spi_run(&plan, values, NULL, false);
+	values[2] = CStringGetTextDatum(last->item->id);
+	count = ff_spi_run(&take, values, NULL, false);
+	for (uint64 i = 0; i < count && !last->kept; i++)
+	{
+		if (!DatumGetBool(ff_spi_value(i, 2, &isnull)))
+			continue;
+		keep(run, last->item, DatumGetJsonbPCopy(ff_spi_value(i, 1, &isnull)));
+		last->kept = true;
+	}
 }
 
 static void
 release(FfRun *run, const FfItem *item)
 {
-	if (run->change->ended)
-		ff_run_effect(run, keep_result, (void *) item);
+	Last *last;
+
+	if (!run->change->ended)
+		return;
+	last = palloc0(sizeof(Last));
+	last->item = item;
+	ff_run_effect(run, keep_result, last)->first = true;
 }
 
 const FfStepKind ff_step_sql = {.op = "Sql",

@@ -50,15 +50,16 @@ static uint32				 seen_epoch;
 static TimeoutId			 statement_timer;
 static volatile sig_atomic_t times_cancelled;
 
-/* What is known of the claim in work; lives in a context of its own. */
+/* What is known of the claim in work. */
 typedef struct Work
 {
-	FfSqlClaim	claim;
-	Jsonb	   *options; /* NULL: the step is over, or nobody's */
-	TimestampTz started;
-	FfStatement statement;
-	Jsonb	   *error;
-	bool		retry;
+	MemoryContext context; /* of all of it: transactions come and go meanwhile */
+	FfSqlClaim	  claim;
+	Jsonb		 *options; /* NULL: the step is over, or nobody's */
+	TimestampTz	  started;
+	FfStatement	  statement;
+	Jsonb		 *error;
+	bool		  retry;
 } Work;
 
 /* --- time --- */
@@ -266,7 +267,7 @@ read_step(Work *work)
 	{
 		Size size = VARSIZE(options);
 
-		work->options = memcpy(SPI_palloc(size), options, size);
+		work->options = memcpy(MemoryContextAlloc(work->context, size), options, size);
 	}
 	become_role(&before);
 }
@@ -430,7 +431,7 @@ ff_sql_worker_main(Datum arg)
 		AllocSetContextCreate(TopMemoryContext, "flowforge statement", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
-		Work work = {0};
+		Work work = {.context = context};
 
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);

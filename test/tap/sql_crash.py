@@ -86,6 +86,14 @@ def assert_exactly_once(cluster):
         full join (select run, 'add' || step as name from shop.mark) m using (run, name)
         group by run, name having count(s.*) <> 1 or count(m.*) <> 1 limit 1""")
     assert wrong == "", "a step's effect is not there once"
+    unsaid = cluster.sql("""
+        select count(*) from flowforge.step s where op = 'sql' and not exists (
+            select from flowforge.run_event e where e.run_id = s.run_id and e.step_id = s.step_id and e.type = 'step.completed')""")
+    assert unsaid == "0", f"the log does not tell of {unsaid} steps"
+    last = cluster.sql("""
+        select count(*) from (select distinct on (run_id) run_id, type from flowforge.run_event order by run_id, seq desc) l
+        join flowforge.run_end e using (run_id) where l.type <> 'run.' || e.status""")
+    assert last == "0", f"{last} logs do not end as their runs did"
     failed = cluster.sql("select count(*) from flowforge.step where op = 'sql' and status <> 'completed'")
     assert failed == "0", f"{failed} steps failed"
     return int(steps)
