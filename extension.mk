@@ -12,7 +12,7 @@ SQL_PARTS = src/util/util.sql src/lang/lang.sql src/team/team.sql src/function/f
 	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/run/metadata.sql \
 	src/function/register.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql \
 	$(foreach part,sql approval lock,src/step/$(part).sql) \
-	$(foreach part,route answer repeat serve health events runs approvals stream apps sdk v1 cancellation graphql openapi page,src/api/$(part).sql)
+	$(foreach part,route answer repeat serve health events runs approvals stream apps sdk endpoint v1 cancellation graphql openapi page,src/api/$(part).sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(srcdir)/src -DFF_VERSION='"$(EXTVERSION)"'

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [tap] [gateway] [cli] [docs] [e2e]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [tap] [gateway] [cli] [docs] [e2e] [fuzz]. Ends with "N passed, N failed".
 # FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
@@ -152,13 +152,14 @@ run_e2e() {
 	done
 }
 
-case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' docs '*) start_cluster || count 'a private cluster starts' 1 ;; esac
+case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' docs '* | *' fuzz '*) start_cluster || count 'a private cluster starts' 1 ;; esac
 for kind in $kinds; do
 	case $kind in
 		regress) run_regress ;;
 		isolation) run_isolation ;;
 		pgtap) run_pgtap ;;
 		lang) take_tap 'lang properties' python3 test/lang/properties.py ;;
+		fuzz) take_tap 'fuzz lang' python3 test/fuzz/lang.py "${FUZZ_SECONDS:-60}"; grep '^ok' "$work/tap.out" ;;
 		tap) for file in crash lifecycle sql roles sql_crash steps ai; do take_tap "tap $file" python3 "test/tap/$file.py"; done ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
 		cli) for file in usage follow psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;

@@ -139,6 +139,9 @@ define_call_settings(void)
 	DefineCustomBoolVariable("flowforge.checkpointing",
 							 "Whether SDKs may report steps while a call goes on.", NULL,
 							 &ff_checkpointing, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_int("flowforge.endpoint_lease",
+			   "How long a run that began in its app may be silent before the engine goes on.",
+			   &ff_endpoint_lease, 300, 1, 86400, PGC_SIGHUP, GUC_UNIT_S);
 	define_int("flowforge.unreachable_limit",
 			   "How long an app may be unreachable before its runs fail.", &ff_unreachable_limit,
 			   86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S);

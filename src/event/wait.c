@@ -44,7 +44,7 @@ ff_wait_insert(const FfWait *wait)
 
 	if (wait->expression != NULL)
 	{
-		FfExpr *filter = ff_expr_compile(wait->expression, CurrentMemoryContext);
+		FfExpr *filter = ff_expr_cached(wait->expression, (int) strlen(wait->expression));
 
 		if (!ff_expr_wait_key(filter, wait->event, &path, &constant))
 			path = NULL;
@@ -107,7 +107,7 @@ tell_owner(const FfEvent *event, Jsonb *json, const pg_uuid_t *run_id, const cha
 static bool
 passes(const char *expression, const FfEvent *own, Jsonb *async)
 {
-	FfExpr	 *filter = ff_expr_compile(expression, CurrentMemoryContext);
+	FfExpr	 *filter = ff_expr_cached(expression, (int) strlen(expression));
 	FfBinding bindings[2] = {{"event", ff_event_json(own)}, {"async", async}};
 
 	return ff_expr_filter(filter, bindings, 2);

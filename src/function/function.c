@@ -188,7 +188,7 @@ static bool
 load_function(FfFunction *function, const FunctionKey *key)
 {
 	static FfPlan plan = {
-		"select v.retries, f.app_id, f.slug, f.url from flowforge.function f "
+		"select v.retries, f.app_id, f.slug, f.url, coalesce(v.config ->> 'endpoint' = 'true', false) from flowforge.function f "
 		"join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = $3 "
 		"where f.tenant_id = $1 and f.function_id = $2",
 		3,
@@ -210,6 +210,7 @@ load_function(FfFunction *function, const FunctionKey *key)
 		function->app_id = *DatumGetUUIDP(app_id);
 	function->slug = cached_text(0, 3);
 	function->url = cached_text(0, 4);
+	function->endpoint = DatumGetBool(ff_spi_value(0, 5, &isnull));
 	return true;
 }
 

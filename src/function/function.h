@@ -21,7 +21,8 @@ typedef struct FfFunction
 	int32	  max_attempts; /* of each step: retries + 1 */
 	pg_uuid_t app_id;
 	char	 *slug;
-	char	 *url; /* of the current version: code lives where the app is now */
+	char	 *url;		/* of the current version: code lives where the app is now */
+	bool	  endpoint; /* an HTTP handler of the app, whose runs begin in the app */
 } FfFunction;
 
 typedef struct FfTrigger

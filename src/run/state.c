@@ -5,9 +5,9 @@
  * ULID, "pstep": id, "depth": invocations, "defers": [{"id", "f": slug, "p": payload, "x":
  * aborted}], "locks": [keys of locks the run may hold], "items": [...]}; an item is {"id", "n":
  * name, "op": run|sleep|wait|invoke|signal|fetch|ai, "a": attempt, "g": group, "r": race, "at": us,
- * "due": us, "e": error, "u": unreachable count, "us": since}. A step the server takes itself has
- * the name of its kind as op, its options as "o" and its attempts as "m". Times are microseconds
- * since 1970. Members that say nothing are left out.
+ * "due": us, "e": error, "rem": remote, "u": unreachable count, "us": since}. A step the server
+ * takes itself has the name of its kind as op, its options as "o" and its attempts as "m". Times
+ * are microseconds since 1970. Members that say nothing are left out.
  */
 #include "postgres.h"
 
@@ -102,6 +102,7 @@ read_item(Jsonb *json)
 	item->options = ff_json_member(json, "o");
 	item->max_attempts = (int) number(json, "m", 1);
 	item->error = ff_json_member(json, "e");
+	item->remote = ff_json_bool(json, "rem");
 	item->unreachable = (int) number(json, "u", 0);
 	item->unreachable_since = instant(json, "us", 0);
 	return item;
@@ -201,6 +202,11 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	if (item->race)
 	{
 		ff_jb_key(builder, "r");
+		ff_jb_bool(builder, true);
+	}
+	if (item->remote)
+	{
+		ff_jb_key(builder, "rem");
 		ff_jb_bool(builder, true);
 	}
 	if (item->due != 0 && item->due != DT_NOEND)

@@ -100,6 +100,7 @@ ff_queue_push(const pg_uuid_t *id, bool urgent)
 	return true;
 }
 
+/* A run that was queued may have been loaded since, for a message to it: it is not loaded twice. */
 static int
 pop(Fifo *fifo, pg_uuid_t *out, int limit)
 {

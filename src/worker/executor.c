@@ -36,6 +36,7 @@
 
 #include "function/function.h"
 #include "http/client.h"
+#include "protocol/protocol.h"
 #include "util/compat.h"
 #include "util/id.h"
 #include "util/spi.h"
@@ -379,7 +380,7 @@ only_slept(const FfChange *change)
 /*
  * What is due of a run is done. That a sleep has ended needs no commit before the app is called: it
  * has, whoever looks, and after a crash too. So its change is held, for the answer to be written
- * with it, but not for longer than HOLD_MS.
+ * with it, but not for longer than HOLD_MS. An app that fetches the run's state must find it there.
  */
 static void
 wake(FfRun *run, TimestampTz now)
@@ -389,7 +390,8 @@ wake(FfRun *run, TimestampTz now)
 
 	ff_run_wake(run, now);
 	MemoryContextSwitchTo(old);
-	if (first && run->change != NULL && only_slept(run->change))
+	if (first && run->change != NULL && only_slept(run->change) &&
+		!ff_protocol_leaves_out_state(run))
 	{
 		run->change->held = true;
 		ff_timer_push(now + HOLD_MS * 1000, &run->id);
@@ -555,6 +557,8 @@ hand_over_message(FfRun *run, const FfMessage *message)
 
 	if (strcmp(message->kind, "checkpoint") == 0)
 		ff_checkpoint_message(run, payload, GetCurrentTimestamp());
+	else if (strcmp(message->kind, "report") == 0)
+		ff_report_message(run, payload, GetCurrentTimestamp());
 	else
 		ff_run_message(run, message->kind, payload, GetCurrentTimestamp());
 }

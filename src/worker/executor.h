@@ -70,6 +70,9 @@ extern TimestampTz ff_timer_beyond;
 
 /* --- call.c: the calls under way --- */
 
+/* The version of the function a run is of, or NULL when it is gone. */
+extern const struct FfFunction *ff_function_of(FfRun *run);
+
 /* Calls what a run has to call, keeps it waiting for room, or lets it go when it has nothing to do.
  * The run has no change that calls must wait for. */
 extern void ff_settle(FfRun *run);
@@ -89,6 +92,8 @@ extern bool ff_calls_unhandled(void);
 /* --- checkpoint.c --- */
 
 extern void ff_checkpoint_message(FfRun *run, Jsonb *payload, TimestampTz now);
+/* Of a run that began in its app. */
+extern void ff_report_message(FfRun *run, Jsonb *payload, TimestampTz now);
 
 /* Shows a step somebody works on in flowforge.calls(); gives its place there, or -1. */
 extern int	ff_call_publish(const FfRun *run, const FfItem *item);
