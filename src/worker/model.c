@@ -24,13 +24,20 @@ typedef struct Lookup
 	MemoryContext context;
 } Lookup;
 
+/* Reading leaves what it gives in memory of the transaction's. */
 static void
 look_up(void *arg)
 {
 	Lookup		 *lookup = arg;
-	MemoryContext old = MemoryContextSwitchTo(lookup->context);
+	FfAiProvider *provider = lookup->provider;
+	MemoryContext old;
 
-	ff_ai_provider(lookup->provider, lookup->run->tenant_id, lookup->item->options);
+	ff_ai_provider(provider, lookup->run->tenant_id, lookup->item->options);
+	old = MemoryContextSwitchTo(lookup->context);
+	provider->name = pstrdup(provider->name);
+	provider->base_url = pstrdup(provider->base_url);
+	provider->key = provider->key ? pstrdup(provider->key) : NULL;
+	provider->model = pstrdup(provider->model);
 	MemoryContextSwitchTo(old);
 }
 
