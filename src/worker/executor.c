@@ -730,6 +730,15 @@ forget_approvals(void *arg)
 	ff_spi_run(&plan, values, NULL, false);
 }
 
+/* pg_cron may have come or gone. */
+static void
+sync_jobs(void *arg)
+{
+	static FfPlan plan = {"select flowforge.sync_jobs()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
 /* Executor 0 makes partitions ahead and drops old ones, a table a transaction. */
 static void
 maintain(void)
@@ -747,6 +756,7 @@ maintain(void)
 	}
 	ff_transaction(forget_keys, NULL, &failure);
 	ff_transaction(forget_approvals, NULL, &failure);
+	ff_transaction(sync_jobs, NULL, &failure);
 }
 
 /* --- the loop --- */
@@ -772,6 +782,7 @@ time_to_wait(void)
 
 	if (ff_timer_next() != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(next_firing()));
+	wait = shorter(wait, milliseconds_until(ff_clock_next()));
 	if (ff_timer_beyond != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC));
 	if (ff_my_number == 0)
@@ -841,6 +852,7 @@ turn(void)
 	AcceptInvalidationMessages();
 	take_hints();
 	maintain();
+	ff_clock_turn();
 	sweep();
 	fill_timers();
 	handle_messages();
