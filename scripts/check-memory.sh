@@ -1,5 +1,5 @@
 #!/bin/bash
-# The tests under sanitizers: check-memory.sh [regress] [pgtap] [isolation] [tap] [gateway] [cli] [e2e] [fuzz]. Ends with "N passed, N failed".
+# The tests under sanitizers: check-memory.sh [regress] [pgtap] [isolation] [lang] [tap] [gateway] [fuzz] [e2e]. Ends with "N passed, N failed".
 #
 # The extension runs with assertions, AddressSanitizer and UndefinedBehaviorSanitizer, the gateway with both sanitizers and its search for
 # leaks. PostgreSQL itself is Debian's: a private copy of its installation, which finds its files relative to its programs, takes the
@@ -8,7 +8,7 @@
 # in the server, whose contexts free what its code does not.
 set -u
 cd "$(dirname "$0")/.."
-kinds=${*:-regress pgtap isolation tap gateway cli e2e}
+kinds=${*:-regress pgtap isolation lang tap gateway e2e}
 copy=$(mktemp -d /tmp/flowforge-memory-XXXXXX)
 trap '[ -n "${FLOWFORGE_KEEP:-}" ] && mv "$copy" "$FLOWFORGE_KEEP"; rm -rf "$copy"' EXIT
 trap 'exit 1' INT TERM

@@ -10,6 +10,7 @@
 #include "utils/guc.h"
 
 #include "event/event.h"
+#include "function/filter.h"
 #include "function/function.h"
 #include "http/client.h"
 #include "lang/lang.h"
@@ -137,6 +138,9 @@ define_call_settings(void)
 	DefineCustomBoolVariable("flowforge.checkpointing",
 							 "Whether SDKs may report steps while a call goes on.", NULL,
 							 &ff_checkpointing, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_int("flowforge.endpoint_lease",
+			   "How long a run that began in its app may be silent before the engine goes on.",
+			   &ff_endpoint_lease, 300, 1, 86400, PGC_SIGHUP, GUC_UNIT_S);
 	define_int("flowforge.unreachable_limit",
 			   "How long an app may be unreachable before its runs fail.", &ff_unreachable_limit,
 			   86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S);
@@ -206,6 +210,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("flowforge");
 	ff_plan_init();
 	ff_shared_init();
+	ff_filter_init();
 	ff_hint_init();
 	ff_function_init();
 	ff_utility_init();

@@ -157,18 +157,21 @@ read_status(FfAnswer *answer, Jsonb *json, long status, TimestampTz now)
 
 /* While keys are changed an app may sign with the one that is about to go, or about to come. */
 FfSignature
-ff_protocol_signature(const FfHttpCall *call)
+ff_protocol_verify(const char *header, const char *text, int length)
 {
-	const char *header = call->headers[FF_HEADER_SIGNATURE];
 	int64		now = (int64) time(NULL);
-	FfSignature signature =
-		ff_sign_verify(ff_signing_key, header, call->body.data, call->body.len, now);
+	FfSignature signature = ff_sign_verify(ff_signing_key, header, text, length, now);
 
 	if (signature == FF_SIGNATURE_WRONG && ff_signing_key_fallback != NULL &&
 		*ff_signing_key_fallback != '\0')
-		signature =
-			ff_sign_verify(ff_signing_key_fallback, header, call->body.data, call->body.len, now);
+		signature = ff_sign_verify(ff_signing_key_fallback, header, text, length, now);
 	return signature;
+}
+
+FfSignature
+ff_protocol_signature(const FfHttpCall *call)
+{
+	return ff_protocol_verify(call->headers[FF_HEADER_SIGNATURE], call->body.data, call->body.len);
 }
 
 /* Whether the answer came whole and from an SDK; otherwise the answer is set to an error. */

@@ -83,7 +83,7 @@ copy_headers(FfJsonBuilder *builder, Shape *shape)
 	JsonbIterator	  *it;
 	JsonbValue		   value;
 	JsonbIteratorToken token;
-	char			  *name = NULL;
+	char			  *name = "";
 	bool			   given = false;
 
 	it = shape->headers ? JsonbIteratorInit(&shape->headers->root) : NULL;
@@ -249,7 +249,7 @@ ff_gateway_request(FfHttpCall *call, Jsonb *request)
 	JsonbIterator	  *it = JsonbIteratorInit(&headers->root);
 	JsonbValue		   value;
 	JsonbIteratorToken token;
-	char			  *name = NULL;
+	char			  *name = "";
 	char			  *body = ff_json_text(request, "body");
 	bool			   typed = false;
 

@@ -177,6 +177,18 @@ read_return(const Reading *in)
 	return NULL;
 }
 
+/* The function is not what it was: it does not have the step it was called for. */
+static const char *
+read_not_found(const Reading *in)
+{
+	in->out->kind = FF_OP_RUN_ERROR;
+	in->out->error = ff_json_member(in->op, "error");
+	if (!ff_json_is_object(in->out->error))
+		in->out->error = ff_run_error("StepNotFound",
+									  psprintf("the function has no step \"%s\"", in->out->name));
+	return NULL;
+}
+
 static const char *
 read_again(const Reading *in)
 {
@@ -212,8 +224,9 @@ static const struct
 	{"WaitForEvent", read_wait},	  {"WaitForSignal", read_signal},
 	{"InvokeFunction", read_invoke},  {"Gateway", read_fetch},
 	{"AIGateway", read_ai},			  {"RunComplete", read_return},
-	{"SyncRunComplete", read_return}, {"DiscoveryRequest", read_again},
-	{"DeferAdd", read_defer},		  {"DeferAbort", read_abort},
+	{"SyncRunComplete", read_return}, {"StepNotFound", read_not_found},
+	{"DiscoveryRequest", read_again}, {"DeferAdd", read_defer},
+	{"DeferAbort", read_abort},
 };
 
 static OpReader
@@ -276,28 +289,29 @@ read_time(Jsonb *op)
 	return ns / 1000;
 }
 
-static const char *
-read_known(FfOp *out, Jsonb *json, OpReader read, TimestampTz now)
+/* What every operation may say. */
+static void
+read_common(Reading *in)
 {
-	Reading in = {out, json, ff_json_member(json, "opts"), now};
-	char   *mode;
+	char *mode;
 
-	if (!ff_json_is_object(in.opts))
-		in.opts = NULL;
-	mode = option(&in, "parallelMode");
-	out->race = mode != NULL && strcmp(mode, "race") == 0;
-	out->detail = read_detail(&in);
-	out->took = read_time(json);
-	return read(&in);
+	in->opts = ff_json_member(in->op, "opts");
+	if (!ff_json_is_object(in->opts))
+		in->opts = NULL;
+	mode = option(in, "parallelMode");
+	in->out->race = mode != NULL && strcmp(mode, "race") == 0;
+	in->out->detail = read_detail(in);
+	in->out->took = read_time(in->op);
 }
 
 char *
 ff_protocol_op(FfOp *out, Jsonb *json, TimestampTz now)
 {
+	Reading		in = {out, json, NULL, now};
 	char	   *kind = ff_json_text(json, "op");
 	char	   *id = ff_json_text(json, "id");
-	OpReader	read;
-	const char *fault;
+	OpReader	reader;
+	const char *fault = "is of a kind this version does not know";
 
 	if (kind == NULL || id == NULL)
 		return pstrdup("the app's answer has an operation without op or id");
@@ -308,9 +322,12 @@ ff_protocol_op(FfOp *out, Jsonb *json, TimestampTz now)
 	out->kind = FF_OP_NONE;
 	if (strcmp(kind, "None") == 0)
 		return NULL;
-	read = reader_of(kind);
-	fault =
-		read == NULL ? "is of a kind this version does not know" : read_known(out, json, read, now);
+	reader = reader_of(kind);
+	if (reader != NULL)
+	{
+		read_common(&in);
+		fault = reader(&in);
+	}
 	return fault == NULL ? NULL
 						 : psprintf("the operation %s of step \"%s\" %s", kind, out->name, fault);
 }

@@ -16,12 +16,20 @@ extern char *ff_signing_key;		  /* NULL or empty: development mode, nothing is s
 extern char *ff_signing_key_fallback; /* the other key while keys are changed, or empty */
 extern int	 ff_request_limit;		  /* bytes of events and memos a call carries */
 
-/* Writes the body and the headers of a call for an item of a run. */
-extern void ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
-								const FfFunction *function);
+/* Whether a call of the run is too large to carry its state, which the app fetches then. */
+extern bool ff_protocol_leaves_out_state(const FfRun *run);
+
+/* Writes the body and the headers of a call for an item of a run; gives its address, allocated with
+ * the call. */
+extern char *ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
+								 const FfFunction *function);
 
 /* The address of a call: the function's URL with stepId set. */
 extern char *ff_protocol_url(const FfFunction *function, const FfItem *item);
+
+/* The request that began the run of an endpoint, made again (endpoint.c): method, body and what of
+ * the headers is its own. Gives its address. */
+extern char *ff_protocol_endpoint(FfHttpCall *call, const FfRun *run, const FfFunction *function);
 
 /* Reads an answer; everything it gives is allocated in the current context. Never raises on what an
  * app may say. */
@@ -49,6 +57,8 @@ extern bool ff_protocol_dev(void);
 
 /* Checks the signature of an answer. */
 extern FfSignature ff_protocol_signature(const FfHttpCall *call);
+/* The same of any text and its header. */
+extern FfSignature ff_protocol_verify(const char *header, const char *text, int length);
 
 /* --- requests the engine makes for steps (gateway.c) --- */
 

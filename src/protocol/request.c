@@ -63,9 +63,8 @@ compare_memos(const void *a, const void *b)
 	return strcmp((*(const FfMemo *const *) a)->id, (*(const FfMemo *const *) b)->id);
 }
 
-/* Whether the call says only what is to be done, and the app fetches the rest. */
-static bool
-is_large(const FfRun *run)
+bool
+ff_protocol_leaves_out_state(const FfRun *run)
 {
 	size_t size = 2 * strlen(run->event_json);
 
@@ -118,7 +117,7 @@ static void
 append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFunction *function)
 {
 	char		ulid[FF_ULID_SIZE];
-	bool		large = is_large(run);
+	bool		large = ff_protocol_leaves_out_state(run);
 	const char *use_api = large ? "true" : "false";
 
 	ff_ulid_encode(&run->id, ulid);
@@ -158,7 +157,6 @@ add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
 
 	ff_ulid_encode(&run->id, run_ulid);
 	ff_ulid_encode(&item->request_id, request_ulid);
-	ff_http_add_header(call, "content-type: application/json");
 	ff_http_add_header(call, psprintf("x-run-id: %s", run_ulid));
 	ff_http_add_header(call,
 					   psprintf("x-inngest-server-kind: %s", ff_protocol_dev() ? "dev" : "cloud"));
@@ -179,15 +177,24 @@ add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
 														 call->request.len, (int64) time(NULL))));
 }
 
-void
+char *
 ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
 					const FfFunction *function)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->context);
+	char		 *url;
 
-	append_body(&call->request, run, item, function);
+	if (function->endpoint)
+		url = ff_protocol_endpoint(call, run, function);
+	else
+	{
+		append_body(&call->request, run, item, function);
+		ff_http_add_header(call, "content-type: application/json");
+		url = ff_protocol_url(function, item);
+	}
 	add_headers(call, run, item);
 	MemoryContextSwitchTo(old);
+	return url;
 }
 
 char *

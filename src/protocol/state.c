@@ -61,12 +61,12 @@ ff_protocol_events(PG_FUNCTION_ARGS)
 PG_FUNCTION_INFO_V1(ff_protocol_check_checkpoint);
 
 static void
-check_op(Jsonb *json)
+check_op(Jsonb *json, bool any)
 {
 	FfOp  op = {0};
-	char *fault = ff_protocol_op(&op, json, 0);
+	char *fault = ff_protocol_op(&op, json, GetCurrentTimestamp());
 
-	if (fault == NULL && !ff_op_is_checkpoint(&op))
+	if (fault == NULL && !any && !ff_op_is_checkpoint(&op))
 		fault = psprintf("the step \"%s\" is not finished", op.name);
 	if (fault != NULL)
 		ereport(ERROR,
@@ -81,19 +81,35 @@ check_op(Jsonb *json)
 						errhint("Keep large values elsewhere and return where they are.")));
 }
 
-/* flowforge.check_checkpoint(steps) */
-Datum
-ff_protocol_check_checkpoint(PG_FUNCTION_ARGS)
+static void
+check_ops(Jsonb *steps, bool any)
 {
-	Jsonb *steps = PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0);
 	uint32 count;
 
 	if (steps == NULL || !ff_json_is_array(steps))
 		ereport(ERROR,
 				(errcode(FF_ERR_CHECKPOINT_FORM), errmsg("steps is not a list of operations"),
-				 errhint("Send {\"request_id\", \"generation_id\", \"steps\": [...]}.")));
+				 errhint("Send {\"steps\": [{\"id\", \"op\", ...}, ...]}.")));
 	count = JB_ROOT_COUNT(steps);
 	for (uint32 i = 0; i < count; i++)
-		check_op(JsonbValueToJsonb(getIthJsonbValueFromContainer(&steps->root, i)));
+		check_op(JsonbValueToJsonb(getIthJsonbValueFromContainer(&steps->root, i)), any);
+}
+
+/* flowforge.check_checkpoint(steps) */
+Datum
+ff_protocol_check_checkpoint(PG_FUNCTION_ARGS)
+{
+	check_ops(PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), false);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(ff_protocol_check_report);
+
+/* flowforge.check_report(steps) */
+Datum
+ff_protocol_check_report(PG_FUNCTION_ARGS)
+{
+	if (!PG_ARGISNULL(0))
+		check_ops(PG_GETARG_JSONB_P(0), true);
 	PG_RETURN_VOID();
 }

@@ -5,6 +5,13 @@ as 'MODULE_PATHNAME', 'ff_protocol_check_checkpoint';
 comment on function flowforge.check_checkpoint(jsonb) is
 'Whether a list of operations is one of finished steps, each small enough. Errors: FF040 with the first that is not, FF042.';
 
+create function flowforge.check_report(steps jsonb) returns void
+language c stable
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_protocol_check_report';
+comment on function flowforge.check_report(jsonb) is
+'Whether a list of operations, if there is one, can be read, with results that are small enough. Errors: FF040, FF042.';
+
 create function flowforge.run_call_events(run uuid) returns jsonb
 language c stable strict
 set search_path = pg_catalog, pg_temp

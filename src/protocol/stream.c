@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "protocol/protocol.h"
 #include "util/json.h"
 #include "util/sign.h"
@@ -33,10 +31,7 @@ check_line(const char *line)
 		return NULL;
 	header = pnstrdup(line, json - line);
 	json++;
-	return ff_sign_verify(ff_signing_key, header, json, (int) strlen(json), (int64) time(NULL)) ==
-				   FF_SIGNATURE_OK
-			   ? json
-			   : NULL;
+	return ff_protocol_verify(header, json, (int) strlen(json)) == FF_SIGNATURE_OK ? json : NULL;
 }
 
 /* Reads a line; gives what is wrong with it, or NULL. */

@@ -397,5 +397,30 @@ ff_run_checkpoint(FfRun *run, const FfAnswer *answer, TimestampTz now)
 	caller->attempt = 0;
 	caller->error = NULL;
 	caller->advanced = true;
+	if (caller->remote)
+		caller->due = now + (int64) ff_endpoint_lease * USECS_PER_SEC;
 	ff_limit_run(run, now);
+}
+
+void
+ff_run_report(FfRun *run, const FfAnswer *answer, int max_attempts, TimestampTz now)
+{
+	FfItem	 *caller = ff_item_find(run, "");
+	bool	  only_steps = true;
+	ListCell *cell;
+
+	foreach (cell, answer->ops)
+		only_steps &=
+			ff_op_is_checkpoint(lfirst(cell)) && ((FfOp *) lfirst(cell))->kind != FF_OP_FAILED;
+	if (caller != NULL && caller->remote)
+		caller->called_at = caller->created;
+	if (only_steps || caller == NULL || !caller->remote)
+	{
+		ff_run_checkpoint(run, answer, now);
+		return;
+	}
+	/* The app lets go: what it says is its answer. */
+	caller->remote = false;
+	caller->due = 0;
+	ff_run_answer(run, caller, answer, max_attempts, now);
 }

@@ -17,6 +17,7 @@
 
 int ff_retry_interval = 0;
 int ff_unreachable_limit = 86400;
+int ff_endpoint_lease = 300;
 int ff_invoke_depth_limit = 100;
 
 /* --- retries --- */

@@ -49,6 +49,7 @@ typedef struct FfItem
 	TimestampTz called_at;
 	pg_uuid_t	request_id; /* of that call */
 	bool		advanced;	/* steps of that call have been checkpointed already */
+	bool		remote;		/* the app is at it by itself; `due` is when the engine takes over */
 	/* What to request, secrets included: only ever in memory. An item read from its row has none
 	 * and asks the function for it again. */
 	Jsonb *request;
@@ -164,7 +165,7 @@ typedef struct FfChange
 	List	   *signals_done; /* step ids of waits for signals that are over */
 	List	   *invocations;  /* of FfInvocation */
 	List	   *inbox;		  /* ids of handled messages */
-	bool		held;		  /* only sleeps have ended: calls need not wait until that is written */
+	bool		held; /* only sleeps have ended: calls need not wait until that is written */
 	bool		written;
 	bool		ended;
 	const char *status;
@@ -203,6 +204,11 @@ extern void ff_run_answer(FfRun *run, FfItem *item, const struct FfAnswer *answe
 /* Steps that finished while the call that asks what comes next goes on. */
 extern void ff_run_checkpoint(FfRun *run, const struct FfAnswer *answer, TimestampTz now);
 
+/* What an app says of a run that began in it: steps that have finished, or else how the engine is
+ * to go on. */
+extern void ff_run_report(FfRun *run, const struct FfAnswer *answer, int max_attempts,
+						  TimestampTz now);
+
 /* Time has passed: sleeps that are over end, waits that are over time out. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
@@ -220,6 +226,7 @@ extern Jsonb *ff_run_error(const char *name, const char *message);
 extern int ff_retry_interval;	  /* ms; 0: exponential with jitter */
 extern int ff_invoke_depth_limit; /* runs that invoke runs that invoke ... */
 extern int ff_unreachable_limit;  /* seconds an app may be away before its runs fail */
+extern int ff_endpoint_lease;	  /* seconds a run that began in its app may be silent */
 extern int ff_output_limit;		  /* bytes of a step's or a run's result */
 extern int ff_state_limit;		  /* bytes of the results of all steps of a run */
 extern int ff_step_limit;		  /* steps of a run */

@@ -97,7 +97,8 @@ $$;
 create trigger append_only before update or delete on flowforge.run_event_batch
 	for each row execute function flowforge.refuse_change();
 
--- Messages to a run's owner from everybody else. kind: cancel, event (a wait's event came), invoked (a child ended), signal.
+-- Messages to a run's owner from everybody else. kind: cancel, event (a wait's event came), invoked (a child ended), signal,
+-- checkpoint (steps of a call that goes on), report (what a run that began in its app has done).
 create table flowforge.inbox (
 	slot smallint not null,
 	inbox_id uuid not null default flowforge.uuid7(),

@@ -5,8 +5,8 @@
  * ULID, "pstep": id, "depth": invocations, "defers": [{"id", "f": slug, "p": payload, "x":
  * aborted}], "items": [...]}; an item is {"id", "n": name, "op":
  * run|sleep|wait|invoke|signal|fetch|ai, "a": attempt, "g": group, "r": race, "at": us, "due": us,
- * "e": error, "u": unreachable count, "us": since}. Times are microseconds since 1970. Members that
- * say nothing are left out.
+ * "e": error, "rem": remote, "u": unreachable count, "us": since}. Times are microseconds since
+ * 1970. Members that say nothing are left out.
  */
 #include "postgres.h"
 
@@ -93,6 +93,7 @@ read_item(Jsonb *json)
 	item->created = instant(json, "at", 0);
 	item->due = instant(json, "due", ff_item_calls(item) ? 0 : DT_NOEND);
 	item->error = ff_json_member(json, "e");
+	item->remote = ff_json_bool(json, "rem");
 	item->unreachable = (int) number(json, "u", 0);
 	item->unreachable_since = instant(json, "us", 0);
 	return item;
@@ -178,6 +179,11 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	if (item->race)
 	{
 		ff_jb_key(builder, "r");
+		ff_jb_bool(builder, true);
+	}
+	if (item->remote)
+	{
+		ff_jb_key(builder, "rem");
 		ff_jb_bool(builder, true);
 	}
 	if (item->due != 0 && item->due != DT_NOEND)

@@ -2,8 +2,8 @@
  * spi.h - statements prepared once per backend.
  *
  * An FfPlan is a static variable: its text and argument types. The first use prepares and keeps it,
- * with one plan for all arguments (plan.c); PostgreSQL replans it when what it names has changed, so
- * it survives DROP and CREATE EXTENSION. The caller is connected to SPI.
+ * with one plan for all arguments (plan.c); PostgreSQL replans it when what it names has changed,
+ * so it survives DROP and CREATE EXTENSION. The caller is connected to SPI.
  */
 #ifndef FF_SPI_H
 #define FF_SPI_H

@@ -44,7 +44,7 @@ static pg_uuid_t
 host_id(const char *url)
 {
 	const char *host = strstr(url, "://");
-	pg_uuid_t	id;
+	pg_uuid_t	id = {{0}};
 	uint64		half;
 	int			length;
 
@@ -167,8 +167,8 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	else
 	{
 		run->generation++;
-		ff_protocol_request(call, run, item, function);
-		url = ff_protocol_url(function, item);
+		item->remote = false;
+		url = ff_protocol_request(call, run, item, function);
 		detail->checkpoints = ff_protocol_checkpoints(run, item);
 	}
 	detail->item = item;
@@ -294,8 +294,8 @@ look_up(void *arg)
 		ff_function_get(lookup->run->tenant_id, lookup->run->function_id, lookup->run->version);
 }
 
-static const FfFunction *
-function_of(FfRun *run)
+const FfFunction *
+ff_function_of(FfRun *run)
 {
 	Lookup	  lookup = {run, ff_function_cached(run->tenant_id, run->function_id, run->version)};
 	FfFailure failure;
@@ -357,7 +357,7 @@ has_call_under_way(const FfRun *run)
 static void
 call_what_is_due(FfRun *run, TimestampTz now)
 {
-	const FfFunction *function = function_of(run);
+	const FfFunction *function = ff_function_of(run);
 	FfFunction		  kept;
 	List			 *items;
 	ListCell		 *cell;

@@ -20,3 +20,17 @@ ff_checkpoint_message(FfRun *run, Jsonb *payload, TimestampTz now)
 	if (answer.kind == FF_ANSWER_OPS)
 		ff_run_checkpoint(run, &answer, now);
 }
+
+void
+ff_report_message(FfRun *run, Jsonb *payload, TimestampTz now)
+{
+	Jsonb			 *steps = ff_json_member(payload, "steps");
+	const FfFunction *function = ff_function_of(run);
+	FfAnswer		  answer = {.retry = true, .retry_after = -1, .protocol = -1};
+
+	if (steps == NULL || function == NULL)
+		return;
+	ff_protocol_ops(&answer, steps, now);
+	if (answer.kind == FF_ANSWER_OPS)
+		ff_run_report(run, &answer, function->max_attempts, now);
+}

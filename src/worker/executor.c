@@ -36,6 +36,7 @@
 
 #include "function/function.h"
 #include "http/client.h"
+#include "protocol/protocol.h"
 #include "util/compat.h"
 #include "util/id.h"
 #include "util/spi.h"
@@ -373,7 +374,7 @@ only_slept(const FfChange *change)
 /*
  * What is due of a run is done. That a sleep has ended needs no commit before the app is called: it
  * has, whoever looks, and after a crash too. So its change is held, for the answer to be written
- * with it, but not for longer than HOLD_MS.
+ * with it, but not for longer than HOLD_MS. An app that fetches the run's state must find it there.
  */
 static void
 wake(FfRun *run, TimestampTz now)
@@ -383,7 +384,8 @@ wake(FfRun *run, TimestampTz now)
 
 	ff_run_wake(run, now);
 	MemoryContextSwitchTo(old);
-	if (first && run->change != NULL && only_slept(run->change))
+	if (first && run->change != NULL && only_slept(run->change) &&
+		!ff_protocol_leaves_out_state(run))
 	{
 		run->change->held = true;
 		ff_timer_push(now + HOLD_MS * 1000, &run->id);
@@ -549,6 +551,8 @@ hand_over_message(FfRun *run, const FfMessage *message)
 
 	if (strcmp(message->kind, "checkpoint") == 0)
 		ff_checkpoint_message(run, payload, GetCurrentTimestamp());
+	else if (strcmp(message->kind, "report") == 0)
+		ff_report_message(run, payload, GetCurrentTimestamp());
 	else
 		ff_run_message(run, message->kind, payload, GetCurrentTimestamp());
 }
@@ -707,6 +711,15 @@ forget_keys(void *arg)
 	ff_spi_run(&plan, NULL, NULL, false);
 }
 
+/* pg_cron may have come or gone. */
+static void
+sync_jobs(void *arg)
+{
+	static FfPlan plan = {"select flowforge.sync_jobs()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
 /* Executor 0 makes partitions ahead and drops old ones, a table a transaction. */
 static void
 maintain(void)
@@ -723,6 +736,7 @@ maintain(void)
 			next_maintenance = GetCurrentTimestamp() + 60 * USECS_PER_SEC;
 	}
 	ff_transaction(forget_keys, NULL, &failure);
+	ff_transaction(sync_jobs, NULL, &failure);
 }
 
 /* --- the loop --- */
@@ -748,6 +762,7 @@ time_to_wait(void)
 
 	if (ff_timer_next() != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(next_firing()));
+	wait = shorter(wait, milliseconds_until(ff_clock_next()));
 	if (ff_timer_beyond != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC));
 	if (ff_my_number == 0)
@@ -817,6 +832,7 @@ turn(void)
 	AcceptInvalidationMessages();
 	take_hints();
 	maintain();
+	ff_clock_turn();
 	sweep();
 	fill_timers();
 	handle_messages();

@@ -65,7 +65,16 @@ extern TimestampTz ff_timer_horizon;
  * again. */
 extern TimestampTz ff_timer_beyond;
 
+/* --- clock.c: the schedules --- */
+
+/* Starts what is due by a schedule, in executor 0. */
+extern void		   ff_clock_turn(void);
+extern TimestampTz ff_clock_next(void); /* DT_NOEND: nothing */
+
 /* --- call.c: the calls under way --- */
+
+/* The version of the function a run is of, or NULL when it is gone. */
+extern const struct FfFunction *ff_function_of(FfRun *run);
 
 /* Calls what a run has to call, keeps it waiting for room, or lets it go when it has nothing to do.
  * The run has no change that calls must wait for. */
@@ -86,6 +95,8 @@ extern bool ff_calls_unhandled(void);
 /* --- checkpoint.c --- */
 
 extern void ff_checkpoint_message(FfRun *run, Jsonb *payload, TimestampTz now);
+/* Of a run that began in its app. */
+extern void ff_report_message(FfRun *run, Jsonb *payload, TimestampTz now);
 
 /* --- group.c: what is to be written --- */
 

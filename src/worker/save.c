@@ -16,6 +16,9 @@
 #include "util/json.h"
 #include "worker/store.h"
 
+#define MAX_NOTES 20 /* of a step */
+#define MAX_NOTE_BYTES 16384
+
 static FfPlan insert_steps = {
 	"insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at, detail) "
 	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -426,6 +429,8 @@ schedule_defers(FfChange *change)
 		event.name = "inngest/deferred.schedule";
 		event.data = defer_data(change->run, defer, slug);
 		event.ts = change->ended_at;
+		/* Sessions that are none are not worth losing the event for. */
+		(void) ff_event_read_meta(ff_json_member(defer->payload, "meta"), &event.meta);
 		ff_event_record(&event, 1);
 	}
 }
@@ -505,6 +510,42 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 	ff_run_insert(&run, 1);
 }
 
+/* What an SDK notes about a step beside its result. Notes are not worth failing a run for: those
+ * that are too large, or of another form, are passed over. */
+static void
+note_metadata(const FfChange *change, const FfStepRow *step, Jsonb *note)
+{
+	static FfPlan plan = {
+		"select flowforge.note_metadata($1, $2, jsonb_build_object('step_id', $3), $4) where not exists ("
+		"select from flowforge.run_metadata m where m.tenant_id = $1 and m.run_id = $2 and m.step = $3 "
+		"and octet_length(m.values::text) > 32768)",
+		4,
+		{INT4OID, UUIDOID, TEXTOID, JSONBOID}};
+	Datum values[4] = {Int32GetDatum(change->run->tenant_id), UUIDPGetDatum(&change->run->id),
+					   CStringGetTextDatum(step->name), JsonbPGetDatum(note)};
+
+	if (ff_json_text(note, "kind") != NULL && ff_json_text(note, "op") != NULL &&
+		ff_json_is_object(ff_json_member(note, "values")) && VARSIZE(note) <= MAX_NOTE_BYTES)
+		ff_spi_run(&plan, values, NULL, false);
+}
+
+static void
+write_metadata(const FfChange *change)
+{
+	ListCell *cell;
+
+	foreach (cell, change->steps)
+	{
+		const FfStepRow *step = lfirst(cell);
+		Jsonb			*notes = step->detail ? ff_json_member(step->detail, "metadata") : NULL;
+		uint32			 count = ff_json_is_array(notes) ? Min(JB_ROOT_COUNT(notes), MAX_NOTES) : 0;
+
+		for (uint32 i = 0; i < count; i++)
+			note_metadata(change, step,
+						  JsonbValueToJsonb(getIthJsonbValueFromContainer(&notes->root, i)));
+	}
+}
+
 static void
 write_consequences(FfChange *change)
 {
@@ -517,6 +558,7 @@ write_consequences(FfChange *change)
 		foreach (cell, change->invocations)
 			start_invocation(change, lfirst(cell));
 	}
+	write_metadata(change);
 	tell_parent(change);
 	announce_end(change);
 	schedule_defers(change);

@@ -337,6 +337,11 @@ export function startApp(server, { major = 4, id = `e2e-v${major}`, port = 0, en
 	return launchApp(server, { id, register }, process.execPath, [join(here, "app.mjs")], settings);
 }
 
+/** Starts endpointapp.mjs, whose endpoints register themselves. */
+export function startEndpoints(server, { id = "endpoints" } = {}) {
+	return launchApp(server, { id, register: false }, process.execPath, [join(here, "endpointapp.mjs")], { APP_ID: id });
+}
+
 /** Starts python/app.py in a framework, `fastapi` (async handlers) or `flask` (blocking ones), and registers it. */
 export async function startPythonApp(server, { framework = "fastapi", id = `e2e-${framework}`, port = 0, environment = {}, register } = {}) {
 	await run(join(here, "python", "venv.sh"));

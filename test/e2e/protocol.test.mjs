@@ -99,6 +99,21 @@ describe("the protocol", () => {
 			assert.equal(final.app.calls.length, 1);
 		});
 
+		it("StepNotFound: tried again, then failed", async () => {
+			const { run, app } = await play((call) => call.ops(op("StepNotFound", "x")), { retries: 1 });
+			assert.match(run.error.message, /has no step "x"/);
+			assert.equal(app.calls.length, 2);
+		});
+
+		it("what is noted about a step, but not nonsense", async () => {
+			const metadata = [{ kind: "userland.score", scope: "step", op: "set", values: { n: 1 } }, { kind: 5 }, 7, { kind: "big", op: "set", values: { x: "y".repeat(20_000) } }];
+			const { run } = await play((call) => (call.has("a") ? call.done("noted") : call.ops({ ...stepRun("a"), metadata })));
+			assert.equal(run.output, "noted", JSON.stringify(run.error));
+			assert.deepEqual(run.steps[0].detail.metadata, metadata);
+			const noted = await server.sql(`select step, kind, values ->> 'n' from flowforge.run_metadata where run_id = '${run.id}'`);
+			assert.deepEqual(noted, ["a|userland.score|1"]);
+		});
+
 		it("an unknown step: tried again, then failed with the SDK's words", async () => {
 			const { run, app } = await play((call) => call.answer(500, { error: "Could not find step x", requestedStep: "x", foundSteps: [], totalFoundSteps: 0 }), { retries: 1 });
 			assert.match(run.error.message, /Could not find step/);

@@ -86,7 +86,8 @@ export async function defineStepKinds(sdk, client, calls, seen, major) {
 		return "late";
 	});
 
-	if (major === 4) {
+	// The package is slow to load what is experimental.
+	if (major === 4 && process.env.EXPERIMENTAL) {
 		const { createDefer } = await import("inngest-v4/experimental");
 		const follow = createDefer(client, { id: "follow" }, async ({ event, parents }) => {
 			seen.set(`deferred ${event.data.key}`, { data: event.data, parents });

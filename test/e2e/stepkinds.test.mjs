@@ -45,7 +45,7 @@ function stepKinds(serverOf, hostOf, major) {
 	before(async () => {
 		server = serverOf();
 		host = hostOf();
-		app = await startApp(server, { major });
+		app = await startApp(server, { major, environment: { EXPERIMENTAL: "1" } });
 	});
 
 	const name = (event) => `e2e-v${major}/${event}`;
