@@ -57,7 +57,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang template send trigger cron hook watch sdk register api tools openapi \
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang template send trigger cron hook watch sdk register api tools control openapi \
 		>"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do
@@ -92,6 +92,9 @@ run_pgtap() {
 	for file in test/pgtap/*.sql; do
 		take_tap "pgtap $(basename "$file" .sql)" psql -XqAt -v ON_ERROR_STOP=1 -d flowforge_pgtap -f "$file"
 	done
+	psql -XqAt -d flowforge_pgtap -c 'select * from flowforge.fsck()' >"$work/fsck.out" 2>&1
+	cat "$work/fsck.out"
+	count 'pgtap: flowforge.fsck() finds nothing afterwards' "$(test -s "$work/fsck.out"; echo $((1 - $?)))"
 }
 
 # Runs a command that prints TAP and counts its lines; a command that fails without a "not ok" counts as one failure.
@@ -162,9 +165,9 @@ for kind in $kinds; do
 		pgtap) run_pgtap ;;
 		lang) take_tap 'lang properties' python3 test/lang/properties.py ;;
 		fuzz) take_tap 'fuzz lang' python3 test/fuzz/lang.py "${FUZZ_SECONDS:-60}"; grep '^ok' "$work/tap.out" ;;
-		tap) for file in test/tap/crash.py test/tap/lifecycle.py test/tap/cron.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
+		tap) for file in $(ls test/tap/*.py | grep -v harness); do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
-		cli) for file in usage follow psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;
+		cli) for file in usage follow control psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;
 		docs) run_docs ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;

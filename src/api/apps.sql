@@ -192,7 +192,20 @@ insert into flowforge.route_schema (name, schema) values
 			"cron": {"type": "string"}}}},
 		"steps": {"type": "object", "required": ["step"], "properties": {"step": {"type": "object", "required": ["runtime"], "properties": {
 			"runtime": {"type": "object", "required": ["url"], "properties": {"type": {"const": "http"}, "url": {"type": "string", "format": "uri"}}},
-			"retries": {"type": "object", "properties": {"attempts": {"type": "integer", "minimum": 0, "maximum": 20, "default": 4}}}}}}}
+			"retries": {"type": "object", "properties": {
+				"attempts": {"type": "integer", "minimum": 0, "maximum": 20, "default": 4},
+				"backoff": {"description": "fixed, linear, exponential, or a list of delays.", "type": ["string", "array", "null"]},
+				"base": {"type": "string", "default": "1s"},
+				"cap": {"type": "string", "default": "5m"},
+				"jitter": {"type": "number", "minimum": 0, "maximum": 1}}}}}}},
+		"timeouts": {"type": "object", "properties": {
+			"start": {"type": "string", "description": "From being enqueued to the first call; then the run is cancelled."},
+			"finish": {"type": "string", "description": "From the first call to the end; then the run is cancelled."},
+			"step": {"type": "string", "description": "Of each call; then it is tried again."}}},
+		"cancel": {"type": "array", "maxItems": 5, "items": {"type": "object", "required": ["event"], "properties": {
+			"event": {"type": "string", "description": "It cancels the run."},
+			"if": {"type": "string", "description": "Over event, the run''s own, and async, the one that comes."},
+			"timeout": {"type": "string", "description": "After it the event does not count."}}}}
 	}
 }'),
 ('Function', '{

@@ -198,6 +198,7 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 	run->function_id = trigger->function_id;
 	run->version = trigger->version;
 	run->event_id = event->id;
+	run->event = event;
 }
 
 /* Every function whose trigger the event meets runs once, whichever and however many of its
@@ -262,9 +263,12 @@ ff_event_record(FfEvent *events, int count)
 		if (!events[i].duplicate)
 			match_triggers(&list, &events[i]);
 	}
-	ff_wait_resolve(events, count);
+	/* First the runs: an event may cancel those that events before it in the same call have
+	 * started.
+	 */
 	if (list.count > 0)
 		ff_run_insert(list.runs, list.count);
+	ff_wait_resolve(events, count);
 }
 
 bool

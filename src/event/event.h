@@ -33,14 +33,15 @@ typedef struct FfEvent
 /* A run to be started by ff_run_insert. */
 typedef struct FfNewRun
 {
-	int32		tenant_id;
-	int32		function_id;
-	int32		version;
-	pg_uuid_t	event_id;
-	pg_uuid_t	parent_run_id;
-	const char *parent_step_id; /* NULL: no parent */
-	int			depth;			/* of invocation: 0 when an event started it */
-	pg_uuid_t	run_id;			/* out */
+	int32		   tenant_id;
+	int32		   function_id;
+	int32		   version;
+	pg_uuid_t	   event_id;
+	pg_uuid_t	   parent_run_id;
+	const char	  *parent_step_id; /* NULL: no parent */
+	int			   depth;		   /* of invocation: 0 when an event started it */
+	const FfEvent *event;		   /* event_id's, or NULL: it is read when it is needed */
+	pg_uuid_t	   run_id;		   /* out */
 } FfNewRun;
 
 extern int ff_event_size_limit; /* bytes of data and user together */
@@ -93,11 +94,22 @@ typedef struct FfWait
 	const char *expression; /* NULL: any event of that name */
 	pg_uuid_t	event_id;	/* the run's own event */
 	Jsonb	   *event;		/* and its JSON */
+	TimestampTz expires;	/* what comes later does not count; 0: while the wait is there */
 } FfWait;
 
 extern void ff_wait_insert(const FfWait *wait);
+extern void ff_wait_insert_all(List *waits); /* of FfWait */
 extern bool ff_wait_exists(int32 tenant_id, const char *event_name);
 extern void ff_wait_resolve(FfEvent *events, int count); /* those that are not repeats */
+
+/* --- cancelOn (cancel.c) --- */
+
+/* Registers, for runs just made, the waits for the events that cancel them. */
+extern void ff_cancel_register(const FfNewRun *runs, int count);
+
+/* The n-th of them has this step id; and whether a step id is one of these. */
+extern char *ff_cancel_step_id(int n);
+extern bool	 ff_cancel_step(const char *step_id);
 
 /* --- signals (signal.c) --- */
 

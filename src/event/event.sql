@@ -26,7 +26,8 @@ comment on table flowforge.event_key is 'Event ids given by senders, kept for fl
 create index event_key_expiry on flowforge.event_key (expires_at);
 
 -- A run's wait for an event. Written and deleted by the run's owner, read by senders of events. match_path and match_key
--- hold the equality the filter demands of the awaited event (path below it and a hash of the value); path '' demands nothing.
+-- hold the equality the filter demands of the awaited event (path below it and a hash of the value); path '*' demands nothing.
+-- The waits for the events that cancel a run (cancelOn) have the step ids cancelOn[0], cancelOn[1], …, and are written with the run.
 create table flowforge.wait (
 	tenant_id integer not null,
 	event_name text not null,
@@ -36,6 +37,7 @@ create table flowforge.wait (
 	step_id text not null,
 	event_id uuid not null,
 	expression text,
+	expires_at timestamptz,
 	primary key (tenant_id, run_id, step_id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 comment on table flowforge.wait is 'A run waiting for an event: name, the equality it demands, and the rest of its filter.';
@@ -78,3 +80,10 @@ as 'MODULE_PATHNAME', 'ff_event_invoke';
 comment on function flowforge.invoke(text, jsonb, text) is
 'What POST /invoke/{slug} does: starts one run of exactly this function with an event {data, id, user, ts, v, meta}, whose name becomes '
 'inngest/function.invoked. Gives the event and the run; no run when an event of this id was received before. Errors: FF013, FF002 to FF009.';
+
+create function flowforge.hand_over(tenant_id integer, run_id uuid) returns void
+language c volatile strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_event_hand_over';
+comment on function flowforge.hand_over(integer, uuid) is
+'Gives a run whose row was put into run_hot to its owner at commit, and registers the events that cancel it.';

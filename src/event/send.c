@@ -329,6 +329,7 @@ ff_event_invoke(PG_FUNCTION_ARGS)
 	run.version = function->version;
 	ff_event_insert(&event, 1);
 	run.event_id = event.id;
+	run.event = &event;
 	if (!event.duplicate)
 		ff_run_insert(&run, 1);
 	SPI_finish();

@@ -114,4 +114,5 @@ ff_run_insert(FfNewRun *runs, int count)
 		write_one_run(&runs[0]);
 	else if (count > 1)
 		write_runs(runs, count);
+	ff_cancel_register(runs, count);
 }

@@ -34,15 +34,9 @@ key_of(Jsonb *value)
 	return (int64) hash_bytes_extended((const unsigned char *) text, (int) strlen(text), 0);
 }
 
-void
-ff_wait_insert(const FfWait *wait)
+static void
+wait_values(const FfWait *wait, Datum values[9], bool nulls[9])
 {
-	static FfPlan insert = {
-		"insert into flowforge.wait (tenant_id, event_name, match_path, match_key, run_id, step_id, event_id, expression) "
-		"values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
-		8,
-		{INT4OID, TEXTOID, TEXTOID, INT8OID, UUIDOID, TEXTOID, UUIDOID, TEXTOID}};
-	Datum  values[8];
 	char  *path = NULL;
 	Jsonb *constant = NULL;
 
@@ -53,6 +47,7 @@ ff_wait_insert(const FfWait *wait)
 		if (!ff_expr_wait_key(filter, wait->event, &path, &constant))
 			path = NULL;
 	}
+	memset(nulls, false, sizeof(bool) * 9);
 	values[0] = Int32GetDatum(wait->tenant_id);
 	values[1] = CStringGetTextDatum(wait->event_name);
 	values[2] = CStringGetTextDatum(path ? path : ANY_PATH);
@@ -61,7 +56,38 @@ ff_wait_insert(const FfWait *wait)
 	values[5] = CStringGetTextDatum(wait->step_id);
 	values[6] = UUIDPGetDatum(&wait->event_id);
 	values[7] = wait->expression ? CStringGetTextDatum(wait->expression) : (Datum) 0;
-	ff_spi_run(&insert, values, wait->expression ? NULL : "       n", false);
+	nulls[7] = wait->expression == NULL;
+	values[8] = TimestampTzGetDatum(wait->expires);
+	nulls[8] = wait->expires == 0;
+}
+
+void
+ff_wait_insert_all(List *waits)
+{
+	static FfPlan insert = {
+		"insert into flowforge.wait (tenant_id, event_name, match_path, match_key, run_id, step_id, event_id, expression, expires_at) "
+		"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing",
+		9,
+		{INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, UUIDARRAYOID, TEXTARRAYOID,
+		 UUIDARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID}};
+	FfBatch	  batch = {.plan = &insert};
+	ListCell *cell;
+
+	foreach (cell, waits)
+	{
+		Datum values[9];
+		bool  nulls[9];
+
+		wait_values(lfirst(cell), values, nulls);
+		ff_batch_add(&batch, values, nulls);
+	}
+	ff_batch_run(&batch);
+}
+
+void
+ff_wait_insert(const FfWait *wait)
+{
+	ff_wait_insert_all(list_make1(unconstify(FfWait *, wait)));
 }
 
 bool
@@ -151,9 +177,10 @@ typedef struct Probe
 
 typedef struct ProbeList
 {
-	Probe *probes;
-	int	   count;
-	int	   capacity;
+	const FfEvent *last; /* of the call */
+	Probe		  *probes;
+	int			   count;
+	int			   capacity;
 } ProbeList;
 
 static void
@@ -281,6 +308,19 @@ gather_probes(ProbeList *list, FfEvent **events, int count)
 	}
 }
 
+/* Whether an event comes before, or is, the one of this id in the same call: what started a run
+ * does not cancel it, nor does what came before. */
+static bool
+comes_before(const ProbeList *list, const FfEvent *event, const pg_uuid_t *id)
+{
+	for (; event <= list->last; event++)
+	{
+		if (memcmp(&event->id, id, sizeof(pg_uuid_t)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Tells the owners of all waits that the probes find and whose whole filter the event passes. */
 static void
 resolve(ProbeList *list)
@@ -289,7 +329,8 @@ resolve(ProbeList *list)
 		"select n.place, w.run_id, w.step_id, w.expression, " FF_EVENT_COLUMNS
 		" from unnest($1, $2, $3, $4, $5) as n (place, tenant_id, event_name, match_path, match_key) "
 		"cross join lateral (select * from flowforge.wait w where w.tenant_id = n.tenant_id "
-		"and w.event_name = n.event_name and w.match_path = n.match_path and w.match_key = n.match_key offset 0) w "
+		"and w.event_name = n.event_name and w.match_path = n.match_path and w.match_key = n.match_key "
+		"and (w.expires_at is null or w.expires_at > clock_timestamp()) offset 0) w "
 		"join flowforge.event ev on ev.tenant_id = w.tenant_id and ev.event_id = w.event_id",
 		5,
 		{INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}};
@@ -319,6 +360,7 @@ resolve(ProbeList *list)
 		Probe	 *probe;
 		FfEvent	  own;
 		bool	  isnull;
+		bool	  none;
 		pg_uuid_t run_id;
 		char	 *step_id;
 		Datum	  expression;
@@ -329,6 +371,9 @@ resolve(ProbeList *list)
 		run_id = *DatumGetUUIDP(ff_spi_value(i, 2, &isnull));
 		step_id = TextDatumGetCString(ff_spi_value(i, 3, &isnull));
 		expression = ff_spi_value(i, 4, &isnull);
+		if (ff_cancel_step(step_id) &&
+			comes_before(list, probe->event, DatumGetUUIDP(ff_spi_value(i, 5, &none))))
+			continue;
 		if (!isnull)
 		{
 			ff_event_read(&own, i, 5);
@@ -347,7 +392,7 @@ void
 ff_wait_resolve(FfEvent *events, int count)
 {
 	FfEvent **fresh = palloc(sizeof(FfEvent *) * Max(count, 1));
-	ProbeList list = {0};
+	ProbeList list = {.last = events + count - 1};
 	int		  fresh_count = 0;
 
 	for (int i = 0; i < count; i++)

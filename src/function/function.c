@@ -19,6 +19,7 @@
 
 #include "function/function.h"
 #include "util/batch.h"
+#include "util/json.h"
 #include "util/spi.h"
 
 #define MAX_CACHED 16384 /* entries of a kind; then the cache starts anew */
@@ -271,12 +272,50 @@ cached_text(uint64 row, int column)
 	return isnull ? NULL : MemoryContextStrdup(cache_context, TextDatumGetCString(value));
 }
 
+static char *
+keep_text(const char *text)
+{
+	return text == NULL ? NULL : MemoryContextStrdup(cache_context, text);
+}
+
+static void
+read_cancel(FfCancelOn *cancel, Jsonb *json)
+{
+	cancel->event = keep_text(ff_json_text(json, "event"));
+	cancel->filter = keep_text(ff_json_text(json, "if"));
+	cancel->timeout = keep_text(ff_json_text(json, "timeout"));
+}
+
+/* The setting `cancel`: a list, or one object that stands for a list of one. */
+static void
+read_config(FfFunction *function, Jsonb *config)
+{
+	Jsonb *cancel = ff_json_member(config, "cancel");
+
+	ff_policy_read(&function->policy, config);
+	if (function->policy.cancels == 0)
+		return;
+	function->cancels =
+		MemoryContextAllocZero(cache_context, sizeof(FfCancelOn) * function->policy.cancels);
+	if (ff_json_is_object(cancel))
+		read_cancel(&function->cancels[0], cancel);
+	else
+	{
+		for (int i = 0; i < function->policy.cancels; i++)
+			read_cancel(&function->cancels[i],
+						JsonbValueToJsonb(getIthJsonbValueFromContainer(&cancel->root, i)));
+	}
+}
+
 static bool
 load_function(FfFunction *function, const FunctionKey *key)
 {
 	static FfPlan plan = {
-		"select v.retries, f.app_id, f.slug, f.url, coalesce(v.config ->> 'endpoint' = 'true', false) from flowforge.function f "
+		"select v.retries, f.app_id, f.slug, f.url, v.config, (extract(epoch from a.request_timeout) * 1000000)::bigint, "
+		"exists (select from flowforge.pause p where p.tenant_id = f.tenant_id and (p.function_id = f.function_id or p.app_id = f.app_id)), "
+		"coalesce(v.config ->> 'endpoint' = 'true', false) from flowforge.function f "
 		"join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = $3 "
+		"left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id "
 		"where f.tenant_id = $1 and f.function_id = $2",
 		3,
 		{INT4OID, INT4OID, INT4OID}};
@@ -284,6 +323,8 @@ load_function(FfFunction *function, const FunctionKey *key)
 					   Int32GetDatum(key->version)};
 	bool  isnull;
 	Datum app_id;
+	Datum config;
+	Datum timeout;
 
 	if (ff_spi_run(&plan, values, NULL, true) == 0)
 		return false;
@@ -297,7 +338,12 @@ load_function(FfFunction *function, const FunctionKey *key)
 		function->app_id = *DatumGetUUIDP(app_id);
 	function->slug = cached_text(0, 3);
 	function->url = cached_text(0, 4);
-	function->endpoint = DatumGetBool(ff_spi_value(0, 5, &isnull));
+	config = ff_spi_value(0, 5, &isnull);
+	read_config(function, DatumGetJsonbP(config));
+	timeout = ff_spi_value(0, 6, &isnull);
+	function->read_timeout = isnull ? 0 : DatumGetInt64(timeout);
+	function->paused = DatumGetBool(ff_spi_value(0, 7, &isnull));
+	function->endpoint = DatumGetBool(ff_spi_value(0, 8, &isnull));
 	return true;
 }
 

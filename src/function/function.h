@@ -11,7 +11,17 @@
 
 #include "utils/uuid.h"
 
+#include "function/policy.h"
 #include "lang/lang.h"
+
+/* An event that cancels the runs of a function. */
+typedef struct FfCancelOn
+{
+	char *event;
+	char *filter; /* over event, the run's own, and async, the one that comes; NULL: any */
+	char *
+		timeout; /* a duration from the run's beginning, or an instant; NULL: as long as it lives */
+} FfCancelOn;
 
 typedef struct FfFunction
 {
@@ -23,6 +33,10 @@ typedef struct FfFunction
 	char	 *slug;
 	char	 *url;		/* of the current version: code lives where the app is now */
 	bool	  endpoint; /* an HTTP handler of the app, whose runs begin in the app */
+	int64 read_timeout; /* microseconds a call to its app may take; 0: flowforge.request_timeout */
+	bool  paused;		/* it or its app: nothing is called */
+	FfPolicy	policy;
+	FfCancelOn *cancels; /* policy.cancels of them */
 } FfFunction;
 
 typedef struct FfTrigger

@@ -11,12 +11,14 @@ create table flowforge.app (
 	checksum text not null,
 	registered_at timestamptz not null default now(),
 	synced_at timestamptz not null default now(),
+	request_timeout interval check (request_timeout > interval '0'),
 	sync_error text,
 	sync_failed_at timestamptz,
 	primary key (tenant_id, app_id),
 	unique (tenant_id, name)
 );
 comment on table flowforge.app is 'An app: a URL that serves functions.';
+comment on column flowforge.app.request_timeout is 'How long a call to it may take; null: flowforge.request_timeout.';
 
 create sequence flowforge.function_id_seq as integer;
 
@@ -66,6 +68,29 @@ comment on table flowforge.trigger is 'What starts runs of a function: an event 
 create index trigger_event on flowforge.trigger (tenant_id, event) where event is not null;
 create index trigger_function on flowforge.trigger (tenant_id, function_id);
 
+-- What is paused: a row for each function or app. Its runs are kept and not called. Written by ff_pause and ff_resume.
+create table flowforge.pause (
+	tenant_id integer not null,
+	function_id integer,
+	app_id uuid,
+	reason text,
+	paused_at timestamptz not null default now(),
+	check ((function_id is null) <> (app_id is null))
+);
+comment on table flowforge.pause is 'Functions and apps that are paused: their runs are kept and not called.';
+create unique index pause_function on flowforge.pause (tenant_id, function_id) where function_id is not null;
+create unique index pause_app on flowforge.pause (tenant_id, app_id) where app_id is not null;
+
+create function flowforge.paused_functions() returns setof integer
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select p.function_id from flowforge.pause p where p.function_id is not null
+	union all
+	select f.function_id from flowforge.pause p join flowforge.function f on f.tenant_id = p.tenant_id and f.app_id = p.app_id
+$$;
+comment on function flowforge.paused_functions() is 'The functions whose runs are not called: they or their apps are paused.';
+
 -- Backends cache functions and triggers; any change to these tables makes all of them forget.
 create function flowforge.forget_functions() returns trigger
 language c as 'MODULE_PATHNAME', 'ff_function_forget';
@@ -75,12 +100,17 @@ create trigger forget after insert or update or delete or truncate on flowforge.
 	for each statement execute function flowforge.forget_functions();
 create trigger forget after insert or update or delete or truncate on flowforge.trigger
 	for each statement execute function flowforge.forget_functions();
+create trigger forget after insert or update or delete or truncate on flowforge.pause
+	for each statement execute function flowforge.forget_functions();
+create trigger forget after update of request_timeout on flowforge.app
+	for each statement execute function flowforge.forget_functions();
 
 select pg_catalog.pg_extension_config_dump('flowforge.app', '');
 select pg_catalog.pg_extension_config_dump('flowforge.function', '');
 select pg_catalog.pg_extension_config_dump('flowforge.function_id_seq', '');
 select pg_catalog.pg_extension_config_dump('flowforge.function_version', '');
 select pg_catalog.pg_extension_config_dump('flowforge.trigger', '');
+select pg_catalog.pg_extension_config_dump('flowforge.pause', '');
 select pg_catalog.pg_extension_config_dump('flowforge.trigger_id_seq', '');
 
 create function flowforge.filter_errors(
@@ -91,3 +121,17 @@ as 'MODULE_PATHNAME', 'ff_function_filter_errors';
 comment on function flowforge.filter_errors() is
 'How often since the server started a filter of a function of this database (of its triggers and its runs'' waits) could not be evaluated, '
 'and what was wrong the last time. Such a filter lets nothing pass.';
+
+create function flowforge.check_retries(retries jsonb) returns text
+language c immutable strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_function_check_retries';
+comment on function flowforge.check_retries(jsonb) is
+'What is wrong with how a function spaces its retries, {backoff: fixed | linear | exponential | [delays], base, cap, jitter}, or null when nothing is.';
+
+create function flowforge.backoff(retries jsonb, attempt integer) returns double precision
+language c volatile strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_function_backoff';
+comment on function flowforge.backoff(jsonb, integer) is
+'A delay, in seconds, before what failed at an attempt (from 0) is tried again, drawn as executors draw it.';

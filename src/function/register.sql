@@ -91,7 +91,7 @@ as $$
 		('rateLimit.key', 'expression'), ('rateLimit.period', 'duration'),
 		('throttle.key', 'expression'), ('throttle.period', 'duration'),
 		('debounce.key', 'expression'), ('debounce.period', 'duration'), ('debounce.timeout', 'duration'),
-		('singleton.key', 'expression'), ('timeouts.start', 'duration'), ('timeouts.finish', 'duration')) as k (field, kind)
+		('singleton.key', 'expression'), ('timeouts.start', 'duration'), ('timeouts.finish', 'duration'), ('timeouts.step', 'duration')) as k (field, kind)
 $$;
 comment on function flowforge.config_texts(jsonb) is 'Every setting of a function that is text, and of what kind: event, expression, cron, duration, jitter, catch up, window or any text.';
 
@@ -209,6 +209,24 @@ as $$
 $$;
 comment on function flowforge.runtime_problems(jsonb) is 'What is wrong with where a function''s configuration says it is called.';
 
+create function flowforge.time_problems(config jsonb) returns table (field text, problem text, fix text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'steps.step.retries', flowforge.check_retries(config #> '{steps,step,retries}'),
+		'Write it like {"attempts": 3, "backoff": "exponential", "base": "2s", "cap": "5m", "jitter": 0.5}; backoff is fixed, linear, '
+		'exponential or a list of delays like ["1s", "10s", "1m"].'
+	where jsonb_typeof(config #> '{steps,step,retries}') = 'object' and flowforge.check_retries(config #> '{steps,step,retries}') is not null
+	union all
+	select 'steps.step.retries', format('is of type %s, not object', jsonb_typeof(config #> '{steps,step,retries}')), 'Write it like {"attempts": 3}.'
+	where jsonb_typeof(config #> '{steps,step,retries}') not in ('object', 'null')
+	union all
+	select t.field, format('"%s" is an instant; it must be a duration', t.value), 'Write it like 30s, 10m or 1h30m.'
+	from (select 'timeouts.' || k.key as field, config #>> array['timeouts', k.key] as value from unnest('{start,finish,step}'::text[]) as k (key)) t
+	where t.value ~ '^\d{4}-'
+$$;
+comment on function flowforge.time_problems(jsonb) is 'What is wrong with a function''s retries, and with its timeouts where they are instants.';
+
 create function flowforge.app_problems(payload jsonb) returns table (field text, problem text, fix text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -249,6 +267,7 @@ as $$
 		union all select * from flowforge.runtime_problems(s.value)
 		union all select * from flowforge.number_problems(s.value)
 		union all select * from flowforge.text_problems(s.value)
+		union all select * from flowforge.time_problems(s.value)
 	) p
 	where jsonb_typeof(payload -> 'functions') = 'array' and jsonb_typeof(s.value) = 'object'
 $$;
@@ -489,5 +508,5 @@ $$;
 comment on function @extschema@.ff_register_app(text, text, jsonb, text, text, text) is
 'Registers an app by hand: its URL, its name and its functions, a list of {id, triggers: [{event, expression} or {cron}], steps, …} in '
 'which steps may be left out when the app''s URL serves them. The set replaces the one the app had: functions that are missing are '
-'archived, their runs go on. Gives {ok, modified, app_id, sync_id}. Errors: FF208 with the field and how to mend it, FF209.';
+'archived, their runs go on. docs/control.md has what a function may say of its times and retries. Gives {ok, modified, app_id, sync_id}. Errors: FF208 with the field and how to mend it, FF209.';
 revoke execute on function @extschema@.ff_register_app(text, text, jsonb, text, text, text) from public;

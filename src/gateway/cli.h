@@ -102,6 +102,19 @@ extern bool ff_whole_number(const char *text, long low, long high, int *number);
 extern FfExit ff_misused(const char *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* One command of several below a name (name NULL ends them). */
+typedef struct FfSubcommand
+{
+	const char *name;
+	char	   *full_name;
+	FfExit (*command)(int argc, char **argv);
+} FfSubcommand;
+
+/* Runs the one that argv[1] names, tells which there are when it asks for help, or says what is
+ * wrong. `about` is a sentence without its full stop. */
+extern FfExit ff_subcommand(const char *name, const char *about, const FfSubcommand *commands,
+							int argc, char **argv);
+
 /* ---- where the server is ---- */
 
 /* Each from its flag, else the environment, else the file that `flowforge dev` leaves, else the
@@ -153,6 +166,7 @@ extern FfExit ff_command_dev(int argc, char **argv);
 extern FfExit ff_command_serve(int argc, char **argv);
 extern FfExit ff_command_send(int argc, char **argv);
 extern FfExit ff_command_runs(int argc, char **argv);
+extern FfExit ff_command_functions(int argc, char **argv);
 extern FfExit ff_command_doctor(int argc, char **argv);
 extern FfExit ff_command_psql(int argc, char **argv);
 

@@ -165,3 +165,53 @@ ff_options(int argc, char **argv, const FfUsage *usage, FfList *words, FfList *r
 	}
 	return FF_PARSE_GO;
 }
+
+/* "a, b and c", or with `or` instead; `mark` between all when it is not NULL. To be freed. */
+static char *
+name_commands(const FfSubcommand *commands, const char *mark, const char *last)
+{
+	char *text = ff_text("%s", commands->name);
+
+	for (const FfSubcommand *next = commands + 1; next->name != NULL; next++)
+	{
+		char *longer = ff_text("%s%s%s", text, next[1].name == NULL ? last : mark, next->name);
+
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+FfExit
+ff_subcommand(const char *name, const char *about, const FfSubcommand *commands, int argc,
+			  char **argv)
+{
+	char  *names;
+	FfExit result = FF_EXIT_DONE;
+
+	for (const FfSubcommand *at = commands; argc > 1 && at->name != NULL; at++)
+	{
+		if (strcmp(argv[1], at->name) != 0)
+			continue;
+		argv[1] = at->full_name;
+		return at->command(argc - 1, argv + 1);
+	}
+	if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0))
+	{
+		names = name_commands(commands, "|", "|");
+		printf("flowforge %s %s\n\n%s; `flowforge %s --help` has the options.\n", name, names,
+			   about, commands->full_name);
+	}
+	else if (argc > 1)
+	{
+		names = name_commands(commands, ", ", " and ");
+		result = ff_misused(name, "%s has no command %s; it has %s", name, argv[1], names);
+	}
+	else
+	{
+		names = name_commands(commands, ", ", " or ");
+		result = ff_misused(name, "%s %s?", name, names);
+	}
+	free(names);
+	return result;
+}

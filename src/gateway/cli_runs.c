@@ -1,5 +1,5 @@
 /*
- * flowforge runs list | get | tail.
+ * flowforge runs list | get | tail; what acts on runs is in cli_control.c.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_control.h"
 #include "cli_http.h"
 #include "cli_live.h"
 #include "cli_show.h"
@@ -322,32 +323,12 @@ runs_tail(int argc, char **argv)
 FfExit
 ff_command_runs(int argc, char **argv)
 {
-	static const struct
-	{
-		const char *name;
-		char	   *full_name;
-		FfExit (*command)(int argc, char **argv);
-	} commands[] = {
-		{"list", "runs list", runs_list},
-		{"get", "runs get", runs_get},
-		{"tail", "runs tail", runs_tail},
-	};
+	static const FfSubcommand commands[] = {
+		{"list", "runs list", runs_list},		   {"get", "runs get", runs_get},
+		{"tail", "runs tail", runs_tail},		   {"explain", "runs explain", ff_runs_explain},
+		{"cancel", "runs cancel", ff_runs_cancel}, {"retry", "runs retry", ff_runs_retry},
+		{"replay", "runs replay", ff_runs_replay}, {0}};
 
-	for (size_t at = 0; argc > 1 && at < sizeof(commands) / sizeof(commands[0]); at++)
-	{
-		if (strcmp(argv[1], commands[at].name) != 0)
-			continue;
-		argv[1] = commands[at].full_name;
-		return commands[at].command(argc - 1, argv + 1);
-	}
-	if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0))
-	{
-		puts(
-			"flowforge runs list|get|tail\n\nLists, shows and follows runs; `flowforge runs list --help` has the options.");
-		return FF_EXIT_DONE;
-	}
-	return ff_misused("runs",
-					  argc > 1 ? "runs has no command %s; it has list, get and tail"
-							   : "runs list, get or tail?",
-					  argv[1]);
+	return ff_subcommand("runs", "Lists, shows and follows runs, and acts on them", commands, argc,
+						 argv);
 }

@@ -345,18 +345,24 @@ static void
 note_outcome(FfHttpCall *call, CURLcode code)
 {
 	double connected = 0;
+	long   sent = 0;
 	char  *url = NULL;
 
+	/* A connection that is used again has no time of connecting: then what was sent over it tells.
+	 */
 	curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME, &connected);
+	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->status);
 	curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
 	if (call->keep_headers && url != NULL)
 		call->effective_url = MemoryContextStrdup(call->context, url);
-	call->reached = code == CURLE_OK || (connected > 0 && code != CURLE_COULDNT_CONNECT &&
-										 code != CURLE_COULDNT_RESOLVE_HOST);
+	call->reached =
+		code == CURLE_OK || ((connected > 0 || sent > 0) && code != CURLE_COULDNT_CONNECT &&
+							 code != CURLE_COULDNT_RESOLVE_HOST);
 	if (code == CURLE_OK)
 		return;
 	call->status = 0;
+	call->timed_out = code == CURLE_OPERATION_TIMEDOUT;
 	if (call->too_large)
 		call->failure = MemoryContextStrdup(call->context,
 											"the answer is larger than flowforge.response_limit");

@@ -38,6 +38,7 @@ typedef struct FfHttpCall
 	StringInfoData request;
 	StringInfoData body;
 	char		  *headers[FF_HEADER_COUNT];
+	bool		   timed_out;
 	const char	  *method;		 /* NULL: POST */
 	int			   timeout;		 /* ms for the whole call; 0: ff_request_timeout */
 	int			   redirects;	 /* how many are followed */

@@ -82,9 +82,33 @@ read_failure(const Reading *in, FfOpKind kind)
 	return NULL;
 }
 
+/* What a step says of how it is to be called, as far as it says it; NULL when it says nothing. */
+static Jsonb *
+read_terms(Jsonb *opts)
+{
+	static const char *const keys[] = {"retries", "timeout"};
+	FfJsonBuilder			 builder = {0};
+	bool					 any = false;
+
+	ff_jb_object(&builder);
+	for (int i = 0; opts != NULL && i < (int) lengthof(keys); i++)
+	{
+		Jsonb *value = ff_json_member(opts, keys[i]);
+
+		if (value == NULL || ff_json_is_null(value))
+			continue;
+		ff_jb_key(&builder, keys[i]);
+		ff_jb_json(&builder, value);
+		any = true;
+	}
+	ff_jb_end(&builder);
+	return any ? ff_jb_finish(&builder) : NULL;
+}
+
 static const char *
 read_error(const Reading *in)
 {
+	in->out->terms = read_terms(in->opts);
 	return read_failure(in, FF_OP_ERROR);
 }
 
@@ -98,6 +122,7 @@ static const char *
 read_planned(const Reading *in)
 {
 	in->out->kind = FF_OP_PLANNED;
+	in->out->terms = read_terms(in->opts);
 	return NULL;
 }
 
@@ -327,6 +352,8 @@ ff_protocol_op(FfOp *out, Jsonb *json, TimestampTz now)
 	{
 		read_common(&in);
 		fault = reader(&in);
+		if (fault == NULL && out->terms != NULL)
+			fault = ff_step_options_check(out->terms);
 	}
 	return fault == NULL ? NULL
 						 : psprintf("the operation %s of step \"%s\" %s", kind, out->name, fault);

@@ -23,7 +23,8 @@ bool ff_checkpointing = true;
 bool
 ff_protocol_checkpoints(const FfRun *run, const FfItem *item)
 {
-	return ff_checkpointing && *item->id == '\0' && !run->plan;
+	/* An SDK that reports steps takes edited input for what the step has left. */
+	return ff_checkpointing && *item->id == '\0' && !run->plan && run->edited_input == NULL;
 }
 
 bool
@@ -63,11 +64,24 @@ compare_memos(const void *a, const void *b)
 	return strcmp((*(const FfMemo *const *) a)->id, (*(const FfMemo *const *) b)->id);
 }
 
+/* A step that has not run and shall run with edited input is told as {input: [...]}. */
+static bool
+edited_memo(const FfRun *run, FfMemo *memo)
+{
+	if (run->edited_input == NULL)
+		return false;
+	strlcpy(memo->id, run->edited_step, sizeof(memo->id));
+	memo->json = psprintf("{\"input\":%s}", ff_jcs_text(run->edited_input));
+	return true;
+}
+
 bool
-ff_protocol_leaves_out_state(const FfRun *run)
+ff_protocol_fetches(const FfRun *run, const FfFunction *function)
 {
 	size_t size = 2 * strlen(run->event_json);
 
+	if (function->endpoint)
+		return true;
 	for (int i = 0; i < run->memo_count && size <= (size_t) ff_request_limit; i++)
 		size += strlen(run->memos[i].json) + sizeof(run->memos[i].id);
 	return size > (size_t) ff_request_limit;
@@ -76,13 +90,17 @@ ff_protocol_leaves_out_state(const FfRun *run)
 static void
 append_steps(StringInfo out, const FfRun *run)
 {
-	const FfMemo **sorted = palloc(sizeof(FfMemo *) * Max(run->memo_count, 1));
+	const FfMemo **sorted = palloc(sizeof(FfMemo *) * (run->memo_count + 1));
+	FfMemo		   edited;
+	int			   count = run->memo_count;
 
 	for (int i = 0; i < run->memo_count; i++)
 		sorted[i] = &run->memos[i];
-	qsort(sorted, run->memo_count, sizeof(FfMemo *), compare_memos);
+	if (edited_memo(run, &edited))
+		sorted[count++] = &edited;
+	qsort(sorted, count, sizeof(FfMemo *), compare_memos);
 	appendStringInfoString(out, "\"steps\":{");
-	for (int i = 0; i < run->memo_count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		if (i > 0)
 			appendStringInfoChar(out, ',');
@@ -117,7 +135,7 @@ static void
 append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFunction *function)
 {
 	char		ulid[FF_ULID_SIZE];
-	bool		large = ff_protocol_leaves_out_state(run);
+	bool		large = ff_protocol_fetches(run, function);
 	const char *use_api = large ? "true" : "false";
 
 	ff_ulid_encode(&run->id, ulid);
@@ -130,11 +148,11 @@ append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFuncti
 		appendStringInfoString(out, "\"fn_id\":");
 		append_text(out, function->slug);
 		appendStringInfo(out, ",\"max_attempts\":%d,\"qi_id\":\"%s\",\"run_id\":\"%s\",",
-						 function->max_attempts, ulid, ulid);
+						 ff_step_attempts(item->terms, function->max_attempts), ulid, ulid);
 	}
 	else
-		appendStringInfo(out, "\"max_attempts\":%d,\"run_id\":\"%s\",", function->max_attempts,
-						 ulid);
+		appendStringInfo(out, "\"max_attempts\":%d,\"run_id\":\"%s\",",
+						 ff_step_attempts(item->terms, function->max_attempts), ulid);
 	append_stack(out, run);
 	appendStringInfoString(out, "\"step_id\":");
 	append_text(out, call_step(item));

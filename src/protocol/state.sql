@@ -23,9 +23,17 @@ create function flowforge.run_call_steps(run uuid) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select coalesce('{' || string_agg(to_json(s.step_id)::text || ':' || coalesce(s.memo::text, 'null'), ',' order by s.position) || '}', '{}')
-	from flowforge.step s
-	where s.tenant_id = flowforge.current_tenant() and s.run_id = run
+	select coalesce('{' || string_agg(to_json(m.step_id)::text || ':' || coalesce(m.memo::text, 'null'), ',' order by m.position) || '}', '{}')
+	from (
+		select s.step_id, s.memo, s.position
+		from flowforge.step s
+		where s.tenant_id = flowforge.current_tenant() and s.run_id = run
+		union all
+		select e.key, jsonb_build_object('input', e.value), null
+		from flowforge.live_run l
+		cross join lateral jsonb_each(l.state -> 'edit') e
+		where l.slot = flowforge.slot(run) and l.run_id = run and l.tenant_id = flowforge.current_tenant()
+	) m
 $$;
 comment on function flowforge.run_call_steps(uuid) is
-'What the finished steps of a run left, as an object in JSON by step id, in the order in which they finished.';
+'What the finished steps of a run left, as an object in JSON by step id, in the order in which they finished, and the edited input of one to run.';

@@ -90,6 +90,10 @@ extern void		ff_defer_abort(FfRun *run, const FfOp *op, TimestampTz now);
 /* A run's defers in its state: a member of the object being built, and its value. */
 extern void ff_defer_write(FfJsonBuilder *builder, const FfRun *run);
 extern void ff_defer_read(FfRun *run, Jsonb *list);
+/* --- deadline.c --- */
+
+/* Cancels a run whose time is up; true when it was. */
+extern bool ff_run_expire(FfRun *run, TimestampTz now);
 
 /* --- op.c --- */
 

@@ -45,6 +45,7 @@ typedef struct FfOp
 	char	   *expression;
 	char	   *function;
 	Jsonb	   *payload;
+	Jsonb	   *terms; /* of a step that is called: its own {timeout, retries}, or NULL */
 	char	   *signal;
 	bool		replace;
 	Jsonb	   *request; /* with its secrets: never to be stored (run.h, FfItem) */
@@ -77,6 +78,7 @@ typedef struct FfAnswer
 	List		*ops; /* of FfOp */
 	Jsonb		*output;
 	Jsonb		*error;
+	bool		 of_step;	  /* the error is the called step's, not the function's */
 	bool		 retry;		  /* of an error, or of the errors among the operations */
 	int64		 retry_after; /* microseconds, -1: as usual */
 	int			 protocol;	  /* the SDK's request version, or -1 */

@@ -17,6 +17,7 @@ begin(FfRun *run, const FfOp *op, FfItemKind kind, int group, TimestampTz now)
 	FfItem *item = ff_item_add(run, kind, op->id, op->name, group, now);
 
 	item->race = op->race;
+	item->terms = ff_run_keep_json(run, op->terms);
 	if (!ff_item_calls(item))
 		item->due = op->due;
 	return item;
@@ -167,7 +168,7 @@ static bool
 apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answer, int max_attempts,
 		 int group, TimestampTz now)
 {
-	bool	last = caller->attempt + 1 >= max_attempts || !answer->retry;
+	bool last = caller->attempt + 1 >= ff_step_attempts(op->terms, max_attempts) || !answer->retry;
 	FfItem *known = ff_item_find(run, op->id);
 
 	if (known != NULL)
@@ -233,8 +234,10 @@ retried_in_place(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attem
 	FfOp *op = list_length(answer->ops) == 1 ? linitial(answer->ops) : NULL;
 
 	if (op == NULL || op->kind != FF_OP_ERROR || !answer->retry ||
-		item->attempt + 1 >= max_attempts)
+		item->attempt + 1 >= ff_step_attempts(op->terms, max_attempts))
 		return false;
+	if (op->terms != NULL)
+		item->terms = ff_run_keep_json(run, op->terms);
 	ff_run_retry(run, item, op->id, op->name, op->error, answer, now);
 	return true;
 }

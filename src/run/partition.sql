@@ -61,6 +61,17 @@ end
 $$;
 comment on function flowforge.make_partition(text, date) is 'Makes the partition of one day (UTC), moving into it what the default partition holds of that day.';
 
+create function flowforge.caught_days(parent text) returns setof date
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return query execute format('select distinct (flowforge.id_time(d.%I) at time zone ''UTC'')::date from flowforge.%I d',
+		case parent when 'event' then 'event_id' else 'run_id' end, parent || '_default');
+end
+$$;
+comment on function flowforge.caught_days(text) is 'The days (UTC) of what a default partition holds.';
+
 create function flowforge.maintain(parent text, ahead integer, retention interval) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -75,7 +86,10 @@ begin
 	perform set_config('lock_timeout', '200ms', true);
 	for missing in
 		select d::date from generate_series(today, today + ahead, interval '1 day') as d
-		where d::date not in (select p.day from flowforge.partition_days(parent) p)
+		union
+		select d from flowforge.caught_days(parent) as d where d < today
+		except
+		select p.day from flowforge.partition_days(parent) p
 	loop
 		perform flowforge.make_partition(parent, missing);
 		changed := changed + 1;
@@ -100,5 +114,5 @@ begin
 end
 $$;
 comment on function flowforge.maintain(text, integer, interval) is
-'Makes the daily partitions of one table for today and `ahead` days more, and drops those older than `retention` that no live run '
-'needs. Gives how many it made and dropped. Executors call it; retention 0 keeps everything.';
+'Makes the daily partitions of one table for today, `ahead` days more and the past days its default partition caught rows of, and drops '
+'those older than `retention` that no live run needs. Gives how many it made and dropped. Executors call it; retention 0 keeps everything.';

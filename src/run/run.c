@@ -3,9 +3,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
-#include "common/pg_prng.h"
 #include "utils/memutils.h"
 
 #include "run/actor.h"
@@ -13,9 +10,6 @@
 #include "util/id.h"
 #include "util/json.h"
 
-#define MAX_BACKOFF_S 300.0
-
-int ff_retry_interval = 0;
 int ff_unreachable_limit = 86400;
 int ff_endpoint_lease = 300;
 int ff_invoke_depth_limit = 100;
@@ -23,15 +17,11 @@ int ff_invoke_depth_limit = 100;
 /* --- retries --- */
 
 static int64
-backoff(int attempt)
+backoff(const FfRun *run, const FfItem *item, int attempt)
 {
-	double seconds;
+	FfBackoff policy = ff_step_backoff(item->terms, &run->policy.backoff);
 
-	if (ff_retry_interval > 0)
-		return (int64) ff_retry_interval * 1000;
-	seconds = Min(ldexp(1.0, Min(attempt, 20)) * (0.5 + pg_prng_double(&pg_global_prng_state)),
-				  MAX_BACKOFF_S);
-	return (int64) (seconds * 1000000);
+	return ff_backoff_delay(&policy, attempt);
 }
 
 /* Why it is tried again, and when. */
@@ -53,7 +43,8 @@ void
 ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const char *name, Jsonb *error,
 			 const FfAnswer *answer, TimestampTz now)
 {
-	int64 delay = answer->retry_after >= 0 ? answer->retry_after : backoff(item->attempt);
+	int64 delay =
+		answer->retry_after >= 0 ? answer->retry_after : backoff(run, item, item->attempt);
 
 	item->due = now + delay;
 	ff_run_log(run, *step_id ? "step.retrying" : "run.retrying", step_id, name, item->attempt,
@@ -68,6 +59,8 @@ ff_run_retry_or_fail(FfRun *run, FfItem *item, const FfAnswer *answer, int max_a
 {
 	if (answer->retry && item->attempt + 1 < max_attempts)
 		ff_run_retry(run, item, item->id, item->name, answer->error, answer, now);
+	else if (answer->of_step && *item->id)
+		ff_item_finish(run, item, "failed", ff_run_wrap("error", answer->error), now);
 	else
 		ff_run_end(run, "failed", NULL, answer->error, now);
 }
@@ -90,7 +83,7 @@ wait_for_app(FfRun *run, FfItem *item, const FfAnswer *answer, TimestampTz now)
 	}
 	ff_run_change(run);
 	item->error = ff_run_keep_json(run, answer->error);
-	item->due = now + backoff(Min(item->unreachable - 1, 6));
+	item->due = now + backoff(run, item, Min(item->unreachable - 1, 6));
 }
 
 /* --- what may happen --- */
@@ -116,6 +109,7 @@ void
 ff_run_answer(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts, TimestampTz now)
 {
 	item->call = NULL;
+	max_attempts = ff_step_attempts(item->terms, max_attempts);
 	if (answer->kind != FF_ANSWER_UNREACHABLE)
 	{
 		item->unreachable = 0;
@@ -167,9 +161,12 @@ ask_again(FfRun *run, TimestampTz now)
 void
 ff_run_wake(FfRun *run, TimestampTz now)
 {
-	List	 *items = list_copy(run->items);
+	List	 *items;
 	ListCell *cell;
 
+	if (ff_run_expire(run, now))
+		return;
+	items = list_copy(run->items);
 	foreach (cell, items)
 	{
 		FfItem *item = lfirst(cell);
@@ -203,6 +200,20 @@ receive_result(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 	else
 		ff_item_finish(run, item, "completed",
 					   ff_run_wrap("data", ff_json_member(payload, "output")), now);
+}
+
+/* The function's configuration says that this event cancels its runs. */
+static void
+cancel_on(FfRun *run, Jsonb *payload, TimestampTz now)
+{
+	Jsonb *event = ff_json_member(payload, "event");
+	char  *name = event ? ff_json_text(event, "name") : NULL;
+	char  *id = event ? ff_json_text(event, "id") : NULL;
+
+	ff_run_end(run, "cancelled", NULL,
+			   ff_run_error("Cancelled", psprintf("the event %s (%s) cancels this run (cancelOn)",
+												  name ? name : "?", id ? id : "?")),
+			   now);
 }
 
 /* A signal for a step, or that another run waits for the signal, which ends this one. */
@@ -244,6 +255,8 @@ ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 		ff_run_end(run, "cancelled", NULL,
 				   ff_run_error("Cancelled", reason ? reason : "the run was cancelled"), now);
 	}
+	else if (strcmp(kind, "event") == 0 && ff_cancel_step(step_id))
+		cancel_on(run, payload, now);
 	else if (item == NULL)
 		return; /* it came twice, or too late */
 	else if (strcmp(kind, "event") == 0)
@@ -269,6 +282,8 @@ ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *error, Timestam
 	change->ended_at = now;
 	foreach (cell, run->items)
 		ff_item_release(run, lfirst(cell));
+	for (int i = 0; i < run->policy.cancels; i++)
+		change->waits_done = lappend(change->waits_done, ff_cancel_step_id(i));
 	ff_run_log(run, psprintf("run.%s", status), NULL, NULL, -1,
 			   error ? ff_run_wrap("error", error) : NULL, now);
 }

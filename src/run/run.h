@@ -17,6 +17,7 @@
 #include "utils/uuid.h"
 
 #include "event/event.h"
+#include "function/policy.h"
 #include "slot/shared.h"
 
 /* What of a run is not finished. */
@@ -45,6 +46,7 @@ typedef struct FfItem
 	TimestampTz created;
 	TimestampTz due;   /* when to call, wake or give up; 0: now; DT_NOEND: never */
 	Jsonb	   *error; /* of the last attempt, or NULL */
+	Jsonb	   *terms; /* how the step wants to be called: {timeout, retries}, or NULL */
 	void	   *call;  /* the call under way, or NULL */
 	TimestampTz called_at;
 	pg_uuid_t	request_id; /* of that call */
@@ -116,15 +118,20 @@ typedef struct FfRun
 	int				 group;		 /* of the last answer with operations */
 	bool			 plan;		 /* steps are to be planned, not executed at once */
 	TimestampTz		 started;	 /* 0: not yet */
-	FfHome			 home;		 /* where the state's row is */
-	List			*items;		 /* of FfItem */
-	List			*defers;	 /* of FfDefer, by id */
-	FfMemo			*memos;		 /* in order of completion */
+	TimestampTz		 queued;	 /* when it was made, or made to go on */
+	FfPolicy		 policy;	 /* of its version */
+	char			 edited_step[FF_STEP_ID_SIZE]; /* a step to run with edited input; "": none */
+	Jsonb			*edited_input;
+	FfHome			 home;	 /* where the state's row is */
+	List			*items;	 /* of FfItem */
+	List			*defers; /* of FfDefer, by id */
+	FfMemo			*memos;	 /* in order of completion */
 	int				 memo_count;
 	int				 memo_capacity;
 	Size			 memo_bytes;
-	struct FfChange *change; /* what is not yet written, or NULL */
-	void			*lane;	 /* the executor's, while the run waits for room to call */
+	struct FfChange *change;   /* what is not yet written, or NULL */
+	void			*lane;	   /* the executor's, while the run waits for room to call */
+	TimestampTz		 timer_at; /* what the executor's timers know of it */
 } FfRun;
 
 /* --- what must be written (change.c) --- */
@@ -191,6 +198,12 @@ extern void ff_run_add_memo(FfRun *run, const char *step_id, Jsonb *memo);
  * now. */
 extern TimestampTz ff_run_next_due(const FfRun *run, TimestampTz now);
 
+/* When the run is cancelled because it did not start or end in time; DT_NOEND: never. */
+extern TimestampTz ff_run_deadline(const FfRun *run);
+
+/* How long a call for an item may take, microseconds; 0: as long as any call to its app. */
+extern int64 ff_item_timeout(const FfRun *run, const FfItem *item);
+
 /* The run's change, begun when there is none; allocated in the current context. */
 extern FfChange *ff_run_change(FfRun *run);
 
@@ -209,11 +222,13 @@ extern void ff_run_checkpoint(FfRun *run, const struct FfAnswer *answer, Timesta
 extern void ff_run_report(FfRun *run, const struct FfAnswer *answer, int max_attempts,
 						  TimestampTz now);
 
-/* Time has passed: sleeps that are over end, waits that are over time out. */
+/* Time has passed: sleeps that are over end, waits that are over time out, and a run whose time is
+ * up is cancelled. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
 /* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error},
- * signal {step, signal, data | conflict}. */
+ * signal {step, signal, data | conflict}. An event for one of the run's cancelOn waits cancels it.
+ */
 extern void ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now);
 
 /* The run ends: completed, failed or cancelled. */
@@ -223,7 +238,6 @@ extern void ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *err
 /* An error as functions and people see it: {name, message, stack?}. */
 extern Jsonb *ff_run_error(const char *name, const char *message);
 
-extern int ff_retry_interval;	  /* ms; 0: exponential with jitter */
 extern int ff_invoke_depth_limit; /* runs that invoke runs that invoke ... */
 extern int ff_unreachable_limit;  /* seconds an app may be away before its runs fail */
 extern int ff_endpoint_lease;	  /* seconds a run that began in its app may be silent */

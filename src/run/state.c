@@ -2,11 +2,12 @@
  * state.c - a run's state as the jsonb of its row, and what it is in memory.
  *
  * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
- * ULID, "pstep": id, "depth": invocations, "defers": [{"id", "f": slug, "p": payload, "x":
- * aborted}], "items": [...]}; an item is {"id", "n": name, "op":
- * run|sleep|wait|invoke|signal|fetch|ai, "a": attempt, "g": group, "r": race, "at": us, "due": us,
- * "e": error, "rem": remote, "u": unreachable count, "us": since}. Times are microseconds since
- * 1970. Members that say nothing are left out.
+ * ULID, "pstep": id, "depth": invocations, "from": us, when it was made to go on, "end": us, its
+ * deadline, "edit": {step: input}, "defers": [{"id", "f": slug, "p": payload, "x": aborted}],
+ * "items": [...]}; an item is {"id", "n": name, "op": run|sleep|wait|invoke|signal|fetch|ai, "a":
+ * attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "t": {timeout, retries}, "rem":
+ * remote, "u": unreachable count, "us": since}. Times are microseconds since 1970. Members that
+ * say nothing are left out.
  */
 #include "postgres.h"
 
@@ -32,6 +33,7 @@ ff_run_new(const pg_uuid_t *id, MemoryContext parent)
 	run->id = *id;
 	run->context = context;
 	run->protocol = -1;
+	run->queued = ff_from_unix_us(ff_id_ms(id) * 1000);
 	return run;
 }
 
@@ -93,6 +95,7 @@ read_item(Jsonb *json)
 	item->created = instant(json, "at", 0);
 	item->due = instant(json, "due", ff_item_calls(item) ? 0 : DT_NOEND);
 	item->error = ff_json_member(json, "e");
+	item->terms = ff_json_member(json, "t");
 	item->remote = ff_json_bool(json, "rem");
 	item->unreachable = (int) number(json, "u", 0);
 	item->unreachable_since = instant(json, "us", 0);
@@ -122,6 +125,23 @@ read_items(FfRun *run, Jsonb *items)
 	}
 }
 
+/* {step: input}: one step that is to run with another input than the function gives it. */
+static void
+read_edit(FfRun *run, Jsonb *edit)
+{
+	JsonbIterator *iterator;
+	JsonbValue	   value;
+
+	if (!ff_json_is_object(edit) || JB_ROOT_COUNT(edit) == 0)
+		return;
+	iterator = JsonbIteratorInit(&edit->root);
+	JsonbIteratorNext(&iterator, &value, true);
+	JsonbIteratorNext(&iterator, &value, true);
+	strlcpy(run->edited_step, pnstrdup(value.val.string.val, value.val.string.len),
+			sizeof(run->edited_step));
+	run->edited_input = ff_json_member(edit, run->edited_step);
+}
+
 void
 ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 {
@@ -146,6 +166,8 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->group = (int) number(state, "grp", 0);
 		run->plan = ff_json_bool(state, "plan");
 		run->started = instant(state, "start", 0);
+		run->queued = instant(state, "from", run->queued);
+		read_edit(run, ff_json_member(state, "edit"));
 		read_items(run, items);
 		ff_defer_read(run, ff_json_member(state, "defers"));
 	}
@@ -193,6 +215,11 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 		ff_jb_key(builder, "e");
 		ff_jb_json(builder, item->error);
 	}
+	if (item->terms != NULL)
+	{
+		ff_jb_key(builder, "t");
+		ff_jb_json(builder, item->terms);
+	}
 	if (item->unreachable > 0)
 	{
 		put_int(builder, "u", item->unreachable);
@@ -228,6 +255,18 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_key(&builder, "pstep");
 		ff_jb_text(&builder, run->parent_step);
 		put_int(&builder, "depth", run->depth);
+	}
+	if (run->queued != ff_from_unix_us(ff_id_ms(&run->id) * 1000))
+		put_int(&builder, "from", ff_unix_us(run->queued));
+	if (ff_run_deadline(run) != DT_NOEND)
+		put_int(&builder, "end", ff_unix_us(ff_run_deadline(run)));
+	if (run->edited_input != NULL)
+	{
+		ff_jb_key(&builder, "edit");
+		ff_jb_object(&builder);
+		ff_jb_key(&builder, run->edited_step);
+		ff_jb_json(&builder, run->edited_input);
+		ff_jb_end(&builder);
 	}
 	ff_defer_write(&builder, run);
 	ff_jb_key(&builder, "items");
@@ -273,5 +312,5 @@ ff_run_next_due(const FfRun *run, TimestampTz now)
 			return 0;
 		next = Min(next, item->due);
 	}
-	return next;
+	return Min(next, ff_run_deadline(run));
 }

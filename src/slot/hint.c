@@ -256,3 +256,12 @@ ff_slot_post(PG_FUNCTION_ARGS)
 	SPI_finish();
 	PG_RETURN_VOID();
 }
+
+/* flowforge.look(): at commit, all owners look for runnable runs. */
+PG_FUNCTION_INFO_V1(ff_slot_look);
+Datum
+ff_slot_look(PG_FUNCTION_ARGS)
+{
+	ff_hint_everything();
+	PG_RETURN_VOID();
+}

@@ -27,3 +27,8 @@ create function flowforge.post(tenant_id integer, run_id uuid, kind text, payloa
 language c volatile
 as 'MODULE_PATHNAME', 'ff_slot_post';
 comment on function flowforge.post(integer, uuid, text, jsonb) is 'Puts a message in the inbox of a run''s owner and wakes it at commit.';
+
+create function flowforge.look() returns void
+language c volatile
+as 'MODULE_PATHNAME', 'ff_slot_look';
+comment on function flowforge.look() is 'Has all executors look, when the transaction commits, for runs that may be called.';

@@ -34,6 +34,10 @@
 	X(CHECKPOINT_FORM, '0', '4', '0', 400, "A reported step is not of the form it should have")    \
 	X(CHECKPOINT_STALE, '0', '4', '1', 409, "The call that reports a step is over")                \
 	X(CHECKPOINT_SIZE, '0', '4', '2', 413, "The run's steps have more to keep than it may")        \
+	X(STEP_NOT_FOUND, '0', '6', '0', 404, "The run has no such step")                              \
+	X(RUN_FILTER, '0', '6', '1', 400, "A filter of runs is not of the form it should have")        \
+	X(EVENT_GONE, '0', '6', '2', 410, "The run's event is no longer kept")                         \
+	X(APP_NOT_FOUND, '0', '6', '3', 404, "The app does not exist")                                 \
 	X(EXPRESSION_SYNTAX, '1', '0', '1', 400, "An expression cannot be read")                       \
 	X(EXPRESSION_UNDEFINED, '1', '0', '2', 400, "An expression uses an unknown name")              \
 	X(EXPRESSION_MISSING_KEY, '1', '0', '3', 400, "An object has no such key")                     \

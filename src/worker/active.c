@@ -83,6 +83,17 @@ ff_active_count(void)
 	return hash_get_num_entries(active);
 }
 
+void
+ff_active_each(void (*visit)(FfRun *))
+{
+	HASH_SEQ_STATUS sequence;
+	ActiveEntry	   *entry;
+
+	hash_seq_init(&sequence, active);
+	while ((entry = hash_seq_search(&sequence)) != NULL)
+		visit(entry->run);
+}
+
 bool
 ff_queue_push(const pg_uuid_t *id, bool urgent)
 {

@@ -7,12 +7,14 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "http/client.h"
 #include "protocol/protocol.h"
+#include "util/spi.h"
 #include "util/id.h"
 #include "util/json.h"
 #include "worker/executor.h"
@@ -138,8 +140,40 @@ typedef struct CallDetail
 	Lane   *lane;
 	int		info;
 	int		max_attempts;
-	bool	checkpoints; /* the app may report steps by messages meanwhile */
+	bool	step_timeout; /* it is what bounds the call */
+	bool	checkpoints;  /* the app may report steps by messages meanwhile */
 } CallDetail;
+
+/* The shortest of the step's, the app's and everybody's. */
+static void
+set_time_limit(FfHttpCall *call, int64 step, int64 app)
+{
+	CallDetail *detail = call->detail;
+
+	call->timeout = ff_request_timeout;
+	if (app > 0 && app / 1000 < call->timeout)
+		call->timeout = Max(app / 1000, 1);
+	detail->step_timeout = step > 0 && step / 1000 < call->timeout;
+	if (detail->step_timeout)
+		call->timeout = Max(step / 1000, 1);
+}
+
+/* A call that took longer than its step may is an error of the step, by a name that code can catch.
+ */
+static void
+name_timeout(FfAnswer *answer, const FfHttpCall *call)
+{
+	const CallDetail *detail = call->detail;
+
+	if (!call->timed_out || !call->reached || answer->kind != FF_ANSWER_ERROR)
+		return;
+	answer->of_step = detail->step_timeout;
+	answer->error =
+		ff_run_error(detail->step_timeout ? "StepTimeout" : "CallTimeout",
+					 psprintf("the app did not answer within %g s (%s)", call->timeout / 1000.0,
+							  detail->step_timeout ? "the step's timeout"
+												   : "the time a call to this app may take"));
+}
 
 static void
 handle_later(FfHttpCall *call)
@@ -176,6 +210,8 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	detail->max_attempts = function->max_attempts;
 	call->owner = run;
 	call->detail = detail;
+	set_time_limit(call, ff_item_timeout(run, item),
+				   ff_item_requests(item) ? 0 : function->read_timeout);
 	item->call = call;
 	lane->in_flight++;
 	in_flight++;
@@ -354,6 +390,65 @@ has_call_under_way(const FfRun *run)
 	return false;
 }
 
+typedef struct PauseLook
+{
+	int32	  tenant_id;
+	int32	  function_id;
+	pg_uuid_t app_id;
+	bool	  paused;
+} PauseLook;
+
+static void
+look_for_pause(void *arg)
+{
+	static FfPlan plan = {
+		"select from flowforge.pause p where p.tenant_id = $1 and (p.function_id = $2 or p.app_id = $3)",
+		3,
+		{INT4OID, INT4OID, UUIDOID}};
+	PauseLook *look = arg;
+	Datum	   values[3] = {Int32GetDatum(look->tenant_id), Int32GetDatum(look->function_id),
+							UUIDPGetDatum(&look->app_id)};
+
+	look->paused = ff_spi_run(&plan, values, NULL, true) > 0;
+}
+
+/* The end of a pause is told to owners a moment before caches hear of it: a run that is to be held
+ * is looked at twice. */
+static bool
+still_paused(const FfFunction *function)
+{
+	PauseLook look = {function->tenant_id, function->function_id, function->app_id, true};
+	FfFailure failure;
+
+	ff_transaction(look_for_pause, &look, &failure);
+	return look.paused;
+}
+
+/*
+ * A run of a paused function is not called. It waits in run_hot, where the end of the pause has it
+ * looked for, and out of memory.
+ */
+static void
+hold(FfRun *run, TimestampTz now)
+{
+	MemoryContext old;
+	ListCell	 *cell;
+
+	if (run->home == FF_HOME_HOT)
+		return;
+	foreach (cell, run->items)
+	{
+		FfItem *item = lfirst(cell);
+
+		if (is_due(item, now))
+			item->due = 0;
+	}
+	old = MemoryContextSwitchTo(ff_group_context);
+	ff_run_change(run);
+	MemoryContextSwitchTo(old);
+	ff_group_add(run);
+}
+
 static void
 call_what_is_due(FfRun *run, TimestampTz now)
 {
@@ -366,6 +461,17 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	{
 		fail_without_function(run);
 		return;
+	}
+	if (function->paused)
+	{
+		if (still_paused(function))
+		{
+			hold(run, now);
+			return;
+		}
+		function = ff_function_of(run);
+		if (function == NULL)
+			return; /* it has just gone: the next look finds that out */
 	}
 	kept = *function;
 	kept.url = pstrdup(function->url);
@@ -407,7 +513,34 @@ next_timer(const FfRun *run, TimestampTz now)
 		if (item->call == NULL && (item->due > now || !ff_item_calls(item)))
 			next = Min(next, item->due);
 	}
-	return next;
+	return Min(next, Max(ff_run_deadline(run), now + 1));
+}
+
+/*
+ * What is due after the horizon is read from run_parked, if the run's row is there, or looked up
+ * again when the horizon moves.
+ */
+void
+ff_set_timer(FfRun *run)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz timer = next_timer(run, now);
+
+	if (timer > ff_timer_horizon)
+		ff_timer_beyond = Min(ff_timer_beyond, timer);
+	else if (timer != run->timer_at)
+	{
+		ff_timer_push(timer, &run->id);
+		run->timer_at = timer;
+	}
+}
+
+bool
+ff_reads_rows(const FfRun *run)
+{
+	const FfFunction *function = ff_function_cached(run->tenant_id, run->function_id, run->version);
+
+	return function == NULL || ff_protocol_fetches(run, function);
 }
 
 bool
@@ -419,16 +552,9 @@ ff_may_call(const FfRun *run)
 void
 ff_settle(FfRun *run)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz timer = next_timer(run, now);
-
-	if (has_call_due(run, now))
-		call_what_is_due(run, now);
-	/* What is due after the horizon will be read from run_parked, if the run is there. */
-	if (timer != DT_NOEND && (timer <= ff_timer_horizon || run->home == FF_HOME_HOT))
-		ff_timer_push(timer, &run->id);
-	else
-		ff_timer_beyond = Min(ff_timer_beyond, timer);
+	if (has_call_due(run, GetCurrentTimestamp()))
+		call_what_is_due(run, GetCurrentTimestamp());
+	ff_set_timer(run);
 	if (run->change == NULL && run->lane == NULL && !has_call_under_way(run))
 		ff_active_drop(run);
 }
@@ -480,6 +606,7 @@ handle_answer(FfHttpCall *call)
 		ff_gateway_answer(answer, call, detail.item, now);
 	else
 		ff_protocol_answer(answer, call, now);
+	name_timeout(answer, call);
 	forget_call(call);
 	ff_run_answer(run, detail.item, answer, detail.max_attempts, now);
 	MemoryContextSwitchTo(old);

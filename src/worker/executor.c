@@ -374,7 +374,7 @@ only_slept(const FfChange *change)
 /*
  * What is due of a run is done. That a sleep has ended needs no commit before the app is called: it
  * has, whoever looks, and after a crash too. So its change is held, for the answer to be written
- * with it, but not for longer than HOLD_MS. An app that fetches the run's state must find it there.
+ * with it, but not for longer than HOLD_MS; unless the app reads the rows itself.
  */
 static void
 wake(FfRun *run, TimestampTz now)
@@ -384,8 +384,7 @@ wake(FfRun *run, TimestampTz now)
 
 	ff_run_wake(run, now);
 	MemoryContextSwitchTo(old);
-	if (first && run->change != NULL && only_slept(run->change) &&
-		!ff_protocol_leaves_out_state(run))
+	if (first && run->change != NULL && only_slept(run->change) && !ff_reads_rows(run))
 	{
 		run->change->held = true;
 		ff_timer_push(now + HOLD_MS * 1000, &run->id);
@@ -649,6 +648,9 @@ fill_timers(void)
 		(ff_timer_beyond == DT_NOEND || now < ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC))
 		return;
 	timers_wanted = !ff_transaction(read_timers, NULL, &failure);
+	/* Runs in memory whose rows are in run_hot are due, too. */
+	if (!timers_wanted)
+		ff_active_each(ff_set_timer);
 }
 
 /* When the next timer is to fire: those due within TIMER_SLACK_MS of the last ones fire together.
@@ -681,6 +683,8 @@ fire_timers(void)
 		if (run->change != NULL && run->change->ended)
 			continue;
 		wake(run, now);
+		if (run->change != NULL && run->change->ended)
+			ff_abandon(run);
 		if (ff_may_call(run))
 			ff_settle(run);
 	}

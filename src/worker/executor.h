@@ -46,6 +46,7 @@ extern FfRun *ff_active_find(const pg_uuid_t *id);
 extern void	  ff_active_add(FfRun *run);
 extern void	  ff_active_drop(FfRun *run);
 extern long	  ff_active_count(void);
+extern void	  ff_active_each(void (*visit)(FfRun *));
 
 /* Queues a run to be read, unless it is in memory or queued; urgent ones go first. False when the
  * queue is full. */
@@ -79,8 +80,12 @@ extern const struct FfFunction *ff_function_of(FfRun *run);
 /* Calls what a run has to call, keeps it waiting for room, or lets it go when it has nothing to do.
  * The run has no change that calls must wait for. */
 extern void ff_settle(FfRun *run);
+/* Sets the timer for what is due next in a run whose calls are as they shall be. */
+extern void ff_set_timer(FfRun *run);
 /* Whether nothing of the run must be written before it may call. */
 extern bool ff_may_call(const FfRun *run);
+/* Whether the next call makes the app fetch what the run's steps left. */
+extern bool ff_reads_rows(const FfRun *run);
 /* Gives up the calls of a run that has ended. */
 extern void ff_abandon(FfRun *run);
 /* libcurl's finished calls. */

@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "function/function.h"
 #include "util/id.h"
 #include "util/jcs.h"
 #include "util/json.h"
@@ -183,6 +184,16 @@ read_memos(List *runs)
 	}
 }
 
+/* What its version says of its times; of a function that is gone, nothing. */
+static void
+read_policy(FfRun *run)
+{
+	const FfFunction *function = ff_function_get(run->tenant_id, run->function_id, run->version);
+
+	if (function != NULL)
+		run->policy = function->policy;
+}
+
 List *
 ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz now)
 {
@@ -195,14 +206,17 @@ ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz
 		"from flowforge.run_parked p where p.slot = n.slot and p.run_id = n.run_id offset 0) r",
 		2,
 		{INT2ARRAYOID, UUIDARRAYOID}};
-	Datum  values[2] = {slots_of(ids, count), ff_store_uuids(ids, count)};
-	uint64 rows = ff_spi_run(&plan, values, NULL, false);
-	List  *runs = NIL;
+	Datum	  values[2] = {slots_of(ids, count), ff_store_uuids(ids, count)};
+	uint64	  rows = ff_spi_run(&plan, values, NULL, false);
+	List	 *runs = NIL;
+	ListCell *cell;
 
 	for (uint64 i = 0; i < rows; i++)
 		runs = lappend(runs, read_run(i, parent, now));
 	runs = read_events(runs);
 	read_memos(runs);
+	foreach (cell, runs)
+		read_policy(lfirst(cell));
 	return runs;
 }
 
@@ -265,7 +279,8 @@ int
 ff_store_sweep(int slot, const pg_uuid_t *after, int limit, pg_uuid_t *out)
 {
 	static FfPlan plan = {
-		"select h.run_id from flowforge.run_hot h where h.slot = $1 and h.run_id > $2 order by h.run_id limit $3",
+		"select h.run_id from flowforge.run_hot h where h.slot = $1 and h.run_id > $2 "
+		"and h.function_id <> all (array(select flowforge.paused_functions())) order by h.run_id limit $3",
 		3,
 		{INT2OID, UUIDOID, INT4OID}};
 	Datum  values[3] = {Int16GetDatum(slot), UUIDPGetDatum(after), Int32GetDatum(limit)};

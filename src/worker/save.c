@@ -318,6 +318,12 @@ end_data(FfChange *change, const char *slug)
 	ff_jb_end(&builder);
 	ff_jb_key(&builder, change->error ? "error" : "result");
 	ff_jb_json(&builder, change->error ? change->error : change->output);
+	if (run->has_parent)
+	{
+		ff_ulid_encode(&run->parent_id, ulid);
+		ff_jb_key(&builder, "correlation_id");
+		ff_jb_text(&builder, psprintf("%s.%s", ulid, run->parent_step));
+	}
 	ff_jb_key(&builder, "_inngest");
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "status");
@@ -345,6 +351,25 @@ send_end_event(FfChange *change, const char *name, const char *slug)
 	ff_event_record(&event, 1);
 }
 
+/* Whether an event is one that announce_end sends. */
+static bool
+tells_of_an_end(const char *name)
+{
+	static const char *const kinds[] = {"finished", "failed", "cancelled"};
+	const char				*kind = NULL;
+
+	if (strncmp(name, "inngest/function.", 17) == 0)
+		kind = name + 17;
+	else if (strncmp(name, "flowforge/function.", 19) == 0)
+		kind = name + 19;
+	for (int i = 0; kind != NULL && i < (int) lengthof(kinds); i++)
+	{
+		if (strcmp(kind, kinds[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * A run's end is an event too, in the protocol's name and in ours, if a trigger or a wait would see
  * it; run_end has the fact anyway. Runs started by such events send none, so that a failing failure
@@ -358,8 +383,7 @@ announce_end(FfChange *change)
 	const FfFunction		*function;
 	char					*slug;
 
-	if (!change->ended || strncmp(run->event.name, "inngest/function.f", 18) == 0 ||
-		strncmp(run->event.name, "flowforge/function.f", 20) == 0)
+	if (!change->ended || tells_of_an_end(run->event.name))
 		return;
 	function = ff_function_get(run->tenant_id, run->function_id, run->version);
 	slug = function ? pstrdup(function->slug) : pstrdup("");
@@ -507,6 +531,7 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 	event.ts = GetCurrentTimestamp();
 	ff_event_insert(&event, 1);
 	run.event_id = event.id;
+	run.event = &event;
 	ff_run_insert(&run, 1);
 }
 

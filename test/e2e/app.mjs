@@ -1,19 +1,20 @@
 // An Express application around functions.mjs, started as a child process by the harness: its environment
 // (INNGEST_DEV, or INNGEST_BASE_URL with keys) is all it knows about the server.
 //
-//   SDK=3|4  APP_ID=name  PORT=0  node app.mjs
+//   SDK=3|4  APP_ID=name  PORT=0  FUNCTIONS=./functions.mjs  node app.mjs
 //
 // Prints one line of JSON, {"port": n}, when it listens.  Beside /api/inngest it answers
 // GET /calls/{run}  how often each step body of a run was entered, and
 // GET /seen/{key}   what a function without a caller left under a key.
 
 import express from "express";
-import { Calls, defineFunctions } from "./functions.mjs";
+import { Calls } from "./functions.mjs";
 import { defineStepKinds } from "./stepkinds.mjs";
 
 const major = Number(process.env.SDK ?? 4);
 const sdk = await import(`inngest-v${major}`);
 const { serve } = await import(`inngest-v${major}/express`);
+const { defineFunctions } = await import(process.env.FUNCTIONS ?? "./functions.mjs");
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const client = new sdk.Inngest({ id: process.env.APP_ID ?? `e2e-v${major}`, logger: quiet });

@@ -243,7 +243,18 @@ export class Server {
 		return `--- server log\n${this.cluster.logTail()}\n--- gateway log\n${gateway}`;
 	}
 
+	/** What flowforge.fsck() finds: nothing, at any time. */
+	broken() {
+		return this.sql("select invariant, run_id, detail from flowforge.fsck()");
+	}
+
 	async stop() {
+		const broken = this.gateway ? await this.broken().catch((error) => [String(error)]) : [];
+		await this.#stopAll();
+		if (broken.length > 0) throw new Error(`flowforge.fsck():\n${broken.join("\n")}`);
+	}
+
+	async #stopAll() {
 		await Promise.all(this.apps.map((app) => app.stop()));
 		if (this.gateway) await stopChild(this.gateway);
 		await this.cluster.stop();

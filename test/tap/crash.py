@@ -76,6 +76,7 @@ def kill_and_continue(use, victim):
 
 def cluster_is_back(cluster):
     wait_for(lambda: cluster.try_sql("select 1") == "1", 60, "the server is back")
+    cluster.assert_sound()
 
 
 def test_killing_an_executor_loses_nothing(use):
@@ -181,6 +182,7 @@ def test_random_kills_of_executors_and_backends_and_postmasters_lose_nothing(use
         killed[first] += 1
         time.sleep(0.3)
         assert_nothing_finished_ran_again(app, before)
+        cluster_is_back(cluster)
     runs = end(cluster, app, sender)
     assert_nothing_finished_ran_again(app, before)
     print(f"# {runs} runs; killed: {killed}; {recovering} of these kills came before the executors worked again")

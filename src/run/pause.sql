@@ -1,0 +1,120 @@
+-- Pausing: nothing of a paused function, or of a paused app's functions, is called. Events still start runs; they, and those that would
+-- go on, wait in run_hot. What was being called is not interrupted, and its answer counts.
+
+create function flowforge.function_named(wanted text) returns flowforge.function
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	result flowforge.function;
+begin
+	select f.* into result from flowforge.function f where f.tenant_id = flowforge.current_tenant() and f.slug = wanted;
+	if not found then
+		raise exception using errcode = 'FF013', message = format('there is no function "%s"', coalesce(wanted, 'null')),
+			hint = 'select function from flowforge.functions lists them.';
+	end if;
+	return result;
+end
+$$;
+comment on function flowforge.function_named(text) is 'A function by its id. Error: FF013.';
+
+create function flowforge.app_named(wanted text) returns flowforge.app
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	result flowforge.app;
+begin
+	select a.* into result from flowforge.app a where a.tenant_id = flowforge.current_tenant() and wanted in (a.name, a.app_id::text, flowforge.ulid(a.app_id));
+	if not found then
+		raise exception using errcode = 'FF063', message = format('there is no app "%s"', coalesce(wanted, 'null')), hint = 'select name from flowforge.app lists them.';
+	end if;
+	return result;
+end
+$$;
+comment on function flowforge.app_named(text) is 'An app by its name or id. Error: FF063.';
+
+create function @extschema@.ff_pause(function text, reason text default null) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	paused constant flowforge.function := flowforge.function_named(function);
+begin
+	insert into flowforge.pause (tenant_id, function_id, reason) values (paused.tenant_id, paused.function_id, reason)
+	on conflict do nothing;
+	return case when found then 'paused' else 'already paused' end;
+end
+$$;
+comment on function @extschema@.ff_pause(text, text) is
+'Pauses a function: from the commit on nothing of it is called. Its runs are kept, events go on starting some, and what was being called '
+'goes on. Gives "paused" or "already paused". Error: FF013 no such function.';
+
+create function @extschema@.ff_resume(function text) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	paused constant flowforge.function := flowforge.function_named(function);
+begin
+	delete from flowforge.pause p where p.tenant_id = paused.tenant_id and p.function_id = paused.function_id;
+	if not found then
+		return 'not paused';
+	end if;
+	perform flowforge.look();
+	return 'resumed';
+end
+$$;
+comment on function @extschema@.ff_resume(text) is 'Ends the pause of a function. Gives "resumed" or "not paused". Error: FF013 no such function.';
+
+create function @extschema@.ff_pause_app(app text, reason text default null) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	paused constant flowforge.app := flowforge.app_named(app);
+begin
+	insert into flowforge.pause (tenant_id, app_id, reason) values (paused.tenant_id, paused.app_id, reason)
+	on conflict do nothing;
+	return case when found then 'paused' else 'already paused' end;
+end
+$$;
+comment on function @extschema@.ff_pause_app(text, text) is
+'Pauses an app, named by its name or id: all its functions, as ff_pause does one. Gives "paused" or "already paused". Error: FF063 no such app.';
+
+create function @extschema@.ff_resume_app(app text) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	paused constant flowforge.app := flowforge.app_named(app);
+begin
+	delete from flowforge.pause p where p.tenant_id = paused.tenant_id and p.app_id = paused.app_id;
+	if not found then
+		return 'not paused';
+	end if;
+	perform flowforge.look();
+	return 'resumed';
+end
+$$;
+comment on function @extschema@.ff_resume_app(text) is
+'Ends the pause of an app; functions that were paused by themselves stay so. Gives "resumed" or "not paused". Error: FF063 no such app.';
+
+create function @extschema@.ff_app_timeout(app text, timeout interval) returns interval
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	changed constant flowforge.app := flowforge.app_named(app);
+begin
+	if timeout <= interval '0' then
+		raise exception using errcode = '22023', message = 'a time-out is longer than nothing', detail = format('It is %s.', timeout),
+			hint = 'Leave it null for flowforge.request_timeout.';
+	end if;
+	update flowforge.app a set request_timeout = timeout where a.tenant_id = changed.tenant_id and a.app_id = changed.app_id;
+	return timeout;
+end
+$$;
+comment on function @extschema@.ff_app_timeout(text, interval) is
+'Says how long a call to an app may take; null: flowforge.request_timeout, which it cannot exceed. A call that takes longer counts as an '
+'attempt. Gives the time-out. Errors: FF063 no such app; 22023 it is not longer than nothing.';
