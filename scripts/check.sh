@@ -41,8 +41,9 @@ count() { # name, ok?
 start_cluster() {
 	(cd /tmp && $as_user "$bin/initdb" -D "$work/data" -A trust -N -U postgres --locale=C.UTF-8 >/dev/null) || return 1
 	cat >>"$work/data/postgresql.conf" <<-CONF
-		shared_preload_libraries = 'flowforge,pg_cron'
-		cron.database_name = 'postgres'
+		shared_preload_libraries = 'flowforge,pg_cron,pg_stat_statements'
+		pg_stat_statements.track = all
+		cron.database_name = 'flowforge_regress'
 		flowforge.databases = 'nowhere'
 		unix_socket_directories = '$work'
 		listen_addresses = ''
@@ -56,7 +57,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang template send trigger sdk register api tools control openapi \
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang template send trigger cron hook watch sdk register api tools control openapi \
 		>"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do

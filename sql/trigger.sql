@@ -76,5 +76,36 @@ select right(flowforge.ulid((:'seeded'::uuid[])[1]), 16) as first, right(flowfor
 select flowforge.ingest('[{"name": "seed/a"}, {"name": "seed/b"}]', :'seed') = :'seeded'::uuid[] as same;
 select count(*) from flowforge.event where name like 'seed/%';
 select count(*) from flowforge.run r join flowforge.function f using (tenant_id, function_id) where f.slug = 's-all';
+
+-- Many functions of one event, found by what their filters demand: the same ones as if each filter were evaluated.
+select pg_temp.register('index', variadic array(select pg_temp.fn('i-' || lpad(i::text, 3, '0'), jsonb_build_object('event', case when i % 7 = 0 then 'index/*' else 'index/go' end)
+	|| case i % 5 when 0 then jsonb_build_object('expression', format('event.data.kind == ''k%s''', i % 20)) when 1 then jsonb_build_object('expression', format('event.data.n > %s && ''k%s'' == event.data["kind"]', i % 3, i % 20))
+		when 2 then jsonb_build_object('expression', format('event.data.where.city == "c%s" and event.data.kind != ''k1''', i % 4)) when 3 then jsonb_build_object('expression', format('event.data.kind == ''k%s'' || event.data.n == %s', i % 20, i))
+		else '{}' end) from generate_series(0, 199) i));
+create temp table sent (data jsonb, id uuid);
+insert into sent select d, ff_send_event('index/go', d) from unnest(array['{}', '{"kind": "k0"}', '{"kind": "k1", "n": 2}', '{"kind": "k6", "n": 0}', '{"kind": "k11", "n": 1, "where": {"city": "c2"}}', '{"kind": 5, "where": {"city": null}}',
+	'{"kind": "", "n": 8}', '{"kind": ["k0"], "where": "c1"}', '{"kind": "k\u0001", "where": {"city": "c1"}}']::jsonb[]) d;
+select s.data, count(*) as runs, count(*) filter (where f.started is distinct from f.should) as wrong, count(*) filter (where f.started) as started
+from sent s cross join lateral (
+	select exists (select from flowforge.run r where r.event_id = s.id and r.function_id = f.function_id) as started,
+		t.expression is null or ff_eval(t.expression, jsonb_build_object('event', jsonb_build_object('data', s.data)), 'filter') = 'true' as should
+	from flowforge.function f join flowforge.trigger t using (tenant_id, function_id) where f.slug like 'i-%') f
+group by 1 order by 1;
+
+-- A batch of 5,000 is one statement a table, whatever it holds: other names, ids, functions, awaited events.
+create extension pg_stat_statements;
+insert into flowforge.wait (tenant_id, event_name, match_path, match_key, run_id, step_id, event_id)
+select 1, 'mix/' || i, '*', 0, flowforge.uuid7(), 'step', r.event_id from generate_series(1, 300) i, (select event_id from flowforge.run limit 1) r;
+select pg_temp.register('mix', pg_temp.fn('mix-all', '{"event": "mix/*"}'), pg_temp.fn('mix-some', '{"event": "mix/7", "expression": "event.data.n > 0"}'));
+select jsonb_agg(jsonb_build_object('name', 'mix/' || i, 'id', i::text, 'data', jsonb_build_object('n', i))) as batch from generate_series(1, 5000) i \gset
+select pg_stat_statements_reset() is not null as reset;
+select count(*) from ff_send_events(:'batch');
+select t.relation collate "C" as relation, sum(s.calls) as statements
+from pg_stat_statements s cross join lateral (select distinct m[1] || ' ' || m[2] from regexp_matches(s.query, '(into|from|join) flowforge\.(\w+)', 'g') m) t (relation)
+where not s.toplevel group by 1 order by 1;
+select count(*) as posted from flowforge.inbox;
+drop extension pg_stat_statements;
+delete from flowforge.wait;
+delete from flowforge.inbox;
 drop extension flowforge cascade;
 create extension flowforge;

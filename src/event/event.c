@@ -199,6 +199,7 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 	run->version = trigger->version;
 	run->event_id = event->id;
 	run->event = event;
+	run->uncancelled = !trigger->cancels;
 }
 
 /* Every function whose trigger the event meets runs once, whichever and however many of its
@@ -206,25 +207,29 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 static void
 match_triggers(RunList *list, const FfEvent *event)
 {
-	const FfTrigger *triggers;
-	int				 count = ff_triggers_for(event->tenant_id, event->name, &triggers);
-	int32			 matched = 0;
-	Jsonb			*json = NULL;
+	const FfTriggerSet *set = ff_triggers_for(event->tenant_id, event->name);
+	int					count = set->count;
+	int				   *chosen = NULL;
+	int32				matched = 0;
+	Jsonb			   *json = NULL;
 
+	if (set->index != NULL)
+	{
+		json = ff_event_json(event);
+		chosen = ff_trigger_index_look(set->index, json, &count);
+	}
 	for (int i = 0; i < count; i++)
 	{
-		const FfTrigger *trigger = &triggers[i];
+		const FfTrigger *trigger = &set->triggers[chosen != NULL ? chosen[i] : i];
 
 		if (trigger->function_id == matched)
 			continue;
 		if (trigger->filter != NULL)
 		{
-			FfBinding binding;
+			FfBinding binding = {"event", json};
 
 			if (json == NULL)
-				json = ff_event_json(event);
-			binding.name = "event";
-			binding.value = json;
+				binding.value = json = ff_event_json(event);
 			if (!ff_filter_passes(trigger->filter, &binding, 1, event->tenant_id,
 								  trigger->function_id))
 				continue;
@@ -234,12 +239,25 @@ match_triggers(RunList *list, const FfEvent *event)
 	}
 }
 
+/* The triggers of all the events' names are read at once. */
+static void
+prepare_triggers(const FfEvent *events, int count)
+{
+	const char **names = palloc(sizeof(char *) * count);
+
+	for (int i = 0; i < count; i++)
+		names[i] = events[i].name;
+	ff_triggers_prepare(events->tenant_id, names, count);
+}
+
 void
 ff_event_record(FfEvent *events, int count)
 {
 	RunList list = {0};
 
 	ff_event_insert(events, count);
+	if (count > 1)
+		prepare_triggers(events, count);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -257,9 +275,7 @@ ff_event_record(FfEvent *events, int count)
 bool
 ff_event_wanted(int32 tenant_id, const char *name)
 {
-	const FfTrigger *triggers;
-
-	return ff_triggers_for(tenant_id, name, &triggers) > 0 || ff_wait_exists(tenant_id, name);
+	return ff_triggers_for(tenant_id, name)->count > 0 || ff_wait_exists(tenant_id, name);
 }
 
 Jsonb *

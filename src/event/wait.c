@@ -120,8 +120,9 @@ next_path(const FfEvent *event, const char *path)
 	return TextDatumGetCString(ff_spi_value(0, 1, &isnull));
 }
 
-static void
-tell_owner(const FfEvent *event, Jsonb *json, const pg_uuid_t *run_id, const char *step_id)
+/* What the owner of a waiting run is told. */
+static Jsonb *
+message_of(Jsonb *json, const char *step_id)
 {
 	FfJsonBuilder builder = {0};
 
@@ -131,7 +132,7 @@ tell_owner(const FfEvent *event, Jsonb *json, const pg_uuid_t *run_id, const cha
 	ff_jb_key(&builder, "event");
 	ff_jb_json(&builder, json);
 	ff_jb_end(&builder);
-	ff_inbox_post(event->tenant_id, run_id, "event", ff_jb_finish(&builder));
+	return ff_jb_finish(&builder);
 }
 
 /* The function of a run, for what is said of it. */
@@ -220,30 +221,90 @@ compare_names(const void *a, const void *b)
 	return order != 0 ? order : (left > right) - (left < right);
 }
 
-/* The paths of a name are looked up once, however many events have it. */
-static void
-gather_probes(ProbeList *list, FfEvent **events, int count)
+/* Events of one name. */
+typedef struct NameGroup
 {
-	Jsonb **json = palloc0(sizeof(Jsonb *) * count);
-	int		end;
+	FfEvent **events;
+	Jsonb	**json;
+	int		  count;
+} NameGroup;
+
+static void
+probe_path(ProbeList *list, const NameGroup *group, const char *path)
+{
+	for (int i = 0; i < group->count; i++)
+		add_probe(list, group->events[i], &group->json[i], path);
+}
+
+/* Sorted events fall into groups; their number. */
+static int
+make_groups(FfEvent **events, int count, NameGroup *groups)
+{
+	int group_count = 0;
+	int end;
 
 	for (int start = 0; start < count; start = end)
 	{
-		char *path;
+		NameGroup *group = &groups[group_count++];
 
-		CHECK_FOR_INTERRUPTS();
 		for (end = start + 1; end < count; end++)
 		{
 			if (events[end]->tenant_id != events[start]->tenant_id ||
 				strcmp(events[end]->name, events[start]->name) != 0)
 				break;
 		}
-		for (path = next_path(events[start], ""); path != NULL;
-			 path = next_path(events[start], path))
-		{
-			for (int i = start; i < end; i++)
-				add_probe(list, events[i], &json[i], path);
-		}
+		group->events = &events[start];
+		group->count = end - start;
+		group->json = palloc0(sizeof(Jsonb *) * group->count);
+	}
+	return group_count;
+}
+
+/* The paths of many names in one statement, which goes through the index as next_path does. */
+static void
+probe_many(ProbeList *list, const NameGroup *groups, int count)
+{
+	static FfPlan plan = {
+		"with recursive p as (select n.place, n.tenant_id, n.event_name, w.match_path "
+		"from unnest($1, $2, $3) as n (place, tenant_id, event_name) cross join lateral ("
+		"select w.match_path from flowforge.wait w where w.tenant_id = n.tenant_id and w.event_name = n.event_name "
+		"order by w.match_path limit 1) w union all "
+		"select p.place, p.tenant_id, p.event_name, w.match_path from p cross join lateral ("
+		"select w.match_path from flowforge.wait w where w.tenant_id = p.tenant_id and w.event_name = p.event_name "
+		"and w.match_path > p.match_path order by w.match_path limit 1) w) "
+		"select p.place, p.match_path from p",
+		3,
+		{INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}};
+	FfBatch batch = {.plan = &plan};
+	uint64	found;
+	bool	isnull;
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum values[3] = {Int32GetDatum(i), Int32GetDatum(groups[i].events[0]->tenant_id),
+						   CStringGetTextDatum(groups[i].events[0]->name)};
+
+		ff_batch_add(&batch, values, NULL);
+	}
+	found = ff_batch_run(&batch);
+	for (uint64 i = 0; i < found; i++)
+		probe_path(list, &groups[DatumGetInt32(ff_spi_value(i, 1, &isnull))],
+				   TextDatumGetCString(ff_spi_value(i, 2, &isnull)));
+}
+
+/* The paths of a name are looked up once, however many events have it. */
+static void
+gather_probes(ProbeList *list, FfEvent **events, int count)
+{
+	NameGroup *groups = palloc(sizeof(NameGroup) * Max(count, 1));
+	int		   group_count = make_groups(events, count, groups);
+
+	if (group_count > 1)
+		probe_many(list, groups, group_count);
+	else if (group_count == 1)
+	{
+		for (char *path = next_path(events[0], ""); path != NULL; path = next_path(events[0], path))
+			probe_path(list, &groups[0], path);
 	}
 }
 
@@ -275,6 +336,8 @@ resolve(ProbeList *list)
 		{INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}};
 	FfBatch		   batch = {.plan = &plan};
 	SPITupleTable *found;
+	FfPost		  *posts;
+	int			   post_count = 0;
 	uint64		   count;
 
 	for (int i = 0; i < list->count; i++)
@@ -291,6 +354,7 @@ resolve(ProbeList *list)
 	}
 	count = ff_batch_run(&batch);
 	found = SPI_tuptable;
+	posts = palloc_extended(sizeof(FfPost) * Max(count, 1), MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < count; i++)
 	{
 		Probe	 *probe;
@@ -317,9 +381,11 @@ resolve(ProbeList *list)
 						probe->event->tenant_id, &run_id))
 				continue;
 		}
-		tell_owner(probe->event, *probe->json, &run_id, step_id);
+		posts[post_count++] =
+			(FfPost){probe->event->tenant_id, run_id, "event", message_of(*probe->json, step_id)};
 	}
 	SPI_freetuptable(found);
+	ff_inbox_post_many(posts, post_count);
 }
 
 void

@@ -3,6 +3,7 @@
  */
 #include "postgres.h"
 
+#include "commands/extension.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -14,13 +15,15 @@
 
 #include "function/filter.h"
 
-#define MAX_FUNCTIONS 1024 /* with errors; those of more are not counted */
+#define MAX_FUNCTIONS 1024 /* with errors; those of more replace the oldest */
 #define WHY_SIZE 200
 #define TRANCHE "flowforge filters"
 
+/* The extension's own id is part of it: what is created anew begins with no errors. */
 typedef struct FilterKey
 {
 	Oid	  database;
+	Oid	  extension;
 	int32 tenant_id;
 	int32 function_id;
 } FilterKey;
@@ -69,16 +72,40 @@ ff_filter_init(void)
 	shmem_startup_hook = start_shared_memory;
 }
 
+/* Makes room by forgetting the entry whose last error is longest ago. */
+static void
+forget_oldest(void)
+{
+	HASH_SEQ_STATUS scan;
+	FilterErrors   *entry;
+	FilterKey		oldest = {0};
+	TimestampTz		at = DT_NOEND;
+
+	hash_seq_init(&scan, errors);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (entry->last_at < at)
+		{
+			oldest = entry->key;
+			at = entry->last_at;
+		}
+	}
+	hash_search(errors, &oldest, HASH_REMOVE, NULL);
+}
+
 void
 ff_filter_failed(int32 tenant_id, int32 function_id, const char *why)
 {
-	FilterKey	  key = {MyDatabaseId, tenant_id, function_id};
+	FilterKey key = {MyDatabaseId, get_extension_oid("flowforge", true), tenant_id, function_id};
 	FilterErrors *entry;
 	bool		  found;
 
 	if (errors == NULL)
 		return;
 	LWLockAcquire(lock, LW_EXCLUSIVE);
+	hash_search(errors, &key, HASH_FIND, &found);
+	if (!found && hash_get_num_entries(errors) >= MAX_FUNCTIONS)
+		forget_oldest();
 	entry = hash_search(errors, &key, HASH_ENTER_NULL, &found);
 	if (entry != NULL)
 	{
@@ -105,6 +132,7 @@ ff_filter_passes(const FfExpr *filter, const FfBinding *bindings, int count, int
 static FilterErrors *
 copy_entries(int *count)
 {
+	Oid				extension = get_extension_oid("flowforge", true);
 	HASH_SEQ_STATUS scan;
 	FilterErrors   *copy;
 	FilterErrors   *entry;
@@ -117,7 +145,8 @@ copy_entries(int *count)
 	hash_seq_init(&scan, errors);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		if (entry->key.database == MyDatabaseId && *count < MAX_FUNCTIONS)
+		if (entry->key.database == MyDatabaseId && entry->key.extension == extension &&
+			*count < MAX_FUNCTIONS)
 			copy[(*count)++] = *entry;
 	}
 	LWLockRelease(lock);

@@ -716,6 +716,15 @@ forget_keys(void *arg)
 	ff_spi_run(&plan, NULL, NULL, false);
 }
 
+/* pg_cron may have come or gone. */
+static void
+sync_jobs(void *arg)
+{
+	static FfPlan plan = {"select flowforge.sync_jobs()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
 /* Executor 0 makes partitions ahead and drops old ones, a table a transaction. */
 static void
 maintain(void)
@@ -732,6 +741,7 @@ maintain(void)
 			next_maintenance = GetCurrentTimestamp() + 60 * USECS_PER_SEC;
 	}
 	ff_transaction(forget_keys, NULL, &failure);
+	ff_transaction(sync_jobs, NULL, &failure);
 }
 
 /* --- the loop --- */
@@ -757,6 +767,7 @@ time_to_wait(void)
 
 	if (ff_timer_next() != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(next_firing()));
+	wait = shorter(wait, milliseconds_until(ff_clock_next()));
 	if (ff_timer_beyond != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC));
 	if (ff_my_number == 0)
@@ -826,6 +837,7 @@ turn(void)
 	AcceptInvalidationMessages();
 	take_hints();
 	maintain();
+	ff_clock_turn();
 	sweep();
 	fill_timers();
 	handle_messages();
