@@ -41,7 +41,8 @@ typedef struct FfNewRun
 	const char	  *parent_step_id; /* NULL: no parent */
 	int			   depth;		   /* of invocation: 0 when an event started it */
 	const FfEvent *event;		   /* event_id's, or NULL: it is read when it is needed */
-	pg_uuid_t	   run_id;		   /* out */
+	bool	  uncancelled; /* no event cancels it, as is known without a look at its function */
+	pg_uuid_t run_id;	   /* out */
 } FfNewRun;
 
 extern int ff_event_size_limit; /* bytes of data and user together */
