@@ -52,11 +52,12 @@ bench: ## the benchmarks, as ratios to limits measured in the same run
 	@$(BUILD)
 	@bash test/bench/run.sh
 
-fuzz: ## byte fuzzing of the HTTP parser for FUZZ_SECONDS (60), under sanitizers
-	@sh scripts/deps.sh dev
+fuzz: ## fuzzing of the HTTP parser and of the language, each fuzzer for FUZZ_SECONDS (60), under sanitizers
+	@sh scripts/deps.sh check
 	@gcc -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc -o /tmp/flowforge-fuzz \
 		test/fuzz/http_head.c src/gateway/http.c src/gateway/http_body.c
 	@/tmp/flowforge-fuzz $${FUZZ_SECONDS:-60}
+	@bash scripts/check-memory.sh fuzz
 
 lint: ## -Werror build, cppcheck, clang-tidy
 	@sh scripts/deps.sh lint

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The tests under sanitizers: check-memory.sh [regress] [pgtap] [isolation] [tap] [gateway] [cli] [e2e]. Ends with "N passed, N failed".
+# The tests under sanitizers: check-memory.sh [regress] [pgtap] [isolation] [lang] [tap] [gateway] [fuzz] [e2e]. Ends with "N passed, N failed".
 #
 # The extension runs with assertions, AddressSanitizer and UndefinedBehaviorSanitizer, the gateway with both sanitizers and its search for
 # leaks. PostgreSQL itself is Debian's: a private copy of its installation, which finds its files relative to its programs, takes the
@@ -8,7 +8,7 @@
 # in the server, whose contexts free what its code does not.
 set -u
 cd "$(dirname "$0")/.."
-kinds=${*:-regress pgtap isolation tap gateway cli e2e}
+kinds=${*:-regress pgtap isolation lang tap gateway e2e}
 copy=$(mktemp -d /tmp/flowforge-memory-XXXXXX)
 trap '[ -n "${FLOWFORGE_KEEP:-}" ] && mv "$copy" "$FLOWFORGE_KEEP"; rm -rf "$copy"' EXIT
 trap 'exit 1' INT TERM
@@ -54,7 +54,7 @@ build() {
 # must not end as if all were well: PostgreSQL takes exit code 1 for an orderly end.
 stand_before_postgres() {
 	local options=detect_leaks=0:detect_stack_use_after_return=0:handle_abort=1:exitcode=99:allocator_may_return_null=1
-	options=$options:max_malloc_fill_size=4096:malloc_fill_byte=127:quarantine_size_mb=32:malloc_context_size=12
+	options=$options:max_malloc_fill_size=4096:malloc_fill_byte=127:quarantine_size_mb=32:malloc_context_size=12:intercept_memmem=0
 	local asan ubsan
 	asan=$(readlink -f "$(gcc -print-file-name=libasan.so)")
 	ubsan=$(readlink -f "$(gcc -print-file-name=libubsan.so)")

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [tap] [gateway] [cli] [docs] [e2e]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [tap] [gateway] [cli] [docs] [e2e] [fuzz]. Ends with "N passed, N failed".
 # FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
@@ -41,8 +41,9 @@ count() { # name, ok?
 start_cluster() {
 	(cd /tmp && $as_user "$bin/initdb" -D "$work/data" -A trust -N -U postgres --locale=C.UTF-8 >/dev/null) || return 1
 	cat >>"$work/data/postgresql.conf" <<-CONF
-		shared_preload_libraries = 'flowforge,pg_cron'
-		cron.database_name = 'postgres'
+		shared_preload_libraries = 'flowforge,pg_cron,pg_stat_statements'
+		pg_stat_statements.track = all
+		cron.database_name = 'flowforge_regress'
 		flowforge.databases = 'nowhere'
 		unix_socket_directories = '$work'
 		listen_addresses = ''
@@ -56,7 +57,8 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang template send sdk register api tools openapi >"$work/regress.out" 2>&1
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang template send trigger cron hook watch sdk register api tools openapi \
+		>"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do
 		case "$line" in
@@ -152,14 +154,15 @@ run_e2e() {
 	done
 }
 
-case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' docs '*) start_cluster || count 'a private cluster starts' 1 ;; esac
+case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' docs '* | *' fuzz '*) start_cluster || count 'a private cluster starts' 1 ;; esac
 for kind in $kinds; do
 	case $kind in
 		regress) run_regress ;;
 		isolation) run_isolation ;;
 		pgtap) run_pgtap ;;
 		lang) take_tap 'lang properties' python3 test/lang/properties.py ;;
-		tap) for file in test/tap/crash.py test/tap/lifecycle.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
+		fuzz) take_tap 'fuzz lang' python3 test/fuzz/lang.py "${FUZZ_SECONDS:-60}"; grep '^ok' "$work/tap.out" ;;
+		tap) for file in test/tap/crash.py test/tap/lifecycle.py test/tap/cron.py; do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
 		cli) for file in usage follow psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;
 		docs) run_docs ;;

@@ -75,6 +75,7 @@ errors() {
 	error_area 0 'Events, functions and runs'
 	error_area 1 'The expression language'
 	error_area 2 'The HTTP API'
+	error_area 3 'Triggers: schedules, webhooks and watched tables'
 	cat <<-END
 		## Others
 

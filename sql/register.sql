@@ -19,7 +19,7 @@ language sql as $$
 	select flowforge.register_app(payload) - 'app_id' - 'sync_id'
 $$;
 create view pg_temp.functions as
-select function, app, version, retries, archived_at is not null as archived, triggers
+select function, app, version, retries, archived_at is not null as archived, (select jsonb_agg(t - 'next_run_at') from jsonb_array_elements(triggers) t) as triggers
 from flowforge.functions where app in ('shop', 'bank') order by function;
 
 -- An app registers and its functions are there.

@@ -10,6 +10,7 @@
 #include "utils/guc.h"
 
 #include "event/event.h"
+#include "function/filter.h"
 #include "function/function.h"
 #include "http/client.h"
 #include "lang/lang.h"
@@ -209,6 +210,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("flowforge");
 	ff_plan_init();
 	ff_shared_init();
+	ff_filter_init();
 	ff_hint_init();
 	ff_function_init();
 	ff_utility_init();

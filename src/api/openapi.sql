@@ -48,7 +48,8 @@ as $$
 		'parameters', flowforge.openapi_parameters(route),
 		'requestBody', case when route.method not in ('GET', 'DELETE') and route.request_schema <> '{}' then
 			jsonb_build_object('required', not coalesce(route.request_schema -> 'type' ? 'null', false),
-				'content', jsonb_build_object('application/json', jsonb_build_object('schema', route.request_schema))) end,
+				'content', jsonb_build_object(coalesce(route.request_schema ->> 'contentMediaType', 'application/json'),
+					jsonb_build_object('schema', route.request_schema))) end,
 		'responses', jsonb_build_object(
 			'200', jsonb_build_object('description', 'Done', 'content', jsonb_build_object(
 				coalesce(route.response_schema ->> 'contentMediaType', 'application/json'),

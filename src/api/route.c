@@ -33,6 +33,7 @@ typedef struct Route
 	FfScope	   scope;
 	FfStyle	   style;
 	bool	   needs_body;
+	bool	   raw_body;
 } Route;
 
 static MemoryContext cache_context = NULL;
@@ -49,6 +50,7 @@ static FfPlan read_routes = {
 		" coalesce(to_regprocedure(r.function || '(flowforge.request)')::oid, 0), r.scope, r.style,"
 		" r.method in ('POST', 'PUT', 'PATCH') and r.request_schema <> '{}'"
 		" and not coalesce(r.request_schema -> 'type' ? 'null', false)"
+		" and not r.request_schema ? 'contentMediaType', r.request_schema ? 'contentMediaType'"
 		" from flowforge.route r"
 		" order by regexp_replace(r.pattern, '[{][^}]*[}]', '~', 'g') collate \"C\", r.method"};
 
@@ -125,6 +127,7 @@ read_route(uint64 row, Route *route)
 	route->scope = scope_of(text_at(row, 4));
 	route->style = style_of(text_at(row, 5));
 	route->needs_body = DatumGetBool(ff_spi_value(row, 6, &isnull));
+	route->raw_body = DatumGetBool(ff_spi_value(row, 7, &isnull));
 	split_pattern(route->pattern, &route->segments);
 }
 
@@ -203,6 +206,7 @@ take_route(const FfSegments *path, const Route *route, FfMatch *match)
 	match->scope = route->scope;
 	match->style = route->style;
 	match->needs_body = route->needs_body;
+	match->raw_body = route->raw_body;
 	match->pattern = pstrdup(route->pattern);
 	take_params(path, route, &match->params);
 }

@@ -35,6 +35,7 @@ typedef struct FfMatch
 	FfScope scope;
 	FfStyle style; /* set when path_known */
 	bool	needs_body;
+	bool	raw_body; /* the body is not read as JSON: its schema names a contentMediaType */
 	char   *pattern;
 	FfPairs params; /* what the path has in place of {name}s */
 	char   *allow;	/* the methods of the path, comma separated; when path_known */

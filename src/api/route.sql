@@ -16,6 +16,7 @@ create table flowforge.route (
 	pattern text not null check (pattern ~ '^/' and length(pattern) <= 200),
 	function text not null,
 	lane text not null default 'call' check (lane in ('ingest', 'call')),
+	headers text not null default 'known' check (headers in ('known', 'all')),
 	scope text not null,
 	style text not null default 'problem' check (style in ('problem', 'sdk', 'event')),
 	tag text not null,
@@ -30,6 +31,8 @@ comment on table flowforge.route is
 comment on column flowforge.route.function is 'Qualified name of the function that answers.';
 comment on column flowforge.route.lane is
 'ingest: fast writes, which the gateway gathers into one transaction; call: everything else, each in a transaction of its own.';
+comment on column flowforge.route.headers is
+'known: the headers the API knows; all: all but cookies and those of the connection (in the ingest lane only).';
 comment on column flowforge.route.scope is
 'public: anybody; event_key: whoever names an event key in the path; otherwise what a bearer token must allow.';
 comment on column flowforge.route.style is

@@ -149,7 +149,8 @@ static Datum
 make_request(const Request *request)
 {
 	TupleDesc type = lookup_rowtype_tupdesc(request->match.request_type, -1);
-	Jsonb	 *json = takes_body(request->method) ? parse_body(request) : NULL;
+	bool	  reads = takes_body(request->method) && !request->match.raw_body;
+	Jsonb	 *json = reads ? parse_body(request) : NULL;
 	FfPairs	  query;
 	Datum	  values[8];
 	bool	  nulls[8] = {0};

@@ -13,6 +13,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "event/event.h"
+#include "function/filter.h"
 #include "function/function.h"
 #include "slot/hint.h"
 #include "util/batch.h"
@@ -77,36 +78,6 @@ ff_event_check(const FfEvent *event, bool internal)
 				(errcode(FF_ERR_EVENT_TIME),
 				 errmsg("the time of event \"%s\" is not between 1980 and 2100", event->name),
 				 errhint("ts is in milliseconds since 1970.")));
-}
-
-/* Claims the event's key; when it is taken and not expired the event is a repeat and gets the first
- * one's id. */
-static void
-deduplicate(FfEvent *event)
-{
-	static FfPlan claim = {
-		"insert into flowforge.event_key as k (tenant_id, key, event_id, expires_at) "
-		"values ($1, $2, $3, now() + make_interval(secs => $4)) "
-		"on conflict (tenant_id, key) do update set event_id = excluded.event_id, expires_at = excluded.expires_at "
-		"where k.expires_at < now() returning 1",
-		4,
-		{INT4OID, TEXTOID, UUIDOID, FLOAT8OID}};
-	static FfPlan first = {
-		"select event_id from flowforge.event_key where tenant_id = $1 and key = $2",
-		2,
-		{INT4OID, TEXTOID}};
-	Datum values[4];
-	bool  isnull;
-
-	values[0] = Int32GetDatum(event->tenant_id);
-	values[1] = CStringGetTextDatum(event->dedupe_key);
-	values[2] = UUIDPGetDatum(&event->id);
-	values[3] = Float8GetDatum(ff_event_dedupe_window);
-	if (ff_spi_run(&claim, values, NULL, false) > 0)
-		return;
-	event->duplicate = true;
-	if (ff_spi_run(&first, values, NULL, false) > 0)
-		event->id = *DatumGetUUIDP(ff_spi_value(0, 1, &isnull));
 }
 
 #define COLUMNS 9
@@ -188,8 +159,10 @@ ff_event_insert(FfEvent *events, int count)
 	{
 		if (!events[i].has_id)
 			ff_uuid7(&events[i].id);
-		if (events[i].dedupe_key != NULL)
-			deduplicate(&events[i]);
+	}
+	ff_event_dedupe(events, count);
+	for (int i = 0; i < count; i++)
+	{
 		if (!events[i].duplicate)
 			fresh[fresh_count++] = &events[i];
 	}
@@ -232,31 +205,47 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 static void
 match_triggers(RunList *list, const FfEvent *event)
 {
-	const FfTrigger *triggers;
-	int				 count = ff_triggers_for(event->tenant_id, event->name, &triggers);
-	int32			 matched = 0;
-	Jsonb			*json = NULL;
+	const FfTriggerSet *set = ff_triggers_for(event->tenant_id, event->name);
+	int					count = set->count;
+	int				   *chosen = NULL;
+	int32				matched = 0;
+	Jsonb			   *json = NULL;
 
+	if (set->index != NULL)
+	{
+		json = ff_event_json(event);
+		chosen = ff_trigger_index_look(set->index, json, &count);
+	}
 	for (int i = 0; i < count; i++)
 	{
-		const FfTrigger *trigger = &triggers[i];
+		const FfTrigger *trigger = &set->triggers[chosen != NULL ? chosen[i] : i];
 
 		if (trigger->function_id == matched)
 			continue;
 		if (trigger->filter != NULL)
 		{
-			FfBinding binding;
+			FfBinding binding = {"event", json};
 
 			if (json == NULL)
-				json = ff_event_json(event);
-			binding.name = "event";
-			binding.value = json;
-			if (!ff_expr_filter(trigger->filter, &binding, 1))
+				binding.value = json = ff_event_json(event);
+			if (!ff_filter_passes(trigger->filter, &binding, 1, event->tenant_id,
+								  trigger->function_id))
 				continue;
 		}
 		matched = trigger->function_id;
 		add_run(list, event, trigger);
 	}
+}
+
+/* The triggers of all the events' names are read at once. */
+static void
+prepare_triggers(const FfEvent *events, int count)
+{
+	const char **names = palloc(sizeof(char *) * count);
+
+	for (int i = 0; i < count; i++)
+		names[i] = events[i].name;
+	ff_triggers_prepare(events->tenant_id, names, count);
 }
 
 void
@@ -265,14 +254,15 @@ ff_event_record(FfEvent *events, int count)
 	RunList list = {0};
 
 	ff_event_insert(events, count);
+	if (count > 1)
+		prepare_triggers(events, count);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (events[i].duplicate)
-			continue;
-		match_triggers(&list, &events[i]);
-		ff_wait_resolve(&events[i]);
+		if (!events[i].duplicate)
+			match_triggers(&list, &events[i]);
 	}
+	ff_wait_resolve(events, count);
 	if (list.count > 0)
 		ff_run_insert(list.runs, list.count);
 }
@@ -280,9 +270,7 @@ ff_event_record(FfEvent *events, int count)
 bool
 ff_event_wanted(int32 tenant_id, const char *name)
 {
-	const FfTrigger *triggers;
-
-	return ff_triggers_for(tenant_id, name, &triggers) > 0 || ff_wait_exists(tenant_id, name);
+	return ff_triggers_for(tenant_id, name)->count > 0 || ff_wait_exists(tenant_id, name);
 }
 
 Jsonb *

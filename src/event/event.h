@@ -57,6 +57,10 @@ extern void ff_event_record(FfEvent *events, int count);
 /* Records an event without matching triggers or waits (the event an invocation makes). */
 extern void ff_event_insert(FfEvent *events, int count);
 
+/* Marks the events that were received before, in this call or earlier, and gives them the first
+ * one's id. */
+extern void ff_event_dedupe(FfEvent *events, int count);
+
 /* Inserts runs and hints their owners at commit. */
 extern void ff_run_insert(FfNewRun *runs, int count);
 
@@ -93,7 +97,7 @@ typedef struct FfWait
 
 extern void ff_wait_insert(const FfWait *wait);
 extern bool ff_wait_exists(int32 tenant_id, const char *event_name);
-extern void ff_wait_resolve(const FfEvent *event);
+extern void ff_wait_resolve(FfEvent *events, int count); /* those that are not repeats */
 
 /* --- signals (signal.c) --- */
 

@@ -4,17 +4,21 @@
  * A wait is found by (tenant, event name, path, key): if its filter demands `async.<path> ==
  * <constant>` the key is a hash of the constant, so a thousand runs waiting for their own order
  * cost one probe, not a thousand evaluations. A sender visits the few distinct paths of a name by
- * skipping through the index, and evaluates the whole filter only for what the key selects.
+ * skipping through the index, once for all its events of that name, looks up all keys in one
+ * statement, and evaluates the whole filter only for what the keys select.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "event/event.h"
+#include "function/filter.h"
 #include "lang/lang.h"
 #include "slot/hint.h"
+#include "util/batch.h"
 #include "util/id.h"
 #include "util/jcs.h"
 #include "util/json.h"
@@ -44,7 +48,7 @@ ff_wait_insert(const FfWait *wait)
 
 	if (wait->expression != NULL)
 	{
-		FfExpr *filter = ff_expr_compile(wait->expression, CurrentMemoryContext);
+		FfExpr *filter = ff_expr_cached(wait->expression, (int) strlen(wait->expression));
 
 		if (!ff_expr_wait_key(filter, wait->event, &path, &constant))
 			path = NULL;
@@ -90,8 +94,9 @@ next_path(const FfEvent *event, const char *path)
 	return TextDatumGetCString(ff_spi_value(0, 1, &isnull));
 }
 
-static void
-tell_owner(const FfEvent *event, Jsonb *json, const pg_uuid_t *run_id, const char *step_id)
+/* What the owner of a waiting run is told. */
+static Jsonb *
+message_of(Jsonb *json, const char *step_id)
 {
 	FfJsonBuilder builder = {0};
 
@@ -101,80 +106,258 @@ tell_owner(const FfEvent *event, Jsonb *json, const pg_uuid_t *run_id, const cha
 	ff_jb_key(&builder, "event");
 	ff_jb_json(&builder, json);
 	ff_jb_end(&builder);
-	ff_inbox_post(event->tenant_id, run_id, "event", ff_jb_finish(&builder));
+	return ff_jb_finish(&builder);
+}
+
+/* The function of a run, for what is said of it. */
+static int32
+function_of(int32 tenant_id, const pg_uuid_t *run_id)
+{
+	static FfPlan plan = {
+		"select function_id from flowforge.run where tenant_id = $1 and run_id = $2",
+		2,
+		{INT4OID, UUIDOID}};
+	Datum values[2] = {Int32GetDatum(tenant_id), UUIDPGetDatum(run_id)};
+	bool  isnull;
+
+	if (ff_spi_run(&plan, values, NULL, false) == 0)
+		return 0;
+	return DatumGetInt32(ff_spi_value(0, 1, &isnull));
 }
 
 static bool
-passes(const char *expression, const FfEvent *own, Jsonb *async)
+passes(const char *expression, const FfEvent *own, Jsonb *async, int32 tenant_id,
+	   const pg_uuid_t *run_id)
 {
-	FfExpr	 *filter = ff_expr_compile(expression, CurrentMemoryContext);
+	FfExpr	 *filter = ff_expr_cached(expression, (int) strlen(expression));
 	FfBinding bindings[2] = {{"event", ff_event_json(own)}, {"async", async}};
+	char	  why[200];
+	bool	  result = ff_expr_filter_why(filter, bindings, 2, why, sizeof(why));
 
-	return ff_expr_filter(filter, bindings, 2);
+	if (why[0] != '\0')
+		ff_filter_failed(tenant_id, function_of(tenant_id, run_id), why);
+	return result;
 }
 
-/* Tells the owners of all waits with this path and key whose whole filter the event passes. */
+/* What is looked up for one event: a path waits for its name demand, and the event's value there.
+ */
+typedef struct Probe
+{
+	const FfEvent *event;
+	Jsonb		 **json; /* the event as expressions see it, made once */
+	const char	  *path;
+	int64		   key;
+} Probe;
+
+typedef struct ProbeList
+{
+	Probe *probes;
+	int	   count;
+	int	   capacity;
+} ProbeList;
+
 static void
-resolve_key(const FfEvent *event, Jsonb *json, const char *path, int64 key)
+add_probe(ProbeList *list, const FfEvent *event, Jsonb **json, const char *path)
+{
+	Probe *probe;
+	Jsonb *value;
+
+	if (list->count == list->capacity)
+	{
+		list->capacity = list->capacity * 2 + 4;
+		list->probes = list->probes == NULL
+						   ? palloc(sizeof(Probe) * list->capacity)
+						   : repalloc_huge(list->probes, sizeof(Probe) * list->capacity);
+	}
+	if (*json == NULL)
+		*json = ff_event_json(event);
+	probe = &list->probes[list->count++];
+	probe->event = event;
+	probe->json = json;
+	probe->path = path;
+	probe->key = 0;
+	if (strcmp(path, ANY_PATH) == 0)
+		return;
+	value = ff_json_at(*json, path);
+	probe->key = key_of(value ? value : ff_json_null());
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	const FfEvent *left = *(FfEvent *const *) a;
+	const FfEvent *right = *(FfEvent *const *) b;
+	int			   order = left->tenant_id - right->tenant_id;
+
+	if (order == 0)
+		order = strcmp(left->name, right->name);
+	return order != 0 ? order : (left > right) - (left < right);
+}
+
+/* Events of one name. */
+typedef struct NameGroup
+{
+	FfEvent **events;
+	Jsonb	**json;
+	int		  count;
+} NameGroup;
+
+static void
+probe_path(ProbeList *list, const NameGroup *group, const char *path)
+{
+	for (int i = 0; i < group->count; i++)
+		add_probe(list, group->events[i], &group->json[i], path);
+}
+
+/* Sorted events fall into groups; their number. */
+static int
+make_groups(FfEvent **events, int count, NameGroup *groups)
+{
+	int group_count = 0;
+	int end;
+
+	for (int start = 0; start < count; start = end)
+	{
+		NameGroup *group = &groups[group_count++];
+
+		for (end = start + 1; end < count; end++)
+		{
+			if (events[end]->tenant_id != events[start]->tenant_id ||
+				strcmp(events[end]->name, events[start]->name) != 0)
+				break;
+		}
+		group->events = &events[start];
+		group->count = end - start;
+		group->json = palloc0(sizeof(Jsonb *) * group->count);
+	}
+	return group_count;
+}
+
+/* The paths of many names in one statement, which goes through the index as next_path does. */
+static void
+probe_many(ProbeList *list, const NameGroup *groups, int count)
 {
 	static FfPlan plan = {
-		"select w.run_id, w.step_id, w.expression, " FF_EVENT_COLUMNS " from flowforge.wait w "
-		"join flowforge.event ev on ev.tenant_id = w.tenant_id and ev.event_id = w.event_id "
-		"where w.tenant_id = $1 and w.event_name = $2 and w.match_path = $3 and w.match_key = $4",
-		4,
-		{INT4OID, TEXTOID, TEXTOID, INT8OID}};
-	Datum		   values[4];
+		"with recursive p as (select n.place, n.tenant_id, n.event_name, w.match_path "
+		"from unnest($1, $2, $3) as n (place, tenant_id, event_name) cross join lateral ("
+		"select w.match_path from flowforge.wait w where w.tenant_id = n.tenant_id and w.event_name = n.event_name "
+		"order by w.match_path limit 1) w union all "
+		"select p.place, p.tenant_id, p.event_name, w.match_path from p cross join lateral ("
+		"select w.match_path from flowforge.wait w where w.tenant_id = p.tenant_id and w.event_name = p.event_name "
+		"and w.match_path > p.match_path order by w.match_path limit 1) w) "
+		"select p.place, p.match_path from p",
+		3,
+		{INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}};
+	FfBatch batch = {.plan = &plan};
+	uint64	found;
+	bool	isnull;
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum values[3] = {Int32GetDatum(i), Int32GetDatum(groups[i].events[0]->tenant_id),
+						   CStringGetTextDatum(groups[i].events[0]->name)};
+
+		ff_batch_add(&batch, values, NULL);
+	}
+	found = ff_batch_run(&batch);
+	for (uint64 i = 0; i < found; i++)
+		probe_path(list, &groups[DatumGetInt32(ff_spi_value(i, 1, &isnull))],
+				   TextDatumGetCString(ff_spi_value(i, 2, &isnull)));
+}
+
+/* The paths of a name are looked up once, however many events have it. */
+static void
+gather_probes(ProbeList *list, FfEvent **events, int count)
+{
+	NameGroup *groups = palloc(sizeof(NameGroup) * Max(count, 1));
+	int		   group_count = make_groups(events, count, groups);
+
+	if (group_count > 1)
+		probe_many(list, groups, group_count);
+	else if (group_count == 1)
+	{
+		for (char *path = next_path(events[0], ""); path != NULL; path = next_path(events[0], path))
+			probe_path(list, &groups[0], path);
+	}
+}
+
+/* Tells the owners of all waits that the probes find and whose whole filter the event passes. */
+static void
+resolve(ProbeList *list)
+{
+	static FfPlan plan = {
+		"select n.place, w.run_id, w.step_id, w.expression, " FF_EVENT_COLUMNS
+		" from unnest($1, $2, $3, $4, $5) as n (place, tenant_id, event_name, match_path, match_key) "
+		"cross join lateral (select * from flowforge.wait w where w.tenant_id = n.tenant_id "
+		"and w.event_name = n.event_name and w.match_path = n.match_path and w.match_key = n.match_key offset 0) w "
+		"join flowforge.event ev on ev.tenant_id = w.tenant_id and ev.event_id = w.event_id",
+		5,
+		{INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}};
+	FfBatch		   batch = {.plan = &plan};
 	SPITupleTable *found;
+	FfPost		  *posts;
+	int			   post_count = 0;
 	uint64		   count;
 
-	values[0] = Int32GetDatum(event->tenant_id);
-	values[1] = CStringGetTextDatum(event->name);
-	values[2] = CStringGetTextDatum(path);
-	values[3] = Int64GetDatum(key);
-	count = ff_spi_run(&plan, values, NULL, false);
+	for (int i = 0; i < list->count; i++)
+	{
+		Probe *probe = &list->probes[i];
+		Datum  values[5];
+
+		values[0] = Int32GetDatum(i);
+		values[1] = Int32GetDatum(probe->event->tenant_id);
+		values[2] = CStringGetTextDatum(probe->event->name);
+		values[3] = CStringGetTextDatum(probe->path);
+		values[4] = Int64GetDatum(probe->key);
+		ff_batch_add(&batch, values, NULL);
+	}
+	count = ff_batch_run(&batch);
 	found = SPI_tuptable;
+	posts = palloc_extended(sizeof(FfPost) * Max(count, 1), MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < count; i++)
 	{
+		Probe	 *probe;
 		FfEvent	  own;
 		bool	  isnull;
 		pg_uuid_t run_id;
 		char	 *step_id;
 		Datum	  expression;
 
+		CHECK_FOR_INTERRUPTS();
 		SPI_tuptable = found;
-		run_id = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
-		step_id = TextDatumGetCString(ff_spi_value(i, 2, &isnull));
-		expression = ff_spi_value(i, 3, &isnull);
+		probe = &list->probes[DatumGetInt32(ff_spi_value(i, 1, &isnull))];
+		run_id = *DatumGetUUIDP(ff_spi_value(i, 2, &isnull));
+		step_id = TextDatumGetCString(ff_spi_value(i, 3, &isnull));
+		expression = ff_spi_value(i, 4, &isnull);
 		if (!isnull)
 		{
-			ff_event_read(&own, i, 4);
-			if (!passes(TextDatumGetCString(expression), &own, json))
+			ff_event_read(&own, i, 5);
+			if (!passes(TextDatumGetCString(expression), &own, *probe->json,
+						probe->event->tenant_id, &run_id))
 				continue;
 		}
-		tell_owner(event, json, &run_id, step_id);
+		posts[post_count++] =
+			(FfPost){probe->event->tenant_id, run_id, "event", message_of(*probe->json, step_id)};
 	}
 	SPI_freetuptable(found);
+	ff_inbox_post_many(posts, post_count);
 }
 
 void
-ff_wait_resolve(const FfEvent *event)
+ff_wait_resolve(FfEvent *events, int count)
 {
-	char  *path = next_path(event, "");
-	Jsonb *json;
+	FfEvent **fresh = palloc(sizeof(FfEvent *) * Max(count, 1));
+	ProbeList list = {0};
+	int		  fresh_count = 0;
 
-	if (path == NULL)
-		return;
-	json = ff_event_json(event);
-	for (; path != NULL; path = next_path(event, path))
+	for (int i = 0; i < count; i++)
 	{
-		Jsonb *value;
-
-		if (strcmp(path, ANY_PATH) == 0)
-		{
-			resolve_key(event, json, path, 0);
-			continue;
-		}
-		value = ff_json_at(json, path);
-		resolve_key(event, json, path, key_of(value ? value : ff_json_null()));
+		if (!events[i].duplicate)
+			fresh[fresh_count++] = &events[i];
 	}
+	if (fresh_count > 1)
+		qsort(fresh, fresh_count, sizeof(FfEvent *), compare_names);
+	gather_probes(&list, fresh, fresh_count);
+	if (list.count > 0)
+		resolve(&list);
 }

@@ -18,9 +18,10 @@
 #include "utils/rel.h"
 
 #include "function/function.h"
+#include "util/batch.h"
 #include "util/spi.h"
 
-#define MAX_CACHED 8192 /* entries of a kind; then the cache starts anew */
+#define MAX_CACHED 16384 /* entries of a kind; then the cache starts anew */
 #define MAX_NAME \
 	520 /* of an event or function; longer ones are not cached because they cannot exist */
 
@@ -31,9 +32,8 @@ typedef struct TriggerKey
 
 typedef struct TriggerEntry
 {
-	TriggerKey key;
-	int		   count;
-	FfTrigger *triggers;
+	TriggerKey	 key;
+	FfTriggerSet set;
 } TriggerEntry;
 
 typedef struct FunctionKey
@@ -81,11 +81,13 @@ make_cache(const char *name, Size keysize, Size entrysize, int flags)
 	return hash_create(name, 64, &control, HASH_ELEM | HASH_CONTEXT | flags);
 }
 
+/* Starts anew when something has changed, or when there is no room for so many more entries. */
 static void
-renew_cache(void)
+make_room(int more)
 {
-	bool full = cache_context != NULL && (hash_get_num_entries(triggers_cache) > MAX_CACHED ||
-										  hash_get_num_entries(functions_cache) > MAX_CACHED);
+	bool full =
+		cache_context != NULL && (hash_get_num_entries(triggers_cache) + more > MAX_CACHED ||
+								  hash_get_num_entries(functions_cache) > MAX_CACHED);
 
 	if (!stale && !full)
 		return;
@@ -101,23 +103,30 @@ renew_cache(void)
 	stale = false;
 }
 
-/* The names a trigger may have to meet this event: the name itself, and each of its prefixes that
- * ends in / or . followed by *. */
-static Datum
-candidate_names(const char *event_name)
+static void
+renew_cache(void)
 {
-	int	   length = strlen(event_name);
-	Datum *names = palloc(sizeof(Datum) * (length + 2));
-	int	   count = 0;
+	make_room(0);
+}
 
-	names[count++] = CStringGetTextDatum(event_name);
-	for (int i = 0; i < length; i++)
+/* The names a trigger may have to meet an event are the event's own, and each of its prefixes that
+ * ends in / or . followed by *. One row for each: the place of the event's name, and the name. */
+static void
+add_candidates(FfBatch *batch, int32 tenant_id, const char *event_name, int place)
+{
+	Datum values[3] = {Int32GetDatum(place), Int32GetDatum(tenant_id),
+					   CStringGetTextDatum(event_name)};
+
+	ff_batch_add(batch, values, NULL);
+	for (int i = 0; event_name[i] != '\0'; i++)
 	{
-		if (event_name[i] == '/' || event_name[i] == '.')
-			names[count++] = CStringGetTextDatum(psprintf("%.*s*", i + 1, event_name));
+		if (event_name[i] != '/' && event_name[i] != '.')
+			continue;
+		values[2] = CStringGetTextDatum(psprintf("%.*s*", i + 1, event_name));
+		ff_batch_add(batch, values, NULL);
 	}
-	names[count++] = CStringGetTextDatum("*");
-	return PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
+	values[2] = CStringGetTextDatum("*");
+	ff_batch_add(batch, values, NULL);
 }
 
 /* Filters were checked when the function was registered. */
@@ -127,52 +136,130 @@ compile_filter(const char *source)
 	return ff_expr_compile(source, cache_context);
 }
 
-static void
-load_triggers(TriggerEntry *entry, int32 tenant_id, const char *event_name)
+/* Takes the rows of one place, from `row` on; the number of the row after them. */
+static uint64
+read_set(FfTriggerSet *set, int place, uint64 row, uint64 rows)
 {
-	static FfPlan plan = {
-		"select t.function_id, t.version, t.expression from flowforge.trigger t "
-		"where t.tenant_id = $1 and t.event = any ($2) order by t.function_id, t.trigger_id",
-		2,
-		{INT4OID, TEXTARRAYOID}};
-	Datum values[2] = {Int32GetDatum(tenant_id), candidate_names(event_name)};
-	int	  count = (int) ff_spi_run(&plan, values, NULL, true);
+	uint64 end = row;
+	bool   isnull;
 
-	entry->triggers = MemoryContextAlloc(cache_context, sizeof(FfTrigger) * Max(count, 1));
-	for (int i = 0; i < count; i++)
+	while (end < rows && DatumGetInt32(ff_spi_value(end, 1, &isnull)) == place)
+		end++;
+	set->count = (int) (end - row);
+	set->triggers = MemoryContextAlloc(cache_context, sizeof(FfTrigger) * Max(set->count, 1));
+	for (int i = 0; i < set->count; i++, row++)
 	{
-		bool  isnull;
-		Datum expression;
+		FfTrigger *trigger = &set->triggers[i];
+		Datum	   expression;
 
-		entry->triggers[i].function_id = DatumGetInt32(ff_spi_value(i, 1, &isnull));
-		entry->triggers[i].version = DatumGetInt32(ff_spi_value(i, 2, &isnull));
-		expression = ff_spi_value(i, 3, &isnull);
-		entry->triggers[i].filter = isnull ? NULL : compile_filter(TextDatumGetCString(expression));
+		trigger->function_id = DatumGetInt32(ff_spi_value(row, 2, &isnull));
+		trigger->version = DatumGetInt32(ff_spi_value(row, 3, &isnull));
+		expression = ff_spi_value(row, 4, &isnull);
+		trigger->filter = isnull ? NULL : compile_filter(TextDatumGetCString(expression));
 	}
-	entry->count = count;
+	set->index = ff_trigger_index_make(set, cache_context);
+	return row;
 }
 
-int
-ff_triggers_for(int32 tenant_id, const char *event_name, const FfTrigger **triggers)
+static void
+load_triggers(FfTriggerSet *sets, int32 tenant_id, const char **names, int count)
+{
+	static FfPlan plan = {
+		"select n.place, t.function_id, t.version, t.expression "
+		"from unnest($1, $2, $3) as n (place, tenant_id, event) "
+		"join flowforge.trigger t on t.tenant_id = n.tenant_id and t.event = n.event "
+		"order by n.place, t.function_id, t.trigger_id",
+		3,
+		{INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}};
+	FfBatch batch = {.plan = &plan};
+	uint64	row = 0;
+	uint64	rows;
+
+	for (int i = 0; i < count; i++)
+		add_candidates(&batch, tenant_id, names[i], i);
+	rows = ff_batch_run(&batch);
+	for (int i = 0; i < count; i++)
+		row = read_set(&sets[i], i, row, rows);
+}
+
+static void
+set_key(TriggerKey *key, int32 tenant_id, const char *event_name)
+{
+	memset(key, 0, sizeof(*key));
+	snprintf(key->text, sizeof(key->text), "%d:%s", tenant_id, event_name);
+}
+
+const FfTriggerSet *
+ff_triggers_for(int32 tenant_id, const char *event_name)
 {
 	TriggerKey	  key;
 	TriggerEntry *entry;
-	TriggerEntry  loaded;
+	FfTriggerSet  loaded;
 
 	renew_cache();
-	memset(&key, 0, sizeof(key));
-	snprintf(key.text, sizeof(key.text), "%d:%s", tenant_id, event_name);
+	set_key(&key, tenant_id, event_name);
 	entry = hash_search(triggers_cache, &key, HASH_FIND, NULL);
 	if (entry == NULL)
 	{
 		/* Loading may raise or process invalidations: only a complete entry enters the cache. */
-		load_triggers(&loaded, tenant_id, event_name);
+		load_triggers(&loaded, tenant_id, &event_name, 1);
 		entry = hash_search(triggers_cache, &key, HASH_ENTER, NULL);
-		entry->count = loaded.count;
-		entry->triggers = loaded.triggers;
+		entry->set = loaded;
 	}
-	*triggers = entry->triggers;
-	return entry->count;
+	return &entry->set;
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* The names that the cache has not, each once; their number. */
+static int
+unknown_names(int32 tenant_id, const char **names, int count, const char **out)
+{
+	int unknown = 0;
+	int kept = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		TriggerKey key;
+
+		set_key(&key, tenant_id, names[i]);
+		if (hash_search(triggers_cache, &key, HASH_FIND, NULL) == NULL)
+			out[unknown++] = names[i];
+	}
+	qsort(out, unknown, sizeof(char *), compare_texts);
+	for (int i = 0; i < unknown; i++)
+	{
+		if (i == 0 || strcmp(out[i], out[kept - 1]) != 0)
+			out[kept++] = out[i];
+	}
+	return kept;
+}
+
+void
+ff_triggers_prepare(int32 tenant_id, const char **names, int count)
+{
+	const char	**unknown = palloc(sizeof(char *) * Max(count, 1));
+	FfTriggerSet *sets;
+
+	make_room(count);
+	count = unknown_names(tenant_id, names, count, unknown);
+	if (count < 2)
+		return;
+	sets = palloc(sizeof(FfTriggerSet) * count);
+	load_triggers(sets, tenant_id, unknown, count);
+	for (int i = 0; i < count; i++)
+	{
+		TriggerKey	  key;
+		TriggerEntry *entry;
+
+		set_key(&key, tenant_id, unknown[i]);
+		entry = hash_search(triggers_cache, &key, HASH_ENTER, NULL);
+		entry->set = sets[i];
+	}
 }
 
 static char *

@@ -32,6 +32,14 @@ typedef struct FfTrigger
 	FfExpr *filter; /* NULL: none */
 } FfTrigger;
 
+/* The triggers that an event of some name meets, filters not yet applied, by function. */
+typedef struct FfTriggerSet
+{
+	int					   count;
+	FfTrigger			  *triggers;
+	struct FfTriggerIndex *index; /* NULL: they are few */
+} FfTriggerSet;
+
 /* A version of a function, or NULL; valid until the next call of anything that may process
  * invalidations. */
 extern const FfFunction *ff_function_get(int32 tenant_id, int32 function_id, int32 version);
@@ -42,8 +50,20 @@ extern const FfFunction *ff_function_cached(int32 tenant_id, int32 function_id, 
 /* The current version of the function with this slug, or NULL. */
 extern const FfFunction *ff_function_by_slug(int32 tenant_id, const char *slug);
 
-/* The triggers that an event of this name meets, filters not yet applied. */
-extern int ff_triggers_for(int32 tenant_id, const char *event_name, const FfTrigger **triggers);
+/* The triggers that an event of this name meets; valid as long as ff_function_get's answer. */
+extern const FfTriggerSet *ff_triggers_for(int32 tenant_id, const char *event_name);
+
+/* Reads the triggers of many names at once, so that ff_triggers_for finds them; at most 5,000. */
+extern void ff_triggers_prepare(int32 tenant_id, const char **names, int count);
+
+/* --- index.c --- */
+
+/* Sorts triggers by the text that their filters demand of a member of the event; NULL when there
+ * are too few for it to matter. In `context`. */
+extern struct FfTriggerIndex *ff_trigger_index_make(const FfTriggerSet *set, MemoryContext context);
+
+/* The numbers, ascending, of the triggers whose filters the event may pass (palloc'ed). */
+extern int *ff_trigger_index_look(const struct FfTriggerIndex *index, Jsonb *event, int *count);
 
 /* Registers the invalidation callback; once per process, in _PG_init. */
 extern void ff_function_init(void);

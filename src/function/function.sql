@@ -82,3 +82,12 @@ select pg_catalog.pg_extension_config_dump('flowforge.function_id_seq', '');
 select pg_catalog.pg_extension_config_dump('flowforge.function_version', '');
 select pg_catalog.pg_extension_config_dump('flowforge.trigger', '');
 select pg_catalog.pg_extension_config_dump('flowforge.trigger_id_seq', '');
+
+create function flowforge.filter_errors(
+	out tenant_id integer, out function_id integer, out errors bigint, out last_error text, out last_error_at timestamptz
+) returns setof record
+language c volatile
+as 'MODULE_PATHNAME', 'ff_function_filter_errors';
+comment on function flowforge.filter_errors() is
+'How often since the server started a filter of a function of this database (of its triggers and its runs'' waits) could not be evaluated, '
+'and what was wrong the last time. Such a filter lets nothing pass.';

@@ -17,22 +17,16 @@ as $$
 $$;
 comment on function flowforge.check_duration(text) is 'What is wrong with a duration (30s, 1h30m) or an instant (ISO 8601), or null when nothing is.';
 
-create function flowforge.check_cron(cron text) returns text
-language sql stable
+create function flowforge.check_span(span text, most interval) returns text
+language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	with part as (
-		select substring(cron from '^(?:CRON_)?TZ=(\S+)\s') as zone, regexp_replace(cron, '^(CRON_)?TZ=\S+\s+', '') as schedule
-	)
 	select case
-		when p.zone is not null and not exists (select from pg_timezone_names z where z.name = p.zone) then
-			format('"%s" is not a time zone', p.zone)
-		when p.schedule !~* '^\s*(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[\d*,/-]+\s+[\d*,/-]+\s+[\d*,/?L-]+\s+[\w*,/-]+\s+[\w*,/?#-]+)\s*$' then
-			format('"%s" is not a schedule', p.schedule)
+		when span !~ '^(\d{1,9}(ms|us|ns|s|m|h|d|w))+$' then format('"%s" is not a duration', span)
+		when flowforge.duration(span) > most then format('"%s" is longer than %s', span, most)
 	end
-	from part p
 $$;
-comment on function flowforge.check_cron(text) is 'What is wrong with a cron schedule (five fields or @daily, after an optional TZ=Area/City), or null when nothing is.';
+comment on function flowforge.check_span(text, interval) is 'What is wrong with a duration (30s, 1h30m) of at most so much, or null when nothing is.';
 
 create function flowforge.check_event_name(name text) returns text
 language sql immutable
@@ -80,7 +74,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select t.field || '.' || k.key, k.kind, t.value -> k.key
 	from flowforge.setting_list(config, 'triggers') t
-	cross join (values ('event', 'event'), ('expression', 'expression'), ('cron', 'cron'), ('jitter', 'duration')) as k (key, kind)
+	cross join (values ('event', 'event'), ('expression', 'expression'), ('cron', 'cron'), ('jitter', 'jitter'),
+		('catchUp', 'catch up'), ('catchUpWindow', 'window')) as k (key, kind)
 	union all
 	select c.field || '.' || k.key, k.kind, c.value -> k.key
 	from flowforge.setting_list(config, 'cancel') c
@@ -98,7 +93,7 @@ as $$
 		('debounce.key', 'expression'), ('debounce.period', 'duration'), ('debounce.timeout', 'duration'),
 		('singleton.key', 'expression'), ('timeouts.start', 'duration'), ('timeouts.finish', 'duration')) as k (field, kind)
 $$;
-comment on function flowforge.config_texts(jsonb) is 'Every setting of a function that is text, and of what kind: event, expression, cron, duration or any text.';
+comment on function flowforge.config_texts(jsonb) is 'Every setting of a function that is text, and of what kind: event, expression, cron, duration, jitter, catch up, window or any text.';
 
 create function flowforge.text_problems(config jsonb) returns table (field text, problem text, fix text)
 language sql stable
@@ -109,6 +104,9 @@ as $$
 			when 'duration' then 'Write it like 30s, 10m or 1h30m.'
 			when 'cron' then 'Write it like 0 9 * * 1, @daily or TZ=Europe/Paris 0 9 * * 1.'
 			when 'event' then 'Name an event like order/created, or all below a prefix like order/*.'
+			when 'jitter' then 'Write it like 30s, at most 1d.'
+			when 'window' then 'Write it like 6h, at most 31d.'
+			when 'catch up' then 'Use "skip", "last" or "all".'
 			else 'Make it a text or leave it out.'
 		end
 	from (
@@ -117,6 +115,9 @@ as $$
 			when t.kind = 'expression' then flowforge.check_expression(t.value #>> '{}')
 			when t.kind = 'duration' then flowforge.check_duration(t.value #>> '{}')
 			when t.kind = 'cron' then flowforge.check_cron(t.value #>> '{}')
+			when t.kind = 'jitter' then flowforge.check_span(t.value #>> '{}', '1 day')
+			when t.kind = 'window' then flowforge.check_span(t.value #>> '{}', '31 days')
+			when t.kind = 'catch up' and t.value not in ('"skip"', '"last"', '"all"') then format('%s is not a catch-up policy', t.value)
 			when t.kind = 'event' then flowforge.check_event_name(t.value #>> '{}')
 		end as problem
 		from flowforge.config_texts(config) t
@@ -437,6 +438,7 @@ begin
 	perform flowforge.archive_functions(tenant, app, payload);
 	perform flowforge.store_functions(tenant, app, payload);
 	perform flowforge.store_triggers(tenant, app);
+	perform flowforge.store_schedules(tenant, app);
 	return app;
 end
 $$;

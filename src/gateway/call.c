@@ -30,6 +30,11 @@ static const char *const allowed[] = {"authorization",
 									  NULL};
 static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", "ce-", NULL};
 
+/* Nobody's business, or said by us. */
+static const char *const withheld[] = {
+	"x-request-id",	  "x-ff-remote",	   "cookie", "connection",
+	"content-length", "transfer-encoding", NULL};
+
 bool
 ff_call_is_id(const char *text)
 {
@@ -41,13 +46,21 @@ ff_call_is_id(const char *text)
 }
 
 static bool
-is_allowed(const char *name)
+is_among(const char *const names[], const char *name)
 {
-	for (int at = 0; allowed[at] != NULL; at++)
+	for (int at = 0; names[at] != NULL; at++)
 	{
-		if (strcmp(allowed[at], name) == 0)
+		if (strcmp(names[at], name) == 0)
 			return true;
 	}
+	return false;
+}
+
+static bool
+is_allowed(const char *name)
+{
+	if (is_among(allowed, name))
+		return true;
 	for (int at = 0; allowed_prefixes[at] != NULL; at++)
 	{
 		if (strncmp(allowed_prefixes[at], name, strlen(allowed_prefixes[at])) == 0)
@@ -120,6 +133,7 @@ FfCall *
 ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 {
 	FfCall *call = calloc(1, sizeof(FfCall));
+	bool	all;
 
 	if (call == NULL)
 		abort();
@@ -127,11 +141,14 @@ ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 	call->path = copy(head->path);
 	call->query = copy(head->query);
 	call->lane = ff_route_lane(call->method, call->path);
+	all = ff_route_takes_all_headers(call->method, call->path);
 	add_member(&call->headers, "x-request-id", request_id);
 	add_member(&call->headers, "x-ff-remote", remote);
 	for (int at = 0; at < head->header_count; at++)
 	{
-		if (is_allowed(head->header[at].name))
+		const char *name = head->header[at].name;
+
+		if (is_allowed(name) || (all && !is_among(withheld, name)))
 			add_header(&call->headers, head, at);
 	}
 	ff_buffer_add(&call->headers, "}", 2);

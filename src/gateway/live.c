@@ -56,7 +56,7 @@ static void notified(FfLink *link, const char *channel, const char *payload);
 
 static const Oid		 read_types[] = {UUID_ARRAY_OID, INT4_ARRAY_OID};
 static const FfStatement statements[] = {
-	{"routes", "select method, pattern, lane from flowforge.route", NULL, 0},
+	{"routes", "select method, pattern, lane, headers from flowforge.route", NULL, 0},
 	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2)",
 	 read_types, 2},
 	{0}};
@@ -249,7 +249,7 @@ take_routes(const PGresult *result)
 	ff_route_clear();
 	for (int row = 0; row < PQntuples(result); row++)
 		ff_route_add(PQgetvalue(result, row, 0), PQgetvalue(result, row, 1),
-					 PQgetvalue(result, row, 2));
+					 PQgetvalue(result, row, 2), PQgetvalue(result, row, 3));
 }
 
 /* ---- errands ---- */

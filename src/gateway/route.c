@@ -1,6 +1,6 @@
 /*
- * Which lane a request takes. Only the routes of the ingest lane are kept: there are a handful, so
- * they are searched in order.
+ * Which lane a request takes, and with which headers. Only the routes of the ingest lane are kept:
+ * there are a handful, so they are searched in order.
  */
 #define _GNU_SOURCE
 #include "route.h"
@@ -15,6 +15,7 @@ typedef struct Route
 {
 	char method[16];
 	char pattern[204];
+	bool all_headers;
 } Route;
 
 static Route routes[MOST_ROUTES];
@@ -27,7 +28,7 @@ ff_route_clear(void)
 }
 
 void
-ff_route_add(const char *method, const char *pattern, const char *lane)
+ff_route_add(const char *method, const char *pattern, const char *lane, const char *headers)
 {
 	Route *route = &routes[route_count];
 
@@ -36,6 +37,7 @@ ff_route_add(const char *method, const char *pattern, const char *lane)
 		return;
 	strcpy(route->method, method);
 	strcpy(route->pattern, pattern);
+	route->all_headers = strcmp(headers, "all") == 0;
 	route_count++;
 }
 
@@ -57,15 +59,29 @@ matches(const char *pattern, const char *path)
 	return *pattern == '\0' && *path == '\0';
 }
 
-FfLane
-ff_route_lane(const char *method, const char *path)
+static const Route *
+find(const char *method, const char *path)
 {
 	if (strcmp(method, "HEAD") == 0)
 		method = "GET";
 	for (int at = 0; at < route_count; at++)
 	{
 		if (strcmp(routes[at].method, method) == 0 && matches(routes[at].pattern, path))
-			return FF_LANE_INGEST;
+			return &routes[at];
 	}
-	return FF_LANE_CALL;
+	return NULL;
+}
+
+FfLane
+ff_route_lane(const char *method, const char *path)
+{
+	return find(method, path) != NULL ? FF_LANE_INGEST : FF_LANE_CALL;
+}
+
+bool
+ff_route_takes_all_headers(const char *method, const char *path)
+{
+	const Route *route = find(method, path);
+
+	return route_count == 0 || (route != NULL && route->all_headers);
 }

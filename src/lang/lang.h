@@ -69,6 +69,10 @@ extern Jsonb *ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings,
  */
 extern bool ff_expr_wait_key(const FfExpr *expr, Jsonb *event, char **path, Jsonb **value);
 
+/* What a trigger can be found by: a conjunct `event.<path> == '<text>'`, in either order. Gives the
+ * dotted path below event and the text; false when the expression demands no such equality. */
+extern bool ff_expr_event_key(const FfExpr *expr, char **path, char **text);
+
 /* The expression in one canonical spelling (CEL's), palloc'ed; it compiles to the same tree. */
 extern char *ff_expr_print(const FfExpr *expr);
 

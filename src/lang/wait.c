@@ -1,5 +1,5 @@
 /*
- * wait.c - what a wait's expression demands of the awaited event.
+ * wait.c - what a wait's expression demands of the awaited event, and a trigger's of its event.
  *
  * Of the conjuncts of the whole expression, the first that equates a member of `async` with a
  * constant becomes the key by which the wait is found. The key only selects candidates: the whole
@@ -34,25 +34,31 @@ member_name(const FfNode *node, int *length)
 			   : name;
 }
 
-/* Appends the dotted path of `async.a.b`; false when the node is something else. */
+/* Appends the dotted path of `root.a.b`; false when the node is something else. */
 static bool
-path_below_async(const FfNode *node, StringInfo path)
+path_below(const FfNode *node, const char *root, StringInfo path)
 {
 	int			length;
 	const char *name = member_name(node, &length);
 
 	if (name == NULL)
 		return false;
-	if (node->kids[0]->kind == FF_NODE_NAME && strcmp(node->kids[0]->text, "async") == 0)
+	if (node->kids[0]->kind == FF_NODE_NAME && strcmp(node->kids[0]->text, root) == 0)
 	{
 		appendBinaryStringInfo(path, name, length);
 		return true;
 	}
-	if (!path_below_async(node->kids[0], path))
+	if (!path_below(node->kids[0], root, path))
 		return false;
 	appendStringInfoChar(path, '.');
 	appendBinaryStringInfo(path, name, length);
 	return true;
+}
+
+static bool
+path_below_async(const FfNode *node, StringInfo path)
+{
+	return path_below(node, "async", path);
 }
 
 /* Whether the value depends on the event alone, and will be the same later. */
@@ -129,4 +135,39 @@ bool
 ff_expr_wait_key(const FfExpr *expr, Jsonb *event, char **path, Jsonb **value)
 {
 	return key_of(expr->root, event, path, value);
+}
+
+/* --- triggers --- */
+
+static bool
+text_key(const FfNode *node, char **path, char **text)
+{
+	StringInfoData below;
+
+	for (int i = 0; node->kind == FF_NODE_AND && i < node->count; i++)
+	{
+		if (text_key(node->kids[i], path, text))
+			return true;
+	}
+	if (node->kind != FF_NODE_COMPARE || node->count != 2 || node->operators[0] != FF_EQ)
+		return false;
+	for (int side = 0; side < 2; side++)
+	{
+		const FfNode *constant = node->kids[1 - side];
+
+		initStringInfo(&below);
+		if (constant->kind != FF_NODE_LITERAL || constant->literal.kind != FF_TEXT ||
+			!path_below(node->kids[side], "event", &below))
+			continue;
+		*path = below.data;
+		*text = pnstrdup(constant->literal.u.text, constant->literal.length);
+		return true;
+	}
+	return false;
+}
+
+bool
+ff_expr_event_key(const FfExpr *expr, char **path, char **text)
+{
+	return text_key(expr->root, path, text);
 }

@@ -113,6 +113,7 @@ begin
 	perform pg_advisory_xact_lock(hashtextextended('flowforge.register', tenant));
 	perform flowforge.archive_functions(tenant, app, '{"functions": []}');
 	perform flowforge.store_triggers(tenant, app);
+	perform flowforge.store_schedules(tenant, app);
 	delete from flowforge.app a where a.tenant_id = tenant and a.app_id = app;
 	return found;
 end

@@ -69,9 +69,14 @@ comment on view flowforge.events is 'Every event received.';
 
 create view flowforge.functions with (security_invoker = true) as
 select f.function_id, f.tenant_id, f.slug as function, f.name, a.name as app, f.version, v.retries, f.url, f.archived_at,
-	(select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('event', t.event, 'expression', t.expression, 'cron', t.cron)) order by t.trigger_id)
-	from flowforge.trigger t where t.tenant_id = f.tenant_id and t.function_id = f.function_id) as triggers
+	(select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('event', t.event, 'expression', t.expression, 'cron', t.cron, 'next_run_at', (
+		select s.next_run_at from flowforge.schedule s
+		where s.tenant_id = t.tenant_id and s.function_id = t.function_id and s.cron = t.cron))) order by t.trigger_id)
+	from flowforge.trigger t where t.tenant_id = f.tenant_id and t.function_id = f.function_id) as triggers,
+	coalesce(fe.errors, 0) as filter_errors, fe.last_error as last_filter_error, fe.last_error_at as last_filter_error_at
 from flowforge.function f
 left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
-join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version;
-comment on view flowforge.functions is 'Every function with its current version and triggers.';
+join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
+left join flowforge.filter_errors() fe on fe.tenant_id = f.tenant_id and fe.function_id = f.function_id;
+comment on view flowforge.functions is
+'Every function with its current version and triggers, and how often a filter of it could not be evaluated since the server started.';

@@ -9,6 +9,7 @@
 
 #include "slot/hint.h"
 #include "slot/shared.h"
+#include "util/batch.h"
 #include "util/id.h"
 #include "util/spi.h"
 
@@ -19,6 +20,7 @@ static struct
 	int		  runs_count;
 	int		  ended_count;
 	bool	  overflow;
+	bool	  schedules;
 	uint64	  inboxes; /* bit per slot */
 	pg_uuid_t runs[MAX_PENDING];
 	pg_uuid_t ended[MAX_PENDING];
@@ -30,7 +32,7 @@ static bool
 anything_pending(void)
 {
 	return pending.runs_count > 0 || pending.ended_count > 0 || pending.overflow ||
-		   pending.inboxes != 0;
+		   pending.schedules || pending.inboxes != 0;
 }
 
 static void
@@ -39,6 +41,7 @@ forget(void)
 	pending.runs_count = 0;
 	pending.ended_count = 0;
 	pending.overflow = false;
+	pending.schedules = false;
 	pending.inboxes = 0;
 }
 
@@ -109,6 +112,8 @@ hand_over(void)
 	wake = push_all(database);
 	if (pending.overflow)
 		ff_shared_overflow(database);
+	if (pending.schedules)
+		ff_shared_schedules_changed(database);
 	for (int e = 0; e < ff_shared->executors; e++)
 	{
 		if (wake & (1u << e))
@@ -168,10 +173,34 @@ ff_hint_everything(void)
 }
 
 void
+ff_hint_schedules(void)
+{
+	pending.schedules = true;
+}
+
+void
 ff_hint_run_ended(const pg_uuid_t *run_id)
 {
 	if (pending.ended_count < MAX_PENDING)
 		pending.ended[pending.ended_count++] = *run_id;
+}
+
+#define INBOX_COLUMNS 6
+
+static void
+inbox_values(const FfPost *post, Datum values[INBOX_COLUMNS])
+{
+	int		   slot = ff_slot_of(&post->run_id);
+	pg_uuid_t *inbox_id = palloc(sizeof(pg_uuid_t));
+
+	ff_uuid7(inbox_id);
+	values[0] = Int16GetDatum(slot);
+	values[1] = UUIDPGetDatum(inbox_id);
+	values[2] = Int32GetDatum(post->tenant_id);
+	values[3] = UUIDPGetDatum(&post->run_id);
+	values[4] = CStringGetTextDatum(post->kind);
+	values[5] = JsonbPGetDatum(post->payload);
+	pending.inboxes |= UINT64CONST(1) << slot;
 }
 
 void
@@ -179,21 +208,33 @@ ff_inbox_post(int32 tenant_id, const pg_uuid_t *run_id, const char *kind, Jsonb 
 {
 	static FfPlan insert = {
 		"insert into flowforge.inbox (slot, inbox_id, tenant_id, run_id, kind, payload) values ($1, $2, $3, $4, $5, $6)",
-		6,
+		INBOX_COLUMNS,
 		{INT2OID, UUIDOID, INT4OID, UUIDOID, TEXTOID, JSONBOID}};
-	int		  slot = ff_slot_of(run_id);
-	pg_uuid_t inbox_id;
-	Datum	  values[6];
+	FfPost post = {tenant_id, *run_id, kind, payload};
+	Datum  values[INBOX_COLUMNS];
 
-	ff_uuid7(&inbox_id);
-	values[0] = Int16GetDatum(slot);
-	values[1] = UUIDPGetDatum(&inbox_id);
-	values[2] = Int32GetDatum(tenant_id);
-	values[3] = UUIDPGetDatum(run_id);
-	values[4] = CStringGetTextDatum(kind);
-	values[5] = JsonbPGetDatum(payload);
+	inbox_values(&post, values);
 	ff_spi_run(&insert, values, NULL, false);
-	pending.inboxes |= UINT64CONST(1) << slot;
+}
+
+void
+ff_inbox_post_many(const FfPost *posts, int count)
+{
+	static FfPlan insert = {
+		"insert into flowforge.inbox (slot, inbox_id, tenant_id, run_id, kind, payload) "
+		"select * from unnest($1, $2, $3, $4, $5, $6)",
+		INBOX_COLUMNS,
+		{INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID}};
+	FfBatch batch = {.plan = &insert};
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum values[INBOX_COLUMNS];
+
+		inbox_values(&posts[i], values);
+		ff_batch_add(&batch, values, NULL);
+	}
+	ff_batch_run(&batch);
 }
 
 PG_FUNCTION_INFO_V1(ff_slot_post);

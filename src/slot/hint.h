@@ -22,9 +22,23 @@ extern void ff_hint_run(const pg_uuid_t *run_id);
 /* At commit, tells all owners to look for themselves. */
 extern void ff_hint_everything(void);
 
+/* At commit, tells the executor that keeps the clock to look at the schedules anew. */
+extern void ff_hint_schedules(void);
+
 /* Puts a message in the inbox of a run's owner (connected to SPI) and wakes it at commit. */
 extern void ff_inbox_post(int32 tenant_id, const pg_uuid_t *run_id, const char *kind,
 						  Jsonb *payload);
+
+/* The same for many messages, in one statement. */
+typedef struct FfPost
+{
+	int32		tenant_id;
+	pg_uuid_t	run_id;
+	const char *kind;
+	Jsonb	   *payload;
+} FfPost;
+
+extern void ff_inbox_post_many(const FfPost *posts, int count);
 
 /* At commit, wakes the backends that wait in ff_wait for this run, which the transaction ends. */
 extern void ff_hint_run_ended(const pg_uuid_t *run_id);

@@ -50,6 +50,7 @@ init_database(FfDatabase *database, int tranche)
 	pg_atomic_init_u32(&database->listeners, 0);
 	pg_atomic_init_u32(&database->paused, 0);
 	pg_atomic_init_u32(&database->epoch, 0);
+	pg_atomic_init_u32(&database->schedules, 0);
 	SpinLockInit(&database->waiters_lock);
 	for (int i = 0; i < FF_SLOTS; i++)
 		SpinLockInit(&database->slots[i].lock);
@@ -168,7 +169,15 @@ ff_shared_overflow(FfDatabase *database)
 		slot->inbox = true;
 		SpinLockRelease(&slot->lock);
 	}
+	pg_atomic_fetch_add_u32(&database->schedules, 1);
 	ff_shared_wake_all(database);
+}
+
+void
+ff_shared_schedules_changed(FfDatabase *database)
+{
+	pg_atomic_fetch_add_u32(&database->schedules, 1);
+	ff_shared_wake(&database->executors[0]);
 }
 
 const char *

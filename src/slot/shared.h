@@ -95,7 +95,8 @@ typedef struct FfDatabase
 	pg_atomic_uint32 listeners; /* backends that listen on the channel */
 	pg_atomic_uint32 paused; /* sessions that are changing the extension: executors stand aside */
 	pg_atomic_uint32
-			   epoch; /* grows when the extension or its settings changed: executors begin anew */
+		epoch; /* grows when the extension or its settings changed: executors begin anew */
+	pg_atomic_uint32 schedules; /* grows when a schedule changed: the clock is set anew */
 	bool	   stopping; /* the database is about to be dropped, renamed or copied: no workers */
 	slock_t	   waiters_lock;
 	int		   waiters_used;
@@ -135,6 +136,9 @@ extern void ff_shared_wake_launcher(void);
 
 /* Tells all owners of a database to look for work by themselves. */
 extern void ff_shared_overflow(FfDatabase *database);
+
+/* Tells the executor that keeps the clock to look at the schedules. */
+extern void ff_shared_schedules_changed(FfDatabase *database);
 
 /* The state's word, as flowforge.executors() shows it. */
 extern const char *ff_executor_state_name(FfExecutorState state);

@@ -2,7 +2,8 @@
  * errors.h - every error a caller can cause: SQLSTATE class FF, the HTTP status the gateway answers
  * it with, and a title.
  *
- * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API.
+ * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF3xx
+ * triggers.
  * docs/errors.md is made from this table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME),
  * errmsg(...), errdetail(...), errhint(...))).
  */
@@ -55,7 +56,17 @@
 	X(FUNCTION_OWNER, '2', '0', '9', 409, "Another app has a function of this id")                 \
 	X(SYNC, '2', '1', '0', 502, "An app did not say which functions it serves")                    \
 	X(GRAPHQL, '2', '1', '1', 400, "A GraphQL query cannot be read or asks for what is not there") \
-	X(REPEAT, '2', '1', '2', 422, "The idempotency key was used for another request")
+	X(REPEAT, '2', '1', '2', 422, "The idempotency key was used for another request")              \
+	X(CRON, '3', '0', '1', 400, "A cron schedule cannot be read")                                  \
+	X(SCHEDULE, '3', '0', '2', 400, "A schedule is not of the form it should have")                \
+	X(SCHEDULE_NOT_FOUND, '3', '0', '3', 404, "The schedule does not exist")                       \
+	X(HOOK_NOT_FOUND, '3', '1', '1', 404, "The webhook does not exist")                            \
+	X(HOOK, '3', '1', '2', 400, "A webhook is not of the form it should have")                     \
+	X(HOOK_UNVERIFIED, '3', '1', '3', 401, "A webhook's request does not prove who sent it")       \
+	X(HOOK_EVENT, '3', '1', '4', 400, "A webhook's transform gives no event")                      \
+	X(WATCH_TABLE, '3', '2', '1', 400, "This cannot be watched")                                   \
+	X(WATCH, '3', '2', '2', 400, "A watch is not of the form it should have")                      \
+	X(WATCH_NOT_FOUND, '3', '2', '3', 404, "The table is not watched")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

@@ -100,6 +100,7 @@ ff_queue_push(const pg_uuid_t *id, bool urgent)
 	return true;
 }
 
+/* A run that was queued may have been loaded since, for a message to it: it is not loaded twice. */
 static int
 pop(Fifo *fifo, pg_uuid_t *out, int limit)
 {
@@ -110,7 +111,9 @@ pop(Fifo *fifo, pg_uuid_t *out, int limit)
 		out[count] = fifo->ids[fifo->head];
 		fifo->head = (fifo->head + 1) % QUEUE_LIMIT;
 		fifo->count--;
-		hash_search(queued, &out[count++], HASH_REMOVE, NULL);
+		hash_search(queued, &out[count], HASH_REMOVE, NULL);
+		if (ff_active_find(&out[count]) == NULL)
+			count++;
 	}
 	return count;
 }

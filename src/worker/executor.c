@@ -36,6 +36,7 @@
 
 #include "function/function.h"
 #include "http/client.h"
+#include "protocol/protocol.h"
 #include "util/compat.h"
 #include "util/id.h"
 #include "util/spi.h"
@@ -709,6 +710,15 @@ forget_keys(void *arg)
 	ff_spi_run(&plan, NULL, NULL, false);
 }
 
+/* pg_cron may have come or gone. */
+static void
+sync_jobs(void *arg)
+{
+	static FfPlan plan = {"select flowforge.sync_jobs()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
 /* Executor 0 makes partitions ahead and drops old ones, a table a transaction. */
 static void
 maintain(void)
@@ -725,6 +735,7 @@ maintain(void)
 			next_maintenance = GetCurrentTimestamp() + 60 * USECS_PER_SEC;
 	}
 	ff_transaction(forget_keys, NULL, &failure);
+	ff_transaction(sync_jobs, NULL, &failure);
 }
 
 /* --- the loop --- */
@@ -750,6 +761,7 @@ time_to_wait(void)
 
 	if (ff_timer_next() != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(next_firing()));
+	wait = shorter(wait, milliseconds_until(ff_clock_next()));
 	if (ff_timer_beyond != DT_NOEND)
 		wait = shorter(wait, milliseconds_until(ff_timer_beyond - TIMER_LEAD_S * USECS_PER_SEC));
 	if (ff_my_number == 0)
@@ -819,6 +831,7 @@ turn(void)
 	AcceptInvalidationMessages();
 	take_hints();
 	maintain();
+	ff_clock_turn();
 	sweep();
 	fill_timers();
 	handle_messages();

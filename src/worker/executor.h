@@ -65,6 +65,12 @@ extern TimestampTz ff_timer_horizon;
  * again. */
 extern TimestampTz ff_timer_beyond;
 
+/* --- clock.c: the schedules --- */
+
+/* Starts what is due by a schedule, in executor 0. */
+extern void		   ff_clock_turn(void);
+extern TimestampTz ff_clock_next(void); /* DT_NOEND: nothing */
+
 /* --- call.c: the calls under way --- */
 
 /* The version of the function a run is of, or NULL when it is gone. */

@@ -18,6 +18,7 @@
 #include "storage/ipc.h"
 #include "tcop/utility.h"
 
+#include "cron/cron.h"
 #include "slot/shared.h"
 #include "util/compat.h"
 #include "worker/worker.h"
@@ -205,6 +206,8 @@ before(Node *statement)
 		changed = true;
 		if (!IsA(statement, CreateExtensionStmt))
 			pause_executors();
+		if (IsA(statement, DropStmt))
+			ff_cron_drop_jobs();
 	}
 	if (IsA(statement, CreatedbStmt) || IsA(statement, DropdbStmt) || IsA(statement, RenameStmt))
 		wake_launcher = true;

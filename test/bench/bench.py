@@ -205,7 +205,34 @@ def sleepers(close):
     say("  called late after the instant, p99", f"{p99:.1f} ms", "50 ms", p99 < 50)
 
 
-PARTS = {"send": send, "throughput": throughput, "latency": latency, "sleepers": sleepers}
+def triggers(close):
+    """An event for one function, when it is the only one and when it is one of 10,000: of other names, and of the same name with other filters."""
+    cluster = close(Cluster(settings={"flowforge.databases": "'nowhere'"}, create=False))
+    cluster.sql("create database flowforge", database="postgres")
+    cluster.sql("create extension flowforge")
+    one = """jsonb_build_object('event', 'bench/one', 'expression', 'event.data.kind == ''k0'' && event.data.n > 0')"""
+    named = """jsonb_build_object('event', case i % 3 when 0 then 'other/' || i when 1 then 'other/' || i || '/*' else 'bench/' || i end)"""
+    filtered = """jsonb_build_object('event', 'bench/one', 'expression', format('event.data.kind == ''k%s'' && event.data.n > 0', i))"""
+    for tenant, count, others in ((1, 1, one), (2, 10000, named), (3, 10000, filtered)):
+        started = time.monotonic()
+        cluster.sql(f"set flowforge.tenant = {tenant}; select ff_register_app('http://127.0.0.1:9/x', 'bench', jsonb_agg(jsonb_build_object('id', 'f' || i, "
+                    f"'triggers', jsonb_build_array(case i when 0 then {one} else {others} end)))) from generate_series(0, {count - 1}) i")
+        if count > 1:
+            say("registering 10,000 functions", f"{time.monotonic() - started:.1f} s")
+    batch = ("select extract(epoch from clock_timestamp() - statement_timestamp()) from (select count(ff_send_event('bench/one', "
+             "'{\"kind\": \"k0\", \"n\": 1}')) as n from generate_series(1, 1000)) s where n = 1000")
+    turn = [argument for tenant in (1, 2, 3) for argument in ("-c", f"set flowforge.tenant = {tenant}", "-c", "begin", "-c", batch, "-c", "rollback")]
+    times = [float(line) for line in cluster.psql(*turn * 12).stdout.split()]
+    runs = cluster.psql("-c", "set flowforge.tenant = 3", "-c", "select ff_send_event('bench/one', '{\"kind\": \"k0\", \"n\": 1}') is not null",
+                        "-c", "select count(*) from flowforge.run").stdout.split()
+    assert runs == ["t", "1"], runs
+    best = [min(times[3 + at::3]) for at in range(3)]
+    say("sending an event that one function matches, one registered", f"{best[0] * 1000:.1f} us")
+    for at, what in ((1, "10,000 with other event names"), (2, "10,000 with the same name and other filters")):
+        say(f"  ratio with {what}", f"{best[at] / best[0]:.2f}", "1.20", best[at] / best[0] <= 1.2)
+
+
+PARTS = {"send": send, "triggers": triggers, "throughput": throughput, "latency": latency, "sleepers": sleepers}
 
 
 def main():

@@ -186,10 +186,11 @@ def test_dev_starts_a_killed_database_and_a_killed_gateway_again(use: Any) -> No
     kill(dev.postmaster())
     dev.out.wait("is back; the runs go on", 60)
     wait_for(lambda: flowforge("send", "a", cwd=dev.home).code == DONE, 20, "events are taken")
-    gateway = [pid for pid in dev.children() if pid != dev.process.pid]
-    for pid in gateway:
-        kill(pid)
-    wait_for(lambda: "gateway" in dev.out.text.split("is back")[1] and ask(dev.url + "/ready") == 200, 20, "the gateway is back")
+    gateway = [pid for pid in dev.children() if pid not in (dev.process.pid, dev.postmaster())]
+    assert len(gateway) == 1, gateway
+    kill(gateway[0])
+    dev.out.wait("gateway +was ended by signal 9; it is started again")
+    wait_for(lambda: ask(dev.url + "/ready") == 200, 20, "the gateway is back")
     assert dev.end() == DONE
 
 

@@ -47,10 +47,10 @@ def test_send_wait_is_exit_code_1_when_the_run_fails_and_tells_why(use: Any) -> 
 
 
 def test_retries_failures_and_sleeps_of_steps_are_told_by_their_names(use: Any) -> None:
-    flaky = place().run("send", "shop/flaky", "--wait").expect(DONE).out
+    flaky = place().run("send", "shop/flaky", "-d", '{"think": 2}', "--wait").expect(DONE).out
     assert re.search(r"↻ charge +card declined · tried again in [123]\d\d ms$", flaky, re.M), flaky
     assert re.search(r"✓ charge +attempt 2( · [\d.]+ m?s)?$", flaky, re.M), flaky
-    nap = place().run("send", "shop/nap", "--wait").expect(DONE).out
+    nap = place().run("send", "shop/nap", "-d", '{"think": 2}', "--wait").expect(DONE).out
     assert re.search(r"◷ doze +(sleeps|sleeping in) (1\.0 s|[89]\d\d ms)", nap) and re.search(r"✓ doze\b", nap), nap
     caught = place().run("send", "shop/caught", "--wait").expect(DONE).out
     assert re.search(r"✗ risky +no luck$", caught, re.M) and re.search(r'✓ completed +"recovered"$', caught, re.M), caught

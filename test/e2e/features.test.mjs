@@ -77,6 +77,23 @@ function features(serverOf, { id: appId, major, python, start }) {
 		]);
 	});
 
+	it("starts a function at the time its cron trigger names, once", async () => {
+		const slug = `e2e-v${major}-timed`;
+		const { data: functions } = await server.get("/api/v1/functions");
+		const at = functions.find((f) => f.function === slug).triggers.find((t) => t.cron).next_run_at;
+		const fire = () => server.sql(`select flowforge.run_schedule(s.tenant_id, s.schedule_id, '${at}') from flowforge.schedules s where s.function = '${slug}'`);
+		assert.match(new Date(at).toISOString(), /-02-29T01:30:00.000Z$/);
+		await fire();
+		await fire();
+		const runs = await server.runsOf(slug);
+		assert.equal(runs.length, 1);
+		const { output } = await server.finished(runs[0].id);
+		const scheduled = new Date(at).toISOString().replace(".000Z", "Z");
+		assert.deepEqual(output, { name: "inngest/scheduled.timer", id: scheduled, ts: Date.parse(scheduled),
+			data: { cron: "TZ=Europe/Paris 30 2 29 2 *", scheduledAt: scheduled, fireAt: scheduled } });
+		assert.equal((await ended("also-timed")).status, "completed");
+	});
+
 	it("completes a function without steps", async () => {
 		assert.deepEqual((await ended("no-steps", { value: [1, null, "x"] })).output, { echo: [1, null, "x"] });
 	});

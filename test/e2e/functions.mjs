@@ -82,6 +82,11 @@ export function defineFunctions(sdk, client, calls, seen, major) {
 		return { c, attempt };
 	});
 
+	on("timed", [{ cron: "TZ=Europe/Paris 30 2 29 2 *" }, "also-timed"], {}, async ({ event, runId, step }) => {
+		await counted(step, runId, "tick");
+		return { name: event.name, id: event.id, data: event.data, ts: event.ts };
+	});
+
 	on("context", "context", { retries: 2 }, async ({ event, events, runId, attempt, maxAttempts, step }) => {
 		await counted(step, runId, "look");
 		return { event, events, runId, attempt, maxAttempts };

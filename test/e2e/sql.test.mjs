@@ -165,6 +165,25 @@ describe("in SQL", () => {
 		);
 	});
 
+	it("makes one call of a run that has a message when the server starts", async () => {
+		const restart = async () => {
+			await server.cluster.stop();
+			await server.cluster.start();
+			await until("the database is back", () => server.sql("select 1"));
+		};
+		await server.sql("alter database flow set flowforge.restoring = on");
+		await restart();
+		const [event] = await server.sql(`select ff_send_event('shop/sequence', '{"n": 1}')`);
+		const [id] = await server.sql(`select run_id from flowforge.run where event_id = '${event}'`);
+		await server.sql(`select flowforge.post(1, '${id}', 'event', '{"step": "nobody", "event": null}')`);
+		await server.sql("alter database flow reset flowforge.restoring");
+		await restart();
+		await until("the server is back", async () => (await fetch(`${server.url}/ready`)).ok);
+		const run = await server.finished(id);
+		assert.equal(run.status, "completed", JSON.stringify(run.error));
+		assert.deepEqual(await app.calls(run), { a: 1, b: 1, c: 1 });
+	});
+
 	it("finishes a call that was under way when the server stopped, without repeating what had finished", async () => {
 		let held = [];
 		const rogue = await Rogue.start(server, "held", (request, response) => held.push(response));

@@ -1,8 +1,10 @@
 -- What the gateway needs of a database, in miniature: routes, serve(), streams.
 create schema flowforge;
 
-create table flowforge.route (method text, pattern text, lane text);
-insert into flowforge.route values ('POST', '/e/{key}', 'ingest'), ('GET', '/echo', 'call');
+create table flowforge.route (method text, pattern text, lane text, headers text default 'known');
+insert into flowforge.route values ('POST', '/e/{key}', 'ingest'), ('GET', '/echo', 'call'),
+	('POST', '/echo/{name}', 'ingest');
+update flowforge.route set headers = 'all' where pattern = '/echo/{name}';
 
 create table flowforge.seen (id bigint generated always as identity, body text, path text);
 create table flowforge.parent (id integer primary key);
@@ -28,7 +30,7 @@ begin
 			raise exception 'as asked';
 		end if;
 		body_out := convert_to('{"ok":true}', 'UTF8');
-	elsif path = '/echo' then
+	elsif path = '/echo' or path like '/echo/%' then
 		body_out := convert_to(jsonb_build_object('method', method, 'path', path, 'query', query, 'headers', headers,
 			'length', length(body), 'md5', md5(body))::text, 'UTF8');
 	elsif path = '/ready' then

@@ -4,7 +4,9 @@ Python evaluates the expressions' Python spelling, Jinja2 renders the templates:
 language differs on purpose (no coercion, exact numbers, values as JSON) the generators stay clear of it; sql/lang.sql and
 sql/template.sql say what it does there. A failure prints the seed that repeats it.
 """
+import os
 import random
+import re
 import string
 import sys
 import time
@@ -167,7 +169,19 @@ def references_are_all_that_is_read():
     return len(texts)
 
 
+def examples_of_the_manual():
+    """what docs/expressions.md shows is what psql gives"""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "expressions.md")
+    with open(path, encoding="utf-8") as manual:
+        blocks = re.findall(r"```sql\n(.*?)```", manual.read(), re.S)
+    examples = [example for block in blocks for example in re.findall(r"(.*?);\n-- (.*?)\n", block, re.S)]
+    for statement, result in examples:
+        assert session.run_sql(statement) == [result], f"{statement}\nthe manual: {result}\npsql: {session.run_sql(statement)}"
+    assert len(examples) > 5
+    return len(examples)
+
+
 if __name__ == "__main__":
     session.create_database()
     sys.exit(0 if session.run_tests([python_agrees, printing_keeps_the_meaning, filter_mode_never_fails, jinja_agrees, data_is_never_rendered, text_is_left_alone,
-                                     references_are_all_that_is_read]) else 1)
+                                     references_are_all_that_is_read, examples_of_the_manual]) else 1)

@@ -65,7 +65,7 @@ select is_empty($$
 	where p.prorettype <> 'flowforge.response'::regtype
 $$, 'every function of a route answers a response');
 select is_empty($$
-	select pattern from flowforge.route where scope = 'public' and pattern not in ('/dev', '/health', '/ready', '/api/docs', '/api/openapi.json', '/v1/http/runs/{id}/output')
+	select pattern from flowforge.route where scope = 'public' and pattern not in ('/dev', '/health', '/ready', '/api/docs', '/api/openapi.json', '/v1/http/runs/{id}/output', '/hooks/{path}', '/api/v1/hooks/{path}')
 $$, 'only these routes are open to everybody');
 select is_empty('select pattern from flowforge.route where lane = ''ingest'' and method <> ''POST''', 'the ingest lane is for writing');
 
@@ -73,6 +73,7 @@ select is_empty('select pattern from flowforge.route where lane = ''ingest'' and
 select is(ff_register_app('http://127.0.0.1:9/api', 'routes', '[{"id": "routes-a", "triggers": [{"event": "routes/a"}, {"cron": "@daily"}]}]') ->> 'ok',
 	'true', 'an app registers');
 select ff_send_event('routes/a', '{"n": 1}', 'routes-1', '{"id": 1}') as event \gset
+select ff_create_hook('routes', 'routes/hook') as hook \gset
 select run_id as run from flowforge.run where event_id = :'event' \gset
 insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 values (1, :'run', 2, '[{"t": "step.completed", "at": 1733486402000000, "s": "abc", "n": "first", "a": 1, "d": {"took_ms": 5}}]');
@@ -87,6 +88,7 @@ create temp table request (method text, pattern text, path text, body text);
 insert into request values
 ('GET', '/health', '/health', null), ('GET', '/ready', '/ready', null), ('GET', '/dev', '/dev', null),
 ('POST', '/e/{key}', '/e/k', '[{"name": "routes/b"}]'),
+('POST', '/hooks/{path}', :'hook', 'hello'), ('POST', '/api/v1/hooks/{path}', '/api/v1' || :'hook', '{"a": 1}'),
 ('POST', '/invoke/{slug}', '/invoke/routes-a', '{}'),
 ('POST', '/fn/register', '/fn/register', '{"url": "http://a", "appName": "routes-b", "functions": []}'),
 ('PUT', '/fn/register', '/fn/register', '{"url": "http://a", "appName": "routes-b", "functions": []}'),

@@ -96,6 +96,40 @@ def test_a_dump_with_runs_in_flight_goes_on_where_it_is_restored(use):
              "the restored runs complete")
 
 
+def test_a_dump_holds_schedules_webhooks_and_watched_tables(use):
+    cluster = use(Cluster(settings={"flowforge.databases": "'flowforge,restored'"}))
+    cluster.sql("create schema shop; create table shop.orders (id integer primary key, state text) partition by range (id); "
+                "create table shop.orders_1 partition of shop.orders for values from (0) to (100)")
+    cluster.sql("select ff_watch('shop.orders', 'insert, update', 'order/changed', columns => '{state}', filter => $$new.state != 'draft'$$)")
+    cluster.sql("select ff_create_hook('in', 'in/came', 'header', 'secret', 'x-token')")
+    cluster.sql("select ff_schedule('often', '* * * * * *', 'tick/go', catch_up => 'all'), ff_schedule('rare', 'TZ=Europe/Paris 0 9 1 1 *', 'tick/rare')")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.event where name = 'tick/go'") >= "1", what="the schedule fires")
+    before = cluster.sql("select next_run_at from flowforge.schedules where name = 'rare'")
+    environment = dict(os.environ, PGHOST=cluster.directory, PGPORT=str(cluster.port), PGUSER="postgres")
+    dump = os.path.join(cluster.directory, "dump")
+    subprocess.run(["pg_dump", "-Fc", "-f", dump, "flowforge"], env=environment, check=True)
+    cluster.sql("create database restored", database="postgres")
+    cluster.sql("alter database restored set flowforge.restoring = on", database="postgres")
+    restored = subprocess.run(["pg_restore", "-d", "restored", dump], env=environment, text=True, capture_output=True)
+    assert restored.returncode == 0, restored.stderr
+
+    def there(text):
+        return cluster.sql(text, database="restored")
+
+    assert there("select next_run_at from flowforge.schedules where name = 'rare'") == before
+    there("insert into shop.orders values (1, 'new'), (2, 'draft'); insert into shop.orders_1 values (3, 'new'); create table shop.orders_2 "
+          "partition of shop.orders for values from (100) to (200); insert into shop.orders_2 values (100, 'new')")
+    assert there("select string_agg(data #>> '{new,id}', ',' order by event_id) from flowforge.event where name = 'order/changed'") == "1,3,100"
+    hook = "select status from flowforge.serve('POST', '/hooks/in', '', '{\"x-token\": \"%s\"}', '{}')"
+    assert (there(hook % "secret"), there(hook % "guess")) == ("200", "401")
+    cluster.sql("alter database restored reset flowforge.restoring", database="restored")
+    last = there("select max(ts) from flowforge.event where name = 'tick/go'")
+    wait_for(lambda: there(f"select max(ts) > '{last}' from flowforge.event where name = 'tick/go'") == "t", 60, "the restored schedule fires")
+    assert there("select count(*) - count(distinct ts) from flowforge.event where name = 'tick/go'") == "0"
+    assert there("select count(*) from (select generate_series(min(ts), max(ts), '1 s') from flowforge.event where name = 'tick/go' "
+                 "except select ts from flowforge.event where name = 'tick/go') gone") == "0"
+
+
 def test_workers_idle_when_the_extension_has_another_version(use):
     cluster = use(Cluster())
     cluster.sql("update pg_extension set extversion = '0.0.9' where extname = 'flowforge'")
