@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
@@ -94,7 +95,11 @@ ff_cancel_register(const FfNewRun *runs, int count)
 	List	   *waits = NIL;
 
 	for (int i = 0; i < count; i++)
-		waits = list_concat(waits, waits_of(&runs[i], now));
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!runs[i].uncancelled)
+			waits = list_concat(waits, waits_of(&runs[i], now));
+	}
 	if (waits != NIL)
 		ff_wait_insert_all(waits);
 }

@@ -199,6 +199,7 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 	run->version = trigger->version;
 	run->event_id = event->id;
 	run->event = event;
+	run->uncancelled = !trigger->cancels;
 }
 
 /* Every function whose trigger the event meets runs once, whichever and however many of its

@@ -41,7 +41,8 @@ typedef struct FfNewRun
 	const char	  *parent_step_id; /* NULL: no parent */
 	int			   depth;		   /* of invocation: 0 when an event started it */
 	const FfEvent *event;		   /* event_id's, or NULL: it is read when it is needed */
-	pg_uuid_t	   run_id;		   /* out */
+	bool	  uncancelled; /* no event cancels it, as is known without a look at its function */
+	pg_uuid_t run_id;	   /* out */
 } FfNewRun;
 
 extern int ff_event_size_limit; /* bytes of data and user together */
@@ -51,6 +52,9 @@ extern int ff_event_dedupe_window; /* seconds */
 /* Checks what a sender may send; raises FF001 to FF007. Internal events may use the reserved names.
  */
 extern void ff_event_check(const FfEvent *event, bool internal);
+
+/* Reads an event or a list of them as senders write them; raises FF001 to FF007. */
+extern FfEvent *ff_events_read(Jsonb *list, int32 tenant_id, int *count);
 
 /* Records events, starts the runs they trigger and resolves the waits for them. */
 extern void ff_event_record(FfEvent *events, int count);

@@ -155,6 +155,7 @@ read_set(FfTriggerSet *set, int place, uint64 row, uint64 rows)
 
 		trigger->function_id = DatumGetInt32(ff_spi_value(row, 2, &isnull));
 		trigger->version = DatumGetInt32(ff_spi_value(row, 3, &isnull));
+		trigger->cancels = DatumGetBool(ff_spi_value(row, 5, &isnull));
 		expression = ff_spi_value(row, 4, &isnull);
 		trigger->filter = isnull ? NULL : compile_filter(TextDatumGetCString(expression));
 	}
@@ -166,9 +167,10 @@ static void
 load_triggers(FfTriggerSet *sets, int32 tenant_id, const char **names, int count)
 {
 	static FfPlan plan = {
-		"select n.place, t.function_id, t.version, t.expression "
+		"select n.place, t.function_id, t.version, t.expression, coalesce(v.config -> 'cancel', '[]') not in ('[]', 'null') "
 		"from unnest($1, $2, $3) as n (place, tenant_id, event) "
 		"join flowforge.trigger t on t.tenant_id = n.tenant_id and t.event = n.event "
+		"left join flowforge.function_version v on v.tenant_id = t.tenant_id and v.function_id = t.function_id and v.version = t.version "
 		"order by n.place, t.function_id, t.trigger_id",
 		3,
 		{INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}};

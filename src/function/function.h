@@ -43,7 +43,8 @@ typedef struct FfTrigger
 {
 	int32	function_id;
 	int32	version;
-	FfExpr *filter; /* NULL: none */
+	bool	cancels; /* events cancel the runs it starts */
+	FfExpr *filter;	 /* NULL: none */
 } FfTrigger;
 
 /* The triggers that an event of some name meets, filters not yet applied, by function. */
