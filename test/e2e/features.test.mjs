@@ -78,7 +78,7 @@ function features(serverOf, { id: appId, major, python, start }) {
 	});
 
 	it("starts a function at the time its cron trigger names, once", async () => {
-		const slug = `e2e-v${major}-timed`;
+		const slug = `${appId}-timed`;
 		const { data: functions } = await server.get("/api/v1/functions");
 		const at = functions.find((f) => f.function === slug).triggers.find((t) => t.cron).next_run_at;
 		const fire = () => server.sql(`select flowforge.run_schedule(s.tenant_id, s.schedule_id, '${at}') from flowforge.schedules s where s.function = '${slug}'`);

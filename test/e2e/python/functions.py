@@ -16,6 +16,7 @@ from typing import Any
 import inngest
 
 Handler = Callable[[Any], Awaitable[Any]]
+Trigger = inngest.TriggerEvent | inngest.TriggerCron
 
 
 class Calls:
@@ -64,12 +65,10 @@ class Definitions:
     def event(self, name: str) -> str:
         return f"{self.client.app_id}/{name}"
 
-    def on(
-        self, id: str, trigger: str | list[str] | inngest.TriggerEvent | inngest.TriggerCron | None = None, **options: Any
-    ) -> Callable[[Handler], inngest.Function[Any]]:
+    def on(self, id: str, trigger: str | Trigger | list[str | Trigger] | None = None, **options: Any) -> Callable[[Handler], inngest.Function[Any]]:
         """Defines a function; its trigger is the event of its name when it has no other."""
-        names = [trigger or id] if isinstance(trigger, str | None) else trigger
-        triggers = [inngest.TriggerEvent(event=self.event(n)) for n in names] if isinstance(names, list) else [names]
+        given = trigger if isinstance(trigger, list) else [trigger or id]
+        triggers = [inngest.TriggerEvent(event=self.event(t)) if isinstance(t, str) else t for t in given]
         if "on_failure" in options:
             options["on_failure"] = self.wrap(options["on_failure"])
 
@@ -422,7 +421,7 @@ def define_failures(define: Definitions) -> None:
 
 
 def define_triggers(define: Definitions) -> None:
-    on, event = define.on, define.event
+    on, counted, event = define.on, define.counted, define.event
 
     priced = inngest.TriggerEvent(event=event("priced"), expression="event.data.total > 10 && event.data.kind == 'book'")
 
@@ -433,6 +432,11 @@ def define_triggers(define: Definitions) -> None:
     @on("any-price", "priced")
     async def _(ctx: Any) -> Any:
         return "any"
+
+    @on("timed", [inngest.TriggerCron(cron="TZ=Europe/Paris 30 2 29 2 *"), "also-timed"])
+    async def _(ctx: Any) -> Any:
+        await counted(ctx, "tick")
+        return {"name": ctx.event.name, "id": ctx.event.id, "data": ctx.event.data, "ts": ctx.event.ts}
 
     @on("two-triggers", ["left", "right"])
     async def _(ctx: Any) -> Any:
