@@ -38,10 +38,11 @@ check-crash: ## crash and lifecycle tests
 	@$(BUILD)
 	@bash scripts/check.sh tap
 
-crash: ## 200 random kills
+crash: ## 200 random kills of what runs functions, 500 of what runs Sql steps
 	@sh scripts/deps.sh check
 	@$(BUILD)
 	@FLOWFORGE_KILLS=200 python3 test/tap/crash.py random
+	@FLOWFORGE_KILLS=500 python3 test/tap/sql_crash.py whatever
 
 check-memory: ## every kind of test under ASan and UBSan, with assertions in the extension and a search for leaks in the gateway
 	@sh scripts/deps.sh check

@@ -42,7 +42,7 @@ build() {
 	local module="gcc -shared -fPIC -g -O1 -I$("$config" --includedir-server)"
 
 	make -s -f extension.mk -j2 flowforge.so flowforge--0.1.0.sql PG_CONFIG="$config" COPT="-DUSE_ASSERT_CHECKING $flags" \
-		SHLIB_LINK="-lcurl -fsanitize=$sanitizers" &&
+		SHLIB_LINK="-lcurl -lcrypto -fsanitize=$sanitizers" &&
 		make -s -j2 -C src/gateway SANITIZE=1 PG_CONFIG="$config" &&
 		$module -Wl,-z,initfirst -o "$copy/preload.so" test/memory/preload.c &&
 		$module -DUSE_ASSERT_CHECKING $flags -o "$("$config" --pkglibdir)/canary.so" test/memory/canary.c &&

@@ -76,6 +76,7 @@ errors() {
 	error_area 1 'The expression language'
 	error_area 2 'The HTTP API'
 	error_area 3 'Triggers: schedules, webhooks and watched tables'
+	error_area 4 'Steps the server takes itself'
 	cat <<-END
 		## Others
 

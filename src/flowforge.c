@@ -18,7 +18,9 @@
 #include "run/run.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
+#include "step/step.h"
 #include "util/json.h"
+#include "util/seal.h"
 #include "util/sign.h"
 #include "worker/executor.h"
 #include "util/spi.h"
@@ -153,6 +155,22 @@ define_call_settings(void)
 			   "A second key that is accepted while keys are rotated.", &ff_signing_key_fallback);
 }
 
+/* Settings of the steps the server takes itself. */
+static void
+define_step_settings(void)
+{
+	define_int("flowforge.sql_workers",
+			   "Statements of Sql steps that run at once in each database.", &ff_sql_workers, 4, 1,
+			   FF_MAX_SQL_WORKERS, PGC_SIGHUP, 0);
+	define_text(
+		"flowforge.secret_key_file",
+		"The file with the key that stored secrets are sealed with (64 hexadecimal digits).",
+		&ff_secret_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_int("flowforge.sql_timeout",
+			   "How long a statement of a Sql step may take when the step does not say.",
+			   &ff_sql_timeout, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
+}
+
 /* Settings of events. */
 static void
 define_event_settings(void)
@@ -207,12 +225,14 @@ _PG_init(void)
 	define_worker_settings();
 	define_call_settings();
 	define_event_settings();
+	define_step_settings();
 	MarkGUCPrefixReserved("flowforge");
 	ff_plan_init();
 	ff_shared_init();
 	ff_filter_init();
 	ff_hint_init();
 	ff_function_init();
+	ff_step_init();
 	ff_utility_init();
 	ff_worker_register();
 }

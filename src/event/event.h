@@ -53,6 +53,9 @@ extern int ff_event_dedupe_window; /* seconds */
  */
 extern void ff_event_check(const FfEvent *event, bool internal);
 
+/* Reads an event or a list of them as senders write them; raises FF001 to FF007. */
+extern FfEvent *ff_events_read(Jsonb *list, int32 tenant_id, int *count);
+
 /* Records events, starts the runs they trigger and resolves the waits for them. */
 extern void ff_event_record(FfEvent *events, int count);
 

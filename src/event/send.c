@@ -191,9 +191,8 @@ use_seed(FfEvent *event, const FfIdSeed *seed, int index)
 }
 
 static FfEvent *
-read_events(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
+read_events(Jsonb *list, int32 tenant_id, const FfIdSeed *seed, bool internal, int *count)
 {
-	int32	 tenant_id = current_tenant();
 	FfEvent *events;
 
 	if (ff_json_is_object(list))
@@ -224,10 +223,16 @@ read_events(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
 	return events;
 }
 
+FfEvent *
+ff_events_read(Jsonb *list, int32 tenant_id, int *count)
+{
+	return read_events(list, tenant_id, NULL, false, count);
+}
+
 static FfEvent *
 record(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
 {
-	FfEvent *events = read_events(list, seed, internal, count);
+	FfEvent *events = read_events(list, current_tenant(), seed, internal, count);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");

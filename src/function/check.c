@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -56,4 +57,11 @@ ff_function_check_expression(PG_FUNCTION_ARGS)
 	if (complaint == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(complaint));
+}
+
+PG_FUNCTION_INFO_V1(ff_function_caller);
+Datum
+ff_function_caller(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(GetOuterUserId(), false)));
 }

@@ -487,14 +487,35 @@ comment on function flowforge.register_app(jsonb) is
 'one transaction and gives {ok, modified, app_id, sync_id}, where sync_id is the deployId if there is one; writes nothing when '
 'nothing has changed. Errors: FF208, FF209.';
 
+-- The role the session acts as, seen through functions that run as their owner.
+create function flowforge.caller() returns text
+language c stable
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_function_caller';
+comment on function flowforge.caller() is 'The role the session acts as: its own, or the one it took by SET ROLE.';
+
+-- Who registers an app in SQL gives its steps the right to act as him, unless they act already as a role that he may act as, too.
+create function flowforge.adopt_app(registered jsonb) returns jsonb
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	update flowforge.app a
+	set role = flowforge.caller()
+	where a.tenant_id = flowforge.current_tenant() and a.app_id = (registered ->> 'app_id')::uuid
+		and not exists (select from pg_roles r where r.rolname = flowforge.caller() and r.rolsuper)
+		and not exists (select from pg_roles r where r.rolname = a.role and pg_has_role(flowforge.caller()::name, r.oid, 'member'));
+	select registered
+$$;
+comment on function flowforge.adopt_app(jsonb) is 'Makes the caller the role of an app just registered, if it has none that he is a member of.';
+
 create function @extschema@.ff_register_app(
 	url text, name text, functions jsonb, sdk text default null, framework text default null, version text default null
 ) returns jsonb
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-	select flowforge.register_app(jsonb_strip_nulls(jsonb_build_object('url', url, 'appName', name, 'sdk', sdk, 'framework', framework,
-		'appVersion', version)) || jsonb_build_object('functions', case jsonb_typeof(functions)
+	select flowforge.adopt_app(flowforge.register_app(jsonb_strip_nulls(jsonb_build_object('url', url, 'appName', name, 'sdk', sdk,
+		'framework', framework, 'appVersion', version)) || jsonb_build_object('functions', case jsonb_typeof(functions)
 			when 'array' then coalesce((
 				select jsonb_agg(case
 					when jsonb_typeof(f.value) = 'object' then jsonb_build_object('steps', jsonb_build_object('step', jsonb_build_object(
@@ -503,10 +524,11 @@ as $$
 				end order by f.ordinality)
 				from jsonb_array_elements(functions) with ordinality f), '[]')
 			else functions
-		end))
+		end)))
 $$;
 comment on function @extschema@.ff_register_app(text, text, jsonb, text, text, text) is
 'Registers an app by hand: its URL, its name and its functions, a list of {id, triggers: [{event, expression} or {cron}], steps, …} in '
 'which steps may be left out when the app''s URL serves them. The set replaces the one the app had: functions that are missing are '
-'archived, their runs go on. docs/control.md has what a function may say of its times and retries. Gives {ok, modified, app_id, sync_id}. Errors: FF208 with the field and how to mend it, FF209.';
+'archived, their runs go on. docs/control.md has what a function may say of its times and retries. Its Sql steps run as the calling role, '
+'unless that is a superuser (ff_set_app_role). Gives {ok, modified, app_id, sync_id}. Errors: FF208 with the field and how to mend it, FF209.';
 revoke execute on function @extschema@.ff_register_app(text, text, jsonb, text, text, text) from public;

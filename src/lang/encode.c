@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "lang/node.h"
+#include "util/compat.h"
 #include "util/errors.h"
 #include "util/json.h"
 
@@ -126,7 +127,7 @@ ff_filter_b64encode(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue 
 	size = pg_b64_enc_len(args->length);
 	if ((text = ff_lang_room(e, node->position, size)) == NULL)
 		return false;
-	ff_set_text(out, text, pg_b64_encode(args->u.text, args->length, text, size));
+	ff_set_text(out, text, ff_b64_encode(args->u.text, args->length, text, size));
 	return true;
 }
 
@@ -142,7 +143,7 @@ ff_filter_b64decode(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue 
 	size = pg_b64_dec_len(args->length) + 1;
 	if ((text = ff_lang_room(e, node->position, size)) == NULL)
 		return false;
-	length = pg_b64_decode(args->u.text, args->length, text, size);
+	length = ff_b64_decode(args->u.text, args->length, text, size);
 	if (length < 0)
 		return ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_TYPE,
 							"b64decode takes text in base 64");
@@ -182,6 +183,8 @@ ff_filter_sha256(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue *ou
 }
 
 /* --- dates --- */
+
+#define FORMAT_LIMIT 1000 /* bytes; to_char takes a multiple of it in memory */
 
 /* Milliseconds since 1970; false for what PostgreSQL has no time for. */
 static bool
@@ -254,6 +257,9 @@ ff_filter_date(FfEvaluation *e, const FfNode *node, FfValue *args, FfValue *out)
 
 	if (!takes_text(e, node, &args[1]) || !ff_fn_timestamp(e, node, args, &ms))
 		return false;
+	if (args[1].length > FORMAT_LIMIT)
+		return ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_LIMIT,
+							"the format of a date has at most %d bytes", FORMAT_LIMIT);
 	ff_lang_use_scratch(e);
 	if (!time_of(&ms, &at))
 		return ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_TYPE,

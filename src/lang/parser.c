@@ -484,7 +484,7 @@ FfExpr *
 ff_expr_compile(const char *source, MemoryContext context)
 {
 	MemoryContext caller;
-	FfSource	  all = {.context = context, .regex_steps = ff_lang_max_steps};
+	FfSource	  all = {.context = context, .regex_steps = ff_lang_regex_steps()};
 	FfParser	  p = {.source = &all, .depth = -1};
 	FfExpr		 *expr;
 

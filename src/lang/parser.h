@@ -51,6 +51,13 @@ extern void ff_parse_items(FfParser *p, FfNode *node, const char *end);
 /* path.c: what stands between a template's braces: `length` bytes of its source. */
 extern FfNode *ff_parse_value(FfSource *source, int position, int length);
 
+/* What the regular expressions of one source may cost: a part of what an evaluation may. */
+static inline int64
+ff_lang_regex_steps(void)
+{
+	return ff_lang_max_steps / 4;
+}
+
 /* regex.c: compiles a literal pattern, raising FF101 or FF110. */
 extern FfRegex *ff_regex_compile(FfSource *source, int position, const FfValue *pattern);
 

@@ -98,16 +98,24 @@ ff_lang_seek(FfNearest *nearest, const char *candidate, int length)
 	nearest->name[length] = '\0';
 }
 
+/* What to do about an error that names nothing nearer. */
+static const char *
+general_hint(const FfEvaluation *e, bool template)
+{
+	if (e->code == FF_ERR_EXPRESSION_LIMIT)
+		return "The limits are settings whose names begin with flowforge.expression_.";
+	if (!e->absent)
+		return "";
+	return template
+			   ? "{{ a.b | default(x) }} replaces what is missing."
+			   : "has(a.b) asks whether a member is there, default(a.b, x) replaces a missing one.";
+}
+
 void
 ff_lang_report(const FfEvaluation *e, bool template, const char *source)
 {
-	const char *hint = e->hint;
+	const char *hint = e->hint[0] != '\0' ? e->hint : general_hint(e, template);
 
-	if (hint[0] == '\0' && e->absent)
-		hint =
-			template
-				? "{{ a.b | default(x) }} replaces what is missing."
-				: "has(a.b) asks whether a member is there, default(a.b, x) replaces a missing one.";
 	ereport(ERROR,
 			(errcode(e->code),
 			 errmsg("the %s: %s",

@@ -252,7 +252,6 @@ ff_template_references(Jsonb *config, FfReferences *found)
 		ff_walk_begin(&walk, config);
 		while (ff_walk_next(&walk))
 		{
-			CHECK_FOR_INTERRUPTS();
 			if (ff_walk_at_template(&walk))
 				seek_in_text(found, &walk.part);
 		}

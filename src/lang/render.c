@@ -228,7 +228,6 @@ render_config(FfEvaluation *e, Jsonb *config)
 	ff_walk_begin(&walk, config);
 	while (ff_walk_next(&walk))
 	{
-		CHECK_FOR_INTERRUPTS();
 		if (ff_walk_at_template(&walk))
 		{
 			FfValue value = {0};

@@ -437,7 +437,7 @@ whole_value(const Reader *r, const FfPart *parts)
 FfTemplate *
 ff_template_compile(const char *text, int length, MemoryContext context)
 {
-	FfSource	  all = {.context = context, .regex_steps = ff_lang_max_steps};
+	FfSource	  all = {.context = context, .regex_steps = ff_lang_regex_steps()};
 	Reader		  r = {.length = length, .all = &all};
 	MemoryContext caller;
 	FfTemplate *template;

@@ -3,6 +3,8 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "lang/template.h"
 #include "lang/walk.h"
 
@@ -77,6 +79,7 @@ count_item(FfWalk *walk)
 bool
 ff_walk_next(FfWalk *walk)
 {
+	CHECK_FOR_INTERRUPTS();
 	walk->token = JsonbIteratorNext(&walk->iterator, &walk->part, false);
 	switch (walk->token)
 	{

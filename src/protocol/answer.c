@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "protocol/protocol.h"
+#include "run/kind.h"
 #include "util/duration.h"
 #include "util/json.h"
 #include "util/sign.h"

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "protocol/protocol.h"
+#include "run/kind.h"
 #include "util/duration.h"
 #include "util/json.h"
 
@@ -329,6 +330,25 @@ read_common(Reading *in)
 	in->out->took = read_time(in->op);
 }
 
+/* A step the server takes itself. Options that make no sense are that step's failure, which the
+ * function may handle. */
+static void
+read_step(Reading *in, const FfStepKind *kind)
+{
+	FfOp	   *out = in->out;
+	const char *fault;
+
+	out->kind = FF_OP_STEP;
+	out->step = kind;
+	out->due = DT_NOEND;
+	fault = kind->read(out, in->opts, in->now);
+	if (fault == NULL)
+		return;
+	out->kind = FF_OP_FAILED;
+	out->error = ff_run_error("StepOptionsError", psprintf("the operation %s of step \"%s\" %s",
+														   kind->op, out->name, fault));
+}
+
 char *
 ff_protocol_op(FfOp *out, Jsonb *json, TimestampTz now)
 {
@@ -348,6 +368,12 @@ ff_protocol_op(FfOp *out, Jsonb *json, TimestampTz now)
 	if (strcmp(kind, "None") == 0)
 		return NULL;
 	reader = reader_of(kind);
+	if (reader == NULL && ff_kind_by_op(kind) != NULL)
+	{
+		read_common(&in);
+		read_step(&in, ff_kind_by_op(kind));
+		return NULL;
+	}
 	if (reader != NULL)
 	{
 		read_common(&in);

@@ -16,13 +16,13 @@ extern char *ff_signing_key;		  /* NULL or empty: development mode, nothing is s
 extern char *ff_signing_key_fallback; /* the other key while keys are changed, or empty */
 extern int	 ff_request_limit;		  /* bytes of events and memos a call carries */
 
-/* Whether a call of the run is too large to carry its state, which the app fetches then. */
-extern bool ff_protocol_leaves_out_state(const FfRun *run);
-
 /* Writes the body and the headers of a call for an item of a run; gives its address, allocated with
  * the call. */
 extern char *ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
 								 const FfFunction *function);
+
+/* Whether a call says only what is to be done, and the app fetches what has been. */
+extern bool ff_protocol_fetches(const FfRun *run, const FfFunction *function);
 
 /* The address of a call: the function's URL with stepId set. */
 extern char *ff_protocol_url(const FfFunction *function, const FfItem *item);

@@ -76,10 +76,12 @@ edited_memo(const FfRun *run, FfMemo *memo)
 }
 
 bool
-ff_protocol_leaves_out_state(const FfRun *run)
+ff_protocol_fetches(const FfRun *run, const FfFunction *function)
 {
 	size_t size = 2 * strlen(run->event_json);
 
+	if (function->endpoint)
+		return true;
 	for (int i = 0; i < run->memo_count && size <= (size_t) ff_request_limit; i++)
 		size += strlen(run->memos[i].json) + sizeof(run->memos[i].id);
 	return size > (size_t) ff_request_limit;
@@ -133,7 +135,7 @@ static void
 append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFunction *function)
 {
 	char		ulid[FF_ULID_SIZE];
-	bool		large = ff_protocol_leaves_out_state(run);
+	bool		large = ff_protocol_fetches(run, function);
 	const char *use_api = large ? "true" : "false";
 
 	ff_ulid_encode(&run->id, ulid);

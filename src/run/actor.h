@@ -60,6 +60,18 @@ extern void ff_run_ask_next(FfRun *run, TimestampTz now);
 /* Something of a group has finished: whether the function is asked what comes next. */
 extern void ff_run_decide_next(FfRun *run, int group, bool race, TimestampTz now);
 
+/* Says, while its effect is being written, what the memo of a finished step is. */
+extern void ff_step_set_memo(FfRun *run, FfStepRow *row, Jsonb *memo);
+
+/* --- kind.c --- */
+
+/* The item of an operation of a kind of the server's; to be noted in the log by the kind. */
+extern FfItem *ff_kind_item(FfRun *run, const FfOp *op, int group, int max_attempts,
+							TimestampTz now);
+
+/* Adds an effect to the run's change. */
+extern FfEffect *ff_run_effect(FfRun *run, FfEffectWrite write, void *detail);
+
 /* --- run.c --- */
 
 /* The step of an item, or the function when it has no id, is tried again: when the answer says, or

@@ -28,9 +28,12 @@ typedef enum FfOpKind
 	FF_OP_DEFER,	 /* when the run has ended, function runs: payload */
 	FF_OP_ABORT,	 /* that is not to happen: target */
 	FF_OP_RETURN,	 /* the function is done: data */
+	FF_OP_STEP,		 /* the server takes the step: step, options, due */
 	FF_OP_RUN_ERROR, /* the function itself failed: error, final */
 	FF_OP_AGAIN		 /* just call again */
 } FfOpKind;
+
+struct FfStepKind;
 
 typedef struct FfOp
 {
@@ -53,6 +56,8 @@ typedef struct FfOp
 	int64		took;	 /* microseconds the step ran, as the SDK measured; -1: it does not say */
 	char	   *target;
 	Jsonb	   *detail; /* what else is known of the step, for people, or NULL */
+	Jsonb	   *options;
+	const struct FfStepKind *step;
 } FfOp;
 
 /* Whether an operation is a finished step, or rides along: what may be reported while a call goes

@@ -10,7 +10,9 @@
 #include "utils/memutils.h"
 
 #include "run/actor.h"
+#include "run/kind.h"
 #include "util/id.h"
+#include "util/jcs.h"
 #include "util/json.h"
 
 /* The run's change, begun when there is none; made in the current context, the group's. */
@@ -115,6 +117,7 @@ ff_item_add(FfRun *run, FfItemKind kind, const char *id, const char *name, int g
 	item->group = group;
 	item->created = now;
 	item->due = ff_item_calls(item) ? 0 : DT_NOEND;
+	item->max_attempts = 1;
 	run->items = lappend(run->items, item);
 	MemoryContextSwitchTo(old);
 	return item;
@@ -231,6 +234,20 @@ ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name,
 	return row;
 }
 
+void
+ff_step_set_memo(FfRun *run, FfStepRow *row, Jsonb *memo)
+{
+	char   *json = ff_jcs_text(memo);
+	FfMemo *place = &run->memos[row->position - 1];
+
+	row->memo = memo;
+	run->memo_bytes += strlen(json);
+	run->memo_bytes -= strlen(place->json);
+	pfree(place->json);
+	place->json = MemoryContextStrdup(run->context, json);
+	pfree(json);
+}
+
 const char *
 ff_item_op(const FfItem *item)
 {
@@ -242,6 +259,8 @@ ff_item_op(const FfItem *item)
 			return "wait";
 		case FF_ITEM_INVOKE:
 			return "invoke";
+		case FF_ITEM_STEP:
+			return item->step->name;
 		case FF_ITEM_SIGNAL:
 			return "signal";
 		case FF_ITEM_FETCH:
@@ -261,6 +280,8 @@ ff_item_release(FfRun *run, const FfItem *item)
 
 	if (item->kind == FF_ITEM_WAIT)
 		change->waits_done = lappend(change->waits_done, pstrdup(item->id));
+	else if (item->kind == FF_ITEM_STEP && item->step->release != NULL)
+		item->step->release(run, item);
 	else if (item->kind == FF_ITEM_SIGNAL)
 		change->signals_done = lappend(change->signals_done, pstrdup(item->id));
 }

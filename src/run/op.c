@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "run/actor.h"
+#include "run/kind.h"
 #include "util/json.h"
 
 /* --- what takes time --- */
@@ -216,6 +217,8 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 		case FF_OP_ABORT:
 			ff_defer_abort(run, op, now);
 			return false;
+		case FF_OP_STEP:
+			return op->step->begin(run, op, group, max_attempts, now);
 		case FF_OP_RETURN:
 			ff_run_return(run, op->data, now);
 			return false;

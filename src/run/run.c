@@ -6,6 +6,7 @@
 #include "utils/memutils.h"
 
 #include "run/actor.h"
+#include "run/kind.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
@@ -137,7 +138,9 @@ ff_run_answer(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts
 static void
 time_out(FfRun *run, FfItem *item, TimestampTz now)
 {
-	if (item->kind == FF_ITEM_INVOKE)
+	if (item->kind == FF_ITEM_STEP)
+		item->step->time_out(run, item, now);
+	else if (item->kind == FF_ITEM_INVOKE)
 		ff_item_finish(
 			run, item, "failed",
 			ff_run_wrap("error",
@@ -173,7 +176,7 @@ ff_run_wake(FfRun *run, TimestampTz now)
 
 		if (item->due > now)
 			continue;
-		if (!ff_item_calls(item))
+		if (!ff_item_is_work(item))
 			time_out(run, item, now);
 		else if (ff_item_requests(item) && item->request == NULL)
 			ask_again(run, now);
@@ -263,6 +266,8 @@ ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 		receive_event(run, item, payload, now);
 	else if (strcmp(kind, "invoked") == 0)
 		receive_result(run, item, payload, now);
+	else if (item->kind == FF_ITEM_STEP)
+		item->step->message(run, item, kind, payload, now);
 	else if (strcmp(kind, "signal") == 0)
 		receive_signal(run, item, payload, now);
 }
@@ -284,6 +289,7 @@ ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *error, Timestam
 		ff_item_release(run, lfirst(cell));
 	for (int i = 0; i < run->policy.cancels; i++)
 		change->waits_done = lappend(change->waits_done, ff_cancel_step_id(i));
+	ff_kinds_run_ended(run);
 	ff_run_log(run, psprintf("run.%s", status), NULL, NULL, -1,
 			   error ? ff_run_wrap("error", error) : NULL, now);
 }

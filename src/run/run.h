@@ -29,8 +29,11 @@ typedef enum FfItemKind
 	FF_ITEM_INVOKE,
 	FF_ITEM_SIGNAL,
 	FF_ITEM_FETCH, /* make a request for the step */
-	FF_ITEM_AI	   /* the same, to a model's provider */
+	FF_ITEM_AI,	   /* the same, to a model's provider */
+	FF_ITEM_STEP   /* a step the server takes itself (kind.h) */
 } FfItemKind;
+
+struct FfStepKind;
 
 typedef struct FfItem
 {
@@ -54,7 +57,10 @@ typedef struct FfItem
 	bool		remote;		/* the app is at it by itself; `due` is when the engine takes over */
 	/* What to request, secrets included: only ever in memory. An item read from its row has none
 	 * and asks the function for it again. */
-	Jsonb *request;
+	Jsonb					*request;
+	const struct FfStepKind *step;		   /* of a step the server takes itself: its kind, */
+	Jsonb					*options;	   /* what it was asked for with, */
+	int						 max_attempts; /* and how often it may be tried */
 } FfItem;
 
 /* Whether an item is a request the engine makes for a step. */
@@ -116,6 +122,7 @@ typedef struct FfRun
 	int				 generation; /* calls made so far */
 	int				 seq;		 /* of the last run event */
 	int				 group;		 /* of the last answer with operations */
+	List			*locks;		 /* of char *: keys of locks it may hold or wait for */
 	bool			 plan;		 /* steps are to be planned, not executed at once */
 	TimestampTz		 started;	 /* 0: not yet */
 	TimestampTz		 queued;	 /* when it was made, or made to go on */
@@ -159,6 +166,23 @@ typedef struct FfInvocation
 	TimestampTz expires;
 } FfInvocation;
 
+/*
+ * What a change writes beyond the run's own rows, in the same transaction. It may be written more
+ * than once, when a transaction has to be begun anew; what it finds out may go into the row of the
+ * step.
+ */
+struct FfEffect;
+typedef void (*FfEffectWrite)(FfRun *run, struct FfEffect *effect);
+
+typedef struct FfEffect
+{
+	FfEffectWrite write;
+	bool		  first; /* before the run's rows, because it says what they hold */
+	uint64		  guard; /* executors write effects of one guard one after another; 0: any way */
+	FfStepRow	 *step;	 /* of the step that it finishes, or NULL */
+	void		 *detail;
+} FfEffect;
+
 typedef struct FfChange
 {
 	FfRun	   *run;
@@ -172,6 +196,7 @@ typedef struct FfChange
 	List	   *signals_done; /* step ids of waits for signals that are over */
 	List	   *invocations;  /* of FfInvocation */
 	List	   *inbox;		  /* ids of handled messages */
+	List	   *effects;	  /* of FfEffect */
 	bool		held; /* only sleeps have ended: calls need not wait until that is written */
 	bool		written;
 	bool		ended;

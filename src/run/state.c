@@ -4,16 +4,18 @@
  * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
  * ULID, "pstep": id, "depth": invocations, "from": us, when it was made to go on, "end": us, its
  * deadline, "edit": {step: input}, "defers": [{"id", "f": slug, "p": payload, "x": aborted}],
- * "items": [...]}; an item is {"id", "n": name, "op": run|sleep|wait|invoke|signal|fetch|ai, "a":
- * attempt, "g": group, "r": race, "at": us, "due": us, "e": error, "t": {timeout, retries}, "rem":
- * remote, "u": unreachable count, "us": since}. Times are microseconds since 1970. Members that
- * say nothing are left out.
+ * "locks": [keys of locks the run may hold], "items": [...]}; an item is {"id", "n": name, "op":
+ * run|sleep|wait|invoke|signal|fetch|ai, "a": attempt, "g": group, "r": race, "at": us, "due": us,
+ * "e": error, "t": {timeout, retries}, "rem": remote, "u": unreachable count, "us": since}. A step
+ * the server takes itself has the name of its kind as op, its options as "o" and its attempts as
+ * "m". Times are microseconds since 1970. Members that say nothing are left out.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 
 #include "run/actor.h"
+#include "run/kind.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/jcs.h"
@@ -67,16 +69,21 @@ copy_text(Jsonb *json, const char *key, char *out, size_t size)
 	strlcpy(out, text ? text : "", size);
 }
 
-static FfItemKind
-read_kind(Jsonb *json)
+static void
+read_kind(Jsonb *json, FfItem *item)
 {
 	char *op = ff_json_text(json, "op");
 
 	for (int k = 0; op != NULL && k < (int) lengthof(kind_names); k++)
 	{
+		item->kind = (FfItemKind) k;
 		if (strcmp(op, kind_names[k]) == 0)
-			return (FfItemKind) k;
+			return;
 	}
+	item->kind = FF_ITEM_STEP;
+	item->step = op == NULL ? NULL : ff_kind_by_name(op);
+	if (item->step != NULL)
+		return;
 	ereport(ERROR, (errcode(FF_ERR_RUN_STATE),
 					errmsg("a run's state has an item of unknown kind \"%s\"", op ? op : "")));
 }
@@ -86,14 +93,16 @@ read_item(Jsonb *json)
 {
 	FfItem *item = palloc0(sizeof(FfItem));
 
-	item->kind = read_kind(json);
+	read_kind(json, item);
 	copy_text(json, "id", item->id, sizeof(item->id));
 	item->name = ff_json_text(json, "n");
 	item->attempt = (int) number(json, "a", 0);
 	item->group = (int) number(json, "g", 0);
 	item->race = ff_json_bool(json, "r");
 	item->created = instant(json, "at", 0);
-	item->due = instant(json, "due", ff_item_calls(item) ? 0 : DT_NOEND);
+	item->due = instant(json, "due", ff_item_is_work(item) ? 0 : DT_NOEND);
+	item->options = ff_json_member(json, "o");
+	item->max_attempts = (int) number(json, "m", 1);
 	item->error = ff_json_member(json, "e");
 	item->terms = ff_json_member(json, "t");
 	item->remote = ff_json_bool(json, "rem");
@@ -142,6 +151,19 @@ read_edit(FfRun *run, Jsonb *edit)
 	run->edited_input = ff_json_member(edit, run->edited_step);
 }
 
+static void
+read_locks(FfRun *run, Jsonb *keys)
+{
+	uint32 count = keys ? JB_ROOT_COUNT(keys) : 0;
+
+	for (uint32 i = 0; i < count; i++)
+	{
+		JsonbValue *key = getIthJsonbValueFromContainer(&keys->root, i);
+
+		run->locks = lappend(run->locks, pnstrdup(key->val.string.val, key->val.string.len));
+	}
+}
+
 void
 ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 {
@@ -165,6 +187,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->seq = (int) number(state, "seq", 1);
 		run->group = (int) number(state, "grp", 0);
 		run->plan = ff_json_bool(state, "plan");
+		read_locks(run, ff_json_member(state, "locks"));
 		run->started = instant(state, "start", 0);
 		run->queued = instant(state, "from", run->queued);
 		read_edit(run, ff_json_member(state, "edit"));
@@ -188,7 +211,7 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	ff_jb_key(builder, "id");
 	ff_jb_text(builder, item->id);
 	ff_jb_key(builder, "op");
-	ff_jb_text(builder, kind_names[item->kind]);
+	ff_jb_text(builder, item->step ? item->step->name : kind_names[item->kind]);
 	put_int(builder, "at", ff_unix_us(item->created));
 	if (item->name != NULL)
 	{
@@ -220,11 +243,31 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 		ff_jb_key(builder, "t");
 		ff_jb_json(builder, item->terms);
 	}
+	if (item->options != NULL)
+	{
+		ff_jb_key(builder, "o");
+		ff_jb_json(builder, item->options);
+		put_int(builder, "m", item->max_attempts);
+	}
 	if (item->unreachable > 0)
 	{
 		put_int(builder, "u", item->unreachable);
 		put_int(builder, "us", ff_unix_us(item->unreachable_since));
 	}
+	ff_jb_end(builder);
+}
+
+static void
+put_locks(FfJsonBuilder *builder, const FfRun *run)
+{
+	ListCell *cell;
+
+	if (run->locks == NIL)
+		return;
+	ff_jb_key(builder, "locks");
+	ff_jb_array(builder);
+	foreach (cell, run->locks)
+		ff_jb_text(builder, lfirst(cell));
 	ff_jb_end(builder);
 }
 
@@ -245,6 +288,7 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_key(&builder, "plan");
 		ff_jb_bool(&builder, true);
 	}
+	put_locks(&builder, run);
 	if (run->started != 0)
 		put_int(&builder, "start", ff_unix_us(run->started));
 	if (run->has_parent)

@@ -47,7 +47,7 @@ select r.tenant_id, r.run_id, i.value ->> 'id', i.value ->> 'n', i.value ->> 'op
 	case
 		when c.run_id is not null then 'running'
 		when i.value ->> 'op' = 'sleep' then 'sleeping'
-		when i.value ->> 'op' in ('wait', 'invoke', 'signal') then 'waiting'
+		when i.value ->> 'op' in ('wait', 'invoke', 'signal', 'approval', 'lock') then 'waiting'
 		when i.value ? 'due' then 'retrying'
 		else 'pending'
 	end,

@@ -56,6 +56,7 @@ init_database(FfDatabase *database, int tranche)
 		SpinLockInit(&database->slots[i].lock);
 	for (int i = 0; i < FF_MAX_EXECUTORS; i++)
 		init_executor(&database->executors[i], tranche);
+	ff_pool_init(&database->sql, tranche);
 }
 
 static void

@@ -18,6 +18,8 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "slot/pool.h"
+
 #define FF_SLOTS 64
 #define FF_MAX_EXECUTORS 16
 #define FF_MAX_DATABASES 8
@@ -103,6 +105,7 @@ typedef struct FfDatabase
 	FfWaiter   waiters[FF_MAX_WAITERS];
 	FfSlot	   slots[FF_SLOTS];
 	FfExecutor executors[FF_MAX_EXECUTORS];
+	FfSqlPool  sql;
 } FfDatabase;
 
 typedef struct FfShared

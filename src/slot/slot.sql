@@ -23,6 +23,14 @@ as 'MODULE_PATHNAME', 'ff_slot_executors';
 comment on function flowforge.executors() is
 'The executors of this database: process id, state (starting, working, or why it idles), backlog in memory, and counters since the server started.';
 
+create function flowforge.sql_workers(
+	out place integer, out pid integer, out state text, out role regrole, out since timestamptz, out run_id uuid, out step_id text
+) returns setof record
+language c volatile
+as 'MODULE_PATHNAME', 'ff_slot_sql_workers';
+comment on function flowforge.sql_workers() is
+'The sql workers of this database: process id, state (starting, idle, busy, leaving) and since when, the role of its session, and the step it runs.';
+
 create function flowforge.post(tenant_id integer, run_id uuid, kind text, payload jsonb) returns void
 language c volatile
 as 'MODULE_PATHNAME', 'ff_slot_post';

@@ -22,6 +22,17 @@
 #define ff_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, (n))
 #endif
 
+/* 18 calls bytes bytes. */
+#if PG_VERSION_NUM >= 180000
+#define ff_b64_encode(from, length, to, size) \
+	pg_b64_encode((const uint8 *) (from), (length), (to), (size))
+#define ff_b64_decode(from, length, to, size) \
+	pg_b64_decode((from), (length), (uint8 *) (to), (size))
+#else
+#define ff_b64_encode pg_b64_encode
+#define ff_b64_decode pg_b64_decode
+#endif
+
 /* 17 lets the caller bring the memory of a JSON lexer. */
 #if PG_VERSION_NUM >= 170000
 #define ff_json_lex_context(text, length) \

@@ -3,9 +3,8 @@
  * it with, and a title.
  *
  * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF3xx
- * triggers.
- * docs/errors.md is made from this table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME),
- * errmsg(...), errdetail(...), errhint(...))).
+ * triggers; FF4xx steps the server takes itself. docs/errors.md is made from this table. Usage:
+ * ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...), errhint(...))).
  */
 #ifndef FF_ERRORS_H
 #define FF_ERRORS_H
@@ -70,7 +69,19 @@
 	X(HOOK_EVENT, '3', '1', '4', 400, "A webhook's transform gives no event")                      \
 	X(WATCH_TABLE, '3', '2', '1', 400, "This cannot be watched")                                   \
 	X(WATCH, '3', '2', '2', 400, "A watch is not of the form it should have")                      \
-	X(WATCH_NOT_FOUND, '3', '2', '3', 404, "The table is not watched")
+	X(WATCH_NOT_FOUND, '3', '2', '3', 404, "The table is not watched")                             \
+	X(STEP_STATEMENT, '4', '0', '1', 400, "A Sql step cannot run this statement")                  \
+	X(STEP_PARAMETERS, '4', '0', '2', 400, "A Sql step's parameters are not those of its query")   \
+	X(STEP_OUTPUT, '4', '0', '3', 413, "A step's result is too large")                             \
+	X(STEP_ROLE, '4', '0', '4', 403, "An app's steps cannot run as this database role")            \
+	X(STEP_OVER, '4', '0', '5', 409, "The step is already over, or nobody waits for it")           \
+	X(APPROVAL_NOT_FOUND, '4', '0', '6', 404, "The approval request does not exist")               \
+	X(APPROVAL_DECIDED, '4', '0', '7', 409, "The approval request is already decided or over")     \
+	X(APPROVAL_APPROVER, '4', '0', '8', 403, "Somebody else is to decide this request")            \
+	X(APPROVAL_FORM, '4', '0', '9', 422, "The decision's data is not what the form asks for")      \
+	X(SECRET_KEY, '4', '1', '0', 409, "There is no key to seal secrets with")                      \
+	X(SECRET_SEALED, '4', '1', '1', 409, "A stored secret does not open")                          \
+	X(AI_PROVIDER, '4', '1', '2', 400, "There is no such provider of models, or it cannot be used")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

@@ -123,6 +123,7 @@ pop(Fifo *fifo, pg_uuid_t *out, int limit)
 		fifo->head = (fifo->head + 1) % QUEUE_LIMIT;
 		fifo->count--;
 		hash_search(queued, &out[count], HASH_REMOVE, NULL);
+		/* A message may have brought it into memory meanwhile; there it must be only once. */
 		if (ff_active_find(&out[count]) == NULL)
 			count++;
 	}

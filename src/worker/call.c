@@ -15,6 +15,7 @@
 #include "http/client.h"
 #include "protocol/protocol.h"
 #include "util/spi.h"
+#include "run/kind.h"
 #include "util/id.h"
 #include "util/json.h"
 #include "worker/executor.h"
@@ -86,10 +87,16 @@ lane_of(const FfItem *item, const FfFunction *function)
 	return lane;
 }
 
+static bool
+in_sql_worker(const FfItem *item)
+{
+	return item->kind == FF_ITEM_STEP && item->step->place == FF_STEP_SQL;
+}
+
 /* --- what flowforge.calls() shows --- */
 
-static int
-publish(const FfRun *run, const FfItem *item)
+int
+ff_call_publish(const FfRun *run, const FfItem *item)
 {
 	int place = -1;
 
@@ -116,12 +123,12 @@ publish(const FfRun *run, const FfItem *item)
 		free_info = place + 1;
 	}
 	LWLockRelease(&ff_me->calls_lock);
-	pg_atomic_write_u32(&ff_me->in_flight, in_flight);
+	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight());
 	return place;
 }
 
-static void
-unpublish(int place)
+void
+ff_call_unpublish(int place)
 {
 	if (place >= 0)
 	{
@@ -129,19 +136,20 @@ unpublish(int place)
 		ff_me->calls[place].used = false;
 		LWLockRelease(&ff_me->calls_lock);
 	}
-	pg_atomic_write_u32(&ff_me->in_flight, in_flight);
+	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight());
 }
 
 /* --- starting and ending calls --- */
 
 typedef struct CallDetail
 {
-	FfItem *item;
-	Lane   *lane;
-	int		info;
-	int		max_attempts;
-	bool	step_timeout; /* it is what bounds the call */
-	bool	checkpoints;  /* the app may report steps by messages meanwhile */
+	FfItem				*item;
+	Lane				*lane;
+	int					 info;
+	int					 max_attempts;
+	bool				 step_timeout; /* it is what bounds the call */
+	bool				 checkpoints;  /* the app may report steps by messages meanwhile */
+	struct FfAiProvider *provider;	   /* of a model, or NULL */
 } CallDetail;
 
 /* The shortest of the step's, the app's and everybody's. */
@@ -196,8 +204,14 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	item->called_at = GetCurrentTimestamp();
 	item->advanced = false;
 	ff_uuid7(&item->request_id);
+	detail->max_attempts = function->max_attempts;
 	if (ff_item_requests(item))
 		url = ff_gateway_request(call, item->request);
+	else if (item->kind == FF_ITEM_STEP)
+	{
+		url = ff_model_request(call, run, item, &detail->provider);
+		detail->max_attempts = item->max_attempts;
+	}
 	else
 	{
 		run->generation++;
@@ -205,9 +219,14 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 		url = ff_protocol_request(call, run, item, function);
 		detail->checkpoints = ff_protocol_checkpoints(run, item);
 	}
+	if (url == NULL)
+	{
+		MemoryContextSwitchTo(old);
+		ff_http_free(call);
+		return;
+	}
 	detail->item = item;
 	detail->lane = lane;
-	detail->max_attempts = function->max_attempts;
 	call->owner = run;
 	call->detail = detail;
 	set_time_limit(call, ff_item_timeout(run, item),
@@ -215,7 +234,7 @@ call_item(FfRun *run, FfItem *item, const FfFunction *function, Lane *lane)
 	item->call = call;
 	lane->in_flight++;
 	in_flight++;
-	detail->info = publish(run, item);
+	detail->info = ff_call_publish(run, item);
 	started = ff_http_start(call, url);
 	MemoryContextSwitchTo(old);
 	if (!started)
@@ -235,7 +254,7 @@ forget_call(FfHttpCall *call)
 	detail->lane->in_flight--;
 	in_flight--;
 	unhandled = list_delete_ptr(unhandled, call);
-	unpublish(detail->info);
+	ff_call_unpublish(detail->info);
 	ff_http_free(call);
 }
 
@@ -248,7 +267,11 @@ ff_abandon(FfRun *run)
 	{
 		FfItem *item = lfirst(cell);
 
-		if (item->call != NULL)
+		if (item->call == NULL)
+			continue;
+		if (in_sql_worker(item))
+			ff_sql_abandon(item);
+		else
 			forget_call(item->call);
 	}
 	if (run->lane != NULL)
@@ -358,8 +381,9 @@ fail_without_function(FfRun *run)
 static bool
 is_due(const FfItem *item, TimestampTz now)
 {
-	return (item->kind == FF_ITEM_CALL || (ff_item_requests(item) && item->request != NULL)) &&
-		   item->call == NULL && item->due <= now;
+	bool ready = ff_item_requests(item) ? item->request != NULL : ff_item_is_work(item);
+
+	return ready && item->call == NULL && item->due <= now;
 }
 
 static bool
@@ -487,6 +511,11 @@ call_what_is_due(FfRun *run, TimestampTz now)
 			break;
 		if (!is_due(item, now))
 			continue;
+		if (in_sql_worker(item))
+		{
+			ff_sql_start(run, item);
+			continue;
+		}
 		lane = lane_of(item, &kept);
 		if (lane->in_flight >= ff_max_in_flight_per_app ||
 			in_flight >= Min(ff_max_in_flight, FF_MAX_CALLS))
@@ -499,6 +528,7 @@ call_what_is_due(FfRun *run, TimestampTz now)
 	list_free(items);
 }
 
+/* A wait that was over before it was written is due at once. */
 static TimestampTz
 next_timer(const FfRun *run, TimestampTz now)
 {
@@ -509,8 +539,8 @@ next_timer(const FfRun *run, TimestampTz now)
 	{
 		const FfItem *item = lfirst(cell);
 
-		/* What is not a call may be due by now: a sleep that is over before it is written. */
-		if (item->call == NULL && (item->due > now || !ff_item_calls(item)))
+		/* What is no work may be due by now: a sleep that is over before it is written. */
+		if (item->call == NULL && (item->due > now || !ff_item_is_work(item)))
 			next = Min(next, item->due);
 	}
 	return Min(next, Max(ff_run_deadline(run), now + 1));
@@ -533,6 +563,14 @@ ff_set_timer(FfRun *run)
 		ff_timer_push(timer, &run->id);
 		run->timer_at = timer;
 	}
+}
+
+bool
+ff_reads_rows(const FfRun *run)
+{
+	const FfFunction *function = ff_function_cached(run->tenant_id, run->function_id, run->version);
+
+	return function == NULL || ff_protocol_fetches(run, function);
 }
 
 bool
@@ -596,6 +634,8 @@ handle_answer(FfHttpCall *call)
 
 	if (ff_item_requests(detail.item))
 		ff_gateway_answer(answer, call, detail.item, now);
+	else if (detail.provider != NULL)
+		ff_model_answer(answer, call, detail.item, detail.provider, now);
 	else
 		ff_protocol_answer(answer, call, now);
 	name_timeout(answer, call);

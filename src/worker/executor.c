@@ -78,6 +78,12 @@ static TimestampTz last_firing = 0;
 static int		   admitted = 0; /* since memory was given back */
 static uint32	   seen_epoch = 0;
 
+void
+ff_executor_read_inbox(void)
+{
+	inbox_waiting = true;
+}
+
 /* --- transactions --- */
 
 static void
@@ -361,7 +367,7 @@ only_slept(const FfChange *change)
 	ListCell *cell;
 
 	if (change->ended || change->waits_done != NIL || change->signals_done != NIL ||
-		change->inbox != NIL)
+		change->inbox != NIL || change->effects != NIL)
 		return false;
 	foreach (cell, change->steps)
 	{
@@ -374,7 +380,7 @@ only_slept(const FfChange *change)
 /*
  * What is due of a run is done. That a sleep has ended needs no commit before the app is called: it
  * has, whoever looks, and after a crash too. So its change is held, for the answer to be written
- * with it, but not for longer than HOLD_MS. An app that fetches the run's state must find it there.
+ * with it, but not for longer than HOLD_MS; unless the app reads the rows itself.
  */
 static void
 wake(FfRun *run, TimestampTz now)
@@ -384,8 +390,7 @@ wake(FfRun *run, TimestampTz now)
 
 	ff_run_wake(run, now);
 	MemoryContextSwitchTo(old);
-	if (first && run->change != NULL && only_slept(run->change) &&
-		!ff_protocol_leaves_out_state(run))
+	if (first && run->change != NULL && only_slept(run->change) && !ff_reads_rows(run))
 	{
 		run->change->held = true;
 		ff_timer_push(now + HOLD_MS * 1000, &run->id);
@@ -569,6 +574,9 @@ deliver(FfMessage *message, List **orphans)
 		*orphans = lappend(*orphans, message);
 		return;
 	}
+	/* A statement that committed while its run was ending: the ending takes its result. */
+	if (run->change != NULL && run->change->ended && strcmp(message->kind, "sql") == 0)
+		return;
 	old = MemoryContextSwitchTo(ff_group_context);
 	id = palloc(sizeof(pg_uuid_t));
 	*id = message->id;
@@ -716,6 +724,16 @@ forget_keys(void *arg)
 	ff_spi_run(&plan, NULL, NULL, false);
 }
 
+static void
+forget_approvals(void *arg)
+{
+	static FfPlan plan = {
+		"select flowforge.forget_approvals(make_interval(days => $1))", 1, {INT4OID}};
+	Datum values[1] = {Int32GetDatum(ff_retention)};
+
+	ff_spi_run(&plan, values, NULL, false);
+}
+
 /* pg_cron may have come or gone. */
 static void
 sync_jobs(void *arg)
@@ -741,6 +759,7 @@ maintain(void)
 			next_maintenance = GetCurrentTimestamp() + 60 * USECS_PER_SEC;
 	}
 	ff_transaction(forget_keys, NULL, &failure);
+	ff_transaction(forget_approvals, NULL, &failure);
 	ff_transaction(sync_jobs, NULL, &failure);
 }
 
@@ -841,6 +860,7 @@ turn(void)
 	sweep();
 	fill_timers();
 	handle_messages();
+	ff_sql_watch();
 	fire_timers();
 	load_ready();
 	ff_calls_finish();
@@ -860,6 +880,9 @@ prepare(void)
 	SetConfigOption("enable_bitmapscan", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION);
+	/* Guards of effects, and the rows that sql workers lock, say that others see what is new. */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("lock_timeout", "10s", PGC_USERSET, PGC_S_SESSION);
 	ff_runs_context =
@@ -898,6 +921,7 @@ ff_executor_main(Datum arg)
 	require_extension();
 	set_own_slots();
 	ff_active_init();
+	ff_sql_init();
 	ff_http_init();
 	waits = make_wait_set();
 	turn_context =

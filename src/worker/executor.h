@@ -39,6 +39,9 @@ extern bool ff_messages_waiting(void);
 
 extern bool ff_transaction(void (*work)(void *), void *arg, FfFailure *failure);
 
+/* The inbox is to be read in the next turn. */
+extern void ff_executor_read_inbox(void);
+
 /* --- active.c: the runs in memory and those waiting to be read --- */
 
 extern void	  ff_active_init(void);
@@ -84,6 +87,8 @@ extern void ff_settle(FfRun *run);
 extern void ff_set_timer(FfRun *run);
 /* Whether nothing of the run must be written before it may call. */
 extern bool ff_may_call(const FfRun *run);
+/* Whether the next call makes the app fetch what the run's steps left. */
+extern bool ff_reads_rows(const FfRun *run);
 /* Gives up the calls of a run that has ended. */
 extern void ff_abandon(FfRun *run);
 /* libcurl's finished calls. */
@@ -100,6 +105,34 @@ extern bool ff_calls_unhandled(void);
 extern void ff_checkpoint_message(FfRun *run, Jsonb *payload, TimestampTz now);
 /* Of a run that began in its app. */
 extern void ff_report_message(FfRun *run, Jsonb *payload, TimestampTz now);
+
+/* Shows a step somebody works on in flowforge.calls(); gives its place there, or -1. */
+extern int	ff_call_publish(const FfRun *run, const FfItem *item);
+extern void ff_call_unpublish(int place);
+
+/* --- sql_dispatch.c: the statements under way in sql workers --- */
+
+extern void ff_sql_init(void);
+extern int	ff_sql_in_flight(void);
+/* Has a sql worker run an item's statement, or keeps the run waiting for room. May change the run.
+ */
+extern void ff_sql_start(FfRun *run, FfItem *item);
+/* Gives up an item's statement: its run has ended. */
+extern void ff_sql_abandon(FfItem *item);
+/* Each turn, after the inbox has been read: notices what is over, and lets in who waits. */
+extern void ff_sql_watch(void);
+
+/* --- model.c: calls to models --- */
+
+struct FfAiProvider;
+struct FfAnswer;
+/* Makes the call of an item's step; gives its address and who is called, in the current context.
+ * NULL when nobody can be called: then the step has failed. */
+extern char *ff_model_request(struct FfHttpCall *call, FfRun *run, FfItem *item,
+							  struct FfAiProvider **provider);
+extern void	 ff_model_answer(struct FfAnswer *answer, const struct FfHttpCall *call,
+							 const FfItem *item, const struct FfAiProvider *provider,
+							 TimestampTz now);
 
 /* --- group.c: what is to be written --- */
 

@@ -279,7 +279,7 @@ ff_workers_stop(Oid oid)
 	if (database == NULL)
 		return;
 	database->stopping = true;
-	for (int tries = 0; tries < 500 && any_executor(database); tries++)
+	for (int tries = 0; tries < 500 && (!ff_pool_stop(database) || any_executor(database)); tries++)
 	{
 		ff_shared_wake_launcher();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 20,

@@ -4,6 +4,8 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -16,7 +18,8 @@
 #include "util/json.h"
 #include "worker/store.h"
 
-#define MAX_NOTES 20 /* of a step */
+#define GUARD_CLASS 0x4646 /* of advisory locks; SQL has classes 1 and 2 */
+#define MAX_NOTES 20	   /* of a step */
 #define MAX_NOTE_BYTES 16384
 
 static FfPlan insert_steps = {
@@ -578,8 +581,6 @@ write_consequences(FfChange *change)
 
 	if (!change->ended)
 	{
-		foreach (cell, change->waits)
-			ff_wait_insert(lfirst(cell));
 		foreach (cell, change->invocations)
 			start_invocation(change, lfirst(cell));
 	}
@@ -627,6 +628,98 @@ write_signals(List *changes)
 	}
 }
 
+/* Before anything that may send an event: it may be what the wait is for. */
+static void
+write_waits(List *changes)
+{
+	ListCell *change_cell;
+	ListCell *cell;
+
+	foreach (change_cell, changes)
+	{
+		const FfChange *change = lfirst(change_cell);
+
+		if (change->ended)
+			continue;
+		foreach (cell, change->waits)
+			ff_wait_insert(lfirst(cell));
+	}
+}
+
+/* --- effects (run.h) --- */
+
+static int
+compare_guards(const void *a, const void *b)
+{
+	uint64 left = *(const uint64 *) a;
+	uint64 right = *(const uint64 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/*
+ * Executors that write effects of one guard wait for each other, and all of them take guards in
+ * order, so that none waits in a circle. Guards are advisory locks of a class that SQL cannot name.
+ */
+static void
+take_guards(List *effects)
+{
+	uint64	 *guards = palloc(sizeof(uint64) * Max(list_length(effects), 1));
+	int		  count = 0;
+	ListCell *cell;
+
+	foreach (cell, effects)
+	{
+		const FfEffect *effect = lfirst(cell);
+
+		if (effect->guard != 0)
+			guards[count++] = effect->guard;
+	}
+	qsort(guards, count, sizeof(uint64), compare_guards);
+	for (int i = 0; i < count; i++)
+	{
+		LOCKTAG tag;
+
+		SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (guards[i] >> 32), (uint32) guards[i],
+							 GUARD_CLASS);
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	}
+}
+
+static void
+write_effects(List *changes, bool first)
+{
+	ListCell *change_cell;
+	ListCell *cell;
+
+	foreach (change_cell, changes)
+	{
+		FfChange *change = lfirst(change_cell);
+
+		foreach (cell, change->effects)
+		{
+			FfEffect *effect = lfirst(cell);
+
+			if (effect->first == first)
+				effect->write(change->run, effect);
+		}
+	}
+}
+
+static void
+begin_effects(List *changes)
+{
+	List	 *effects = NIL;
+	ListCell *cell;
+
+	foreach (cell, changes)
+		effects = list_concat(effects, ((FfChange *) lfirst(cell))->effects);
+	if (effects == NIL)
+		return;
+	take_guards(effects);
+	write_effects(changes, true);
+}
+
 void
 ff_store_write(List *changes)
 {
@@ -644,12 +737,15 @@ ff_store_write(List *changes)
 					   .messages.plan = &delete_messages};
 	ListCell *cell;
 
+	write_waits(changes);
+	begin_effects(changes);
 	foreach (cell, changes)
 		gather(&group, lfirst(cell));
 	write_group(&group);
 	foreach (cell, changes)
 		write_consequences(lfirst(cell));
 	write_signals(changes);
+	write_effects(changes, false);
 	/* Last, because a wait may begin and be over within one group. */
 	ff_batch_run(&group.waits_deleted);
 	ff_batch_run(&group.signals_deleted);

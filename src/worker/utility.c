@@ -101,7 +101,7 @@ all_aside(FfDatabase *database)
 			pg_atomic_read_u32(&database->executors[i].state) == FF_EXECUTOR_STARTING)
 			return false;
 	}
-	return true;
+	return !ff_pool_busy(database);
 }
 
 static void
@@ -137,7 +137,10 @@ release_executors(void)
 		pg_atomic_fetch_sub_u32(&database->paused, 1);
 	pausing = changed = false;
 	if (database != NULL)
+	{
 		ff_shared_wake_all(database);
+		ff_pool_wake_all(database);
+	}
 }
 
 static void

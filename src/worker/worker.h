@@ -25,5 +25,6 @@ extern void ff_workers_release(Oid database);
 /* Entry points, by name. */
 extern PGDLLEXPORT void ff_launcher_main(Datum arg);
 extern PGDLLEXPORT void ff_executor_main(Datum arg);
+extern PGDLLEXPORT void ff_sql_worker_main(Datum arg);
 
 #endif

@@ -1,4 +1,4 @@
-"""The language's benchmark: python3 test/bench/lang.py (part of `make bench`; `make install` first).
+"""The language's benchmark: bash test/bench/run.sh lang (part of `make bench`; `make install` first).
 
 Evaluates over rows of a table, each a context of its own, and takes off what reading the rows alone costs. The limit it is compared with is
 what PostgreSQL's own jsonb operators need for the same in the same run.

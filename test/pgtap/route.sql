@@ -53,7 +53,7 @@ $$;
 select plan(10 + (select count(*)::integer from flowforge.route where response_schema ->> 'contentMediaType' is null));
 
 select is_empty('select pattern from flowforge.route where summary = '''' or summary ~ ''[.]$''', 'every route has a summary');
-select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions):(send|read|manage))$''',
+select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals):(send|read|manage))$''',
 	'every route has a known scope');
 select is_empty('select pattern from flowforge.route where response_schema = ''{}''', 'every route has a schema of its answer');
 select is_empty('select pattern from flowforge.route where method in (''POST'', ''PUT'', ''PATCH'') and request_schema = ''{}''',
@@ -79,6 +79,10 @@ insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 values (1, :'run', 2, '[{"t": "step.completed", "at": 1733486402000000, "s": "abc", "n": "first", "a": 1, "d": {"took_ms": 5}}]');
 insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at)
 values (1, :'run', 'abc', 1, 'run', 'first', 'completed', 1, '{"data": 1}', now(), now());
+insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, approvers, form, expires_at)
+values (1, :'run', 'abc', 'ask', 'Ship it?', '["ann"]', '{"type": "object"}', now() + interval '1 day') returning approval_id as approval \gset
+insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, expires_at)
+values (1, :'run', 'abd', 'ask', 'Or not?', now() + interval '1 day') returning approval_id as other_approval \gset
 insert into flowforge.cancellation (tenant_id, function_id, started_before, runs)
 select 1, function_id, now(), 0 from flowforge.function where slug = 'routes-a' returning cancellation_id as cancellation \gset
 select app_id as app from flowforge.app where name = 'routes' \gset
@@ -117,6 +121,9 @@ insert into request values
 ('POST', '/api/v1/functions/{id}/resume', '/api/v1/functions/routes-a/resume', null),
 ('POST', '/api/v1/apps/{id}/pause', '/api/v1/apps/routes/pause', null),
 ('POST', '/api/v1/apps/{id}/resume', '/api/v1/apps/routes/resume', null),
+('GET', '/api/v1/approvals', '/api/v1/approvals', null), ('GET', '/api/v1/approvals/{id}', '/api/v1/approvals/' || :'approval', null),
+('POST', '/api/v1/approvals/{id}/approve', '/api/v1/approvals/' || :'approval' || '/approve', '{"data": {}, "by": "ann"}'),
+('POST', '/api/v1/approvals/{id}/reject', '/api/v1/approvals/' || :'other_approval' || '/reject', null),
 ('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
 ('POST', '/api/v1/apps', '/api/v1/apps', '{"url": "http://127.0.0.1:9/nobody"}'),
 ('POST', '/api/v1/apps/{id}/sync', '/api/v1/apps/' || :'app' || '/sync', null), ('DELETE', '/api/v1/apps/{id}', '/api/v1/apps/' || :'app', null),

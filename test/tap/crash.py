@@ -188,5 +188,19 @@ def test_random_kills_of_executors_and_backends_and_postmasters_lose_nothing(use
     print(f"# {runs} runs; killed: {killed}; {recovering} of these kills came before the executors worked again")
 
 
+def test_a_run_that_is_hinted_and_told_something_at_once_is_in_memory_once(use):
+    cluster = use(Cluster())
+    app = use(App(steps=2, delay=0.02))
+    cluster.register(app)
+    for _ in range(10):
+        cluster.sql(f"""begin; select ff_send_event('{app.event}');
+            select flowforge.post(1, h.run_id, 'event', '{{"step": "nobody", "event": null}}') from flowforge.run_hot h; commit""")
+    cluster.wait_all_ended(10)
+    twice = [key for key, times in app.executed.items() if times > 1]
+    assert not twice, f"{len(twice)} steps were called twice"
+    assert_every_step_once_recorded(cluster, app, 10)
+    cluster.assert_clean()
+
+
 if __name__ == "__main__":
     run(globals())

@@ -4,6 +4,7 @@ import subprocess
 import time
 
 from harness import App, Cluster, run, wait_for
+from script import Script, end, op, sql, start
 
 
 def state(cluster):
@@ -192,6 +193,74 @@ def test_every_invariant_holds_at_any_instant_while_runs_are_in_flight(use):
     assert looks_at_live_runs > 30, f"only {looks_at_live_runs} looks were at live runs"
     cluster.wait_all_ended(2000)
     assert cluster.statuses() == {"completed": 2000}
+
+
+def slow_statement(use, cluster):
+    """An app whose run is in the middle of a long statement."""
+    app = use(Script(name="slow"))
+    cluster.register(app)
+    if cluster.sql("select count(*) from pg_roles where rolname = 'worker'") == "0":
+        cluster.sql("create role worker login")
+    cluster.sql("select ff_set_app_role('slow', 'worker')")
+    run_id = start(cluster, app, [sql("slow", "select pg_sleep(60)")])
+    wait_for(lambda: cluster.sql("select count(*) from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'") == "1",
+             what="the statement runs")
+    return app, run_id
+
+
+def test_a_database_can_be_dropped_while_a_statement_runs_in_it(use):
+    cluster = use(Cluster())
+    slow_statement(use, cluster)
+    started = time.monotonic()
+    cluster.sql("drop database flowforge", database="postgres")
+    assert time.monotonic() - started < 8, "it waited for the statement"
+    cluster.sql("create database flowforge", database="postgres")
+    cluster.sql("create extension flowforge")
+    cluster.wait_working()
+    app = use(Script(name="again"))
+    cluster.register(app)
+    cluster.sql("select ff_set_app_role('again', 'worker')")
+    run_id = start(cluster, app, [sql("quick", "select 1 as one")])
+    assert end(cluster, run_id)[1]["quick"]["data"]["rows"] == [{"one": 1}]
+
+
+def test_the_extension_can_be_dropped_while_a_statement_runs_and_its_effect_goes_with_it(use):
+    cluster = use(Cluster())
+    app, _ = slow_statement(use, cluster)
+    cluster.sql("create table public.kept (n int); grant insert on public.kept to worker")
+    app.scripts["insert"] = [sql("insert", "insert into public.kept select 1 from pg_sleep(14)")]
+    cluster.sql(f"select ff_send_event('{app.event}', '{{\"script\": \"insert\"}}')")
+    wait_for(lambda: cluster.sql("select count(*) from pg_stat_activity where query like 'insert into public.kept%' and state = 'active'") == "1",
+             what="the insert runs")
+    cluster.sql("drop extension flowforge cascade")
+    wait_for(lambda: cluster.sql("select count(*) from pg_stat_activity where query like 'insert into public.kept%' and state = 'active'") == "0",
+             20, "the insert is over")
+    assert cluster.sql("select count(*) from public.kept") == "0", "an effect without a step"
+
+
+def test_a_restored_dump_knows_its_requests_locks_and_statements(use):
+    cluster = use(Cluster(settings={"flowforge.databases": "'flowforge,restored'"}))
+    app = use(Script(name="moved"))
+    cluster.register(app)
+    cluster.sql("create role worker login; select ff_set_app_role('moved', 'worker')")
+    asking = start(cluster, app, [op("Approval", "ask", prompt="?"), sql("after", "select 1 as one")])
+    holding = start(cluster, app, [op("Lock", "lock", key="k"), op("Sleep", "nap", duration="4s")])
+    waiting = start(cluster, app, [op("Lock", "lock", key="k")])
+    wait_for(lambda: cluster.sql("select count(*) || ' ' || (select count(*) from flowforge.approvals) from flowforge.locks") == "2 1", what="all of them wait")
+    environment = dict(os.environ, PGHOST=cluster.directory, PGPORT=str(cluster.port), PGUSER="postgres")
+    dump = os.path.join(cluster.directory, "dump")
+    subprocess.run(["pg_dump", "-Fc", "-f", dump, "flowforge"], env=environment, check=True)
+    cluster.sql("create database restored", database="postgres")
+    cluster.sql("alter database restored set flowforge.restoring = on", database="postgres")
+    restored = subprocess.run(["pg_restore", "-d", "restored", dump], env=environment, text=True, capture_output=True)
+    assert restored.returncode == 0, restored.stderr
+    cluster.sql("alter database restored reset flowforge.restoring", database="restored")
+    cluster.database = "restored"
+    cluster.wait_working()
+    cluster.sql("select ff_approve(approval_id) from flowforge.approvals")
+    for run_id in (asking, holding, waiting):
+        assert end(cluster, run_id)[0] == "completed"
+    assert cluster.sql("select role from flowforge.app") == "worker"
 
 
 if __name__ == "__main__":

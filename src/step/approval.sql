@@ -1,0 +1,228 @@
+-- A request for a person's decision. The owner of the run writes it when the step begins and lets it expire; whoever decides writes the
+-- decision. A request of a run that has ended is cancelled, whatever its row says: the view approvals knows.
+create table flowforge.approval (
+	tenant_id integer not null,
+	approval_id uuid not null default flowforge.uuid7(),
+	run_id uuid not null,
+	step_id text not null,
+	name text not null,
+	prompt text not null,
+	approvers jsonb,
+	form jsonb,
+	status text not null default 'pending' check (status in ('pending', 'approved', 'rejected', 'expired')),
+	requested_at timestamptz not null default clock_timestamp(),
+	expires_at timestamptz not null,
+	decided_at timestamptz,
+	decided_by text,
+	data jsonb,
+	reason text,
+	primary key (tenant_id, approval_id)
+);
+comment on table flowforge.approval is 'Requests for decisions by people, and the decisions.';
+create index approval_step on flowforge.approval (tenant_id, run_id, step_id);
+create index approval_pending on flowforge.approval (tenant_id, approval_id) where status = 'pending';
+
+select pg_catalog.pg_extension_config_dump('flowforge.approval', '');
+
+create view flowforge.approvals with (security_invoker = true) as
+select a.approval_id, flowforge.ulid(a.approval_id) as ulid, a.tenant_id, a.run_id, f.slug as function, a.step_id, a.name, a.prompt, a.approvers,
+	a.form, case when a.status = 'pending' and l.run_id is null then 'cancelled' else a.status end as status, a.requested_at, a.expires_at,
+	a.decided_at, a.decided_by, a.data, a.reason
+from flowforge.approval a
+left join flowforge.run r on r.tenant_id = a.tenant_id and r.run_id = a.run_id
+left join flowforge.function f on f.tenant_id = r.tenant_id and f.function_id = r.function_id
+left join flowforge.live_run l on l.slot = flowforge.slot(a.run_id) and l.run_id = a.run_id;
+comment on view flowforge.approvals is
+'Requests for decisions: pending, approved, rejected, expired, or cancelled because their run has ended; by whom, when and why.';
+
+-- Of JSON Schema as much as forms need: type, enum, const, required, properties, items, minimum, maximum, minLength, maxLength, pattern.
+create function flowforge.form_problem(given jsonb, form jsonb, place text default 'data') returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	kind constant text := coalesce(jsonb_typeof(given), 'null');
+	kinds constant jsonb := case jsonb_typeof(form -> 'type') when 'string' then jsonb_build_array(form -> 'type') when 'array' then form -> 'type' end;
+begin
+	if kinds is not null and not kinds ? kind
+		and not (kind = 'number' and kinds ? 'integer' and (given #>> '{}')::numeric % 1 = 0) then
+		return format('%s is of type %s, not %s', place, kind, (select string_agg(k, ' or ') from jsonb_array_elements_text(kinds) k));
+	elsif jsonb_typeof(form -> 'enum') = 'array' and not exists (select from jsonb_array_elements(form -> 'enum') e where e.value = given) then
+		return format('%s is none of %s', place, form -> 'enum');
+	elsif form ? 'const' and form -> 'const' <> given then
+		return format('%s is not %s', place, form -> 'const');
+	elsif kind = 'number' and jsonb_typeof(form -> 'minimum') = 'number' and (given #>> '{}')::numeric < (form ->> 'minimum')::numeric then
+		return format('%s is less than %s', place, form -> 'minimum');
+	elsif kind = 'number' and jsonb_typeof(form -> 'maximum') = 'number' and (given #>> '{}')::numeric > (form ->> 'maximum')::numeric then
+		return format('%s is more than %s', place, form -> 'maximum');
+	elsif kind = 'string' and jsonb_typeof(form -> 'minLength') = 'number' and length(given #>> '{}') < (form ->> 'minLength')::numeric then
+		return format('%s is shorter than %s characters', place, form -> 'minLength');
+	elsif kind = 'string' and jsonb_typeof(form -> 'maxLength') = 'number' and length(given #>> '{}') > (form ->> 'maxLength')::numeric then
+		return format('%s is longer than %s characters', place, form -> 'maxLength');
+	elsif kind = 'object' then
+		return coalesce(
+			(select format('%s.%s is missing', place, r.value #>> '{}')
+			from jsonb_array_elements(case jsonb_typeof(form -> 'required') when 'array' then form -> 'required' else '[]' end) r
+			where not given ? (r.value #>> '{}') limit 1),
+			(select flowforge.form_problem(given -> p.key, p.value, place || '.' || p.key)
+			from jsonb_each(case jsonb_typeof(form -> 'properties') when 'object' then form -> 'properties' else '{}' end) p
+			where given ? p.key and flowforge.form_problem(given -> p.key, p.value, place || '.' || p.key) is not null limit 1));
+	elsif kind = 'array' and jsonb_typeof(form -> 'items') = 'object' then
+		return (select flowforge.form_problem(e.value, form -> 'items', format('%s[%s]', place, e.ordinality - 1))
+			from jsonb_array_elements(given) with ordinality e
+			where flowforge.form_problem(e.value, form -> 'items', format('%s[%s]', place, e.ordinality - 1)) is not null limit 1);
+	end if;
+	return null;
+end
+$$;
+comment on function flowforge.form_problem(jsonb, jsonb, text) is 'What is wrong with data by a form (a JSON Schema), or null when nothing is.';
+
+-- What the run is handed: the same for every end of a request.
+create function flowforge.tell_decision(approval flowforge.approval) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.post(approval.tenant_id, approval.run_id, 'decision', jsonb_build_object('step', approval.step_id, 'decision', jsonb_build_object(
+		'approved', approval.status = 'approved', 'data', approval.data, 'by', approval.decided_by, 'reason', approval.reason, 'at', approval.decided_at)))
+$$;
+comment on function flowforge.tell_decision(flowforge.approval) is 'Puts a decision into the inbox of the run that asked for it.';
+
+-- While somebody decides, his transaction has the row: the request then does not expire, and nobody waits for him.
+create function flowforge.expire_approval(tenant integer, run uuid, step text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	request flowforge.approval;
+begin
+	select a.* into request
+	from flowforge.approval a
+	where a.tenant_id = tenant and a.run_id = run and a.step_id = step and a.status = 'pending'
+	order by a.approval_id desc
+	limit 1
+	for update skip locked;
+	if found then
+		update flowforge.approval a
+		set status = 'expired', decided_at = clock_timestamp(), reason = 'timed out'
+		where a.tenant_id = tenant and a.approval_id = request.approval_id
+		returning a.* into request;
+		perform flowforge.tell_decision(request);
+	end if;
+end
+$$;
+comment on function flowforge.expire_approval(integer, uuid, text) is 'Lets the request of a step expire, unless it is decided or being decided.';
+
+create function flowforge.check_approver(request flowforge.approval, person text, is_role boolean) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if request.approvers is null or request.approvers ? person then
+		return;
+	end if;
+	if is_role and exists (
+		select from jsonb_array_elements_text(request.approvers) a
+		join pg_roles r on r.rolname = a.value
+		where pg_has_role(person::name, r.oid, 'member')) then
+		return;
+	end if;
+	raise exception using errcode = 'FF408', message = format('"%s" is not among those who decide this request', coalesce(person, 'nobody')),
+		detail = format('They are %s.', (select string_agg(a.value, ', ') from jsonb_array_elements_text(request.approvers) a)),
+		hint = 'Ask one of them.';
+end
+$$;
+comment on function flowforge.check_approver(flowforge.approval, text, boolean) is 'Raises FF408 unless the person, or database role, may decide a request.';
+
+create function flowforge.check_undecided(request flowforge.approval) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if request.status = 'expired' then
+		raise exception using errcode = 'FF407', message = 'the request has expired',
+			detail = format('Nobody had decided by %s.', request.expires_at), hint = 'The run has gone on without a decision.';
+	elsif request.status <> 'pending' then
+		raise exception using errcode = 'FF407', message = format('the request is already %s', request.status),
+			detail = format('"%s" decided at %s%s.', request.decided_by, request.decided_at, coalesce(': ' || request.reason, '')),
+			hint = 'A decision is final.';
+	elsif not exists (select from flowforge.live_run l where l.slot = flowforge.slot(request.run_id) and l.run_id = request.run_id) then
+		raise exception using errcode = 'FF407', message = 'the run that asked has ended', detail = format('It is run %s.', request.run_id),
+			hint = 'Nobody waits for the decision any more.';
+	end if;
+end
+$$;
+comment on function flowforge.check_undecided(flowforge.approval) is 'Raises FF407 unless a request still waits for its decision.';
+
+create function flowforge.decide(approval uuid, verdict text, data jsonb, reason text, person text, is_role boolean) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	tenant constant integer := flowforge.current_tenant();
+	request flowforge.approval;
+	problem text;
+begin
+	select a.* into request from flowforge.approval a where a.tenant_id = tenant and a.approval_id = approval for update;
+	if not found then
+		raise exception using errcode = 'FF406', message = format('there is no approval request %s', approval),
+			hint = 'select * from flowforge.approvals where status = ''pending'' lists those that wait.';
+	end if;
+	perform flowforge.check_approver(request, person, is_role);
+	if request.status = verdict then
+		return 'already ' || verdict;
+	end if;
+	perform flowforge.check_undecided(request);
+	problem := case when verdict = 'approved' and request.form is not null then flowforge.form_problem(coalesce(data, 'null'), request.form) end;
+	if problem is not null then
+		raise exception using errcode = 'FF409', message = 'the data is not what the form asks for', detail = problem || '.',
+			hint = 'The column form of flowforge.approvals is the JSON Schema of the data.';
+	end if;
+	update flowforge.approval a
+	set status = verdict, decided_at = clock_timestamp(), decided_by = person, data = decide.data, reason = decide.reason
+	where a.tenant_id = tenant and a.approval_id = approval
+	returning a.* into request;
+	perform flowforge.tell_decision(request);
+	return verdict;
+end
+$$;
+comment on function flowforge.decide(uuid, text, jsonb, text, text, boolean) is
+'Records a decision and tells the run. Whoever decides at the same time waits and is then told what was decided.';
+
+create function @extschema@.ff_approve(approval uuid, data jsonb default null, comment text default null) returns text
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.decide(approval, 'approved', data, comment, flowforge.caller(), true)
+$$;
+comment on function @extschema@.ff_approve(uuid, jsonb, text) is
+'Approves a request (flowforge.approvals) as the calling role, with data for the run and a comment. Takes effect when the transaction commits. '
+'Gives "approved", or "already approved" when it was. Errors: FF406 no such request, FF407 it is rejected, expired, or its run has ended, '
+'FF408 the caller is not among its approvers nor a member of one, FF409 the data is not what its form asks for.';
+revoke execute on function @extschema@.ff_approve(uuid, jsonb, text) from public;
+
+create function @extschema@.ff_reject(approval uuid, reason text default null) returns text
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.decide(approval, 'rejected', null, reason, flowforge.caller(), true)
+$$;
+comment on function @extschema@.ff_reject(uuid, text) is
+'Rejects a request (flowforge.approvals) as the calling role, with a reason. Takes effect when the transaction commits. Gives "rejected", or '
+'"already rejected" when it was. Errors: FF406 no such request, FF407 it is approved, expired, or its run has ended, FF408 the caller is not '
+'among its approvers nor a member of one.';
+revoke execute on function @extschema@.ff_reject(uuid, text) from public;
+
+create function flowforge.forget_approvals(retention interval) returns integer
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	with gone as (
+		delete from flowforge.approval a
+		where retention > interval '0' and a.requested_at < now() - retention
+			and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(a.run_id) and l.run_id = a.run_id)
+		returning 1
+	)
+	select count(*)::integer from gone
+$$;
+comment on function flowforge.forget_approvals(interval) is
+'Deletes requests older than `retention` whose runs have ended; 0 keeps them. Gives how many. Executors call it.';
