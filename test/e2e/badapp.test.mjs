@@ -151,6 +151,11 @@ describe("an app that does not behave", () => {
 		assert.equal(headers["x-inngest-server-kind"], "dev");
 		assert.equal(headers["x-run-id"], run.ulid);
 		assert.equal(headers["x-inngest-req-version"], "-1");
+		assert.equal(headers["x-inngest-step-id"], "step");
+		assert.match(headers["x-request-id"], /^[0-9A-HJKMNP-TV-Z]{26}$/);
+		assert.equal(headers["x-inngest-job-id"], `${run.ulid}.step`);
+		assert.equal(headers["x-inngest-generation-id"], "1");
+		assert.match(headers.traceparent, new RegExp(`^00-${id.replaceAll("-", "")}-[0-9a-f]{16}-01$`));
 		const call = JSON.parse(body);
 		assert.match(body, /"data":\{"":null,"a":\[1,"é"\],"z":1\}/, "canonical JSON");
 		assert.deepEqual(call.events, [call.event]);
