@@ -82,12 +82,12 @@ begin
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
 	left join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = run.version
 	where f.tenant_id = run.tenant_id and f.function_id = run.function_id;
-	attempts := 1 + coalesce((item #>> '{t,retries,attempts}')::integer,
-		case jsonb_typeof(item #> '{t,retries}') when 'number' then (item #>> '{t,retries}')::integer end, app.retries);
+	attempts := coalesce((item ->> 'm')::integer, 1 + coalesce((item #>> '{t,retries,attempts}')::integer,
+		case jsonb_typeof(item #> '{t,retries}') when 'number' then (item #>> '{t,retries}')::integer end, app.retries));
 	select c.started_at into since from flowforge.calls() c where c.run_id = run.run_id and c.step_id = item ->> 'id';
 	if found then
 		cause := 'being called';
-		sentence := format('the app "%s" has been working on %s since %s (attempt %s of %s)', app.name, what, flowforge.say_time(since),
+		sentence := format('%s has been working on %s since %s (attempt %s of %s)', case op when 'run' then format('the app "%s"', app.name) else 'the server' end, what, flowforge.say_time(since),
 			(item ->> 'a')::integer + 1, attempts);
 	elsif item ? 'u' then
 		cause := 'app unreachable';
