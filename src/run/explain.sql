@@ -72,6 +72,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
 	app record;
+	op constant text := item ->> 'op';
 	due constant timestamptz := to_timestamp((item ->> 'due')::numeric / 1000000);
 	attempts integer;
 	busy bigint;
@@ -81,12 +82,12 @@ begin
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
 	left join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = run.version
 	where f.tenant_id = run.tenant_id and f.function_id = run.function_id;
-	attempts := 1 + coalesce((item #>> '{t,retries,attempts}')::integer,
-		case jsonb_typeof(item #> '{t,retries}') when 'number' then (item #>> '{t,retries}')::integer end, app.retries);
+	attempts := coalesce((item ->> 'm')::integer, 1 + coalesce((item #>> '{t,retries,attempts}')::integer,
+		case jsonb_typeof(item #> '{t,retries}') when 'number' then (item #>> '{t,retries}')::integer end, app.retries));
 	select c.started_at into since from flowforge.calls() c where c.run_id = run.run_id and c.step_id = item ->> 'id';
 	if found then
 		cause := 'being called';
-		sentence := format('the app "%s" has been working on %s since %s (attempt %s of %s)', app.name, what, flowforge.say_time(since),
+		sentence := format('%s has been working on %s since %s (attempt %s of %s)', case op when 'run' then format('the app "%s"', app.name) else 'the server' end, what, flowforge.say_time(since),
 			(item ->> 'a')::integer + 1, attempts);
 	elsif item ? 'u' then
 		cause := 'app unreachable';
@@ -100,6 +101,9 @@ begin
 		until := due;
 		sentence := format('%s failed at attempt %s of %s (%s) and is tried again at %s', coalesce(flowforge.retried_step(run, item), what), item ->> 'a',
 			attempts, flowforge.say_error(item -> 'e'), flowforge.say_time(due));
+	elsif op in ('sql', 'model', 'send_event', 'unlock') then
+		cause := 'being done';
+		sentence := format('%s is being done by the server%s', what, case op when 'sql' then ', or waits for a sql worker' else '' end);
 	else
 		cause := 'queued';
 		select count(*) into busy
@@ -160,9 +164,19 @@ begin
 			select format('%s waits for the signal "%s"%s', what, s.name, latest) into sentence
 			from flowforge.signal s
 			where s.tenant_id = run.tenant_id and s.run_id = run.run_id and s.step_id = item ->> 'id';
-		when 'approval', 'lock' then
-			cause := 'waiting for ' || case op when 'approval' then 'an approval' else 'a lock' end;
-			sentence := format('%s waits for %s%s', what, case op when 'approval' then 'an approval' else 'a lock' end, latest);
+		when 'approval' then
+			cause := 'waiting for an approval';
+			select format('%s waits for an approval%s%s: "%s"', what, ' of ' || (select string_agg(p, ', ') from jsonb_array_elements_text(a.approvers) p),
+				latest, left(a.prompt, 200)) into sentence
+			from flowforge.approval a
+			where a.tenant_id = run.tenant_id and a.run_id = run.run_id and a.step_id = item ->> 'id' and a.status = 'pending';
+		when 'lock' then
+			cause := 'waiting for a lock';
+			select format('%s waits for the lock "%s"%s%s', what, w.key, (
+				select ', which run ' || flowforge.ulid(h.run_id) || ' has held since ' || flowforge.say_time(h.granted_at)
+				from flowforge.lock h where h.tenant_id = w.tenant_id and h.key = w.key and h.granted_at is not null), latest) into sentence
+			from flowforge.lock w
+			where w.tenant_id = run.tenant_id and w.run_id = run.run_id and w.step_id = item ->> 'id';
 		else
 			select c.cause, c.since, c.until, c.sentence into cause, since, until, sentence from flowforge.call_cause(run, item, what) c;
 	end case;
@@ -209,7 +223,7 @@ end
 $$;
 comment on function flowforge.run_causes(uuid) is
 'Why a run is not running, cause by cause: a word (no executor, function paused, app paused, being called, app unreachable, backing off, '
-'queued, sleeping, waiting for an event | a run | a signal | an approval | a lock, deadline; or how it ended), the step, since when, until when, and '
+'queued, being done, sleeping, waiting for an event | a run | a signal | an approval | a lock, deadline; or how it ended), the step, since when, until when, and '
 'a sentence. Error: FF010 no such run.';
 
 create function flowforge.say_causes(sentences text[]) returns text

@@ -342,6 +342,33 @@ as $$
 $$;
 comment on function flowforge.fsck_partitions() is 'Part of flowforge.fsck: partitions.';
 
+create function flowforge.fsck_locks() returns table (invariant text, run_id uuid, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'a lock is a live run''s', k.run_id, format('the run has a place in the queue for lock "%s" and is not live', k.key)
+	from flowforge.lock k
+	where not exists (select from flowforge.live_run l where l.tenant_id = k.tenant_id and l.run_id = k.run_id)
+	union all
+	select 'a lock is held by one run', null, format('%s runs hold lock "%s"', count(distinct k.run_id), k.key)
+	from flowforge.lock k
+	where k.granted_at is not null
+	group by k.tenant_id, k.key
+	having count(distinct k.run_id) > 1
+	union all
+	select 'a lock that is waited for is held', null, format('%s wait for lock "%s" and nobody holds it', count(*), k.key)
+	from flowforge.lock k
+	group by k.tenant_id, k.key
+	having bool_and(k.granted_at is null)
+	union all
+	select 'a step that waits for a lock is in its queue', l.run_id, format('step %s has no place in the queue', i.value ->> 'id')
+	from flowforge.live_run l
+	cross join lateral jsonb_array_elements(l.state -> 'items') i
+	where i.value ->> 'op' = 'lock'
+		and not exists (select from flowforge.lock k where k.tenant_id = l.tenant_id and k.run_id = l.run_id and k.step_id = i.value ->> 'id')
+$$;
+comment on function flowforge.fsck_locks() is 'Part of flowforge.fsck: locks and who waits for them.';
+
 create function flowforge.fsck() returns table (invariant text, run_id uuid, detail text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -359,6 +386,7 @@ begin
 	union all select * from flowforge.fsck_triggers()
 	union all select * from flowforge.fsck_waits(low)
 	union all select * from flowforge.fsck_signals()
+	union all select * from flowforge.fsck_locks()
 	union all select * from flowforge.fsck_steps(low)
 	union all select * from flowforge.fsck_log(low)
 	union all select * from flowforge.fsck_log_steps(low)

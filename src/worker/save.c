@@ -566,9 +566,10 @@ write_metadata(const FfChange *change)
 	{
 		const FfStepRow *step = lfirst(cell);
 		Jsonb			*notes = step->detail ? ff_json_member(step->detail, "metadata") : NULL;
-		uint32			 count = ff_json_is_array(notes) ? Min(JB_ROOT_COUNT(notes), MAX_NOTES) : 0;
 
-		for (uint32 i = 0; i < count; i++)
+		if (notes == NULL || !ff_json_is_array(notes))
+			continue;
+		for (uint32 i = 0; i < Min(JB_ROOT_COUNT(notes), MAX_NOTES); i++)
 			note_metadata(change, step,
 						  JsonbValueToJsonb(getIthJsonbValueFromContainer(&notes->root, i)));
 	}

@@ -162,6 +162,12 @@ insert into corruption values
 ($$update flowforge.run_event_batch set events = '[{"t": "note"}]' where run_id = pg_temp.run('done') and seq = 2$$, 'a checkpoint is in the log: done'),
 ($$insert into flowforge.event values (1, flowforge.id_floor(now() - interval '3 days'), 'x', '{}', null, null, null, now(), now() - interval '3 days')$$,
 	'a day has its partition: -'),
+($$insert into flowforge.lock (tenant_id, key, run_id, step_id, granted_at) values (1, 'k', pg_temp.run('done'), 'a', now())$$,
+'a lock is a live run''s: done'),
+($$insert into flowforge.lock (tenant_id, key, run_id, step_id, granted_at)
+select 1, 'k', pg_temp.run(r), 'a', now() from unnest('{new,asleep}'::text[]) r$$, 'a lock is held by one run: -'),
+($$insert into flowforge.lock (tenant_id, key, run_id, step_id) values (1, 'k', pg_temp.run('new'), 'a')$$,
+'a lock that is waited for is held: -'),
 ($$alter table flowforge.event_default drop constraint event_default_pkey$$, 'a partition has its key: -');
 
 select plan(3 + count(*)::integer) from corruption;

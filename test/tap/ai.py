@@ -221,5 +221,10 @@ def test_providers_that_make_no_sense_are_refused(use):
     assert code("set role visitor; select flowforge.seal('a', 'b')") == "42501"
 
 
+def test_every_invariant_holds_after_all_of_this(use):
+    cluster, _ = shared()
+    cluster.assert_sound()
+
+
 if __name__ == "__main__":
     run(globals())

@@ -514,5 +514,37 @@ def test_an_app_is_paused_with_all_its_functions(use):
     assert ended(cluster, runs[0])["status"] == "completed"
 
 
+def explained(cluster, run_id, beginning):
+    return wait_for(lambda: [s for s in [cluster.sql(f"select ff_explain('{run_id}')")] if s.startswith(beginning)], 15, f"it says {beginning}")[0]
+
+
+def test_a_run_that_waits_for_an_approval_or_a_lock_or_a_statement_says_so(use):
+    def asks(body):
+        return (200, 1) if body["steps"] else (206, [op("Approval", "ask", opts={"prompt": "Ship it?", "timeout": "1h", "approvers": ["ann", "bob"]})])
+
+    def locks(body):
+        if "take" not in body["steps"]:
+            return 206, [op("Lock", "take", opts={"key": "press", "timeout": "1h"})]
+        return sleeps(60)(body)
+
+    def queries(body):
+        return (200, 1) if body["steps"] else (206, [op("Sql", "count", opts={"query": "select pg_sleep(3)"})])
+
+    cluster, app = serve(use, {"asks": ({}, asks), "locks": ({}, locks), "queries": ({}, queries)})
+    asking = start(cluster, "c/asks")
+    said = explained(cluster, asking, 'step "ask" waits for an approval of ann, bob until ')
+    assert said.endswith(': "Ship it?"'), said
+    holder = start(cluster, "c/locks")
+    explained(cluster, holder, 'step "nap" sleeps until ')
+    waiting = start(cluster, "c/locks")
+    ulid = cluster.sql(f"select flowforge.ulid('{holder}')")
+    explained(cluster, waiting, f'step "take" waits for the lock "press", which run {ulid} has held since ')
+    cluster.sql("create role clerk login; select ff_set_app_role('c', 'clerk')")
+    querying = start(cluster, "c/queries")
+    explained(cluster, querying, 'the server has been working on step "count" since ')
+    cluster.sql("select * from ff_cancel_where('{\"app\": \"c\"}')")
+    wait_for(lambda: cluster.statuses().get("live", 0) == 0, what="all have ended")
+
+
 if __name__ == "__main__":
     run(globals())

@@ -218,5 +218,10 @@ def test_two_roles_have_two_sessions_and_make_room_for_each_other(use):
     assert who(cluster, others[0])["code"] == "FF404"
 
 
+def test_every_invariant_holds_after_all_of_this(use):
+    cluster, _ = shared()
+    cluster.assert_sound()
+
+
 if __name__ == "__main__":
     run(globals())

@@ -202,5 +202,10 @@ def test_what_a_statement_defers_fails_the_step(use):
     assert cluster.sql("select count(*) from shop.child") == "0"
 
 
+def test_every_invariant_holds_after_all_of_this(use):
+    cluster, _ = shared()
+    cluster.assert_sound()
+
+
 if __name__ == "__main__":
     run(globals())

@@ -116,6 +116,7 @@ def test_the_counter_equals_the_completed_steps_whatever_dies(use):
             print(f"# {number + 1} deaths", flush=True)
         failed = failures(cluster)
         assert not failed, failed
+        cluster.assert_sound()
     is_back(cluster)
     total = int(cluster.sql("select count(*) from flowforge.run"))
     cluster.wait_all_ended(total, 300)

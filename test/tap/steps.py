@@ -319,5 +319,10 @@ def test_locks_survive_the_death_of_the_server_and_of_executors(use):
     cluster.assert_clean()
 
 
+def test_every_invariant_holds_after_all_of_this(use):
+    cluster, _ = shared()
+    cluster.assert_sound()
+
+
 if __name__ == "__main__":
     run(globals())
