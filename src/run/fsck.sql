@@ -371,6 +371,7 @@ comment on function flowforge.fsck_locks() is 'Part of flowforge.fsck: locks and
 
 create function flowforge.fsck() returns table (invariant text, run_id uuid, detail text)
 language plpgsql volatile
+set jit = off
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -38,6 +38,10 @@ def wait_for(condition, seconds=30, what="the condition"):
         time.sleep(0.02)
 
 
+# Who starts the tests in the background of a shell has SIGINT ignored, and programs inherit that; here it ends them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Cluster:
     """A PostgreSQL of our own with flowforge preloaded."""
 
