@@ -19,6 +19,7 @@
 #include "util/id.h"
 #include "util/json.h"
 #include "worker/executor.h"
+#include "worker/turn.h"
 
 int ff_max_in_flight = 512;
 int ff_max_in_flight_per_app = 128;
@@ -656,7 +657,10 @@ must_wait(const FfHttpCall *call)
 {
 	const CallDetail *detail = call->detail;
 
-	return detail->checkpoints && ff_messages_waiting();
+	if (!detail->checkpoints)
+		return false;
+	ff_take_hints();
+	return ff_inbox_waiting();
 }
 
 void

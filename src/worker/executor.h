@@ -1,7 +1,8 @@
 /*
- * executor.h - the parts of an executor: what it knows of its runs (active.c), what is due
- * (timer.c), what is to be written (group.c), and the loop that turns them (executor.c). All of it
- * is one process's memory; nothing here survives it, nor needs to.
+ * executor.h - what the parts of an executor share: what it knows of its runs (active.c), what is
+ * due (timer.c), the calls under way (call.c), and what is to be written (group.c). The loop that
+ * turns them is executor.c, its steps are told in turn.h. All of it is one process's memory;
+ * nothing here survives it, nor needs to.
  */
 #ifndef FF_WORKER_EXECUTOR_H
 #define FF_WORKER_EXECUTOR_H
@@ -21,26 +22,21 @@ extern int ff_sweep_interval; /* ms */
 extern FfDatabase	*ff_my_database;
 extern FfExecutor	*ff_me;
 extern int			 ff_my_number;
+extern Datum		 ff_my_slots;	   /* smallint[] */
 extern MemoryContext ff_runs_context;  /* parent of all runs in memory */
 extern MemoryContext ff_group_context; /* of changes not yet written */
 
-/* --- executor.c --- */
+/* --- transaction.c --- */
 
-/* Runs `work` in a transaction with SPI connected; false, with the error logged and kept in
- * `failure`, when it raises. */
 typedef struct FfFailure
 {
 	int	 sqlstate;
 	char message[FF_MESSAGE_SIZE];
 } FfFailure;
 
-/* Whether messages have been committed that have not been read. */
-extern bool ff_messages_waiting(void);
-
+/* Runs `work` in a transaction with SPI connected; false, with the error logged and kept in
+ * `failure`, when it raises. */
 extern bool ff_transaction(void (*work)(void *), void *arg, FfFailure *failure);
-
-/* The inbox is to be read in the next turn. */
-extern void ff_executor_read_inbox(void);
 
 /* --- active.c: the runs in memory and those waiting to be read --- */
 
@@ -68,12 +64,6 @@ extern TimestampTz ff_timer_horizon;
 /* The earliest that is due after it, as far as is known: when it comes near the heap is filled
  * again. */
 extern TimestampTz ff_timer_beyond;
-
-/* --- clock.c: the schedules --- */
-
-/* Starts what is due by a schedule, in executor 0. */
-extern void		   ff_clock_turn(void);
-extern TimestampTz ff_clock_next(void); /* DT_NOEND: nothing */
 
 /* --- call.c: the calls under way --- */
 

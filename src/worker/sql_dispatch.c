@@ -21,6 +21,7 @@
 #include "util/json.h"
 #include "util/spi.h"
 #include "worker/executor.h"
+#include "worker/turn.h"
 
 #define AGAIN_US USECS_PER_SEC /* after which what could not be done is tried again */
 #define COMPLAIN_US (60 * USECS_PER_SEC)
@@ -377,7 +378,7 @@ ff_sql_watch(void)
 		else
 		{
 			job->over = true;
-			ff_executor_read_inbox();
+			ff_inbox_look();
 		}
 	}
 	if (waiting != NIL)
