@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 
 #include "function/function.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 

@@ -5,6 +5,7 @@
 
 #include "protocol/protocol.h"
 #include "util/json.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 
 void

@@ -26,6 +26,7 @@
 #include "http/client.h"
 #include "util/compat.h"
 #include "util/spi.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 #include "worker/worker.h"

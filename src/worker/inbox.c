@@ -7,6 +7,7 @@
 #include "utils/memutils.h"
 
 #include "run/run.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 

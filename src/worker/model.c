@@ -14,6 +14,7 @@
 #include "run/answer.h"
 #include "step/step.h"
 #include "util/duration.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 
 typedef struct Lookup

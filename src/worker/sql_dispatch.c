@@ -20,6 +20,7 @@
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/spi.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 
@@ -55,6 +56,12 @@ int
 ff_sql_in_flight(void)
 {
 	return job_count;
+}
+
+bool
+ff_sql_runs(const FfItem *item)
+{
+	return item->kind == FF_ITEM_STEP && item->step->place == FF_STEP_SQL;
 }
 
 void
