@@ -1,5 +1,5 @@
 /*
- * checkpoint.c - steps an app reports by a message while its call goes on (see executor.h).
+ * checkpoint.c - steps an app reports by a message while its call goes on (see call.h).
  */
 #include "postgres.h"
 

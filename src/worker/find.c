@@ -6,7 +6,6 @@
 
 #include "miscadmin.h"
 
-#include "util/id.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 

@@ -6,7 +6,6 @@
 
 #include "utils/memutils.h"
 
-#include "run/run.h"
 #include "worker/call.h"
 #include "worker/executor.h"
 #include "worker/turn.h"

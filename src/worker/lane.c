@@ -15,7 +15,6 @@
 #include "run/kind.h"
 #include "util/json.h"
 #include "worker/call.h"
-#include "worker/executor.h"
 
 int ff_max_in_flight = 512;
 int ff_max_in_flight_per_app = 128;

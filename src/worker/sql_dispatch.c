@@ -1,5 +1,5 @@
 /*
- * sql_dispatch.c - an executor's statements under way in sql workers (see executor.h).
+ * sql_dispatch.c - an executor's statements under way in sql workers (see call.h).
  *
  * A step is claimed for a worker and then only watched: its result comes through the inbox. A claim
  * that is over without a result (its worker died, or found the step taken) is made again; the

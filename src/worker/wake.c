@@ -5,9 +5,6 @@
  */
 #include "postgres.h"
 
-#include "utils/memutils.h"
-
-#include "run/run.h"
 #include "worker/call.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
