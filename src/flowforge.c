@@ -22,6 +22,7 @@
 #include "util/json.h"
 #include "util/seal.h"
 #include "util/sign.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 #include "util/spi.h"
 #include "worker/worker.h"

@@ -1,10 +1,11 @@
 /*
- * checkpoint.c - steps an app reports by a message while its call goes on (see executor.h).
+ * checkpoint.c - steps an app reports by a message while its call goes on (see call.h).
  */
 #include "postgres.h"
 
 #include "protocol/protocol.h"
 #include "util/json.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 
 void

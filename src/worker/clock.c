@@ -12,6 +12,7 @@
 
 #include "util/spi.h"
 #include "worker/executor.h"
+#include "worker/turn.h"
 
 #define RETRY_S 10 /* after a failure */
 

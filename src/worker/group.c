@@ -14,6 +14,7 @@
 
 #include "slot/hint.h"
 #include "util/id.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 
 #define CHANNEL "flowforge"

@@ -1,5 +1,5 @@
 /*
- * model.c - an executor's calls to models: the step Ai (see executor.h).
+ * model.c - an executor's calls to models: the step Ai (see call.h).
  *
  * They are calls like those to apps, in the lane of the run's app and by the same client; what is
  * asked and what the answer means is the business of src/ai. Who is asked is looked up for each
@@ -14,6 +14,7 @@
 #include "run/answer.h"
 #include "step/step.h"
 #include "util/duration.h"
+#include "worker/call.h"
 #include "worker/executor.h"
 
 typedef struct Lookup

@@ -1,5 +1,5 @@
 /*
- * sql_dispatch.c - an executor's statements under way in sql workers (see executor.h).
+ * sql_dispatch.c - an executor's statements under way in sql workers (see call.h).
  *
  * A step is claimed for a worker and then only watched: its result comes through the inbox. A claim
  * that is over without a result (its worker died, or found the step taken) is made again; the
@@ -20,7 +20,9 @@
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/spi.h"
+#include "worker/call.h"
 #include "worker/executor.h"
+#include "worker/turn.h"
 
 #define AGAIN_US USECS_PER_SEC /* after which what could not be done is tried again */
 #define COMPLAIN_US (60 * USECS_PER_SEC)
@@ -54,6 +56,12 @@ int
 ff_sql_in_flight(void)
 {
 	return job_count;
+}
+
+bool
+ff_sql_runs(const FfItem *item)
+{
+	return item->kind == FF_ITEM_STEP && item->step->place == FF_STEP_SQL;
 }
 
 void
@@ -377,7 +385,7 @@ ff_sql_watch(void)
 		else
 		{
 			job->over = true;
-			ff_executor_read_inbox();
+			ff_inbox_look();
 		}
 	}
 	if (waiting != NIL)

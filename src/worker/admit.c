@@ -1,0 +1,129 @@
+/*
+ * admit.c - runs come into memory: they are read in batches, and what was due while they were not
+ * in memory is done before anything else.
+ */
+#include "postgres.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "utils/memutils.h"
+
+#include "function/function.h"
+#include "worker/call.h"
+#include "worker/executor.h"
+#include "worker/turn.h"
+
+#define LOAD_BATCH 128
+#define RETRY_S 60 /* of a run that cannot be read */
+#define TRIM_IDLE_MS 1000
+#define TRIM_RUNS 1000
+
+static int admitted = 0; /* since memory was given back */
+
+typedef struct LoadRequest
+{
+	const pg_uuid_t *ids;
+	int				 count;
+	List			*runs; /* what has been read */
+} LoadRequest;
+
+static void
+load_runs(void *arg)
+{
+	LoadRequest *request = arg;
+	List		*runs =
+		ff_store_load(request->ids, request->count, ff_runs_context, GetCurrentTimestamp());
+	ListCell	 *cell;
+	MemoryContext old;
+
+	foreach (cell, runs)
+	{
+		FfRun *run = lfirst(cell);
+
+		ff_function_get(run->tenant_id, run->function_id, run->version);
+	}
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	request->runs = list_copy(runs);
+	MemoryContextSwitchTo(old);
+}
+
+/* Reads runs; when one of them cannot be read, the others one by one, and that one again in a
+ * while. */
+static List *
+load(const pg_uuid_t *ids, int count)
+{
+	LoadRequest request = {ids, count, NIL};
+	List	   *runs = NIL;
+	FfFailure	failure;
+
+	if (count == 0 || ff_transaction(load_runs, &request, &failure))
+		return request.runs;
+	if (count == 1)
+	{
+		ff_timer_push(GetCurrentTimestamp() + RETRY_S * USECS_PER_SEC, ids);
+		return NIL;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		List *one = load(&ids[i], 1);
+
+		runs = list_concat(runs, one);
+		list_free(one);
+	}
+	return runs;
+}
+
+/* In memory: what was due while the run was not is done first. */
+static void
+admit(FfRun *run)
+{
+	ff_active_add(run);
+	admitted++;
+	ff_wake(run, GetCurrentTimestamp());
+}
+
+List *
+ff_admit(const pg_uuid_t *ids, int count)
+{
+	List	 *runs = load(ids, count);
+	ListCell *cell;
+
+	foreach (cell, runs)
+		admit(lfirst(cell));
+	return runs;
+}
+
+void
+ff_admit_turn(void)
+{
+	pg_uuid_t ids[LOAD_BATCH];
+	ListCell *cell;
+	List	 *runs;
+	long	  room = Min(2 * ff_max_in_flight - ff_active_count(), LOAD_BATCH);
+
+	/* What a run has been told may change what it calls: a checkpoint, for example. */
+	if (room <= 0 || ff_queue_length() == 0 || ff_inbox_waiting())
+		return;
+	runs = ff_admit(ids, ff_queue_pop(ids, (int) room));
+	foreach (cell, runs)
+	{
+		FfRun *run = lfirst(cell);
+
+		if (ff_may_call(run))
+			ff_settle(run);
+	}
+	list_free(runs);
+}
+
+void
+ff_give_memory_back(long pause)
+{
+#ifdef __GLIBC__
+	if (admitted < TRIM_RUNS || (pause >= 0 && pause < TRIM_IDLE_MS))
+		return;
+	admitted = 0;
+	malloc_trim(0);
+#endif
+}

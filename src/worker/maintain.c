@@ -1,0 +1,89 @@
+/*
+ * maintain.c - the housekeeping of executor 0, once an hour: partitions ahead and beyond retention,
+ * what has expired, and pg_cron's jobs.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "util/spi.h"
+#include "worker/executor.h"
+#include "worker/turn.h"
+#include "worker/worker.h"
+
+#define MAINTENANCE_S 3600
+#define RETRY_S 60 /* after a failure */
+
+int ff_partitions_ahead = 3;
+int ff_retention = 30;
+
+static TimestampTz next_maintenance = 0;
+
+static void
+maintain_table(void *arg)
+{
+	static FfPlan plan = {"select flowforge.maintain($1, $2, make_interval(days => $3))",
+						  3,
+						  {TEXTOID, INT4OID, INT4OID}};
+	Datum		  values[3] = {CStringGetTextDatum(arg), Int32GetDatum(ff_partitions_ahead),
+							   Int32GetDatum(ff_retention)};
+
+	ff_spi_run(&plan, values, NULL, false);
+}
+
+static void
+forget_keys(void *arg)
+{
+	static FfPlan plan = {"with e as (delete from flowforge.event_key where expires_at < now()) "
+						  "delete from flowforge.request_key where expires_at < now()",
+						  0,
+						  {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
+static void
+forget_approvals(void *arg)
+{
+	static FfPlan plan = {
+		"select flowforge.forget_approvals(make_interval(days => $1))", 1, {INT4OID}};
+	Datum values[1] = {Int32GetDatum(ff_retention)};
+
+	ff_spi_run(&plan, values, NULL, false);
+}
+
+/* pg_cron may have come or gone. */
+static void
+sync_jobs(void *arg)
+{
+	static FfPlan plan = {"select flowforge.sync_jobs()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
+/* Executor 0 makes partitions ahead and drops old ones, a table a transaction. */
+void
+ff_maintain_turn(void)
+{
+	static char *const tables[] = {"event", "run", "step", "run_end", "run_event_batch"};
+	FfFailure		   failure;
+
+	if (ff_my_number != 0 || GetCurrentTimestamp() < next_maintenance)
+		return;
+	next_maintenance = GetCurrentTimestamp() + MAINTENANCE_S * USECS_PER_SEC;
+	for (int i = 0; i < (int) lengthof(tables); i++)
+	{
+		if (!ff_transaction(maintain_table, tables[i], &failure))
+			next_maintenance = GetCurrentTimestamp() + RETRY_S * USECS_PER_SEC;
+	}
+	ff_transaction(forget_keys, NULL, &failure);
+	ff_transaction(forget_approvals, NULL, &failure);
+	ff_transaction(sync_jobs, NULL, &failure);
+}
+
+TimestampTz
+ff_maintain_next(void)
+{
+	return ff_my_number == 0 ? next_maintenance : DT_NOEND;
+}

@@ -1,0 +1,270 @@
+/*
+ * settle.c - what is to be done with a run in memory that has no unwritten change: what is due is
+ * called, waits for room, or is held while its function is paused; a timer is set for what is due
+ * next; and a run that has nothing to do for now leaves memory.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+
+#include "function/function.h"
+#include "protocol/protocol.h"
+#include "run/kind.h"
+#include "util/id.h"
+#include "util/spi.h"
+#include "worker/call.h"
+#include "worker/executor.h"
+
+typedef struct Lookup
+{
+	FfRun			 *run;
+	const FfFunction *function;
+} Lookup;
+
+static void
+look_up(void *arg)
+{
+	Lookup *lookup = arg;
+
+	lookup->function =
+		ff_function_get(lookup->run->tenant_id, lookup->run->function_id, lookup->run->version);
+}
+
+const FfFunction *
+ff_function_of(FfRun *run)
+{
+	Lookup	  lookup = {run, ff_function_cached(run->tenant_id, run->function_id, run->version)};
+	FfFailure failure;
+
+	if (lookup.function == NULL)
+		ff_transaction(look_up, &lookup, &failure);
+	return lookup.function;
+}
+
+/* Its function is gone: nothing can be called any more. */
+static void
+fail_without_function(FfRun *run)
+{
+	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
+
+	ff_run_end(run, "failed", NULL,
+			   ff_run_error("FunctionNotFound", "the function of this run no longer exists"),
+			   GetCurrentTimestamp());
+	MemoryContextSwitchTo(old);
+	ff_abandon(run);
+	ff_group_add(run);
+}
+
+static bool
+is_due(const FfItem *item, TimestampTz now)
+{
+	bool ready = ff_item_requests(item) ? item->request != NULL : ff_item_is_work(item);
+
+	return ready && item->call == NULL && item->due <= now;
+}
+
+static bool
+has_call_due(const FfRun *run, TimestampTz now)
+{
+	ListCell *cell;
+
+	foreach (cell, run->items)
+	{
+		if (is_due(lfirst(cell), now))
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_call_under_way(const FfRun *run)
+{
+	ListCell *cell;
+
+	foreach (cell, run->items)
+	{
+		const FfItem *item = lfirst(cell);
+
+		if (item->call != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* --- pauses --- */
+
+typedef struct PauseLook
+{
+	int32	  tenant_id;
+	int32	  function_id;
+	pg_uuid_t app_id;
+	bool	  paused;
+} PauseLook;
+
+static void
+look_for_pause(void *arg)
+{
+	static FfPlan plan = {
+		"select from flowforge.pause p where p.tenant_id = $1 and (p.function_id = $2 or p.app_id = $3)",
+		3,
+		{INT4OID, INT4OID, UUIDOID}};
+	PauseLook *look = arg;
+	Datum	   values[3] = {Int32GetDatum(look->tenant_id), Int32GetDatum(look->function_id),
+							UUIDPGetDatum(&look->app_id)};
+
+	look->paused = ff_spi_run(&plan, values, NULL, true) > 0;
+}
+
+/* The end of a pause is told to owners a moment before caches hear of it: a run that is to be held
+ * is looked at twice. */
+static bool
+still_paused(const FfFunction *function)
+{
+	PauseLook look = {function->tenant_id, function->function_id, function->app_id, true};
+	FfFailure failure;
+
+	ff_transaction(look_for_pause, &look, &failure);
+	return look.paused;
+}
+
+/*
+ * A run of a paused function is not called. It waits in run_hot, where the end of the pause has it
+ * looked for, and out of memory.
+ */
+static void
+hold(FfRun *run, TimestampTz now)
+{
+	MemoryContext old;
+	ListCell	 *cell;
+
+	if (run->home == FF_HOME_HOT)
+		return;
+	foreach (cell, run->items)
+	{
+		FfItem *item = lfirst(cell);
+
+		if (is_due(item, now))
+			item->due = 0;
+	}
+	old = MemoryContextSwitchTo(ff_group_context);
+	ff_run_change(run);
+	MemoryContextSwitchTo(old);
+	ff_group_add(run);
+}
+
+/* --- calling --- */
+
+static void
+call_what_is_due(FfRun *run, TimestampTz now)
+{
+	const FfFunction *function = ff_function_of(run);
+	FfFunction		  kept;
+	List			 *items;
+	ListCell		 *cell;
+
+	if (function == NULL)
+	{
+		fail_without_function(run);
+		return;
+	}
+	if (function->paused)
+	{
+		if (still_paused(function))
+		{
+			hold(run, now);
+			return;
+		}
+		function = ff_function_of(run);
+		if (function == NULL)
+			return; /* it has just gone: the next look finds that out */
+	}
+	kept = *function;
+	kept.url = pstrdup(function->url);
+	items = list_copy(run->items);
+	foreach (cell, items)
+	{
+		FfItem *item = lfirst(cell);
+		FfLane *lane;
+
+		/* A call that fails at once may have changed the run: then what is left waits for the group
+		 * to be written. */
+		if (!ff_may_call(run))
+			break;
+		if (!is_due(item, now))
+			continue;
+		if (ff_sql_runs(item))
+		{
+			ff_sql_start(run, item);
+			continue;
+		}
+		lane = ff_lane_of(item, &kept);
+		if (!ff_lane_has_room(lane))
+		{
+			ff_lane_wait(lane, run);
+			continue;
+		}
+		ff_call_start(run, item, &kept, lane);
+	}
+	list_free(items);
+}
+
+/* A wait that was over before it was written is due at once. */
+static TimestampTz
+next_timer(const FfRun *run, TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+	ListCell   *cell;
+
+	foreach (cell, run->items)
+	{
+		const FfItem *item = lfirst(cell);
+
+		/* What is no work may be due by now: a sleep that is over before it is written. */
+		if (item->call == NULL && (item->due > now || !ff_item_is_work(item)))
+			next = Min(next, item->due);
+	}
+	return Min(next, Max(ff_run_deadline(run), now + 1));
+}
+
+/*
+ * What is due after the horizon is read from run_parked, if the run's row is there, or looked up
+ * again when the horizon moves.
+ */
+void
+ff_set_timer(FfRun *run)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz timer = next_timer(run, now);
+
+	if (timer > ff_timer_horizon)
+		ff_timer_beyond = Min(ff_timer_beyond, timer);
+	else if (timer != run->timer_at)
+	{
+		ff_timer_push(timer, &run->id);
+		run->timer_at = timer;
+	}
+}
+
+bool
+ff_reads_rows(const FfRun *run)
+{
+	const FfFunction *function = ff_function_cached(run->tenant_id, run->function_id, run->version);
+
+	return function == NULL || ff_protocol_fetches(run, function);
+}
+
+bool
+ff_may_call(const FfRun *run)
+{
+	return run->change == NULL || run->change->held;
+}
+
+void
+ff_settle(FfRun *run)
+{
+	if (has_call_due(run, GetCurrentTimestamp()))
+		call_what_is_due(run, GetCurrentTimestamp());
+	ff_set_timer(run);
+	if (run->change == NULL && run->lane == NULL && !has_call_under_way(run))
+		ff_active_drop(run);
+}

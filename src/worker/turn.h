@@ -1,0 +1,64 @@
+/*
+ * turn.h - the steps of an executor's turn (executor.c), each a file. Those that have a time to be
+ * taken again say when: DT_NOEND is never.
+ */
+#ifndef FF_WORKER_TURN_H
+#define FF_WORKER_TURN_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+#include "run/run.h"
+
+/* --- find.c: ids of runs that are ready --- */
+
+/* Empties the rings of this executor's slots into the queue. */
+extern void ff_take_hints(void);
+/* Looks into run_hot for what no hint told, if it is time to. */
+extern void		   ff_sweep_turn(void);
+extern TimestampTz ff_sweep_next(void);
+
+/* --- admit.c: from ids to runs in memory --- */
+
+/* Reads the live runs among the ids and does what was due of them. Gives a list of FfRun, to be
+ * freed. */
+extern List *ff_admit(const pg_uuid_t *ids, int count);
+/* Reads queued runs as there is room, and has them call. */
+extern void ff_admit_turn(void);
+/* Runs that have gone to sleep leave holes: before a pause, in ms, the pages in them go back to the
+ * system. */
+extern void ff_give_memory_back(long pause);
+
+/* --- inbox.c: messages --- */
+
+extern void ff_inbox_init(void);
+/* The inbox is to be read in the next turn. */
+extern void ff_inbox_look(void);
+/* Whether messages are known to have been committed that have not been read. */
+extern bool ff_inbox_waiting(void);
+/* Reads a batch of messages and writes their effects. */
+extern void ff_inbox_turn(void);
+
+/* --- wake.c: what is due --- */
+
+/* Does what is due of a run in memory. */
+extern void ff_wake(FfRun *run, TimestampTz now);
+/* Fills the heap of timers from run_parked. */
+extern void ff_timers_turn(void);
+/* Wakes what is due. */
+extern void		   ff_wake_turn(void);
+extern TimestampTz ff_wake_next(void); /* when either is to be done */
+
+/* --- clock.c: the schedules --- */
+
+/* Starts what is due by a schedule, in executor 0. */
+extern void		   ff_clock_turn(void);
+extern TimestampTz ff_clock_next(void);
+
+/* --- maintain.c: housekeeping, in executor 0 --- */
+
+extern void		   ff_maintain_turn(void);
+extern TimestampTz ff_maintain_next(void);
+
+#endif
