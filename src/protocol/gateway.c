@@ -380,10 +380,13 @@ put_answer_headers(FfJsonBuilder *builder, const FfHttpCall *call, List *secrets
 	ff_jb_object(builder);
 	while ((line = strsep(&lines, "\n")) != NULL)
 	{
-		char *colon = strchr(line, ':');
+		char  *colon = strchr(line, ':');
+		size_t end = strlen(line);
 
 		if (colon == NULL)
 			continue;
+		while (end > 0 && strchr("\r \t", line[end - 1]) != NULL)
+			line[--end] = '\0';
 		*colon = '\0';
 		for (char *c = line; c < colon; c++)
 			*c = (char) pg_ascii_tolower((unsigned char) *c);

@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { freePort, logOnFailure, pause, startApp, startServer, until } from "./harness.mjs";
 import { Rogue, sdkHeaders, signature } from "./rogue.mjs";
 
-const settings = { "flowforge.request_timeout": 3000, "flowforge.connect_timeout": 1000, "flowforge.unreachable_limit": "3s" };
+const settings = { "flowforge.request_timeout": 3000, "flowforge.connect_timeout": 1000, "flowforge.unreachable_limit": "6s" };
 const ok = (body) => [200, sdkHeaders, body];
 
 /** Answers with a status, headers and a body. */

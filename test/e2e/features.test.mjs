@@ -438,7 +438,7 @@ function features(serverOf, { id: appId, major, python, start }) {
 		assert.equal(log.at(-1).type, "run.completed");
 		assert.equal(log.filter((e) => e.type === "step.completed").length, 3);
 		const times = log.map((e) => Date.parse(e.at));
-		assert.deepEqual(times, times.toSorted((a, b) => a - b));
+		assert.deepEqual(times, [...times].sort((a, b) => a - b));
 	});
 
 	it("registers again without a change, and with the same functions", async () => {

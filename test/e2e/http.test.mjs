@@ -84,7 +84,7 @@ describe("over HTTP", () => {
 		const wanted = "function=web-no-steps&status=completed";
 		const all = (await server.get(`/api/v1/runs?limit=200&${wanted}`)).data.map((r) => r.id);
 		assert.ok(all.length >= 5);
-		assert.deepEqual(all, all.toSorted().reverse());
+		assert.deepEqual(all, [...all].sort().reverse());
 		const paged = [];
 		for (let cursor = ""; cursor !== null; ) {
 			const page = await server.get(`/api/v1/runs?limit=2&${wanted}${cursor && `&cursor=${cursor}`}`);

@@ -160,7 +160,8 @@ insert into corruption values
 ($$update flowforge.run_event_batch set events = events || '[{"t": "step.completed", "s": "one"}, {"t": "run.completed"}]'
 	where run_id = pg_temp.run('done') and seq = 3$$, 'a step finishes once: done'),
 ($$update flowforge.run_event_batch set events = '[{"t": "note"}]' where run_id = pg_temp.run('done') and seq = 2$$, 'a checkpoint is in the log: done'),
-($$insert into flowforge.event values (1, flowforge.id_floor(now() - interval '3 days'), 'x', '{}', null, null, null, now(), now() - interval '3 days')$$,
+($$select flowforge.make_partition('event', current_date - 5);
+	insert into flowforge.event values (1, flowforge.id_floor(now() - interval '3 days'), 'x', '{}', null, null, null, now(), now() - interval '3 days')$$,
 	'a day has its partition: -'),
 ($$insert into flowforge.lock (tenant_id, key, run_id, step_id, granted_at) values (1, 'k', pg_temp.run('done'), 'a', now())$$,
 'a lock is a live run''s: done'),
