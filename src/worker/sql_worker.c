@@ -33,6 +33,7 @@
 #include "slot/hint.h"
 #include "slot/shared.h"
 #include "step/step.h"
+#include "util/acting.h"
 #include "util/compat.h"
 #include "util/errors.h"
 #include "util/id.h"
@@ -93,24 +94,16 @@ stop_timer(void)
 
 typedef struct Before
 {
-	Oid	 user;
-	int	 context;
-	int	 settings;
-	bool read_only;
+	FfActing acting;
+	bool	 read_only;
 } Before;
 
 static Before
 become_owner(void)
 {
-	Before before;
+	Before before = {.read_only = XactReadOnly};
 
-	GetUserIdAndSecContext(&before.user, &before.context);
-	before.settings = NewGUCNestLevel();
-	before.read_only = XactReadOnly;
-	SetUserIdAndSecContext(birth.owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
-											SECURITY_RESTRICTED_OPERATION);
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	before.acting = ff_act_as(birth.owner);
 	/* What the role or the statement said about this transaction was not meant for the engine. */
 	XactReadOnly = false;
 	return before;
@@ -120,8 +113,7 @@ static void
 become_role(const Before *before)
 {
 	XactReadOnly = before->read_only;
-	AtEOXact_GUC(false, before->settings);
-	SetUserIdAndSecContext(before->user, before->context);
+	ff_act_end(&before->acting);
 }
 
 /* --- the step in its run --- */
