@@ -7,6 +7,7 @@ as 'MODULE_PATHNAME', 'ff_protocol_ask_app';
 comment on function flowforge.ask_app(text) is
 'Calls an app with PUT and waits for its answer, ten seconds at most. An app that answers in-band says what it serves; another one '
 'registers itself meanwhile. fault says why the answer cannot be used.';
+revoke execute on function flowforge.ask_app(text) from public;
 
 create function flowforge.in_band_registration(url text, answer jsonb) returns jsonb
 language sql immutable
