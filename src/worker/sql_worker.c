@@ -61,6 +61,7 @@ typedef struct Work
 	FfStatement	  statement;
 	Jsonb		 *error;
 	bool		  retry;
+	bool		  over; /* the step was no longer asked for when its result was to be written */
 } Work;
 
 /* --- time --- */
@@ -202,9 +203,10 @@ lock_step(const FfSqlClaim *claim)
 
 /* Makes the step this transaction's, or ends the transaction. */
 static void
-claim_step(const FfSqlClaim *claim)
+claim_step(Work *work)
 {
-	if (lock_step(claim) == NULL)
+	work->over = lock_step(&work->claim) == NULL;
+	if (work->over)
 		ereport(ERROR, (errcode(FF_ERR_STEP_OVER), errmsg("the step is already over")));
 }
 
@@ -237,7 +239,7 @@ in_transaction(void (*body)(Work *), Work *work)
 		error = CopyErrorData();
 		HOLD_INTERRUPTS();
 		stop_timer();
-		if (error->sqlerrcode != FF_ERR_STEP_OVER)
+		if (!work->over)
 			EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
@@ -269,7 +271,7 @@ put_message(Work *work, Jsonb *memo)
 {
 	Before before = become_owner();
 
-	claim_step(&work->claim);
+	claim_step(work);
 	ff_inbox_post(
 		work->claim.tenant_id, &work->claim.run_id, "sql",
 		ff_sql_message(work->claim.step_id, memo, work->error, work->retry, work->started));
@@ -354,7 +356,7 @@ do_work(Work *work)
 	error = in_transaction(run_statement, work);
 	stop_timer();
 	debug_query_string = NULL;
-	if (error != NULL && error->sqlerrcode != FF_ERR_STEP_OVER)
+	if (error != NULL && !work->over)
 	{
 		note_error(work, error);
 		(void) in_transaction(report_error, work);

@@ -176,6 +176,18 @@ def test_only_approvers_decide(use):
     assert sqlstate(cluster, f"set role nobody; select ff_approve('{request}')") == "42501"
 
 
+def test_data_that_is_nested_too_deeply_is_refused(use):
+    cluster, app = shared()
+    run_id = start(cluster, app, [op("Approval", "ask", prompt="?"), op("WaitForSignal", "wait", signal="deep", timeout="20s")])
+    deep = "(repeat('[', 3000) || repeat(']', 3000))::jsonb"
+    assert sqlstate(cluster, f"select ff_approve('{request_of(cluster, run_id)}', {deep})") == "FF007"
+    cluster.sql(f"select ff_approve('{request_of(cluster, run_id)}', '[[1]]')")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.signal where name = 'deep'") == "1", what="the run waits for the signal")
+    assert sqlstate(cluster, f"select ff_send_signal('deep', {deep})") == "FF007"
+    cluster.sql("select ff_send_signal('deep', '[[2]]')")
+    assert end(cluster, run_id)[0] == "completed"
+
+
 def test_the_data_is_what_the_form_asks_for(use):
     cluster, app = shared()
     form = {"type": "object", "required": ["amount"], "properties": {
