@@ -120,6 +120,28 @@ take_tap() {
 	failed=$((failed + bad))
 }
 
+# Runs commands side by side, as many at a time as FLOWFORGE_JOBS says: they wait more than they work. What the nth of them printed is then
+# in $work/side.n, and how it ended in $work/side.n.status.
+side_by_side() {
+	local number=0 command
+
+	for command in "$@"; do
+		number=$((number + 1))
+		echo "$number $command"
+	done | xargs -d '\n' -n 1 -P "${FLOWFORGE_JOBS:-3}" sh -c \
+		'number=${1%% *}; sh -c "${1#* }" >"$0.$number" 2>&1; echo $? >"$0.$number.status"' "$work/side"
+}
+
+run_taps() {
+	local kind=$1 number=0 file
+	shift
+	side_by_side "${@/#/exec python3 test/$kind/}"
+	for file in "$@"; do
+		number=$((number + 1))
+		take_tap "$kind $(basename "$file" .py)" sh -c "cat '$work/side.$number'; exit $(cat "$work/side.$number.status")"
+	done
+}
+
 # npm writes node_modules/.package-lock.json last: with it older than our lock file there is something to install.
 install_packages() {
 	[ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
@@ -138,20 +160,26 @@ run_e2e() {
 	install_packages test/e2e || { count 'e2e: npm ci' 1; return; }
 	install_packages examples/orders-typescript || { count 'e2e: npm ci of the example' 1; return; }
 	test/e2e/python/venv.sh || { count 'e2e: the virtualenv of the Python applications' 1; return; }
-	for file in ${FLOWFORGE_E2E:-$(cd test/e2e && ls *.test.mjs)}; do
-		file=$(basename "$file" .test.mjs)
-		(cd test/e2e && node --test --test-concurrency=1 --test-reporter=spec "$file.test.mjs") >"$work/node.out" 2>&1
-		local status=$? ok bad
+	local file files commands=() number=0 output status ok bad
+	files=${FLOWFORGE_E2E:-$(cd test/e2e && ls *.test.mjs | sed 's/\.test\.mjs$//')}
+	for file in $files; do
+		commands+=("cd test/e2e && exec node --test --test-concurrency=1 --test-reporter=spec $file.test.mjs")
+	done
+	side_by_side "${commands[@]}"
+	for file in $files; do
+		number=$((number + 1))
+		output=$work/side.$number
+		status=$(cat "$output.status")
 		# Leaves are counted, not the groups they stand in.
-		ok=$(sed -n 's/^ℹ pass //p' "$work/node.out")
-		bad=$(sed -n 's/^ℹ fail //p' "$work/node.out")
+		ok=$(sed -n 's/^ℹ pass //p' "$output")
+		bad=$(sed -n 's/^ℹ fail //p' "$output")
 		[ "$status" != 0 ] && [ "${bad:-0}" = 0 ] && bad=1
 		passed=$((passed + ${ok:-0}))
 		failed=$((failed + ${bad:-0}))
 		if [ "${bad:-0}" = 0 ]; then
 			echo "ok - e2e $file (${ok:-0})"
 		else
-			tail -150 "$work/node.out"
+			tail -150 "$output"
 			echo "not ok - e2e $file ($bad)"
 		fi
 	done
@@ -165,9 +193,9 @@ for kind in $kinds; do
 		pgtap) run_pgtap ;;
 		lang) take_tap 'lang properties' python3 test/lang/properties.py ;;
 		fuzz) take_tap 'fuzz lang' python3 test/fuzz/lang.py "${FUZZ_SECONDS:-60}"; grep '^ok' "$work/tap.out" ;;
-		tap) for file in $(ls test/tap/*.py | grep -v harness); do take_tap "tap $(basename "$file" .py)" python3 "$file"; done ;;
+		tap) run_taps tap $(cd test/tap && grep -lE '^run\(|^\s+run\(|__main__' *.py) ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
-		cli) for file in usage follow control psql develop; do take_tap "cli $file" python3 "test/cli/$file.py"; done ;;
+		cli) run_taps cli usage.py follow.py control.py psql.py develop.py ;;
 		docs) run_docs ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;

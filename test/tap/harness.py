@@ -79,6 +79,12 @@ class Cluster:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=stderr, cwd="/tmp")
 
     def start(self, wait=True):
+        # A postmaster killed between making its socket's lock file and writing its pid into it leaves an empty one, which the next takes for
+        # another server's; PostgreSQL leaves its removal to people.
+        for name in os.listdir(self.directory):
+            path = os.path.join(self.directory, name)
+            if name.startswith(".s.PGSQL.") and name.endswith(".lock") and os.path.getsize(path) == 0:
+                os.unlink(path)
         # pg_ctl warns of what a killed postmaster has left; what matters is in the server's log.
         self._as_user(f"{BIN}/pg_ctl", "-D", self.data, "-l", self.log, "-w" if wait else "-W", "-t", "60", "start", stderr=subprocess.DEVNULL)
 
