@@ -88,6 +88,8 @@ begin;
 select ff_send_event('order/paid', '{"total": 1000, "wait": true}') is not null as sent;
 select * from ff_wait((select r.run_id from flowforge.run r join flowforge.event e using (tenant_id, event_id) where e.data ? 'wait'));
 rollback;
+select ff_wait(null);
+select ff_wait('00000000-0000-0000-0000-000000000000', null);
 select ff_cancel('00000000-0000-0000-0000-000000000000');
 -- The log can be neither changed nor deleted.
 insert into flowforge.run_event_batch values (1, flowforge.uuid7(), 2, '[]');

@@ -190,6 +190,38 @@ reset flowforge.tenant;
 insert into keyless values (3);
 select tenant_id, name from flowforge.event where name ~ '^keyless/' order by event_id desc limit 2;
 
+-- Rows become JSON as whoever changes them, not as the extension's owner: a type's cast may be anybody's function.
+grant create on schema w to flowforge_watcher;
+set role flowforge_watcher;
+create type w.sly as enum ('a');
+create function w.sly_json(w.sly) returns json language sql as $$ select to_json(current_user) $$;
+create cast (w.sly as json) with function w.sly_json(w.sly);
+create table w.trap (id integer primary key, x w.sly);
+select ff_watch('w.trap', 'insert', 'trap/inserted');
+insert into w.trap values (1, 'a');
+reset role;
+select data #>> '{new,x}' as acted_as from flowforge.event where name = 'trap/inserted';
+-- A function of somebody's index does not watch as the role that indexes the table.
+set role flowforge_watcher;
+create function w.sly_watch(integer) returns integer language plpgsql immutable as $$
+begin
+	if current_setting('w.armed', true) = 'on' then
+		perform public.ff_watch('w.kinds', 'insert', 'kinds/stolen');
+	end if;
+	return $1;
+end
+$$;
+create table w.indexed (i integer);
+create index on w.indexed (w.sly_watch(i));
+insert into w.indexed values (1);
+reset role;
+set w.armed = 'on';
+reindex table w.indexed;
+reset w.armed;
+select count(*) from flowforge.watches where event_name = 'kinds/stolen';
+drop table w.trap, w.indexed;
+revoke create on schema w from flowforge_watcher;
+
 -- 100,000 rows in one statement: an event each, and a run each of what they start, in one commit.
 select pg_temp.forget();
 create table many (id integer primary key, v integer not null);

@@ -68,17 +68,25 @@ comment on function @extschema@.ff_set_ai_provider(text, text, text, text) is
 revoke execute on function @extschema@.ff_set_ai_provider(text, text, text, text) from public;
 
 create function @extschema@.ff_set_ai_price(model text, input_price numeric, output_price numeric) returns text
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+	if coalesce(model, '') = '' or octet_length(model) > 512 or input_price is null or output_price is null
+		or not (input_price >= 0 and input_price < 'infinity' and output_price >= 0 and output_price < 'infinity') then
+		raise exception using errcode = 'FF412', message = format('the price of model "%s" cannot be used', left(model, 100)),
+			detail = format('It is %s and %s.', coalesce(input_price::text, 'null'), coalesce(output_price::text, 'null')),
+			hint = 'Name a model (1 to 512 bytes) and two prices in dollars for a million tokens; 0 is what costs nothing.';
+	end if;
 	insert into flowforge.ai_price as p (tenant_id, model, input_price, output_price)
 	values (flowforge.current_tenant(), model, input_price, output_price)
 	on conflict on constraint ai_price_pkey do update
-	set input_price = excluded.input_price, output_price = excluded.output_price
-	returning p.model
+	set input_price = excluded.input_price, output_price = excluded.output_price;
+	return model;
+end
 $$;
 comment on function @extschema@.ff_set_ai_price(text, numeric, numeric) is
-'Says what a model costs, in dollars for a million tokens in and out; a model that ends in * is every one that begins so. Gives the model.';
+'Says what a model costs, in dollars for a million tokens in and out; a model that ends in * is every one that begins so. Gives the model. Error: FF412.';
 revoke execute on function @extschema@.ff_set_ai_price(text, numeric, numeric) from public;
 
 create view flowforge.ai_providers with (security_invoker = true) as

@@ -168,13 +168,27 @@ fire_events(FfEvent *events, int count)
 }
 
 /* flowforge.fire(tenant, key, cron, function, event, data, scheduled, fire) */
+/* Only what the other kind of schedule needs may be null: a function, or an event and its data. */
+static void
+check_fire(FunctionCallInfo fcinfo, bool of_function)
+{
+	for (int i = 0; i < 8; i++)
+	{
+		bool of_other = of_function ? i == 4 || i == 5 : i == 3;
+
+		if (PG_ARGISNULL(i) && !of_other)
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("argument %d of flowforge.fire is null", i + 1)));
+	}
+}
+
 PG_FUNCTION_INFO_V1(ff_cron_fire);
 Datum
 ff_cron_fire(PG_FUNCTION_ARGS)
 {
 	bool	 of_function = !PG_ARGISNULL(3);
-	char	*key = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char	*cron = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char	*key;
+	char	*cron;
 	Datum	*scheduled;
 	Datum	*fire;
 	int		 count;
@@ -182,6 +196,9 @@ ff_cron_fire(PG_FUNCTION_ARGS)
 	FfEvent *events;
 	int		 started;
 
+	check_fire(fcinfo, of_function);
+	key = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	cron = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(6), TIMESTAMPTZOID, 8, true, TYPALIGN_DOUBLE,
 					  &scheduled, NULL, &count);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(7), TIMESTAMPTZOID, 8, true, TYPALIGN_DOUBLE, &fire,

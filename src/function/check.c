@@ -63,5 +63,13 @@ PG_FUNCTION_INFO_V1(ff_function_caller);
 Datum
 ff_function_caller(PG_FUNCTION_ARGS)
 {
+	/* Then it is the function of an index or a view that calls, and its owner, not the session's.
+	 */
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot act as the session's role within a security-restricted operation"),
+				 errhint("Call the function in a statement of its own, not while a table is "
+						 "indexed, analyzed or refreshed.")));
 	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(GetOuterUserId(), false)));
 }

@@ -492,7 +492,7 @@ create function flowforge.caller() returns text
 language c stable
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'ff_function_caller';
-comment on function flowforge.caller() is 'The role the session acts as: its own, or the one it took by SET ROLE.';
+comment on function flowforge.caller() is 'The role the session acts as: its own, or the one it took by SET ROLE. Error: 42501 while a table is indexed, analyzed or refreshed.';
 
 -- Who registers an app in SQL gives its steps the right to act as him, unless they act already as a role that he may act as, too.
 create function flowforge.adopt_app(registered jsonb) returns jsonb

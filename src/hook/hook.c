@@ -38,6 +38,12 @@ ff_sql_hook_problem(PG_FUNCTION_ARGS)
 	FfHookCheck check = {.body = ""};
 	const char *problem;
 
+	for (int i = 0; i < 7; i++)
+	{
+		if (PG_ARGISNULL(i) && i != 2 && i != 4)
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("argument %d of flowforge.hook_problem is null", i + 1)));
+	}
 	check.scheme = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check.secrets = texts_of(PG_GETARG_ARRAYTYPE_P(1), &check.secret_count);
 	check.header = PG_ARGISNULL(2) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(2));

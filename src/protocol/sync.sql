@@ -7,6 +7,7 @@ as 'MODULE_PATHNAME', 'ff_protocol_ask_app';
 comment on function flowforge.ask_app(text) is
 'Calls an app with PUT and waits for its answer, ten seconds at most. An app that answers in-band says what it serves; another one '
 'registers itself meanwhile. fault says why the answer cannot be used.';
+revoke execute on function flowforge.ask_app(text) from public;
 
 create function flowforge.in_band_registration(url text, answer jsonb) returns jsonb
 language sql immutable
@@ -19,12 +20,13 @@ as $$
 $$;
 comment on function flowforge.in_band_registration(text, jsonb) is 'What an app that answered in-band would have sent to /fn/register.';
 
-create function flowforge.sync_url(url text) returns jsonb
+create function flowforge.sync_url(url text, in_sql boolean default false) returns jsonb
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	told record;
+	registered jsonb;
 begin
 	if url is null or url !~ '^https?://[^\s/?#]+[^\s]*$' then
 		raise exception using errcode = 'FF204', message = format('%s is not an http or https URL', coalesce(quote_literal(url), 'null')),
@@ -35,7 +37,9 @@ begin
 		raise exception using errcode = 'FF210', message = format('the app at %s did not say which functions it serves', url),
 			detail = format('%s.', told.fault), hint = 'Is it started, and is this the address at which it serves its functions?';
 	elsif told.status = 200 and told.sync_kind = 'in_band' then
-		return flowforge.register_app(flowforge.in_band_registration(url, told.body));
+		registered := flowforge.register_app(flowforge.in_band_registration(url, told.body));
+		-- An app of any name may be at a URL the caller has chosen: it acts as nobody he may not act as.
+		return case when in_sql and registered @> '{"modified": true}' then flowforge.adopt_app(registered) else registered end;
 	elsif told.status <> 200 or told.body ->> 'error' is not null then
 		raise exception using errcode = 'FF210', message = format('the app at %s did not register', url),
 			detail = format('It answered %s: %s', told.status, coalesce(told.body ->> 'message', told.body ->> 'error', told.body::text)),
@@ -49,17 +53,18 @@ begin
 		limit 1));
 end
 $$;
-comment on function flowforge.sync_url(text) is 'What ff_sync_app does.';
+comment on function flowforge.sync_url(text, boolean) is 'What ff_sync_app does; in SQL the caller becomes the role of an app that has changed.';
 
 create function @extschema@.ff_sync_app(url text) returns jsonb
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-	select flowforge.sync_url(url)
+	select flowforge.sync_url(url, true)
 $$;
 comment on function @extschema@.ff_sync_app(text) is
 'Asks the app at a URL which functions it serves and registers them as ff_register_app does: the app tells them in its answer, or registers '
-'itself over HTTP while this waits, ten seconds at most. Gives {ok, modified, app_id, sync_id}. Errors: FF204 no URL; FF210 the app '
+'itself over HTTP while this waits, ten seconds at most. The Sql steps of an app that has told something new run as the calling role, as with ff_register_app. '
+'Gives {ok, modified, app_id, sync_id}. Errors: FF204 no URL; FF210 the app '
 'cannot be reached or refuses; FF208 and FF209 as ff_register_app.';
 revoke execute on function @extschema@.ff_sync_app(text) from public;
 

@@ -288,16 +288,19 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	with entry as (
-		select b.tenant_id, b.run_id, b.seq + e.ordinality as seq, e.value ->> 's' as step_id, e.value ->> 't' as type
+		select b.tenant_id, b.run_id, b.seq + e.ordinality as seq, e.value ->> 's' as step_id, e.value ->> 't' as type,
+			e.value #> '{d,steps}' as forgotten
 		from flowforge.run_event_batch b
 		cross join lateral jsonb_array_elements(b.events) with ordinality e
 		where b.run_id >= low and e.value ->> 't' in ('step.completed', 'step.failed', 'run.retried')
 	), told as (
-		-- A retry forgets the steps that had failed.
+		-- A retry forgets the steps that had failed, and those it names: they gave locks that the run's end has given back.
 		select e.tenant_id, e.run_id, e.step_id
 		from entry e
-		where e.type = 'step.completed' or e.type = 'step.failed' and not exists (
-			select from entry r where r.tenant_id = e.tenant_id and r.run_id = e.run_id and r.type = 'run.retried' and r.seq > e.seq)
+		where e.type <> 'run.retried' and not exists (
+			select from entry r
+			where r.tenant_id = e.tenant_id and r.run_id = e.run_id and r.type = 'run.retried' and r.seq > e.seq
+				and (e.type = 'step.failed' or r.forgotten ? e.step_id))
 	)
 	select 'what the log says is done has its checkpoint', t.run_id, format('the log says that step %s finished; it has no checkpoint', t.step_id)
 	from told t

@@ -83,6 +83,21 @@ as $$
 $$;
 comment on function flowforge.asking_state(flowforge.run, integer, integer) is 'A state that asks the function of a run what comes next.';
 
+-- A run that ends gives its locks back: what it goes on with, or what another run does, does not hold them and has to ask again.
+create function flowforge.lock_steps(run flowforge.run, before integer default null) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select s.step_id
+	from flowforge.step s
+	where s.tenant_id = run.tenant_id and s.run_id = run.run_id and s.op = 'lock' and s.status = 'completed' and not exists (
+		select from flowforge.step u
+		where u.tenant_id = s.tenant_id and u.run_id = s.run_id and u.op = 'unlock' and u.position > s.position
+			and (before is null or u.position < before) and u.memo #> '{data,key}' = s.memo #> '{data,key}')
+$$;
+comment on function flowforge.lock_steps(flowforge.run, integer) is
+'The steps by which a run had locks that it has not given back itself, or not before a position.';
+
 -- Steps that had failed are forgotten, with the errors the function may have caught: they are what a retry is for.
 create function flowforge.forget_failed_steps(run flowforge.run) returns jsonb
 language plpgsql volatile
@@ -93,7 +108,7 @@ declare
 begin
 	with gone as (
 		delete from flowforge.step s
-		where s.tenant_id = run.tenant_id and s.run_id = run.run_id and s.status = 'failed'
+		where s.tenant_id = run.tenant_id and s.run_id = run.run_id and (s.status = 'failed' or s.step_id in (select flowforge.lock_steps(run)))
 		returning s.step_id, s.position
 	)
 	select coalesce(jsonb_agg(g.step_id order by g.position), '[]') into forgotten from gone g;
@@ -104,7 +119,7 @@ begin
 	return forgotten;
 end
 $$;
-comment on function flowforge.forget_failed_steps(flowforge.run) is 'Deletes the checkpoints of a run''s failed steps and gives their ids.';
+comment on function flowforge.forget_failed_steps(flowforge.run) is 'Deletes the checkpoints of a run''s failed steps, and of those by which it held locks, and gives their ids.';
 
 create function @extschema@.ff_retry(run uuid) returns text
 language plpgsql volatile
@@ -142,7 +157,7 @@ end
 $$;
 comment on function @extschema@.ff_retry(uuid) is
 'Makes a run that failed or was cancelled go on, as the same run: what has completed stays, the steps that failed run again with all '
-'their retries, and its timeouts begin anew. A run that invoked it has had its answer and is not told again. Gives "retrying", or '
+'their retries, locks it held are asked for again, and its timeouts begin anew. A run that invoked it has had its answer and is not told again. Gives "retrying", or '
 '"already running" when it is live. Errors: FF010 no such run; FF014 it has completed; FF062 its event is no longer kept.';
 
 create function flowforge.replayed_step(source flowforge.run, wanted text) returns flowforge.step
@@ -203,9 +218,11 @@ declare
 	now constant bigint := flowforge.microseconds(clock_timestamp());
 begin
 	insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at, detail)
-	select s.tenant_id, copy.run_id, s.step_id, s.position, s.op, s.name, s.status, s.attempt, s.memo, s.started_at, s.ended_at, s.detail
+	select s.tenant_id, copy.run_id, s.step_id, row_number() over (order by s.position), s.op, s.name, s.status, s.attempt, s.memo, s.started_at,
+		s.ended_at, s.detail
 	from flowforge.step s
-	where s.tenant_id = source.tenant_id and s.run_id = source.run_id and s.position < step.position;
+	where s.tenant_id = source.tenant_id and s.run_id = source.run_id and s.position < step.position
+		and s.step_id not in (select flowforge.lock_steps(source, step.position));
 	select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('t', 'step.' || s.status, 'at', now, 's', s.step_id, 'n', s.name, 'a', s.attempt))
 		order by s.position), '[]') into entries
 	from flowforge.step s

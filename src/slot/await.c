@@ -141,11 +141,19 @@ PG_FUNCTION_INFO_V1(ff_run_await);
 Datum
 ff_run_await(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t	run_id = *PG_GETARG_UUID_P(0);
-	int64		timeout_ms = Min(Max(PG_GETARG_INT64(1), 0), INT64CONST(366) * 86400 * 1000);
+	pg_uuid_t	run_id;
+	int64		timeout_ms;
 	FfDatabase *database = ff_shared_database();
 	bool		ended = false;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("ff_wait needs a run and a time-out"),
+				 errdetail("The %s is null.", PG_ARGISNULL(0) ? "run" : "time-out"),
+				 errhint("Did ff_event_runs give a run? Without a time-out it is a minute.")));
+	run_id = *PG_GETARG_UUID_P(0);
+	timeout_ms = Min(Max(PG_GETARG_INT64(1), 0), INT64CONST(366) * 86400 * 1000);
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE),
 						errmsg("ff_wait cannot see a run end in this transaction"),

@@ -11,6 +11,8 @@
 #include "slot/shared.h"
 #include "util/batch.h"
 #include "util/id.h"
+#include "util/errors.h"
+#include "util/json.h"
 #include "util/spi.h"
 
 #define MAX_PENDING 1024 /* beyond it the owners are told to look for themselves */
@@ -237,6 +239,20 @@ ff_inbox_post_many(const FfPost *posts, int count)
 	ff_batch_run(&batch);
 }
 
+#define ENVELOPE_DEPTH 4 /* levels that what is posted may have around what somebody gave */
+
+/* What is posted reaches an app, which reads nothing deeper than what it may answer. */
+static void
+check_depth(Jsonb *payload)
+{
+	int most = ff_json_depth_limit + ENVELOPE_DEPTH;
+
+	if (ff_json_depth(payload, most + 1) > most)
+		ereport(ERROR, (errcode(FF_ERR_EVENT_DEPTH), errmsg("the data is nested too deeply"),
+						errdetail("At most %d levels are allowed.", ff_json_depth_limit),
+						errhint("The limit is flowforge.json_depth_limit.")));
+}
+
 PG_FUNCTION_INFO_V1(ff_slot_post);
 Datum
 ff_slot_post(PG_FUNCTION_ARGS)
@@ -252,6 +268,7 @@ ff_slot_post(PG_FUNCTION_ARGS)
 	kind = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
+	check_depth(PG_GETARG_JSONB_P(3));
 	ff_inbox_post(PG_GETARG_INT32(0), PG_GETARG_UUID_P(1), kind, PG_GETARG_JSONB_P(3));
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -35,6 +35,7 @@ left join flowforge.live_run l on l.slot = flowforge.slot(a.run_id) and l.run_id
 comment on view flowforge.approvals is
 'Requests for decisions: pending, approved, rejected, expired, or cancelled because their run has ended; by whom, when and why.';
 
+-- Each value is looked at once (`offset 0` keeps the planner from asking again for what it has asked): a form and its data may be nested deeply.
 -- Of JSON Schema as much as forms need: type, enum, const, required, properties, items, minimum, maximum, minLength, maxLength, pattern.
 create function flowforge.form_problem(given jsonb, form jsonb, place text default 'data') returns text
 language plpgsql immutable
@@ -64,13 +65,15 @@ begin
 			(select format('%s.%s is missing', place, r.value #>> '{}')
 			from jsonb_array_elements(case jsonb_typeof(form -> 'required') when 'array' then form -> 'required' else '[]' end) r
 			where not given ? (r.value #>> '{}') limit 1),
-			(select flowforge.form_problem(given -> p.key, p.value, place || '.' || p.key)
+			(select q.problem
 			from jsonb_each(case jsonb_typeof(form -> 'properties') when 'object' then form -> 'properties' else '{}' end) p
-			where given ? p.key and flowforge.form_problem(given -> p.key, p.value, place || '.' || p.key) is not null limit 1));
+			cross join lateral (select flowforge.form_problem(given -> p.key, p.value, place || '.' || p.key) as problem offset 0) q
+			where given ? p.key and q.problem is not null limit 1));
 	elsif kind = 'array' and jsonb_typeof(form -> 'items') = 'object' then
-		return (select flowforge.form_problem(e.value, form -> 'items', format('%s[%s]', place, e.ordinality - 1))
+		return (select q.problem
 			from jsonb_array_elements(given) with ordinality e
-			where flowforge.form_problem(e.value, form -> 'items', format('%s[%s]', place, e.ordinality - 1)) is not null limit 1);
+			cross join lateral (select flowforge.form_problem(e.value, form -> 'items', format('%s[%s]', place, e.ordinality - 1)) as problem offset 0) q
+			where q.problem is not null limit 1);
 	end if;
 	return null;
 end

@@ -229,9 +229,11 @@ parameter_types(RawStmt *statement, const char *query, int given)
 
 typedef struct RowReceiver
 {
-	DestReceiver   pub; /* first */
+	DestReceiver pub;	  /* first */
+	TupleDesc	 columns; /* as the statement names them: a slot may be a table's, with its names */
 	StringInfoData json;
 	uint64		   count;
+	MemoryContext  context;
 	MemoryContext  row_context;
 } RowReceiver;
 
@@ -240,13 +242,15 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
 	RowReceiver	 *receiver = (RowReceiver *) self;
 	MemoryContext old;
+	HeapTuple	  tuple;
 	Datum		  row;
 	text		 *json;
 
 	MemoryContextReset(receiver->row_context);
 	old = MemoryContextSwitchTo(receiver->row_context);
-	(void) BlessTupleDesc(slot->tts_tupleDescriptor);
-	row = ExecFetchSlotHeapTupleDatum(slot);
+	slot_getallattrs(slot);
+	tuple = heap_form_tuple(receiver->columns, slot->tts_values, slot->tts_isnull);
+	row = heap_copy_tuple_as_datum(tuple, receiver->columns);
 	json = DatumGetTextPP(DirectFunctionCall1(row_to_json, row));
 	MemoryContextSwitchTo(old);
 	if (receiver->json.len + VARSIZE_ANY_EXHDR(json) + 1 > (Size) ff_output_limit)
@@ -265,6 +269,11 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 static void
 start_rows(DestReceiver *self, int operation, TupleDesc description)
 {
+	RowReceiver	 *receiver = (RowReceiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+
+	receiver->columns = BlessTupleDesc(CreateTupleDescCopy(description));
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -281,9 +290,26 @@ init_receiver(RowReceiver *receiver)
 	receiver->pub.rShutdown = end_rows;
 	receiver->pub.rDestroy = end_rows;
 	receiver->pub.mydest = DestTuplestore;
+	receiver->context = CurrentMemoryContext;
 	initStringInfo(&receiver->json);
 	receiver->row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "flowforge row", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* No deeper than what an app itself may answer ([{"data": ...}]), which reads it from now on. */
+static Jsonb *
+result_of(const RowReceiver *receiver, uint64 count)
+{
+	char *text =
+		psprintf("{\"count\":" UINT64_FORMAT ",\"rows\":[%s]}", count, receiver->json.data);
+	Jsonb *result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+
+	if (ff_json_depth(result, ff_json_depth_limit - 1) > ff_json_depth_limit - 2)
+		ereport(ERROR, (errcode(FF_ERR_STEP_OUTPUT),
+						errmsg("the result of the Sql step is nested too deeply"),
+						errdetail("flowforge.json_depth_limit is %d.", ff_json_depth_limit),
+						errhint("Select what is needed of it, or cast it to text.")));
+	return result;
 }
 
 /* --- the whole --- */
@@ -320,9 +346,7 @@ ff_statement_run(const FfStatement *statement)
 														SPI_result_code_string(status))));
 	count = Max(receiver.count, SPI_processed);
 	finish_deferred();
-	return DatumGetJsonbP(DirectFunctionCall1(
-		jsonb_in, CStringGetDatum(psprintf("{\"count\":" UINT64_FORMAT ",\"rows\":[%s]}", count,
-										   receiver.json.data))));
+	return result_of(&receiver, count);
 }
 
 /* --- errors --- */

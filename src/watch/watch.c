@@ -7,12 +7,16 @@
  * after. What is watched, and how, stands in the trigger's argument, so it is renamed, dropped,
  * dumped and restored with the table.
  *
+ * Rows are read as whoever changes them: making JSON of one may call functions of the types of its
+ * columns, which are nobody's whom the engine trusts. Only the events are recorded as its owner.
+ *
  * A watch never makes the watched statement fail for what a row holds: a row that is too large for
  * an event is told by its key alone.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -25,10 +29,12 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
 #include "event/event.h"
 #include "function/filter.h"
+#include "util/acting.h"
 #include "util/json.h"
 #include "util/spi.h"
 
@@ -37,6 +43,7 @@
 /* What ff_watch was told, and the statement it fires for. */
 typedef struct Watch
 {
+	Oid			owner; /* the extension's, as whom events are recorded */
 	Relation	relation;
 	const char *schema;
 	const char *table;
@@ -96,6 +103,19 @@ op_of(const TriggerData *trigger)
 	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? "update" : "delete";
 }
 
+static Oid
+owner_of(Oid function)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid		  owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
 static void
 read_watch(Watch *watch, const TriggerData *trigger)
 {
@@ -107,6 +127,7 @@ read_watch(Watch *watch, const TriggerData *trigger)
 
 	if (settings == NULL || !ff_json_int64(settings, "tenant", &tenant))
 		elog(ERROR, "the trigger \"%s\" was not made by ff_watch", trigger->tg_trigger->tgname);
+	watch->owner = owner_of(trigger->tg_trigger->tgfoid);
 	watch->relation = trigger->tg_relation;
 	watch->schema = get_namespace_name(RelationGetNamespace(trigger->tg_relation));
 	watch->table = pstrdup(RelationGetRelationName(trigger->tg_relation));
@@ -324,14 +345,17 @@ gather(Watch *watch, const Rows *before, const Rows *after, bool has_old, bool h
 }
 
 static void
-record(Gathered *out)
+record(const Watch *watch, Gathered *out)
 {
 	if (out->count > 0)
 	{
+		FfActing before = ff_act_as(watch->owner);
+
 		if (SPI_connect() != SPI_OK_CONNECT)
 			elog(ERROR, "could not connect to SPI");
 		ff_event_record(out->events, out->count);
 		SPI_finish();
+		ff_act_end(&before);
 	}
 	out->count = 0;
 	MemoryContextReset(out->context);
@@ -346,7 +370,7 @@ watch_rows(Watch *watch, Rows *before, Rows *after)
 
 	out.context = AllocSetContextCreate(caller, "flowforge watch", ALLOCSET_DEFAULT_SIZES);
 	out.row = AllocSetContextCreate(caller, "flowforge watched row", ALLOCSET_DEFAULT_SIZES);
-	record(&out);
+	record(watch, &out);
 	for (;;)
 	{
 		bool has_old = next_row(before);
@@ -360,9 +384,9 @@ watch_rows(Watch *watch, Rows *before, Rows *after)
 		gather(watch, before, after, has_old, has_new, &out);
 		MemoryContextSwitchTo(caller);
 		if (out.count == BATCH)
-			record(&out);
+			record(watch, &out);
 	}
-	record(&out);
+	record(watch, &out);
 	MemoryContextDelete(out.context);
 	MemoryContextDelete(out.row);
 }

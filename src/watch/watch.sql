@@ -1,9 +1,9 @@
 -- Watched tables: changes of their rows become events, in the same transaction. There is no table of watches: what is watched, and how, is
 -- the argument of the triggers on the watched table, so it is renamed, dropped, dumped and restored with it.
 
+-- Acts as whoever changes the table until it records the events: what columns are made JSON by may be anybody's function.
 create function flowforge.watch() returns trigger
-language c security definer
-set search_path = pg_catalog, pg_temp
+language c
 as 'MODULE_PATHNAME', 'ff_watch_fire';
 comment on function flowforge.watch() is 'Sends the events of a watched table; made a trigger by ff_watch.';
 revoke execute on function flowforge.watch() from public;
@@ -118,7 +118,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	caller constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+	caller constant text := flowforge.caller();
 	relation pg_class;
 begin
 	select c.* into relation from pg_class c where c.oid = target;

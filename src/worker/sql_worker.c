@@ -33,6 +33,7 @@
 #include "slot/hint.h"
 #include "slot/shared.h"
 #include "step/step.h"
+#include "util/acting.h"
 #include "util/compat.h"
 #include "util/errors.h"
 #include "util/id.h"
@@ -60,6 +61,7 @@ typedef struct Work
 	FfStatement	  statement;
 	Jsonb		 *error;
 	bool		  retry;
+	bool		  over; /* the step was no longer asked for when its result was to be written */
 } Work;
 
 /* --- time --- */
@@ -93,24 +95,16 @@ stop_timer(void)
 
 typedef struct Before
 {
-	Oid	 user;
-	int	 context;
-	int	 settings;
-	bool read_only;
+	FfActing acting;
+	bool	 read_only;
 } Before;
 
 static Before
 become_owner(void)
 {
-	Before before;
+	Before before = {.read_only = XactReadOnly};
 
-	GetUserIdAndSecContext(&before.user, &before.context);
-	before.settings = NewGUCNestLevel();
-	before.read_only = XactReadOnly;
-	SetUserIdAndSecContext(birth.owner, before.context | SECURITY_LOCAL_USERID_CHANGE |
-											SECURITY_RESTRICTED_OPERATION);
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	before.acting = ff_act_as(birth.owner);
 	/* What the role or the statement said about this transaction was not meant for the engine. */
 	XactReadOnly = false;
 	return before;
@@ -120,8 +114,7 @@ static void
 become_role(const Before *before)
 {
 	XactReadOnly = before->read_only;
-	AtEOXact_GUC(false, before->settings);
-	SetUserIdAndSecContext(before->user, before->context);
+	ff_act_end(&before->acting);
 }
 
 /* --- the step in its run --- */
@@ -210,9 +203,10 @@ lock_step(const FfSqlClaim *claim)
 
 /* Makes the step this transaction's, or ends the transaction. */
 static void
-claim_step(const FfSqlClaim *claim)
+claim_step(Work *work)
 {
-	if (lock_step(claim) == NULL)
+	work->over = lock_step(&work->claim) == NULL;
+	if (work->over)
 		ereport(ERROR, (errcode(FF_ERR_STEP_OVER), errmsg("the step is already over")));
 }
 
@@ -245,7 +239,7 @@ in_transaction(void (*body)(Work *), Work *work)
 		error = CopyErrorData();
 		HOLD_INTERRUPTS();
 		stop_timer();
-		if (error->sqlerrcode != FF_ERR_STEP_OVER)
+		if (!work->over)
 			EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
@@ -277,7 +271,7 @@ put_message(Work *work, Jsonb *memo)
 {
 	Before before = become_owner();
 
-	claim_step(&work->claim);
+	claim_step(work);
 	ff_inbox_post(
 		work->claim.tenant_id, &work->claim.run_id, "sql",
 		ff_sql_message(work->claim.step_id, memo, work->error, work->retry, work->started));
@@ -362,7 +356,7 @@ do_work(Work *work)
 	error = in_transaction(run_statement, work);
 	stop_timer();
 	debug_query_string = NULL;
-	if (error != NULL && error->sqlerrcode != FF_ERR_STEP_OVER)
+	if (error != NULL && !work->over)
 	{
 		note_error(work, error);
 		(void) in_transaction(report_error, work);

@@ -3,7 +3,7 @@ begin;
 set local client_min_messages = warning;
 create extension if not exists flowforge;
 create extension if not exists pgtap;
-select plan(6);
+select plan(7);
 
 select ff_register_app('http://127.0.0.1:9/api', 'asking', '[{"id": "asking-a", "triggers": [{"event": "asking/a"}]}]');
 select ff_send_event('asking/a') as event \gset
@@ -23,6 +23,11 @@ select throws_ok(format('select ff_approve(%L)', (select approval_id from flowfo
 	'the run that asked has ended', 'nobody waits for a decision then');
 select is(flowforge.form_problem('{"a": [1, {"b": null}]}', '{"properties": {"a": {"items": {"properties": {"b": {"type": "string"}}}}}}'),
 	'data.a[1].b is of type null, not string', 'a problem names its place');
+-- Twice as long for each level would be years.
+set local statement_timeout = '20s';
+select is(right(flowforge.form_problem((repeat('{"a": [', 30) || '1' || repeat(']}', 30))::jsonb,
+	(repeat('{"properties": {"a": {"items": ', 30) || '{"type": "string"}' || repeat('}}}', 30))::jsonb), 30),
+	' is of type number, not string', 'a form may be nested deeply');
 
 select * from finish();
 rollback;

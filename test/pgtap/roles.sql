@@ -29,7 +29,7 @@ select ok(not has_function_privilege('flowforge_test_nobody', 'flowforge.serve(t
 select ok(not has_function_privilege('flowforge_test_nobody', 'flowforge.stream_read(uuid[],integer[])', 'execute'), 'others may not read streams');
 select is(
 	(select string_agg(proname, ', ') from pg_proc
-	where proname in ('ff_register_app', 'ff_sync_app') and has_function_privilege('flowforge_test_nobody', oid, 'execute')),
+	where proname in ('ff_register_app', 'ff_sync_app', 'ask_app') and has_function_privilege('flowforge_test_nobody', oid, 'execute')),
 	null, 'others may not say where calls go');
 select is_empty('select function from definers where not proconfig @> ''{"search_path=pg_catalog, pg_temp"}''',
 	'every function that acts for its owner has its search path pinned');

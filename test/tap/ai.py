@@ -221,6 +221,13 @@ def test_providers_that_make_no_sense_are_refused(use):
     assert code("set role visitor; select flowforge.seal('a', 'b')") == "42501"
 
 
+def test_prices_that_make_no_sense_are_refused(use):
+    cluster, _ = shared()
+    for arguments in ("null, 1, 1", "'', 1, 1", "'m', null, 1", "'m', 1, -1", "'m', 'NaN', 1", "'m', 1, 'Infinity'"):
+        done = cluster.psql("-v", "VERBOSITY=sqlstate", "-c", f"select ff_set_ai_price({arguments})", check=False)
+        assert "FF412" in done.stderr, (arguments, done.stderr)
+
+
 def test_every_invariant_holds_after_all_of_this(use):
     cluster, _ = shared()
     cluster.assert_sound()

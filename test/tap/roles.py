@@ -75,6 +75,28 @@ def test_who_registers_an_app_in_sql_becomes_its_role_unless_a_superuser(use):
     assert "permission denied" in cluster.psql("-c", "set role stranger", "-c", "select ff_set_app_role('made', 'stranger')", check=False).stderr
 
 
+def test_syncing_another_ones_app_does_not_become_its_role(use):
+    cluster, _ = shared()
+    app = use(Script(name="synced"))
+    cluster.register(app)
+    cluster.sql("create role syncer login; grant execute on function ff_sync_app to syncer; select ff_set_app_role('synced', 'worker')")
+    role = "select role from flowforge.app where name = 'synced'"
+    impostor = use(Script(name="synced"))
+    answer = {**impostor.registration(), "app_id": "synced"}
+
+    def tells(handler):
+        handler.rfile.read(int(handler.headers.get("content-length") or 0))
+        impostor.headers["x-inngest-sync-kind"] = "in_band"
+        handler.reply(200, answer)
+
+    impostor.server.RequestHandlerClass.do_PUT = tells
+    sync = f"select ff_sync_app('{answer['url']}') ->> 'modified'"
+    assert cluster.sql(sync) == "true" and cluster.sql(role) == "worker", "a superuser gives nothing of his and takes nothing"
+    answer["functions"][0]["name"] = "changed"
+    assert cluster.sql("set role syncer; " + sync) == "true"
+    assert cluster.sql(role) == "syncer", "his code cannot run as the role of another"
+
+
 def test_registering_over_http_changes_no_role(use):
     cluster, _ = shared()
     app = use(Script(name="wire"))

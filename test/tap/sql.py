@@ -22,6 +22,14 @@ def test_a_statement_gives_its_rows_and_their_count(use):
                                                   {"n": 2, "half": 3, "text": "x2", "two": True, "nothing": None}]}}, memo
 
 
+def test_columns_have_the_names_the_statement_gives_them(use):
+    cluster, app = shared()
+    cluster.sql("create table shop.named (id int primary key, v text); insert into shop.named values (1, 'a'); grant select on shop.named to worker")
+    for query, row in (("select id as key, v as val from named", {"key": 1, "val": "a"}), ("table named", {"id": 1, "v": "a"}),
+                       ("select 1 as a union all select 1", {"a": 1}), ("values (1), (1)", {"column1": 1}), ("show work_mem", {"work_mem": "4MB"})):
+        assert one(cluster, app, sql("name", query))["data"]["rows"][0] == row, query
+
+
 def test_a_change_gives_the_number_of_rows_and_what_it_returns(use):
     cluster, app = shared()
     done = play(cluster, app, [
@@ -141,6 +149,18 @@ def test_a_result_beyond_the_limit_is_refused_before_memory_is(use):
     cluster, app = shared()
     error = error_of(one(cluster, app, sql("big", "select repeat('x', 1000) as x, generate_series(1, 2000000000) as n")))
     assert error["code"] == "FF403" and "flowforge.output_limit" in error["hint"], error
+
+
+def test_a_result_that_is_nested_too_deeply_is_refused(use):
+    cluster, app = shared()
+    error = error_of(one(cluster, app, sql("deep", "select (repeat('[', 3000) || repeat(']', 3000))::json as j")))
+    assert error["code"] == "FF403" and "flowforge.json_depth_limit" in error["detail"], error
+
+
+def test_a_statement_that_fails_as_the_engine_does_has_failed(use):
+    cluster, app = shared()
+    error = error_of(one(cluster, app, sql("over", "do $$ begin raise 'mine' using errcode = 'FF405'; end $$")))
+    assert (error["code"], error["message"]) == ("FF405", "mine"), error
 
 
 def test_more_than_one_statement_or_none_is_refused(use):

@@ -177,6 +177,18 @@ def test_only_approvers_decide(use):
     assert sqlstate(cluster, f"set role nobody; select ff_approve('{request}')") == "42501"
 
 
+def test_data_that_is_nested_too_deeply_is_refused(use):
+    cluster, app = shared()
+    run_id = start(cluster, app, [op("Approval", "ask", prompt="?"), op("WaitForSignal", "wait", signal="deep", timeout="20s")])
+    deep = "(repeat('[', 3000) || repeat(']', 3000))::jsonb"
+    assert sqlstate(cluster, f"select ff_approve('{request_of(cluster, run_id)}', {deep})") == "FF007"
+    cluster.sql(f"select ff_approve('{request_of(cluster, run_id)}', '[[1]]')")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.signal where name = 'deep'") == "1", what="the run waits for the signal")
+    assert sqlstate(cluster, f"select ff_send_signal('deep', {deep})") == "FF007"
+    cluster.sql("select ff_send_signal('deep', '[[2]]')")
+    assert end(cluster, run_id)[0] == "completed"
+
+
 def test_the_data_is_what_the_form_asks_for(use):
     cluster, app = shared()
     form = {"type": "object", "required": ["amount"], "properties": {
@@ -267,6 +279,38 @@ def test_a_run_that_ends_in_any_way_gives_its_locks_back(use):
     cluster.sql(f"select ff_cancel('{cancelled}')")
     assert end(cluster, completed)[0] == "completed"
     assert holders(cluster, "ends") == "0 0"
+
+
+def test_a_run_that_is_retried_or_replayed_asks_for_its_locks_again(use):
+    cluster, app = shared()
+    script = [op("Lock", "lock", key="again"), sql("s", "select 1 as n"), op("WaitForSignal", "wait", signal="again-a", timeout="1m")]
+    first = start(cluster, app, script)
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.signal where name = 'again-a'") == "1", what="the first has the lock and waits")
+    cluster.sql(f"select ff_cancel('{first}')")
+    end(cluster, first)
+    second = start(cluster, app, [op("Lock", "lock", key="again"), op("WaitForSignal", "wait", signal="again-b", timeout="1m")])
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.signal where name = 'again-b'") == "1", what="the second has the lock")
+    replayed = cluster.sql(f"select ff_replay('{first}', 's')")
+    queue = "select string_agg(run_id::text, ' ' order by place) from flowforge.locks where key = 'again'"
+    wait_for(lambda: cluster.sql(queue) == f"{second} {replayed}", what="the replay waits for the lock")
+    cluster.sql(f"select ff_retry('{first}')")
+    wait_for(lambda: cluster.sql(queue) == f"{second} {replayed} {first}", what="so does the retried run")
+    cluster.assert_sound()
+    cluster.sql("select ff_send_signal('again-b')")
+    for run_id in (replayed, first):
+        wait_for(lambda: cluster.sql(queue).startswith(run_id), what="one after the other has it")
+        wait_for(lambda: cluster.sql("select ff_send_signal('again-a')") == run_id, what="and its signal")
+        assert end(cluster, run_id)[0] == "completed"
+    cluster.assert_sound()
+    # What was unlocked stays so.
+    done = start(cluster, app, [op("Lock", "lock", key="gone"), op("Unlock", "unlock", key="gone"), op("WaitForSignal", "wait", signal="gone", timeout="1m")])
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.signal where name = 'gone'") == "1", what="the lock has been given back")
+    cluster.sql(f"select ff_cancel('{done}')")
+    end(cluster, done)
+    cluster.sql(f"select ff_retry('{done}')")
+    wait_for(lambda: cluster.sql("select ff_send_signal('gone')") == done, what="the retried run waits")
+    assert end(cluster, done)[0] == "completed"
+    assert cluster.sql(f"select count(*) from flowforge.run_event where run_id = '{done}' and type = 'step.completed' and name = 'lock'") == "1"
 
 
 def test_a_lock_that_is_not_to_be_had_in_time_is_an_error_of_the_step(use):
