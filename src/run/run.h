@@ -40,6 +40,7 @@ typedef struct FfItem
 	FfItemKind	kind;
 	char		id[FF_STEP_ID_SIZE];
 	char	   *name;
+	const char *type;		 /* of a graph's node, or NULL */
 	int			attempt;	 /* from 0; counts calls that reached the app */
 	int			unreachable; /* calls in a row that did not reach it */
 	TimestampTz unreachable_since;
@@ -48,7 +49,9 @@ typedef struct FfItem
 	bool		again; /* something finished while the call asking for more was under way */
 	TimestampTz created;
 	TimestampTz due;   /* when to call, wake or give up; 0: now; DT_NOEND: never */
-	Jsonb	   *error; /* of the last attempt, or NULL */
+	int64		timeout; /* of a graph's node: microseconds an attempt may take; 0: as usual */
+	Jsonb	   *input;	 /* of a graph's node: what people are shown of it, {input}, or NULL */
+	Jsonb	   *error;	 /* of the last attempt, or NULL */
 	Jsonb	   *terms; /* how the step wants to be called: {timeout, retries}, or NULL */
 	void	   *call;  /* the call under way, or NULL */
 	TimestampTz called_at;
@@ -127,6 +130,11 @@ typedef struct FfRun
 	TimestampTz		 started;	 /* 0: not yet */
 	TimestampTz		 queued;	 /* when it was made, or made to go on */
 	FfPolicy		 policy;	 /* of its version */
+	const struct FfDriver *driver;	 /* of a function that lives in the server, or NULL */
+	void				  *driven;	 /* what its driver knows of it */
+	int					   max_running; /* of its steps at once; 0: any number */
+	bool				   paused;	 /* everything waits for somebody outside */
+	bool				   advancing; /* the executor is about to have it advanced */
 	char			 edited_step[FF_STEP_ID_SIZE]; /* a step to run with edited input; "": none */
 	Jsonb			*edited_input;
 	FfHome			 home;	 /* where the state's row is */

@@ -96,6 +96,7 @@ read_item(Jsonb *json)
 	read_kind(json, item);
 	copy_text(json, "id", item->id, sizeof(item->id));
 	item->name = ff_json_text(json, "n");
+	item->type = ff_json_text(json, "ty");
 	item->attempt = (int) number(json, "a", 0);
 	item->group = (int) number(json, "g", 0);
 	item->race = ff_json_bool(json, "r");
@@ -187,6 +188,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->seq = (int) number(state, "seq", 1);
 		run->group = (int) number(state, "grp", 0);
 		run->plan = ff_json_bool(state, "plan");
+		run->paused = ff_json_bool(state, "paused");
 		read_locks(run, ff_json_member(state, "locks"));
 		run->started = instant(state, "start", 0);
 		run->queued = instant(state, "from", run->queued);
@@ -217,6 +219,11 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	{
 		ff_jb_key(builder, "n");
 		ff_jb_text(builder, item->name);
+	}
+	if (item->type != NULL)
+	{
+		ff_jb_key(builder, "ty");
+		ff_jb_text(builder, item->type);
 	}
 	put_int(builder, "a", item->attempt);
 	if (item->group != 0)
@@ -286,6 +293,11 @@ ff_run_write_state(const FfRun *run)
 	if (run->plan)
 	{
 		ff_jb_key(&builder, "plan");
+		ff_jb_bool(&builder, true);
+	}
+	if (run->paused)
+	{
+		ff_jb_key(&builder, "paused");
 		ff_jb_bool(&builder, true);
 	}
 	put_locks(&builder, run);

@@ -65,8 +65,10 @@ extern TimestampTz ff_timer_beyond;
 
 /* --- group.c: what is to be written --- */
 
-/* Notes that a run has a change to be written. */
+/* Notes that a run has a change to be written, and may have to advance before it is. */
 extern void ff_group_add(FfRun *run);
+/* The same for a run that has advanced. */
+extern void ff_group_keep(FfRun *run);
 /* Writes the group if it is full, old enough, or `now` is forced. */
 extern void ff_group_flush(bool force);
 /* Whether the group could not be written and is kept for later. */

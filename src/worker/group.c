@@ -12,10 +12,12 @@
 #include "commands/async.h"
 #include "utils/memutils.h"
 
+#include "run/driver.h"
 #include "slot/hint.h"
 #include "util/id.h"
 #include "worker/call.h"
 #include "worker/executor.h"
+#include "worker/turn.h"
 
 #define CHANNEL "flowforge"
 #define NOTIFIED_RUNS 190 /* as many ids as a payload holds */
@@ -30,6 +32,14 @@ static TimestampTz retry_at = 0;
 
 void
 ff_group_add(FfRun *run)
+{
+	ff_group_keep(run);
+	if (run->change != NULL && ff_run_advances(run))
+		ff_advance_push(run);
+}
+
+void
+ff_group_keep(FfRun *run)
 {
 	MemoryContext old;
 
@@ -231,14 +241,16 @@ go_on(List *runs)
 void
 ff_group_flush(bool force)
 {
-	List		 *runs = group;
+	List		 *runs;
 	List		 *changes = NIL;
 	MemoryContext old;
 	MemoryContext written_context = ff_group_context;
 	ListCell	 *cell;
 
+	ff_advance_turn();
 	if (group == NIL || (!force && !due()))
 		return;
+	runs = group;
 	old = MemoryContextSwitchTo(written_context);
 	foreach (cell, runs)
 	{
