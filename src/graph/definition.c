@@ -286,8 +286,7 @@ end_of(FfGraph *graph, int place, Jsonb *document, const char *key, FfFaultCode 
 	const FfNode *node = id != NULL ? ff_graph_node(graph, id) : NULL;
 
 	if (id == NULL)
-		ff_graph_fault(graph, FF_FAULT_BAD_EDGE, -1, place, key,
-					   psprintf("edge %d has no %s", place + 1, key),
+		ff_graph_fault(graph, code, -1, place, key, psprintf("edge %d has no %s", place + 1, key),
 					   "It is the id of a node, a text.");
 	else if (node == NULL)
 		ff_graph_fault(
@@ -509,16 +508,23 @@ ff_graph_read(Jsonb *definition, MemoryContext context)
 
 /* --- running it --- */
 
-/* What a graph cannot be worked with at all. */
+/* What leaves open which nodes there are and how they are tied. */
 static bool
-is_fatal(FfFaultCode code)
+is_structural(FfFaultCode code)
 {
-	return code != FF_FAULT_EDGE_SOURCE_MISSING && code != FF_FAULT_EDGE_TARGET_MISSING &&
-		   code != FF_FAULT_UNREGISTERED_TYPE && code != FF_FAULT_MISSING_TYPE;
+	return code == FF_FAULT_BAD_DEFINITION || code == FF_FAULT_TOO_LARGE ||
+		   code == FF_FAULT_BAD_NODE || code == FF_FAULT_DUPLICATE_ID ||
+		   code == FF_FAULT_RESERVED_ID || code == FF_FAULT_CYCLE;
 }
 
-void
-ff_graph_check(const FfGraph *graph)
+static bool
+hinders_runs(FfFaultCode code)
+{
+	return is_structural(code) || code == FF_FAULT_NO_NODES || code == FF_FAULT_BAD_POLICY;
+}
+
+static void
+refuse(const FfGraph *graph, bool (*is_fatal)(FfFaultCode))
 {
 	for (const FfFault *fault = graph->faults; fault != NULL; fault = fault->next)
 	{
@@ -529,13 +535,19 @@ ff_graph_check(const FfGraph *graph)
 	}
 }
 
+void
+ff_graph_check(const FfGraph *graph)
+{
+	refuse(graph, is_structural);
+}
+
 FfGraph *
 ff_graph_compile(Jsonb *config, MemoryContext context)
 {
 	FfGraph		 *graph = ff_graph_read(config, CurrentMemoryContext);
 	MemoryContext caller;
 
-	ff_graph_check(graph);
+	refuse(graph, hinders_runs);
 	caller = MemoryContextSwitchTo(graph->context);
 	for (int i = 0; i < graph->node_count; i++)
 		ff_node_read_needs(graph, &graph->nodes[i]);

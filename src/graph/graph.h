@@ -136,8 +136,7 @@ extern FfGraph *ff_graph_read(Jsonb *definition, MemoryContext context);
  * FF110 for its templates and expressions. */
 extern FfGraph *ff_graph_compile(Jsonb *config, MemoryContext context);
 
-/* Raises the first fault that a graph cannot be worked with: any but unknown ends of edges and
- * types. */
+/* Raises the first fault that leaves open which nodes there are and how they are tied. */
 extern void ff_graph_check(const FfGraph *graph);
 
 /* NULL when there is none. */
