@@ -35,11 +35,14 @@ read_config(const GraphKey *key)
 		"select v.config from flowforge.function_version v where v.tenant_id = $1 and v.function_id = $2 and v.version = $3",
 		3,
 		{INT4OID, INT4OID, INT4OID}};
-	Datum values[3] = {Int32GetDatum(key->tenant_id), Int32GetDatum(key->function_id),
-					   Int32GetDatum(key->version)};
-	bool  isnull;
+	Datum		  values[3] = {Int32GetDatum(key->tenant_id), Int32GetDatum(key->function_id),
+							   Int32GetDatum(key->version)};
+	MemoryContext caller = CurrentMemoryContext;
+	bool		  isnull;
+	uint64		  rows = ff_spi_run(&plan, values, NULL, true);
 
-	if (ff_spi_run(&plan, values, NULL, true) == 0)
+	MemoryContextSwitchTo(caller); /* SPI leaves its own */
+	if (rows == 0)
 		ereport(ERROR, (errcode(FF_ERR_FUNCTION_NOT_FOUND),
 						errmsg("version %d of the workflow no longer exists", key->version)));
 	return DatumGetJsonbP(ff_spi_value(0, 1, &isnull));
@@ -54,11 +57,11 @@ ff_graph_of(int32 tenant_id, int32 function_id, int32 version)
 
 	if (graphs == NULL)
 	{
-		HASHCTL control = {.keysize = sizeof(GraphKey),
-						   .entrysize = sizeof(GraphEntry),
-						   .hcxt = TopMemoryContext};
+		HASHCTL control = {
+			.keysize = sizeof(GraphKey), .entrysize = sizeof(GraphEntry), .hcxt = TopMemoryContext};
 
-		graphs = hash_create("flowforge graphs", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		graphs =
+			hash_create("flowforge graphs", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	entry = hash_search(graphs, &key, HASH_FIND, NULL);
 	if (entry != NULL)

@@ -29,18 +29,19 @@ ff_context_read(FfRun *run, char **step_ids, int count)
 		"join flowforge.step s on s.tenant_id = $1 and s.run_id = $2 and s.step_id = n.step_id",
 		3,
 		{INT4OID, UUIDOID, TEXTARRAYOID}};
-	Jsonb **found = palloc0(sizeof(Jsonb *) * Max(count, 1));
-	Datum  *ids = palloc(sizeof(Datum) * Max(count, 1));
-	Datum	values[3];
-	uint64	rows;
+	Jsonb		**found = palloc0(sizeof(Jsonb *) * Max(count, 1));
+	Datum		 *ids = palloc(sizeof(Datum) * Max(count, 1));
+	Datum		  values[3];
+	uint64		  rows;
+	MemoryContext caller = CurrentMemoryContext;
 
 	for (int i = 0; i < count; i++)
 		ids[i] = CStringGetTextDatum(step_ids[i]);
 	values[0] = Int32GetDatum(run->tenant_id);
 	values[1] = UUIDPGetDatum(&run->id);
-	values[2] =
-		PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
+	values[2] = PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
 	rows = ff_spi_run(&plan, values, NULL, true);
+	MemoryContextSwitchTo(caller); /* SPI leaves its own */
 	for (uint64 i = 0; i < rows; i++)
 	{
 		bool  isnull;

@@ -92,7 +92,8 @@ take_kept(FfGraphRun *state, FfKept *kept)
 	if (!find_place(state, kept->step_id, &place))
 		return; /* of a run whose function was another */
 	node = place.state;
-	if (place.node != place.inner || place.each != NULL || strcmp(place.node->id, kept->step_id) != 0)
+	if (place.node != place.inner || place.each != NULL ||
+		strcmp(place.node->id, kept->step_id) != 0)
 	{
 		kept->index = place.index;
 		node->kept = lappend(node->kept, kept);
@@ -179,6 +180,16 @@ note_arrival(FfRun *run, const FfArrival *arrival)
 	MemoryContextSwitchTo(old);
 }
 
+/* How long it was, to a thousandth of a second. */
+static Jsonb *
+slept(const FfItem *item, TimestampTz now)
+{
+	int64 ms = Max(now - item->created, 0) / 1000;
+
+	return ff_json_from_text(
+		psprintf("{\"delayed_seconds\": " INT64_FORMAT ".%03d}", ms / 1000, (int) (ms % 1000)));
+}
+
 static void
 finish(FfRun *run, FfItem *item, const char *status, Jsonb *memo, TimestampTz now)
 {
@@ -186,6 +197,8 @@ finish(FfRun *run, FfItem *item, const char *status, Jsonb *memo, TimestampTz no
 
 	if (strcmp(status, "failed") == 0)
 		arrival.error = ff_json_member(memo, "error");
+	else if (item->kind == FF_ITEM_SLEEP)
+		arrival.data = slept(item, now);
 	else if (item->kind == FF_ITEM_WAIT)
 		arrival.data = ff_json_is_null(memo) ? NULL : memo;
 	else
@@ -264,8 +277,8 @@ count_busy(FfRun *run, FfGraphRun *state, TimestampTz now)
 			state->busy++;
 	}
 	for (int i = 0; i < state->graph->node_count; i++)
-		state->busy += state->nodes[i].each != NULL &&
-					   state->nodes[i].progress == FF_PROGRESS_ACTIVE;
+		state->busy +=
+			state->nodes[i].each != NULL && state->nodes[i].progress == FF_PROGRESS_ACTIVE;
 }
 
 static void
@@ -456,7 +469,7 @@ end(FfRun *run, const char *status, TimestampTz now)
 		row->detail = item->input;
 		row->started = item->created;
 		row->ended = now;
-		row->position = ++run->memo_count;
+		row->position = ++run->step_count;
 		run->change->steps = lappend(run->change->steps, row);
 	}
 }
@@ -485,8 +498,8 @@ backoff(FfRun *run, const FfItem *item, int attempt)
 	n = attempt - (item->max_attempts - place.inner->max_attempts) + 1;
 	base = place.node->backoff.base / (double) USECS_PER_SEC;
 	seconds = place.node->backoff.kind == FF_BACKOFF_EXPONENTIAL ? pow(base, n)
-			  : place.node->backoff.kind == FF_BACKOFF_LINEAR	  ? base * n
-																  : base;
+			  : place.node->backoff.kind == FF_BACKOFF_LINEAR	 ? base * n
+																 : base;
 	return (int64) (Min(seconds, MAX_BACKOFF_US / (double) USECS_PER_SEC) * USECS_PER_SEC);
 }
 

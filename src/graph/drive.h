@@ -11,6 +11,7 @@
 #include "nodes/pg_list.h"
 
 #include "graph/graph.h"
+#include "graph/type.h"
 #include "run/driver.h"
 #include "run/run.h"
 
@@ -32,9 +33,9 @@ typedef enum FfProgress
 typedef struct FfNodeState
 {
 	FfProgress	   progress;
-	bool		   live;   /* it is done and what comes after it may run */
-	const char	  *branch; /* the label it chose, "" for none of them; NULL: it does not branch */
-	int			   before; /* edges from nodes that are not done */
+	bool		   live;	/* it is done and what comes after it may run */
+	const char	  *branch;	/* the label it chose, "" for none of them; NULL: it does not branch */
+	int			   before;	/* edges from nodes that are not done */
 	int			   reached; /* live edges */
 	bool		   has_output;
 	Jsonb		  *output; /* NULL: it has none, or it is to be read again */
@@ -79,13 +80,14 @@ typedef struct FfGraphRun
 {
 	const FfGraph *graph; /* NULL until the run advances for the first time in this memory */
 	FfNodeState	  *nodes;
-	FfNodeQueue	   here;  /* ready, and taking no room */
-	FfNodeQueue	   works; /* ready when there is room */
-	int			   open;  /* nodes that are not done */
-	int			   busy;  /* nodes somebody works on */
-	int			   steps; /* ended in this advance */
-	Size		   bytes; /* of their outputs */
-	List		  *kept;  /* of FfKept, until there is a graph */
+	FfNodeQueue	   here;	  /* ready, and taking no room */
+	FfNodeQueue	   works;	  /* ready when there is room */
+	bool		   restoring; /* what was kept is being told: nothing follows from it yet */
+	int			   open;	  /* nodes that are not done */
+	int			   busy;	  /* nodes somebody works on */
+	int			   steps;	  /* ended in this advance */
+	Size		   bytes;	  /* of their outputs */
+	List		  *kept;	  /* of FfKept, until there is a graph */
 	List		  *arrivals;
 	const FfNode  *broken;
 	Jsonb		  *error; /* of it */
@@ -104,17 +106,17 @@ typedef struct FfPlace
 
 typedef struct FfEach
 {
-	FfNode	 inner; /* what is done for each item */
-	Jsonb	*items;
-	int		 count;
-	int		 next;	  /* the first that may not have been begun */
-	int		 running; /* under way */
-	int		 done;
-	int		 room; /* max_parallel */
-	bool	 fail; /* an item that fails fails the node */
-	Jsonb	*error;	   /* of the first item that failed so */
-	char	*progress; /* FfProgress of each */
-	Jsonb  **results;  /* NULL: to be read */
+	FfNode	inner; /* what is done for each item */
+	Jsonb  *items;
+	int		count;
+	int		next;	 /* the first that may not have been begun */
+	int		running; /* under way */
+	int		done;
+	int		room;	  /* max_parallel */
+	bool	fail;	  /* an item that fails fails the node */
+	Jsonb  *error;	  /* of the first item that failed so */
+	char   *progress; /* FfProgress of each */
+	Jsonb **results;  /* NULL: to be read */
 } FfEach;
 
 /* --- drive.c --- */
@@ -132,11 +134,12 @@ extern const FfGraph *ff_graph_of(int32 tenant_id, int32 function_id, int32 vers
 
 /* --- progress.c: what follows from a node's end --- */
 
+/* Until ff_progress_sweep, ends are those that were kept. */
 extern void ff_progress_begin(FfGraphRun *state);
 /* A node is done; `skipped` gets the indexes of nodes that no live path can reach any more. */
 extern List *ff_progress_end(FfGraphRun *state, int node, FfProgress progress, bool live,
 							 const char *branch);
-/* The nodes nothing is before, once what was kept has been told. */
+/* What was kept has been told: what follows from it, as ff_progress_end gives it. */
 extern List *ff_progress_sweep(FfGraphRun *state);
 extern int	 ff_queue_first(const FfNodeQueue *queue); /* -1: empty */
 extern int	 ff_queue_take(FfNodeQueue *queue);
@@ -144,7 +147,7 @@ extern int	 ff_queue_take(FfNodeQueue *queue);
 /* --- context.c: what a node sees --- */
 
 /* Reads what a node names and is not in memory. Needs SPI. */
-extern void ff_context_fetch(FfRun *run, const FfNode *node);
+extern void		ff_context_fetch(FfRun *run, const FfNode *node);
 extern FfScope *ff_context_scope(FfRun *run, const FfPlace *place);
 /* Keeps an output with the run. */
 extern Jsonb *ff_context_keep(FfRun *run, Jsonb *value);
@@ -172,7 +175,6 @@ extern Jsonb *ff_node_detail(const FfNode *node, Jsonb *config);
 
 /* --- each.c: for_each --- */
 
-extern const FfNodeType ff_node_for_each;
 /* Which for_each and item a step id like `id[3]` names; false when it names none. */
 extern bool ff_each_find(FfGraphRun *state, const char *step_id, FfPlace *place);
 extern void ff_each_begin(FfRun *run, const FfNode *node, Jsonb *config);

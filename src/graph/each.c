@@ -178,13 +178,11 @@ void
 ff_each_resume(FfRun *run, const FfNode *node)
 {
 	FfGraphRun *state = ff_graph_run(run);
-	FfPlace		place = {.node = node,
-						 .inner = node,
-						 .state = &state->nodes[node->index],
-						 .step_id = node->id};
-	FfEach	   *each;
-	ListCell   *cell;
-	FfPlace		item;
+	FfPlace		place = {
+			.node = node, .inner = node, .state = &state->nodes[node->index], .step_id = node->id};
+	FfEach	 *each;
+	ListCell *cell;
+	FfPlace	  item;
 
 	ff_context_fetch(run, node);
 	each = open_each(run, node, ff_node_config(run, &place));
@@ -279,11 +277,9 @@ static void
 close_each(FfRun *run, const FfNode *node, FfEach *each, TimestampTz now)
 {
 	FfGraphRun *state = ff_graph_run(run);
-	FfPlace		place = {.node = node,
-						 .inner = node,
-						 .state = &state->nodes[node->index],
-						 .step_id = node->id};
-	Jsonb	   *output;
+	FfPlace		place = {
+			.node = node, .inner = node, .state = &state->nodes[node->index], .step_id = node->id};
+	Jsonb *output;
 
 	if (each->error != NULL)
 	{

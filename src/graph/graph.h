@@ -33,19 +33,19 @@ struct FfRun;
 /* --- what may go wrong with a definition --- */
 
 /* X(name, the code people read) */
-#define FF_FAULT_TABLE(X)                                                                          \
-	X(BAD_DEFINITION, "bad_definition")                                                            \
-	X(TOO_LARGE, "too_large")                                                                      \
-	X(NO_NODES, "no_nodes")                                                                        \
-	X(BAD_NODE, "bad_node")                                                                        \
-	X(BAD_EDGE, "bad_edge")                                                                        \
-	X(DUPLICATE_ID, "duplicate_id")                                                                \
-	X(RESERVED_ID, "reserved_id")                                                                  \
-	X(EDGE_SOURCE_MISSING, "edge_source_missing")                                                  \
-	X(EDGE_TARGET_MISSING, "edge_target_missing")                                                  \
-	X(CYCLE, "cycle")                                                                              \
-	X(MISSING_TYPE, "missing_type")                                                                \
-	X(UNREGISTERED_TYPE, "unregistered_type")                                                      \
+#define FF_FAULT_TABLE(X)                         \
+	X(BAD_DEFINITION, "bad_definition")           \
+	X(TOO_LARGE, "too_large")                     \
+	X(NO_NODES, "no_nodes")                       \
+	X(BAD_NODE, "bad_node")                       \
+	X(BAD_EDGE, "bad_edge")                       \
+	X(DUPLICATE_ID, "duplicate_id")               \
+	X(RESERVED_ID, "reserved_id")                 \
+	X(EDGE_SOURCE_MISSING, "edge_source_missing") \
+	X(EDGE_TARGET_MISSING, "edge_target_missing") \
+	X(CYCLE, "cycle")                             \
+	X(MISSING_TYPE, "missing_type")               \
+	X(UNREGISTERED_TYPE, "unregistered_type")     \
 	X(BAD_POLICY, "bad_policy")
 
 #define FF_FAULT_CODE(name, code) FF_FAULT_##name,
@@ -81,6 +81,7 @@ typedef struct FfEdge
 	int			target;
 	const char *label; /* of a branching source: the branch that takes it; NULL: any */
 	const char *id;	   /* NULL when it has none */
+	int			place; /* in the list of the document */
 } FfEdge;
 
 struct FfNodeType;
@@ -91,9 +92,9 @@ typedef struct FfNode
 	const char				*label;
 	const char				*type_name; /* NULL: it has none */
 	const struct FfNodeType *type;		/* NULL: there is no such type */
-	int						 index; /* in graph->nodes */
-	int						 place; /* in the list of the document */
-	Jsonb					*config; /* data.config as it stands, {} when absent */
+	int						 index;		/* in graph->nodes */
+	int						 place;		/* in the list of the document */
+	Jsonb					*config;	/* data.config as it stands, {} when absent */
 	FfOnError				 on_error;
 	int						 max_attempts; /* at least 1 */
 	FfBackoff				 backoff;
@@ -124,8 +125,8 @@ typedef struct FfGraph
 } FfGraph;
 
 /*
- * Reads {"nodes": [...], "edges": [...], "settings": {...}}, or a version's configuration, which has
- * nodes and edges in "graph". Takes whatever it is given and notes what is wrong with it: nodes
+ * Reads {"nodes": [...], "edges": [...], "settings": {...}}, or a version's configuration, which
+ * has nodes and edges in "graph". Takes whatever it is given and notes what is wrong with it: nodes
  * that cannot be used are left out, edges with unknown ends too; duplicates are merged. Everything
  * is made in a context below `context`, the graph's own.
  */
@@ -135,8 +136,7 @@ extern FfGraph *ff_graph_read(Jsonb *definition, MemoryContext context);
  * FF110 for its templates and expressions. */
 extern FfGraph *ff_graph_compile(Jsonb *config, MemoryContext context);
 
-/* Raises the first fault that a graph cannot be worked with: any but unknown ends of edges and
- * types. */
+/* Raises the first fault that leaves open which nodes there are and how they are tied. */
 extern void ff_graph_check(const FfGraph *graph);
 
 /* NULL when there is none. */

@@ -4,6 +4,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/json.h"
+
 #include "graph/drive.h"
 #include "run/kind.h"
 #include "util/id.h"
@@ -63,10 +67,10 @@ text_length(const char *text, int length)
 static Jsonb *
 shortened(Jsonb *value)
 {
-	JsonbIterator	 *iterator = JsonbIteratorInit(&value->root);
-	JsonbParseState	 *state = NULL;
-	JsonbValue		 *result = NULL;
-	JsonbValue		  part;
+	JsonbIterator	  *iterator = JsonbIteratorInit(&value->root);
+	JsonbParseState	  *state = NULL;
+	JsonbValue		  *result = NULL;
+	JsonbValue		   part;
 	JsonbIteratorToken token;
 
 	while ((token = JsonbIteratorNext(&iterator, &part, false)) != WJB_DONE)
@@ -268,6 +272,14 @@ waiting_for(const FfItem *item)
 	}
 }
 
+static char *
+instant(TimestampTz at)
+{
+	int utc = 0;
+
+	return JsonEncodeDateTime(NULL, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc);
+}
+
 static void
 log_waiting(FfRun *run, const FfItem *item, TimestampTz at)
 {
@@ -279,9 +291,7 @@ log_waiting(FfRun *run, const FfItem *item, TimestampTz at)
 	put_text(&builder, "waiting_for", waiting_for(item));
 	put_text(&builder, "label", item->name);
 	ff_jb_key(&builder, "until");
-	ff_jb_text(&builder, item->due == 0 || item->due == DT_NOEND
-							 ? NULL
-							 : psprintf("%s", timestamptz_to_str(item->due)));
+	ff_jb_text(&builder, item->due == 0 || item->due == DT_NOEND ? NULL : instant(item->due));
 	ff_run_log_event(run, "step.waiting", item->id, item->name, -1, finish(&builder), at);
 }
 
@@ -296,7 +306,8 @@ log_retrying(FfRun *run, const FfItem *item, Jsonb *data, TimestampTz at)
 	put_int(&builder, "max_attempts", item->max_attempts);
 	ff_jb_key(&builder, "backoff_seconds");
 	ff_jb_json(&builder, ff_json_int64(data, "due", &due)
-							 ? ff_json_from_text(psprintf("%.3f", Max(due - ff_unix_us(at) / 1000, 0) / 1000.0))
+							 ? ff_json_from_text(
+								   psprintf("%.3f", Max(due - ff_unix_us(at) / 1000, 0) / 1000.0))
 							 : ff_json_null());
 	put_json(&builder, "error", ff_json_member(data, "error"));
 	ff_run_log_event(run, "step.retrying", item->id, item->name, item->attempt, finish(&builder),
@@ -349,7 +360,8 @@ ff_graph_log(FfRun *run, const char *type, const char *step_id, const char *name
 		log_end(run, type, data, at);
 	else if (strcmp(type, "step.planned") == 0)
 		return; /* it was logged as started */
-	else if (item != NULL && (strcmp(type, "step.waiting") == 0 || strcmp(type, "step.sleeping") == 0))
+	else if (item != NULL &&
+			 (strcmp(type, "step.waiting") == 0 || strcmp(type, "step.sleeping") == 0))
 		log_waiting(run, item, at);
 	else if (item != NULL && strcmp(type, "step.retrying") == 0)
 		log_retrying(run, item, data, at);

@@ -155,7 +155,7 @@ is_ours(int sqlstate)
 static Jsonb *
 ask_type(const FfPlace *place, FfNodeStart *start, FfOp *op)
 {
-	MemoryContext	context = CurrentMemoryContext;
+	MemoryContext context = CurrentMemoryContext;
 	Jsonb *volatile config = NULL;
 
 	PG_TRY();
@@ -197,7 +197,7 @@ record(FfRun *run, const FfPlace *place, const char *status, int attempt, Jsonb 
 	row->memo = memo;
 	row->started = started;
 	row->ended = now;
-	row->position = ++run->memo_count;
+	row->position = ++run->step_count;
 	run->change->steps = lappend(run->change->steps, row);
 	return row;
 }
@@ -434,8 +434,7 @@ begin(FfRun *run, const FfPlace *place, FfOp *op, Jsonb *detail, int attempt, Ti
 	item->max_attempts = attempt + place->inner->max_attempts;
 	item->timeout = place->inner->timeout;
 	item->input = detail ? ff_run_keep_json(run, detail) : NULL;
-	place->state->progress =
-		place->each ? place->state->progress : FF_PROGRESS_ACTIVE;
+	place->state->progress = place->each ? place->state->progress : FF_PROGRESS_ACTIVE;
 }
 
 static Jsonb *
@@ -499,8 +498,9 @@ ff_node_restate(FfRun *run, const FfPlace *place, FfItem *item)
 	{
 		ff_item_remove(run, item);
 		ff_node_fail(run, place,
-					 op->error ? op->error
-							   : ff_run_error("EngineError", "the step's request cannot be made again"),
+					 op->error
+						 ? op->error
+						 : ff_run_error("EngineError", "the step's request cannot be made again"),
 					 item->attempt, item->input, item->created, GetCurrentTimestamp());
 	}
 }
@@ -529,8 +529,8 @@ tried_again(FfRun *run, FfItem *item, const FfNodeFault *fault, TimestampTz now)
 static Jsonb *
 timed_out(const FfPlace *place)
 {
-	return ff_run_error("TimedOut", psprintf("\"%s\" waited until its time was over",
-											 place->node->label));
+	return ff_run_error("TimedOut",
+						psprintf("\"%s\" waited until its time was over", place->node->label));
 }
 
 /* The output of what has come back; NULL and a fault when it is an error after all. */
@@ -547,15 +547,14 @@ output_of(const FfPlace *place, const FfArrival *arrival, FfNodeFault *fault)
 		fault->retry_after = arrival->retry_after;
 		return NULL;
 	}
-	if (arrival->data == NULL && arrival->item->kind != FF_ITEM_SLEEP)
+	if (arrival->data == NULL)
 	{
 		fault->error = timed_out(place);
 		return NULL;
 	}
-	output = arrival->data ? arrival->data : ff_json_null();
 	if (type == NULL || type->output == NULL)
-		return output;
-	output = type->output(place->inner, output, fault);
+		return arrival->data;
+	output = type->output(place->inner, arrival->data, fault);
 	return fault->error == NULL ? output : NULL;
 }
 

@@ -40,6 +40,7 @@ ff_progress_begin(FfGraphRun *state)
 
 	state->nodes = palloc0(sizeof(FfNodeState) * Max(graph->node_count, 1));
 	state->open = graph->node_count;
+	state->restoring = true;
 	make_queue(&state->here, graph->node_count);
 	make_queue(&state->works, graph->node_count);
 	for (int i = 0; i < graph->node_count; i++)
@@ -68,7 +69,7 @@ decide(FfGraphRun *state, int node, List *dead)
 	const FfNode *description = &state->graph->nodes[node];
 	FfNodeState	 *target = &state->nodes[node];
 
-	if (target->progress != FF_PROGRESS_AHEAD || target->before > 0)
+	if (state->restoring || target->progress != FF_PROGRESS_AHEAD || target->before > 0)
 		return dead;
 	if (description->in_count > 0 && target->reached == 0)
 		return lappend_int(dead, node);
@@ -125,6 +126,7 @@ ff_progress_sweep(FfGraphRun *state)
 {
 	List *dead = NIL;
 
+	state->restoring = false;
 	for (int i = 0; i < state->graph->node_count; i++)
 		dead = decide(state, i, dead);
 	for (int looked_at = 0; looked_at < list_length(dead); looked_at++)

@@ -94,4 +94,7 @@ typedef struct FfReferences
 /* The data a config's templates refer to. Raises FF101, FF109 or FF110; palloc'ed. */
 extern void ff_template_references(Jsonb *config, FfReferences *found);
 
+/* The data an expression refers to; palloc'ed. */
+extern void ff_expr_references(const FfExpr *expr, FfReferences *found);
+
 #endif

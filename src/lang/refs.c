@@ -239,6 +239,16 @@ seek_in_text(FfReferences *found, const JsonbValue *text)
 }
 
 void
+ff_expr_references(const FfExpr *expr, FfReferences *found)
+{
+	Search s = {.found = found};
+
+	memset(found, 0, sizeof(*found));
+	seek_in_node(&s, expr->root);
+	tidy(found);
+}
+
+void
 ff_template_references(Jsonb *config, FfReferences *found)
 {
 	FfWalk	   walk;

@@ -17,9 +17,10 @@
 
 typedef struct FfDriver
 {
-	/* Takes the run as far as it goes without waiting for anybody: starts what is ready, ends what
-	 * is done. In a transaction, with SPI connected; the item of the empty id has been removed. */
-	void (*advance)(FfRun *run, TimestampTz now);
+	/* Takes the run as far as it goes without waiting for anybody: ends what is done, and starts
+	 * what is ready if it may. In a transaction, with SPI connected; the item of the empty id has
+	 * been removed. */
+	void (*advance)(FfRun *run, bool may_start, TimestampTz now);
 
 	/* A checkpoint read from its row: all of them, in order of completion. `memo` is NULL when it
 	 * was too large to be read before it is wanted. */

@@ -256,7 +256,7 @@ ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name,
 		ff_run_add_memo(run, id, memo);
 	if (strcmp(run->edited_step, id) == 0)
 		run->edited_input = NULL; /* it has been run with it */
-	row->position = run->driver ? ++run->memo_count : run->memo_count;
+	row->position = run->driver ? ++run->step_count : run->memo_count;
 	change->steps = lappend(change->steps, row);
 	ff_run_log(run, strcmp(status, "failed") == 0 ? "step.failed" : "step.completed", id, name,
 			   attempt, strcmp(status, "failed") == 0 ? memo : NULL, now);

@@ -178,7 +178,7 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 
 	if (known != NULL)
 		restate(run, known, op);
-	if (known != NULL || ff_memo_exists(run, op->id))
+	if (known != NULL || (run->driver == NULL && ff_memo_exists(run, op->id)))
 		return false;
 	switch (op->kind)
 	{

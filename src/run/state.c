@@ -106,6 +106,8 @@ read_item(Jsonb *json)
 	item->max_attempts = (int) number(json, "m", 1);
 	item->error = ff_json_member(json, "e");
 	item->terms = ff_json_member(json, "t");
+	item->timeout = number(json, "to", 0);
+	item->input = ff_json_member(json, "in");
 	item->remote = ff_json_bool(json, "rem");
 	item->unreachable = (int) number(json, "u", 0);
 	item->unreachable_since = instant(json, "us", 0);
@@ -189,6 +191,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->group = (int) number(state, "grp", 0);
 		run->plan = ff_json_bool(state, "plan");
 		run->paused = ff_json_bool(state, "paused");
+		run->again = ff_json_member(state, "again");
 		read_locks(run, ff_json_member(state, "locks"));
 		run->started = instant(state, "start", 0);
 		run->queued = instant(state, "from", run->queued);
@@ -224,6 +227,13 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	{
 		ff_jb_key(builder, "ty");
 		ff_jb_text(builder, item->type);
+		if (item->timeout > 0)
+			put_int(builder, "to", item->timeout);
+		if (item->input != NULL)
+		{
+			ff_jb_key(builder, "in");
+			ff_jb_json(builder, item->input);
+		}
 	}
 	put_int(builder, "a", item->attempt);
 	if (item->group != 0)
@@ -301,6 +311,11 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_bool(&builder, true);
 	}
 	put_locks(&builder, run);
+	if (run->again != NULL)
+	{
+		ff_jb_key(&builder, "again");
+		ff_jb_json(&builder, run->again);
+	}
 	if (run->started != 0)
 		put_int(&builder, "start", ff_unix_us(run->started));
 	if (run->has_parent)

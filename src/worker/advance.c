@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "function/function.h"
@@ -14,8 +15,6 @@
 #include "worker/turn.h"
 
 #define STEPS_A_CHANGE 512 /* what a run has done beyond that waits until they are written */
-#define AGAIN_US USECS_PER_SEC
-#define MAX_FAILURES 5
 
 int ff_executor_memory = 256 * 1024; /* kB */
 
@@ -48,30 +47,34 @@ ff_advance_waiting(void)
 	return advancing != NIL;
 }
 
-/* A run with much to write has that written first; a paused one is held when it has been. */
+/* A paused run takes what has come and is held when that is written; so does one with much to
+ * write, for a moment. */
 static bool
-may_advance(FfRun *run)
+may_start(const FfRun *run, const FfFunction *function)
 {
-	const FfFunction *function =
-		ff_function_get(run->tenant_id, run->function_id, run->version);
-
-	if (!ff_run_advances(run) || function == NULL || function->paused)
-		return false;
-	return run->change == NULL || list_length(run->change->steps) < STEPS_A_CHANGE;
+	return !function->paused &&
+		   (run->change == NULL || list_length(run->change->steps) < STEPS_A_CHANGE);
 }
 
 static void
 advance(FfRun *run)
 {
-	TimestampTz	  now = GetCurrentTimestamp();
-	FfItem		 *asking = ff_item_find(run, "");
-	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
+	const FfFunction *function = ff_function_get(run->tenant_id, run->function_id, run->version);
+	TimestampTz		  now = GetCurrentTimestamp();
+	MemoryContext	  old = MemoryContextSwitchTo(ff_group_context);
 
 	ff_run_change(run);
-	ff_run_note_start(run, now);
-	ff_item_remove(run, asking);
+	ff_item_remove(run, ff_item_find(run, ""));
 	run->group = Max(run->group, 1);
-	run->driver->advance(run, now);
+	if (function == NULL)
+		ff_run_end(run, "failed", NULL,
+				   ff_run_error("FunctionNotFound", "the function of this run no longer exists"),
+				   now);
+	else
+	{
+		ff_run_note_start(run, now);
+		run->driver->advance(run, may_start(run, function), now);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -84,56 +87,37 @@ advance_all(void *arg)
 	{
 		FfRun *run = lfirst(cell);
 
-		if (may_advance(run))
+		if (ff_run_advances(run))
 			advance(run);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
 
-/* What a run needs could not be read. It is tried again in a while, and not for ever. */
-static void
-note_failure(FfRun *run, const FfFailure *failure)
-{
-	TimestampTz	  now = GetCurrentTimestamp();
-	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
-	FfItem		 *asking = ff_item_find(run, "");
-
-	ff_run_change(run);
-	if (asking == NULL)
-	{
-		ff_run_ask_next(run, now);
-		asking = ff_item_find(run, "");
-	}
-	asking->due = now + AGAIN_US;
-	asking->attempt++;
-	if (asking->attempt >= MAX_FAILURES)
-		ff_run_end(run, "failed", NULL,
-				   ff_run_error("EngineError",
-								psprintf("the run could not go on: %s", failure->message)),
-				   now);
-	MemoryContextSwitchTo(old);
-}
-
-/* All in one transaction; when that fails, each in its own. */
-static void
+/*
+ * All in one transaction; when that fails, each in its own. Those that fail again because of what
+ * is in them fail for good; the others leave memory as if this executor had died, and come back
+ * from their rows. Gives those that are still here.
+ */
+static List *
 advance_runs(List *runs)
 {
+	List	 *left = NIL;
 	FfFailure failure;
 	ListCell *cell;
 
 	if (ff_transaction(advance_all, runs, &failure))
-		return;
+		return runs;
 	foreach (cell, runs)
 	{
 		FfRun *run = lfirst(cell);
 
-		if (run->change != NULL && run->change->ended)
-			continue;
-		if (ff_item_find(run, "") == NULL)
+		if (ff_item_find(run, "") == NULL && !(run->change != NULL && run->change->ended))
 			ff_run_ask_next(run, GetCurrentTimestamp());
-		if (!ff_transaction(advance_all, list_make1(run), &failure))
-			note_failure(run, &failure);
+		if (ff_transaction(advance_all, list_make1(run), &failure) ||
+			ff_group_refuse(run, &failure))
+			left = lappend(left, run);
 	}
+	return left;
 }
 
 static void
@@ -156,7 +140,7 @@ ff_advance_turn(void)
 		ff_active_each(shrink);
 	foreach (cell, runs)
 		((FfRun *) lfirst(cell))->advancing = false;
-	advance_runs(runs);
+	runs = advance_runs(runs);
 	foreach (cell, runs)
 	{
 		FfRun *run = lfirst(cell);

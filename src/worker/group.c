@@ -182,6 +182,23 @@ quarantine(FfChange *change, const FfFailure *failure)
 	change->written = true;
 }
 
+bool
+ff_group_refuse(FfRun *run, const FfFailure *failure)
+{
+	if (run->change != NULL && !transient(failure))
+	{
+		quarantine(run->change, failure);
+		ff_group_keep(run);
+		return true;
+	}
+	ff_abandon(run);
+	group = list_delete_ptr(group, run);
+	ff_timer_push(GetCurrentTimestamp() + RETRY_AFTER_MS * 1000, &run->id);
+	ff_inbox_look();
+	ff_active_drop(run);
+	return false;
+}
+
 /* Writes changes, in halves if need be; false when what is not yet written must be tried again
  * later. */
 static bool

@@ -198,7 +198,7 @@ read_outcomes(List *runs)
 		char  *status = TextDatumGetCString(ff_spi_value(i, 3, &isnull));
 		Datum  memo = ff_spi_value(i, 4, &isnull);
 
-		run->memo_count++;
+		run->step_count++;
 		run->driver->restore(run, step_id, status, isnull ? NULL : DatumGetJsonbP(memo));
 	}
 }
