@@ -174,6 +174,13 @@ typedef struct FfNodeFault
 	int64  retry_after; /* microseconds, -1: as usual */
 } FfNodeFault;
 
+/* A member of a config that is an expression. */
+typedef struct FfExpression
+{
+	const char *name;
+	bool		operands_only; /* its other names are no nodes: a wait's are event and async */
+} FfExpression;
+
 typedef struct FfNodeType
 {
 	const char *name;
@@ -181,8 +188,9 @@ typedef struct FfNodeType
 	/* Members of the config that are not rendered when the node starts; ends with NULL, or NULL. */
 	const char *const *raw;
 
-	/* Those of them that are expressions in which {{ path }} may stand for a value. */
-	const char *const *expressions;
+	/* That one of them that is an expression in which {{ value }} may stand as an operand; name is
+	 * NULL where there is none. */
+	FfExpression expression;
 
 	/* The labels of its branches; ends with NULL. NULL: it does not branch. */
 	const char *const *labels;
@@ -205,6 +213,15 @@ typedef struct FfNodeType
 
 /* types.c: NULL when there is none. */
 extern const FfNodeType *ff_node_type(const char *name);
+
+/* types.c: the member of this name, if it is an expression; the type may be NULL. */
+extern const FfExpression *ff_node_expression(const FfNodeType *type, const char *key);
+
+/* types.c: whether the member of this name is code. */
+extern bool ff_node_is_code(const FfNodeType *type, const char *key);
+
+/* types.c: whether the member of this name stays as it is when the node starts. */
+extern bool ff_node_is_raw(const FfNodeType *type, const char *key);
 
 /* types.c: the i-th, or NULL after the last. */
 extern const FfNodeType *ff_node_type_at(int i);

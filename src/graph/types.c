@@ -17,13 +17,13 @@ static const FfNodeType types[] = {
 	{.name = "inline_code", .raw = code_member, .code = "code"},
 	{.name = "condition",
 	 .raw = expression_member,
-	 .expressions = expression_member,
+	 .expression = {"expression", false},
 	 .labels = condition_labels},
 	{.name = "database_query"},
 	{.name = "transform"},
 	{.name = "delay"},
 	{.name = "wait_for_approval"},
-	{.name = "wait_for_event", .raw = if_member, .expressions = if_member},
+	{.name = "wait_for_event", .raw = if_member, .expression = {"if", true}},
 	{.name = "send_email"},
 	{.name = "webhook"},
 	{.name = "for_each", .raw = item_members},
@@ -45,4 +45,30 @@ ff_node_type(const char *name)
 			return &types[i];
 	}
 	return NULL;
+}
+
+const FfExpression *
+ff_node_expression(const FfNodeType *type, const char *key)
+{
+	return type != NULL && type->expression.name != NULL && strcmp(type->expression.name, key) == 0
+			   ? &type->expression
+			   : NULL;
+}
+
+bool
+ff_node_is_code(const FfNodeType *type, const char *key)
+{
+	return type != NULL && type->code != NULL && strcmp(type->code, key) == 0;
+}
+
+bool
+ff_node_is_raw(const FfNodeType *type, const char *key)
+{
+	for (const char *const *raw = type != NULL ? type->raw : NULL; raw != NULL && *raw != NULL;
+		 raw++)
+	{
+		if (strcmp(*raw, key) == 0)
+			return true;
+	}
+	return false;
 }
