@@ -207,7 +207,7 @@ read_config(FfGraph *graph, FfNode *node, Jsonb *data)
 	Jsonb *config = data != NULL ? ff_json_member(data, "config") : NULL;
 
 	if (config != NULL && !ff_json_is_object(config) && !ff_json_is_null(config))
-		ff_graph_fault(graph, FF_FAULT_BAD_NODE, node->place, -1, "data.config",
+		ff_graph_fault(graph, FF_FAULT_BAD_NODE, node->place, -1, "config",
 					   psprintf("the config of node \"%s\" is not an object", node->id), NULL);
 	node->config = ff_json_is_object(config) ? config : empty_object();
 }

@@ -60,7 +60,7 @@ typedef struct FfFault
 	FfFaultCode		code;
 	int				node; /* its place in the document's list, or -1 */
 	int				edge; /* likewise */
-	const char	   *path; /* into the node or the settings: data.max_attempts, or NULL */
+	const char	   *path; /* the member that is wrong: max_attempts, settings.max_concurrency; or NULL */
 	const char	   *message;
 	const char	   *hint; /* or NULL */
 	struct FfFault *next;
