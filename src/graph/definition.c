@@ -19,8 +19,12 @@
 
 #define SHOWN_BYTES 60
 
-static const char *const fault_codes[] = {
-#define FF_FAULT_CODE(name, code) code,
+static const struct
+{
+	const char *code;
+	bool		warning;
+} fault_codes[] = {
+#define FF_FAULT_CODE(name, code, warning) {code, warning},
 	FF_FAULT_TABLE(FF_FAULT_CODE)
 #undef FF_FAULT_CODE
 };
@@ -31,7 +35,13 @@ static const char *const reserved_ids[] = {"input", "_item", "_index", "secret"}
 const char *
 ff_fault_code(FfFaultCode code)
 {
-	return fault_codes[code];
+	return fault_codes[code].code;
+}
+
+bool
+ff_fault_is_warning(FfFaultCode code)
+{
+	return fault_codes[code].warning;
 }
 
 void
@@ -207,7 +217,7 @@ read_config(FfGraph *graph, FfNode *node, Jsonb *data)
 	Jsonb *config = data != NULL ? ff_json_member(data, "config") : NULL;
 
 	if (config != NULL && !ff_json_is_object(config) && !ff_json_is_null(config))
-		ff_graph_fault(graph, FF_FAULT_BAD_NODE, node->place, -1, "data.config",
+		ff_graph_fault(graph, FF_FAULT_BAD_NODE, node->place, -1, "config",
 					   psprintf("the config of node \"%s\" is not an object", node->id), NULL);
 	node->config = ff_json_is_object(config) ? config : empty_object();
 }
@@ -296,6 +306,22 @@ end_of(FfGraph *graph, int place, Jsonb *document, const char *key, FfFaultCode 
 	return node;
 }
 
+/* A node whose edge leads nowhere is not to be told, besides, that it has none. */
+static void
+note_dangling(FfGraph *graph, const FfNode *node, Jsonb *outgoing)
+{
+	const char *label = node != NULL && outgoing != NULL ? branch_of(node, outgoing) : NULL;
+
+	if (node == NULL)
+		return;
+	graph->nodes[node->index].dangling |= 1;
+	for (int i = 0; label != NULL && node->type->labels[i] != NULL; i++)
+	{
+		if (strcmp(node->type->labels[i], label) == 0)
+			graph->nodes[node->index].dangling |= UINT32_C(2) << i;
+	}
+}
+
 static void
 read_edge(FfGraph *graph, int place, JsonbValue *value)
 {
@@ -313,7 +339,11 @@ read_edge(FfGraph *graph, int place, JsonbValue *value)
 	source = end_of(graph, place, document, "source", FF_FAULT_EDGE_SOURCE_MISSING);
 	target = end_of(graph, place, document, "target", FF_FAULT_EDGE_TARGET_MISSING);
 	if (source == NULL || target == NULL)
+	{
+		note_dangling(graph, source, document);
+		note_dangling(graph, target, NULL);
 		return;
+	}
 	edge->source = source->index;
 	edge->target = target->index;
 	edge->label = branch_of(source, document);

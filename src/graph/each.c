@@ -21,7 +21,7 @@ start(const FfNodeStart *start, FfOp *op)
 }
 
 const FfNodeType ff_node_for_each = {
-	.name = "for_each", .place = FF_NODE_WORKS, .raw = raw_members, .start = start};
+	.name = "for_each", .place = FF_NODE_WORKS, .alone = true, .raw = raw_members, .start = start};
 
 /* --- names --- */
 
@@ -79,8 +79,8 @@ problem(Jsonb *config, const FfNodeType **type)
 		return "it has no handler: the step type that each item is given to";
 	if (*type == NULL)
 		return psprintf("there is no step type \"%s\" for its handler", handler);
-	if (*type == &ff_node_for_each)
-		return "a for_each cannot be the handler of a for_each";
+	if ((*type)->alone)
+		return psprintf("a %s cannot be its handler", handler);
 	return NULL;
 }
 

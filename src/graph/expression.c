@@ -36,7 +36,7 @@ truthy(Jsonb *value)
 bool
 ff_expr_truth(const char *source, int length, const FfScope *scope)
 {
-	const FfExpr *expr = ff_expr_cached(source, length);
+	const FfExpr *expr = ff_operand_expr_cached(source, length);
 
 	return truthy(ff_expr_eval(expr, scope->bindings, scope->count));
 }
@@ -44,5 +44,5 @@ ff_expr_truth(const char *source, int length, const FfScope *scope)
 char *
 ff_expr_bound(const char *source, const FfScope *scope)
 {
-	return pstrdup(source);
+	return ff_expr_bind(ff_operand_expr_cached(source, (int) strlen(source)), scope);
 }

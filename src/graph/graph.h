@@ -32,23 +32,35 @@ struct FfRun;
 
 /* --- what may go wrong with a definition --- */
 
-/* X(name, the code people read) */
-#define FF_FAULT_TABLE(X)                         \
-	X(BAD_DEFINITION, "bad_definition")           \
-	X(TOO_LARGE, "too_large")                     \
-	X(NO_NODES, "no_nodes")                       \
-	X(BAD_NODE, "bad_node")                       \
-	X(BAD_EDGE, "bad_edge")                       \
-	X(DUPLICATE_ID, "duplicate_id")               \
-	X(RESERVED_ID, "reserved_id")                 \
-	X(EDGE_SOURCE_MISSING, "edge_source_missing") \
-	X(EDGE_TARGET_MISSING, "edge_target_missing") \
-	X(CYCLE, "cycle")                             \
-	X(MISSING_TYPE, "missing_type")               \
-	X(UNREGISTERED_TYPE, "unregistered_type")     \
-	X(BAD_POLICY, "bad_policy")
+/* X(name, the code people read, whether the graph can run all the same) */
+#define FF_FAULT_TABLE(X)                                        \
+	X(BAD_DEFINITION, "bad_definition", false)                   \
+	X(TOO_LARGE, "too_large", false)                             \
+	X(NO_NODES, "no_nodes", false)                               \
+	X(BAD_NODE, "bad_node", false)                               \
+	X(BAD_EDGE, "bad_edge", false)                               \
+	X(DUPLICATE_ID, "duplicate_id", false)                       \
+	X(RESERVED_ID, "reserved_id", false)                         \
+	X(EDGE_SOURCE_MISSING, "edge_source_missing", false)         \
+	X(EDGE_TARGET_MISSING, "edge_target_missing", false)         \
+	X(CYCLE, "cycle", false)                                     \
+	X(MISSING_TYPE, "missing_type", false)                       \
+	X(UNREGISTERED_TYPE, "unregistered_type", false)             \
+	X(CONDITION_MISSING_TRUE, "condition_missing_true", false)   \
+	X(CONDITION_MISSING_FALSE, "condition_missing_false", false) \
+	X(ORPHAN, "orphan", false)                                   \
+	X(BAD_REFERENCE, "bad_reference", false)                     \
+	X(FOR_EACH_ITEMS, "for_each_items", false)                   \
+	X(CONFIG_SCHEMA, "config_schema", false)                     \
+	X(EXPRESSION_SYNTAX, "expression_syntax", false)             \
+	X(TEMPLATE_SYNTAX, "template_syntax", false)                 \
+	X(BAD_POLICY, "bad_policy", false)                           \
+	X(SKIPPED_REFERENCE, "skipped_reference", true)              \
+	X(UNREACHABLE_BRANCH, "unreachable_branch", true)            \
+	X(UNUSED_OUTPUT, "unused_output", true)                      \
+	X(SECRET_LITERAL, "secret_literal", true)
 
-#define FF_FAULT_CODE(name, code) FF_FAULT_##name,
+#define FF_FAULT_CODE(name, code, warning) FF_FAULT_##name,
 typedef enum FfFaultCode
 {
 	FF_FAULT_TABLE(FF_FAULT_CODE)
@@ -57,10 +69,11 @@ typedef enum FfFaultCode
 
 typedef struct FfFault
 {
-	FfFaultCode		code;
-	int				node; /* its place in the document's list, or -1 */
-	int				edge; /* likewise */
-	const char	   *path; /* into the node or the settings: data.max_attempts, or NULL */
+	FfFaultCode code;
+	int			node; /* its place in the document's list, or -1 */
+	int			edge; /* likewise */
+	const char
+		*path; /* the member that is wrong: max_attempts, settings.max_concurrency; or NULL */
 	const char	   *message;
 	const char	   *hint; /* or NULL */
 	struct FfFault *next;
@@ -105,7 +118,8 @@ typedef struct FfNode
 	int						*out;
 	int						 need_count; /* the other nodes whose outputs its config names, */
 	int						*needs;		 /* ascending; filled by ff_graph_compile only */
-	bool					 needs_all;	 /* it may read the output of any node before it */
+	uint32 dangling;  /* edges of it that were left out: bit 0, any; then its branches */
+	bool   needs_all; /* it may read the output of any node before it */
 } FfNode;
 
 typedef struct FfGraph
@@ -144,6 +158,7 @@ extern const FfNode *ff_graph_node(const FfGraph *graph, const char *id);
 extern const FfNode *ff_graph_node_n(const FfGraph *graph, const char *id, int length);
 
 extern const char *ff_fault_code(FfFaultCode code);
+extern bool		   ff_fault_is_warning(FfFaultCode code);
 
 /* Notes what is wrong. Message and hint are kept as they are. */
 extern void ff_graph_fault(FfGraph *graph, FfFaultCode code, int node, int edge, const char *path,
@@ -183,6 +198,13 @@ typedef enum FfNodePlace
 	FF_NODE_WORKS  /* somebody: it takes one */
 } FfNodePlace;
 
+/* A member of a config that is an expression. */
+typedef struct FfExpression
+{
+	const char *name;
+	bool		operands_only; /* its other names are no nodes: a wait's are event and async */
+} FfExpression;
+
 typedef struct FfNodeType
 {
 	const char *name;
@@ -194,11 +216,18 @@ typedef struct FfNodeType
 	/* Members of the config that are not rendered when the node starts; ends with NULL, or NULL. */
 	const char *const *raw;
 
-	/* Those of them that are expressions in which {{ path }} may stand for a value. */
-	const char *const *expressions;
+	/* That one of them that is an expression in which {{ value }} may stand as an operand; name is
+	 * NULL where there is none. */
+	FfExpression expression;
 
 	/* The labels of its branches; ends with NULL. NULL: it does not branch. */
 	const char *const *labels;
+
+	/* It does nothing but give its output. */
+	bool pure;
+
+	/* An item of a for_each cannot be one: it waits for nobody and chooses no way. */
+	bool alone;
 
 	/* The member of its config that is code which may read any output before it, or NULL. */
 	const char *code;
@@ -221,6 +250,15 @@ extern const FfNodeType *ff_node_type(const char *name);
 
 /* What drives runs of graphs (run/driver.h). */
 extern const struct FfDriver ff_graph_driver;
+
+/* types.c: the member of this name, if it is an expression; the type may be NULL. */
+extern const FfExpression *ff_node_expression(const FfNodeType *type, const char *key);
+
+/* types.c: whether the member of this name is code. */
+extern bool ff_node_is_code(const FfNodeType *type, const char *key);
+
+/* types.c: whether the member of this name stays as it is when the node starts. */
+extern bool ff_node_is_raw(const FfNodeType *type, const char *key);
 
 /* types.c: the i-th, or NULL after the last. */
 extern const FfNodeType *ff_node_type_at(int i);

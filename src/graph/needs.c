@@ -6,25 +6,12 @@
 #include "graph/definition.h"
 #include "util/json.h"
 
-static bool
-is_expression(const FfNode *node, const char *key)
-{
-	const char *const *members = node->type != NULL ? node->type->expressions : NULL;
-
-	for (; members != NULL && *members != NULL; members++)
-	{
-		if (strcmp(*members, key) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void
 mark(const FfGraph *graph, const FfNode *node, const FfReferences *found, bool *named)
 {
 	for (int i = 0; i < found->count; i++)
 	{
-		const char	 *path = found->paths[i];
+		const char	 *path = found->items[i].path;
 		const FfNode *other = ff_graph_node_n(graph, path, (int) strcspn(path, "."));
 
 		if (other != NULL && other != node)
@@ -32,30 +19,42 @@ mark(const FfGraph *graph, const FfNode *node, const FfReferences *found, bool *
 	}
 }
 
-/* Code reads what it likes, once it mentions the context. */
-static void
-mark_code(FfNode *node, const char *code)
+static bool
+has_name(const void *graph, const char *name, int length)
 {
-	if (strstr(code, "context") != NULL)
-		node->needs_all = true;
+	return ff_graph_node_n(graph, name, length) != NULL;
+}
+
+FfSearch
+ff_graph_search(const FfGraph *graph)
+{
+	return (FfSearch){.has = has_name, .argument = graph, .arguments = true};
 }
 
 static void
 mark_member(const FfGraph *graph, FfNode *node, const char *key, JsonbValue *value, bool *named)
 {
-	FfReferences found = {0};
-	char		*text =
-		   value->type == jbvString ? pnstrdup(value->val.string.val, value->val.string.len) : NULL;
+	FfSearch			search = ff_graph_search(graph);
+	const FfExpression *expression = ff_node_expression(node->type, key);
+	FfReferences		found = {0};
 
-	if (text != NULL && node->type != NULL && node->type->code != NULL &&
-		strcmp(node->type->code, key) == 0)
-		mark_code(node, text);
-	else if (text != NULL && is_expression(node, key))
-		ff_expr_references(ff_expr_cached(text, (int) strlen(text)), &found);
+	if (ff_node_is_code(node->type, key))
+	{
+		/* Code reads what it likes, once it mentions the context. */
+		node->needs_all |=
+			value->type == jbvString &&
+			memmem(value->val.string.val, value->val.string.len, "context", 7) != NULL;
+		return;
+	}
+	if (value->type == jbvString && expression != NULL)
+	{
+		search.operands_only = expression->operands_only;
+		ff_expr_references(ff_operand_expr_cached(value->val.string.val, value->val.string.len),
+						   &search, &found);
+	}
 	else
-		ff_template_references(JsonbValueToJsonb(value), &found);
-	if (!node->needs_all)
-		mark(graph, node, &found, named);
+		ff_template_references(JsonbValueToJsonb(value), &search, &found);
+	mark(graph, node, &found, named);
 }
 
 static void

@@ -7,7 +7,7 @@
 #include "graph/type.h"
 #include "util/json.h"
 
-static const char *const expressions[] = {"expression", NULL};
+static const char *const raw[] = {"expression", NULL};
 static const char *const labels[] = {"true", "false", NULL};
 
 static void
@@ -35,7 +35,8 @@ start(const FfNodeStart *start, FfOp *op)
 
 const FfNodeType ff_node_condition = {.name = "condition",
 									  .place = FF_NODE_HERE,
-									  .raw = expressions,
-									  .expressions = expressions,
+									  .raw = raw,
+									  .expression = {"expression", false},
 									  .labels = labels,
+									  .alone = true,
 									  .start = start};

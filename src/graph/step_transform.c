@@ -18,4 +18,5 @@ start(const FfNodeStart *start, FfOp *op)
 	op->data = mapping ? mapping : ff_json_from_text("{}");
 }
 
-const FfNodeType ff_node_transform = {.name = "transform", .place = FF_NODE_HERE, .start = start};
+const FfNodeType ff_node_transform = {
+	.name = "transform", .place = FF_NODE_HERE, .pure = true, .start = start};

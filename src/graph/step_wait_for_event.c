@@ -15,7 +15,7 @@
 #include "util/duration.h"
 #include "util/json.h"
 
-static const char *const expressions[] = {"if", NULL};
+static const char *const raw[] = {"if", NULL};
 
 /* A text as a literal of the expression language: JSON's, which it reads as it stands. */
 static void
@@ -103,7 +103,7 @@ output(const FfNode *node, Jsonb *data, FfNodeFault *fault)
 
 const FfNodeType ff_node_wait_for_event = {.name = "wait_for_event",
 										   .place = FF_NODE_WAITS,
-										   .raw = expressions,
-										   .expressions = expressions,
+										   .raw = raw,
+										   .expression = {"if", true},
 										   .start = start,
 										   .output = output};

@@ -8,9 +8,12 @@
 static const char *const code_member[] = {"code", NULL};
 
 static const FfNodeType http_request = {.name = "http_request", .place = FF_NODE_WORKS};
-static const FfNodeType llm_call = {.name = "llm_call", .place = FF_NODE_WORKS};
-static const FfNodeType inline_code = {
-	.name = "inline_code", .place = FF_NODE_WORKS, .raw = code_member, .code = "code"};
+static const FfNodeType llm_call = {.name = "llm_call", .place = FF_NODE_WORKS, .pure = true};
+static const FfNodeType inline_code = {.name = "inline_code",
+									   .place = FF_NODE_WORKS,
+									   .raw = code_member,
+									   .code = "code",
+									   .pure = true};
 static const FfNodeType send_email = {.name = "send_email", .place = FF_NODE_WORKS};
 static const FfNodeType webhook = {.name = "webhook", .place = FF_NODE_WORKS};
 
@@ -36,4 +39,30 @@ ff_node_type(const char *name)
 			return types[i];
 	}
 	return NULL;
+}
+
+const FfExpression *
+ff_node_expression(const FfNodeType *type, const char *key)
+{
+	return type != NULL && type->expression.name != NULL && strcmp(type->expression.name, key) == 0
+			   ? &type->expression
+			   : NULL;
+}
+
+bool
+ff_node_is_code(const FfNodeType *type, const char *key)
+{
+	return type != NULL && type->code != NULL && strcmp(type->code, key) == 0;
+}
+
+bool
+ff_node_is_raw(const FfNodeType *type, const char *key)
+{
+	for (const char *const *raw = type != NULL ? type->raw : NULL; raw != NULL && *raw != NULL;
+		 raw++)
+	{
+		if (strcmp(*raw, key) == 0)
+			return true;
+	}
+	return false;
 }
