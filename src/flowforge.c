@@ -157,8 +157,10 @@ define_call_settings(void)
 	define_key("flowforge.signing_key",
 			   "Signs calls to apps; without one the server is in development mode.",
 			   &ff_signing_key);
-	define_key("flowforge.signing_key_fallback",
-			   "A second key that is accepted while keys are rotated.", &ff_signing_key_fallback);
+	define_key(
+		"flowforge.signing_key_fallback",
+		"A second key that is accepted while keys are rotated; apps that refuse the first are asked for their functions with it.",
+		&ff_signing_key_fallback);
 }
 
 /* Settings of the steps the server takes itself. */

@@ -10,6 +10,7 @@ create table flowforge.app (
 	app_version text,
 	checksum text not null,
 	role text,
+	role_mark text,
 	registered_at timestamptz not null default now(),
 	synced_at timestamptz not null default now(),
 	request_timeout interval check (request_timeout > interval '0'),
@@ -21,6 +22,7 @@ create table flowforge.app (
 comment on table flowforge.app is 'An app: a URL that serves functions.';
 comment on column flowforge.app.request_timeout is 'How long a call to it may take; null: flowforge.request_timeout.';
 comment on column flowforge.app.role is 'The database role its Sql steps run as (ff_set_app_role); null: it may have none.';
+comment on column flowforge.app.role_mark is 'Which role of that name was meant (flowforge.role_mark): one that is dropped and made again is another.';
 
 create sequence flowforge.function_id_seq as integer;
 

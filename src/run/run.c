@@ -270,6 +270,21 @@ receive_signal(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 	ff_item_finish(run, item, "completed", ff_run_wrap("data", ff_jb_finish(&builder)), now);
 }
 
+/* Somebody ends a wait, or a sleep, in place of what it waits for. */
+static void
+receive_resume(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
+{
+	Jsonb *memo = ff_json_member(payload, "memo");
+
+	if ((item->kind != FF_ITEM_WAIT && item->kind != FF_ITEM_SIGNAL &&
+		 item->kind != FF_ITEM_SLEEP) ||
+		memo == NULL)
+		return;
+	ff_run_log(run, "step.resumed", item->id, item->name, -1,
+			   ff_run_wrap("by", ff_json_member(payload, "by")), now);
+	ff_item_finish(run, item, "completed", memo, now);
+}
+
 void
 ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 {
@@ -291,6 +306,8 @@ ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now)
 		receive_event(run, item, payload, now);
 	else if (strcmp(kind, "invoked") == 0)
 		receive_result(run, item, payload, now);
+	else if (strcmp(kind, "resume") == 0)
+		receive_resume(run, item, payload, now);
 	else if (item->kind == FF_ITEM_STEP)
 		item->step->message(run, item, kind, payload, now);
 	else if (strcmp(kind, "signal") == 0)

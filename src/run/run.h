@@ -264,8 +264,8 @@ extern void ff_run_report(FfRun *run, const struct FfAnswer *answer, int max_att
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
 /* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error},
- * signal {step, signal, data | conflict}. An event for one of the run's cancelOn waits cancels it.
- */
+ * signal {step, signal, data | conflict}, resume {step, memo, by}. An event for one of the run's
+ * cancelOn waits cancels it. */
 extern void ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now);
 
 /* The run ends: completed, failed or cancelled. */
