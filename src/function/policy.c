@@ -243,6 +243,9 @@ ff_backoff_delay(const FfBackoff *backoff, int attempt)
 		case FF_BACKOFF_EXPONENTIAL:
 			delay = ldexp((double) backoff->base, Min(attempt, 20));
 			break;
+		case FF_BACKOFF_POWER:
+			delay = pow((double) backoff->base / 1e6, attempt + 1) * 1e6;
+			break;
 		case FF_BACKOFF_LIST:
 			delay = (double) backoff->delays[Min(attempt, backoff->count - 1)];
 			break;

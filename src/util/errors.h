@@ -3,7 +3,7 @@
  * it with, and a title.
  *
  * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF3xx
- * triggers; FF4xx steps the server takes itself. docs/errors.md is made from this table. Usage:
+ * triggers; FF4xx steps the server takes itself; FF5xx graphs. docs/errors.md is made from this table. Usage:
  * ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...), errhint(...))).
  */
 #ifndef FF_ERRORS_H
@@ -81,7 +81,9 @@
 	X(APPROVAL_FORM, '4', '0', '9', 422, "The decision's data is not what the form asks for")      \
 	X(SECRET_KEY, '4', '1', '0', 409, "There is no key to seal secrets with")                      \
 	X(SECRET_SEALED, '4', '1', '1', 409, "A stored secret does not open")                          \
-	X(AI_PROVIDER, '4', '1', '2', 400, "There is no such provider of models, or it cannot be used")
+	X(AI_PROVIDER, '4', '1', '2', 400, "There is no such provider of models, or it cannot be used") \
+	X(GRAPH, '5', '0', '1', 422, "A graph is not of the form it should have")                     \
+	X(GRAPH_CYCLE, '5', '0', '2', 422, "A graph has a cycle")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),
