@@ -124,7 +124,7 @@ select pg_temp.findings(jsonb_build_object('items', jsonb_build_object('enum', (
 select pg_temp.problems('{"pattern": "((a?){30}){30}"}');
 select pg_temp.problems(jsonb_build_object('pattern', repeat('(a|b)*', 200)));
 select pg_temp.findings('{"pattern": "^(a+)+$"}', to_jsonb(repeat('a', 100000) || '!'));
-select pg_temp.findings('{"items": {"pattern": "^(x+x+)+y$"}}', (select jsonb_agg(repeat('x', 5000)) from generate_series(1, 500)));
+select left(pg_temp.findings('{"items": {"pattern": "^(x+x+)+y$"}}', (select jsonb_agg(repeat('x', 5000)) from generate_series(1, 500))), 40);
 select pg_temp.findings('{"uniqueItems": true}', (select jsonb_agg(array_fill(7, array[1000])) from generate_series(1, 5000)));
 select pg_temp.findings('{"multipleOf": 1e-16000}', '1e131000');
 select pg_temp.findings((repeat('{"items": ', 300) || 'true' || repeat('}', 300))::jsonb, '[]');

@@ -331,7 +331,8 @@ begin
 	from flowforge.wanted_functions(payload) w
 	join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
-	where f.archived_at is null and f.app_id is distinct from app
+	where f.app_id is distinct from app and (f.archived_at is null or exists (
+		select from flowforge.workflow o where o.tenant_id = f.tenant_id and o.function_id = f.function_id))
 	limit 1;
 	if found then
 		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to the app "%s"', taken.slug, taken.owner),
@@ -361,7 +362,7 @@ as $$
 	select tenant, app, w.slug, w.name, w.url
 	from flowforge.wanted_functions(payload) w
 	on conflict (tenant_id, slug) do update
-	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null;
+	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null, kind = 'sdk', role = null;
 
 	with changed as (
 		select f.function_id, case when v.version is null then f.version else f.version + 1 end as version, w.retries, w.config
@@ -383,24 +384,27 @@ $$;
 comment on function flowforge.store_functions(integer, uuid, jsonb) is
 'Stores the functions an app serves. One whose configuration changed gets a new version; one that was archived lives again.';
 
-create function flowforge.store_triggers(tenant integer, app uuid) returns void
+create function flowforge.store_triggers(tenant integer, app uuid, function integer default null) returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 	delete from flowforge.trigger t
 	using flowforge.function f
-	where f.tenant_id = tenant and f.app_id = app and t.tenant_id = tenant and t.function_id = f.function_id;
+	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and t.tenant_id = tenant and t.function_id = f.function_id;
 
 	insert into flowforge.trigger (tenant_id, function_id, version, kind, event, expression, cron)
-	select tenant, f.function_id, f.version, case when t.value ->> 'event' is null then 'cron' else 'event' end,
-		t.value ->> 'event', t.value ->> 'expression', t.value ->> 'cron'
+	select tenant, f.function_id, f.version, case when coalesce(t.value ->> 'event', h.event) is null then 'cron' else 'event' end,
+		coalesce(t.value ->> 'event', h.event), coalesce(t.value ->> 'expression', t.value ->> 'if'), t.value ->> 'cron'
 	from flowforge.function f
 	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
 	cross join lateral flowforge.setting_list(v.config, 'triggers') t
-	where f.tenant_id = tenant and f.app_id = app and f.archived_at is null
+	left join flowforge.hook h on h.tenant_id = tenant and f.kind = 'graph' and h.path = t.value ->> 'webhook'
+	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and f.archived_at is null
+		and coalesce(t.value ->> 'event', h.event, t.value ->> 'cron') is not null
 	order by f.function_id, t.field;
 $$;
-comment on function flowforge.store_triggers(integer, uuid) is 'Makes the triggers of an app''s functions what their current versions say.';
+comment on function flowforge.store_triggers(integer, uuid, integer) is
+'Makes the triggers of an app''s functions, or of one function, what their current versions say.';
 
 create function flowforge.registration_checksum(payload jsonb) returns text
 language sql immutable

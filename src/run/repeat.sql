@@ -10,16 +10,16 @@ begin
 	if function is null then
 		raise exception using errcode = 'FF013', message = 'ff_run needs the id of a function', hint = 'select function from flowforge.functions lists them.';
 	end if;
+	perform flowforge.check_function_input(function, input);
 	select * into started
 	from flowforge.invoke(function, jsonb_strip_nulls(jsonb_build_object('id', idempotency_key)) || jsonb_build_object('data', coalesce(input, '{}')));
-	return coalesce(started.run_id, (
-		select r.run_id from flowforge.run r where r.tenant_id = flowforge.current_tenant() and r.event_id = started.event_id limit 1));
+	return flowforge.started_run(started.event_id, started.run_id);
 end
 $$;
 comment on function @extschema@.ff_run(text, jsonb, text) is
 'Starts a run of a function, named by its id, without an event of its own: it sees an event inngest/function.invoked with the input (an '
 'object) as data. With an idempotency key, a repeat within flowforge.event_dedupe_window starts nothing and gives the first run. '
-'Gives the run''s id. Errors: FF013 no such function; FF002 the input is not an object; FF003, FF007 it is too large or too deep.';
+'Gives the run''s id. Errors: FF013 no such function; FF517 the input is not what the function''s input_schema asks for; FF002 it is not an object; FF003, FF007 it is too large or too deep.';
 
 revoke execute on function @extschema@.ff_run(text, jsonb, text) from public;
 
@@ -257,8 +257,8 @@ begin
 	if from_step is not null then
 		step := flowforge.replayed_step(source, from_step);
 	end if;
-	-- The code lives where the app is now, and so does the version; what no app serves any more keeps its own.
-	select case when f.archived_at is null then f.version else source.version end into copy.version
+	-- The code lives where the app is now, and so does the version; what no app serves any more keeps its own, and so does a test run.
+	select case when f.archived_at is null and source.version > 0 then f.version else source.version end into copy.version
 	from flowforge.function f
 	where f.tenant_id = source.tenant_id and f.function_id = source.function_id;
 	if copy.version is null then

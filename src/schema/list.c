@@ -85,11 +85,11 @@ ff_test_contains(FfValidation *v, const FfDemand *demand, const JsonbValue *valu
 		limit = (JsonbValue){.type = jbvNumeric, .val.numeric = int64_to_numeric(1)};
 	if (compare_to(most, &limit) < 0)
 		return ff_wrong(v, place, "contains",
-						"must have at least %s elements of a kind it has " INT64_FORMAT " of",
+						"must have at least %s elements that fit its schema, not " INT64_FORMAT,
 						ff_shown(&limit), most);
 	if (ff_sibling(demand, "maxContains", &limit) && compare_to(least, &limit) > 0)
 		return ff_wrong(v, place, "maxContains",
-						"must have at most %s elements of a kind it has " INT64_FORMAT " of",
+						"must have at most %s elements that fit its schema, not " INT64_FORMAT,
 						ff_shown(&limit), least);
 	return true;
 }

@@ -12,6 +12,15 @@ as 'MODULE_PATHNAME', 'ff_sql_schema_problems';
 comment on function flowforge.schema_problems(jsonb) is
 'What is wrong with a JSON Schema: a list, empty when nothing is, of at most 100 {path, keyword, message}, the path a JSON pointer into it.';
 
+create function flowforge.findings_text(findings jsonb, subject text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select string_agg(format('%s%s %s.', subject, f.value ->> 'path', f.value ->> 'message'), E'\n' order by f.ordinality)
+	from jsonb_array_elements(findings) with ordinality f
+$$;
+comment on function flowforge.findings_text(jsonb, text) is 'Findings for people, a line each: data/items/0 must be a text, not null.';
+
 create function @extschema@.ff_schema_validate(schema jsonb, value jsonb) returns jsonb
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp

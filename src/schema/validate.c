@@ -16,7 +16,7 @@
 #include "schema/keyword.h"
 #include "util/json.h"
 
-#define MAX_STEPS 5000000 /* about half a second */
+#define MAX_STEPS 2000000 /* a quarter of a second */
 #define MAX_DEPTH 400	  /* schemas within schemas */
 
 bool

@@ -86,7 +86,15 @@
 	  "There is no such provider of models, or it cannot be used")                                 \
 	X(GRAPH, '5', '0', '1', 422, "A graph is not of the form it should have")                      \
 	X(NODE_CONFIG, '5', '0', '3', 400, "A step of a graph was given what it cannot use")           \
-	X(GRAPH_CYCLE, '5', '0', '2', 422, "A graph has a cycle")
+	X(GRAPH_CYCLE, '5', '0', '2', 422, "A graph has a cycle")                                      \
+	X(WORKFLOW_NOT_FOUND, '5', '1', '1', 404, "The workflow does not exist")                       \
+	X(WORKFLOW_INVALID, '5', '1', '2', 422, "The workflow's definition is not valid")              \
+	X(WORKFLOW_STATUS, '5', '1', '3', 409, "The workflow is in another status than this needs")    \
+	X(WORKFLOW_CHANGED, '5', '1', '4', 412, "The workflow was changed meanwhile")                  \
+	X(WORKFLOW_FORM, '5', '1', '5', 400, "A workflow is not of the form it should have")           \
+	X(WORKFLOW_NAME, '5', '1', '6', 409, "The workflow's name is taken")                           \
+	X(INPUT, '5', '1', '7', 422, "The run's input is not what its function takes")                 \
+	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),
