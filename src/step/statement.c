@@ -231,11 +231,35 @@ typedef struct RowReceiver
 {
 	DestReceiver pub;	  /* first */
 	TupleDesc	 columns; /* as the statement names them: a slot may be a table's, with its names */
+	List		*binary;  /* numbers of columns of bytea */
 	StringInfoData json;
 	uint64		   count;
 	MemoryContext  context;
 	MemoryContext  row_context;
 } RowReceiver;
+
+/* JSON has no bytes: they are base64. */
+static Datum
+base64_of(Datum bytes)
+{
+	return DirectFunctionCall2(binary_encode, bytes, CStringGetTextDatum("base64"));
+}
+
+static void
+encode_binary(const RowReceiver *receiver, TupleTableSlot *slot, Datum *values)
+{
+	ListCell *cell;
+
+	foreach (cell, receiver->binary)
+	{
+		int column = lfirst_int(cell);
+		/* The encoding of RFC 2045 breaks lines, which nobody wants in JSON. */
+		if (!slot->tts_isnull[column])
+			values[column] =
+				DirectFunctionCall3(replace_text, base64_of(values[column]),
+									CStringGetTextDatum("\n"), CStringGetTextDatum(""));
+	}
+}
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
@@ -245,11 +269,18 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	HeapTuple	  tuple;
 	Datum		  row;
 	text		 *json;
+	Datum		 *values = slot->tts_values;
 
 	MemoryContextReset(receiver->row_context);
 	old = MemoryContextSwitchTo(receiver->row_context);
 	slot_getallattrs(slot);
-	tuple = heap_form_tuple(receiver->columns, slot->tts_values, slot->tts_isnull);
+	if (receiver->binary != NIL)
+	{
+		values = palloc(sizeof(Datum) * receiver->columns->natts);
+		memcpy(values, slot->tts_values, sizeof(Datum) * receiver->columns->natts);
+		encode_binary(receiver, slot, values);
+	}
+	tuple = heap_form_tuple(receiver->columns, values, slot->tts_isnull);
 	row = heap_copy_tuple_as_datum(tuple, receiver->columns);
 	json = DatumGetTextPP(DirectFunctionCall1(row_to_json, row));
 	MemoryContextSwitchTo(old);
@@ -272,7 +303,16 @@ start_rows(DestReceiver *self, int operation, TupleDesc description)
 	RowReceiver	 *receiver = (RowReceiver *) self;
 	MemoryContext old = MemoryContextSwitchTo(receiver->context);
 
-	receiver->columns = BlessTupleDesc(CreateTupleDescCopy(description));
+	receiver->columns = CreateTupleDescCopy(description);
+	for (int i = 0; i < description->natts; i++)
+	{
+		if (getBaseType(TupleDescAttr(description, i)->atttypid) != BYTEAOID)
+			continue;
+		receiver->binary = lappend_int(receiver->binary, i);
+		TupleDescInitEntry(receiver->columns, (AttrNumber) (i + 1),
+						   NameStr(TupleDescAttr(description, i)->attname), TEXTOID, -1, 0);
+	}
+	receiver->columns = BlessTupleDesc(receiver->columns);
 	MemoryContextSwitchTo(old);
 }
 
