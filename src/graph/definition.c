@@ -19,8 +19,12 @@
 
 #define SHOWN_BYTES 60
 
-static const char *const fault_codes[] = {
-#define FF_FAULT_CODE(name, code) code,
+static const struct
+{
+	const char *code;
+	bool		warning;
+} fault_codes[] = {
+#define FF_FAULT_CODE(name, code, warning) {code, warning},
 	FF_FAULT_TABLE(FF_FAULT_CODE)
 #undef FF_FAULT_CODE
 };
@@ -31,21 +35,29 @@ static const char *const reserved_ids[] = {"input", "_item", "_index", "secret"}
 const char *
 ff_fault_code(FfFaultCode code)
 {
-	return fault_codes[code];
+	return fault_codes[code].code;
+}
+
+bool
+ff_fault_is_warning(FfFaultCode code)
+{
+	return fault_codes[code].warning;
 }
 
 void
 ff_graph_fault(FfGraph *graph, FfFaultCode code, int node, int edge, const char *path,
 			   const char *message, const char *hint)
 {
-	FfFault *fault = palloc0(sizeof(FfFault));
+	MemoryContext caller = MemoryContextSwitchTo(graph->context);
+	FfFault		 *fault = palloc0(sizeof(FfFault));
 
 	fault->code = code;
 	fault->node = node;
 	fault->edge = edge;
-	fault->path = path;
-	fault->message = message;
-	fault->hint = hint;
+	fault->path = path != NULL ? pstrdup(path) : NULL;
+	fault->message = pstrdup(message);
+	fault->hint = hint != NULL ? pstrdup(hint) : NULL;
+	MemoryContextSwitchTo(caller);
 	if (graph->last_fault == NULL)
 		graph->faults = fault;
 	else
@@ -54,8 +66,8 @@ ff_graph_fault(FfGraph *graph, FfFaultCode code, int node, int edge, const char 
 }
 
 /* A text of the document as messages show it. */
-static const char *
-shown(const char *text)
+const char *
+ff_text_shown(const char *text)
 {
 	int length = (int) strlen(text);
 
@@ -142,7 +154,7 @@ check_id(FfGraph *graph, int place, const char *id)
 					   psprintf("node %d has no id", place + 1), "An id is a text.");
 	else if (strlen(id) > FF_MAX_NODE_ID)
 		ff_graph_fault(graph, FF_FAULT_BAD_NODE, place, -1, "id",
-					   psprintf("the id \"%s\" is too long", shown(id)),
+					   psprintf("the id \"%s\" is too long", ff_text_shown(id)),
 					   psprintf("An id has at most %d bytes.", FF_MAX_NODE_ID));
 	else if (is_reserved(id))
 		ff_graph_fault(graph, FF_FAULT_RESERVED_ID, place, -1, "id",
@@ -185,20 +197,10 @@ read_type(FfGraph *graph, FfNode *node, Jsonb *document, Jsonb *data)
 					   psprintf("node \"%s\" has no type", node->id),
 					   "Say it in type, or in data.type.");
 	else if ((node->type = ff_node_type(node->type_name)) == NULL)
-		ff_graph_fault(
-			graph, FF_FAULT_UNREGISTERED_TYPE, node->place, -1, "type",
-			psprintf("node \"%s\" is of an unknown type: \"%s\"", node->id, shown(node->type_name)),
-			"The table flowforge.step_type lists the types there are.");
-}
-
-static Jsonb *
-empty_object(void)
-{
-	FfJsonBuilder builder = {0};
-
-	ff_jb_object(&builder);
-	ff_jb_end(&builder);
-	return ff_jb_finish(&builder);
+		ff_graph_fault(graph, FF_FAULT_UNREGISTERED_TYPE, node->place, -1, "type",
+					   psprintf("node \"%s\" is of an unknown type: \"%s\"", node->id,
+								ff_text_shown(node->type_name)),
+					   "The table flowforge.step_type lists the types there are.");
 }
 
 static void
@@ -209,7 +211,7 @@ read_config(FfGraph *graph, FfNode *node, Jsonb *data)
 	if (config != NULL && !ff_json_is_object(config) && !ff_json_is_null(config))
 		ff_graph_fault(graph, FF_FAULT_BAD_NODE, node->place, -1, "config",
 					   psprintf("the config of node \"%s\" is not an object", node->id), NULL);
-	node->config = ff_json_is_object(config) ? config : empty_object();
+	node->config = ff_json_is_object(config) ? config : ff_json_empty_object();
 }
 
 static void
@@ -289,11 +291,27 @@ end_of(FfGraph *graph, int place, Jsonb *document, const char *key, FfFaultCode 
 		ff_graph_fault(graph, code, -1, place, key, psprintf("edge %d has no %s", place + 1, key),
 					   "It is the id of a node, a text.");
 	else if (node == NULL)
-		ff_graph_fault(
-			graph, code, -1, place, key,
-			psprintf("the %s of edge %d, \"%s\", does not exist", key, place + 1, shown(id)),
-			"Remove the edge, or tie it to a node.");
+		ff_graph_fault(graph, code, -1, place, key,
+					   psprintf("the %s of edge %d, \"%s\", does not exist", key, place + 1,
+								ff_text_shown(id)),
+					   "Remove the edge, or tie it to a node.");
 	return node;
+}
+
+/* A node whose edge leads nowhere is not to be told, besides, that it has none. */
+static void
+note_dangling(FfGraph *graph, const FfNode *node, Jsonb *outgoing)
+{
+	const char *label = node != NULL && outgoing != NULL ? branch_of(node, outgoing) : NULL;
+
+	if (node == NULL)
+		return;
+	graph->nodes[node->index].dangling |= 1;
+	for (int i = 0; label != NULL && node->type->labels[i] != NULL; i++)
+	{
+		if (strcmp(node->type->labels[i], label) == 0)
+			graph->nodes[node->index].dangling |= UINT32_C(2) << i;
+	}
 }
 
 static void
@@ -313,7 +331,11 @@ read_edge(FfGraph *graph, int place, JsonbValue *value)
 	source = end_of(graph, place, document, "source", FF_FAULT_EDGE_SOURCE_MISSING);
 	target = end_of(graph, place, document, "target", FF_FAULT_EDGE_TARGET_MISSING);
 	if (source == NULL || target == NULL)
+	{
+		note_dangling(graph, source, document);
+		note_dangling(graph, target, NULL);
 		return;
+	}
 	edge->source = source->index;
 	edge->target = target->index;
 	edge->label = branch_of(source, document);
@@ -471,8 +493,8 @@ read_document(FfGraph *graph, Jsonb *document)
 }
 
 /* A version's configuration has the graph in a member of its own. */
-static Jsonb *
-document_of(Jsonb *definition)
+Jsonb *
+ff_graph_document(Jsonb *definition)
 {
 	Jsonb *inner = ff_json_member(definition, "graph");
 
@@ -496,7 +518,7 @@ ff_graph_read(Jsonb *definition, MemoryContext context)
 					   "For example: {\"nodes\": [...], \"edges\": [...]}");
 	else
 	{
-		read_document(graph, document_of(definition));
+		read_document(graph, ff_graph_document(definition));
 		ff_graph_read_settings(graph, ff_json_member(definition, "settings"));
 	}
 	merge_edges(graph);

@@ -15,4 +15,7 @@ extern void ff_graph_read_settings(FfGraph *graph, Jsonb *settings);
 /* needs.c: which nodes' outputs a node's config names. Raises FF101, FF109, FF110. */
 extern void ff_node_read_needs(const FfGraph *graph, FfNode *node);
 
+/* needs.c: what counts as a reference in a graph's texts. */
+extern FfSearch ff_graph_search(const FfGraph *graph);
+
 #endif

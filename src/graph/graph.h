@@ -32,23 +32,35 @@ struct FfRun;
 
 /* --- what may go wrong with a definition --- */
 
-/* X(name, the code people read) */
-#define FF_FAULT_TABLE(X)                         \
-	X(BAD_DEFINITION, "bad_definition")           \
-	X(TOO_LARGE, "too_large")                     \
-	X(NO_NODES, "no_nodes")                       \
-	X(BAD_NODE, "bad_node")                       \
-	X(BAD_EDGE, "bad_edge")                       \
-	X(DUPLICATE_ID, "duplicate_id")               \
-	X(RESERVED_ID, "reserved_id")                 \
-	X(EDGE_SOURCE_MISSING, "edge_source_missing") \
-	X(EDGE_TARGET_MISSING, "edge_target_missing") \
-	X(CYCLE, "cycle")                             \
-	X(MISSING_TYPE, "missing_type")               \
-	X(UNREGISTERED_TYPE, "unregistered_type")     \
-	X(BAD_POLICY, "bad_policy")
+/* X(name, the code people read, whether the graph can run all the same) */
+#define FF_FAULT_TABLE(X)                                        \
+	X(BAD_DEFINITION, "bad_definition", false)                   \
+	X(TOO_LARGE, "too_large", false)                             \
+	X(NO_NODES, "no_nodes", false)                               \
+	X(BAD_NODE, "bad_node", false)                               \
+	X(BAD_EDGE, "bad_edge", false)                               \
+	X(DUPLICATE_ID, "duplicate_id", false)                       \
+	X(RESERVED_ID, "reserved_id", false)                         \
+	X(EDGE_SOURCE_MISSING, "edge_source_missing", false)         \
+	X(EDGE_TARGET_MISSING, "edge_target_missing", false)         \
+	X(CYCLE, "cycle", false)                                     \
+	X(MISSING_TYPE, "missing_type", false)                       \
+	X(UNREGISTERED_TYPE, "unregistered_type", false)             \
+	X(CONDITION_MISSING_TRUE, "condition_missing_true", false)   \
+	X(CONDITION_MISSING_FALSE, "condition_missing_false", false) \
+	X(ORPHAN, "orphan", false)                                   \
+	X(BAD_REFERENCE, "bad_reference", false)                     \
+	X(FOR_EACH_ITEMS, "for_each_items", false)                   \
+	X(CONFIG_SCHEMA, "config_schema", false)                     \
+	X(EXPRESSION_SYNTAX, "expression_syntax", false)             \
+	X(TEMPLATE_SYNTAX, "template_syntax", false)                 \
+	X(BAD_POLICY, "bad_policy", false)                           \
+	X(SKIPPED_REFERENCE, "skipped_reference", true)              \
+	X(UNREACHABLE_BRANCH, "unreachable_branch", true)            \
+	X(UNUSED_OUTPUT, "unused_output", true)                      \
+	X(SECRET_LITERAL, "secret_literal", true)
 
-#define FF_FAULT_CODE(name, code) FF_FAULT_##name,
+#define FF_FAULT_CODE(name, code, warning) FF_FAULT_##name,
 typedef enum FfFaultCode
 {
 	FF_FAULT_TABLE(FF_FAULT_CODE)
@@ -57,12 +69,14 @@ typedef enum FfFaultCode
 
 typedef struct FfFault
 {
-	FfFaultCode		code;
-	int				node; /* its place in the document's list, or -1 */
-	int				edge; /* likewise */
-	const char	   *path; /* the member that is wrong: max_attempts, settings.max_concurrency; or NULL */
+	FfFaultCode code;
+	int			node; /* its place in the document's list, or -1 */
+	int			edge; /* likewise */
+	const char
+		*path; /* the member that is wrong: max_attempts, settings.max_concurrency; or NULL */
 	const char	   *message;
-	const char	   *hint; /* or NULL */
+	const char	   *hint;	/* or NULL */
+	int				number; /* to sort by */
 	struct FfFault *next;
 } FfFault;
 
@@ -105,7 +119,8 @@ typedef struct FfNode
 	int						*out;
 	int						 need_count; /* the other nodes whose outputs its config names, */
 	int						*needs;		 /* ascending; filled by ff_graph_compile only */
-	bool					 needs_all;	 /* it may read the output of any node before it */
+	uint32 dangling;  /* edges of it that were left out: bit 0, any; then its branches */
+	bool   needs_all; /* it may read the output of any node before it */
 } FfNode;
 
 typedef struct FfGraph
@@ -139,13 +154,20 @@ extern FfGraph *ff_graph_compile(Jsonb *config, MemoryContext context);
 /* Raises the first fault that leaves open which nodes there are and how they are tied. */
 extern void ff_graph_check(const FfGraph *graph);
 
+/* The part of a definition that has the nodes and edges. */
+extern Jsonb *ff_graph_document(Jsonb *definition);
+
+/* A text of a document as messages show it. */
+extern const char *ff_text_shown(const char *text);
+
 /* NULL when there is none. */
 extern const FfNode *ff_graph_node(const FfGraph *graph, const char *id);
 extern const FfNode *ff_graph_node_n(const FfGraph *graph, const char *id, int length);
 
 extern const char *ff_fault_code(FfFaultCode code);
+extern bool		   ff_fault_is_warning(FfFaultCode code);
 
-/* Notes what is wrong. Message and hint are kept as they are. */
+/* Notes what is wrong; the texts are copied. */
 extern void ff_graph_fault(FfGraph *graph, FfFaultCode code, int node, int edge, const char *path,
 						   const char *message, const char *hint);
 
@@ -194,6 +216,12 @@ typedef struct FfNodeType
 
 	/* The labels of its branches; ends with NULL. NULL: it does not branch. */
 	const char *const *labels;
+
+	/* It does nothing but give its output. */
+	bool pure;
+
+	/* An item of a for_each cannot be one: it waits for nobody and chooses no way. */
+	bool alone;
 
 	/* The member of its config that is code which may read any output before it, or NULL. */
 	const char *code;

@@ -25,10 +25,16 @@ has_name(const void *graph, const char *name, int length)
 	return ff_graph_node_n(graph, name, length) != NULL;
 }
 
+FfSearch
+ff_graph_search(const FfGraph *graph)
+{
+	return (FfSearch){.has = has_name, .argument = graph, .arguments = true};
+}
+
 static void
 mark_member(const FfGraph *graph, FfNode *node, const char *key, JsonbValue *value, bool *named)
 {
-	FfNames				names = {has_name, graph};
+	FfSearch			search = ff_graph_search(graph);
 	const FfExpression *expression = ff_node_expression(node->type, key);
 	FfReferences		found = {0};
 
@@ -41,10 +47,13 @@ mark_member(const FfGraph *graph, FfNode *node, const char *key, JsonbValue *val
 		return;
 	}
 	if (value->type == jbvString && expression != NULL)
+	{
+		search.operands_only = expression->operands_only;
 		ff_expr_references(ff_operand_expr_cached(value->val.string.val, value->val.string.len),
-						   &names, expression->operands_only, &found);
+						   &search, &found);
+	}
 	else
-		ff_template_references(JsonbValueToJsonb(value), &names, &found);
+		ff_template_references(JsonbValueToJsonb(value), &search, &found);
 	mark(graph, node, &found, named);
 }
 

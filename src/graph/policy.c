@@ -95,16 +95,15 @@ ff_node_read_policy(FfGraph *graph, FfNode *node, Jsonb *data)
 
 	node->on_error = read_word(graph, node, data, "on_error", errors,
 							   "on_error is neither fail, skip nor continue");
-	node->max_attempts = read_count(graph, node->place, data, "max_attempts", "max_attempts",
-									1, FF_MAX_ATTEMPTS);
+	node->max_attempts =
+		read_count(graph, node->place, data, "max_attempts", "max_attempts", 1, FF_MAX_ATTEMPTS);
 	node->backoff.kind =
 		kinds[read_word(graph, node, data, "backoff_strategy", strategies,
 						"backoff_strategy is neither fixed, linear nor exponential")];
-	node->backoff.base = read_seconds(graph, node->place, data, "backoff_base", "backoff_base",
-									  DEFAULT_BASE_US);
+	node->backoff.base =
+		read_seconds(graph, node->place, data, "backoff_base", "backoff_base", DEFAULT_BASE_US);
 	node->backoff.cap = BACKOFF_CAP_US;
-	node->timeout =
-		read_seconds(graph, node->place, data, "timeout_seconds", "timeout_seconds", 0);
+	node->timeout = read_seconds(graph, node->place, data, "timeout_seconds", "timeout_seconds", 0);
 }
 
 void

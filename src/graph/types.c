@@ -13,20 +13,21 @@ static const char *const item_members[] = {"item_config", NULL};
 
 static const FfNodeType types[] = {
 	{.name = "http_request"},
-	{.name = "llm_call"},
-	{.name = "inline_code", .raw = code_member, .code = "code"},
+	{.name = "llm_call", .pure = true},
+	{.name = "inline_code", .raw = code_member, .code = "code", .pure = true},
 	{.name = "condition",
 	 .raw = expression_member,
 	 .expression = {"expression", false},
-	 .labels = condition_labels},
+	 .labels = condition_labels,
+	 .alone = true},
 	{.name = "database_query"},
-	{.name = "transform"},
+	{.name = "transform", .pure = true},
 	{.name = "delay"},
 	{.name = "wait_for_approval"},
 	{.name = "wait_for_event", .raw = if_member, .expression = {"if", true}},
 	{.name = "send_email"},
 	{.name = "webhook"},
-	{.name = "for_each", .raw = item_members},
+	{.name = "for_each", .raw = item_members, .alone = true},
 	{.name = "function_call"},
 };
 

@@ -56,6 +56,9 @@ extern FfExpr *ff_operand_expr_cached(const char *source, int length);
 /* Strict mode: what is missing is an error. Raises FF101 to FF110. The result is palloc'ed. */
 extern Jsonb *ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count);
 
+/* Whether a value counts as true: not null, false, 0, '', [] or {}. */
+extern bool ff_expr_truthy(Jsonb *value);
+
 /*
  * Filter mode: a missing member is null (but two missing members are not equal), comparing null by
  * order is false, any other error makes the result false. Raises nothing but interrupts and want of
@@ -110,25 +113,31 @@ typedef struct FfReferences
 	FfReference *items;
 } FfReferences;
 
-/* Which names the data will have. A text that reads as a path and as something else, `a - b`, is
- * the path if its first part is one of them. */
-typedef struct FfNames
+/* What counts as a reference. */
+typedef struct FfSearch
 {
+	/* Which names the data will have, or NULL. A text that reads as a path and as something else,
+	 * `a - b`, is the path if its first part is one of them. */
 	bool (*has)(const void *argument, const char *name, int length);
 	const void *argument;
-} FfNames;
+	bool		once;		   /* the text is compiled where the caller stands, not kept */
+	bool		arguments;	   /* names among the arguments of filters, too */
+	bool		operands_only; /* of an expression: {{ value }} and texts that are templates */
+} FfSearch;
 
-/* The data a config's templates refer to; names may be NULL. Raises FF101, FF109 or FF110;
+/* The data a config's templates refer to; the search may be NULL. Raises FF101, FF109 or FF110;
  * palloc'ed. */
-extern void ff_template_references(Jsonb *config, const FfNames *names, FfReferences *found);
+extern void ff_template_references(Jsonb *config, const FfSearch *search, FfReferences *found);
 
 /* The same for one text. */
-extern void ff_text_references(const char *text, int length, const FfNames *names,
+extern void ff_text_references(const char *text, int length, const FfSearch *search,
 							   FfReferences *found);
 
-/* The data an expression refers to; or only its operands {{ value }} and texts that are templates.
- * Palloc'ed. */
-extern void ff_expr_references(const FfExpr *expr, const FfNames *names, bool operands_only,
-							   FfReferences *found);
+/* The data an expression refers to. Palloc'ed. */
+extern void ff_expr_references(const FfExpr *expr, const FfSearch *search, FfReferences *found);
+
+/* The value of an expression that is the same whatever the data and the time are: NULL when it is
+ * not, or cannot be evaluated. */
+extern Jsonb *ff_expr_constant(const FfExpr *expr);
 
 #endif

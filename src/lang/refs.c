@@ -21,11 +21,11 @@ typedef struct Known
 
 typedef struct Search
 {
-	FfReferences  *found;
-	const FfNames *names;
-	Known		  *known;
-	bool		   rescued; /* what is missing altogether is replaced */
-	bool		   outside; /* of operands, where nothing counts */
+	FfReferences   *found;
+	const FfSearch *how;
+	Known		   *known;
+	bool			rescued; /* what is missing altogether is replaced */
+	bool			outside; /* of operands, where nothing counts */
 } Search;
 
 static void seek_in_node(Search *s, const FfNode *node);
@@ -159,11 +159,13 @@ seek_in_macro(Search *s, const FfNode *node)
 	s->known = variable.outer;
 }
 
-/* Of a filter only what it filters. */
+/* Of a filter only what it filters, unless its arguments are asked for. */
 static int
-kids_to_search(const FfNode *node)
+kids_to_search(const Search *s, const FfNode *node)
 {
-	return node->kind == FF_NODE_CALL && ff_lang_is_filter(node->function) ? 1 : node->count;
+	bool filter = node->kind == FF_NODE_CALL && ff_lang_is_filter(node->function);
+
+	return filter && !s->how->arguments ? 1 : node->count;
 }
 
 /* Whether a kid of a call may be missing altogether. The filter default() rescues a root, or the
@@ -191,7 +193,7 @@ seek_in_kids(Search *s, const FfNode *node)
 {
 	bool rescued = s->rescued;
 
-	for (int i = 0; i < kids_to_search(node); i++)
+	for (int i = 0; i < kids_to_search(s, node); i++)
 	{
 		s->rescued = rescued || is_rescued(node, i);
 		seek_in_node(s, node->kids[i]);
@@ -207,7 +209,7 @@ seek_in_either(Search *s, const FfNode *node)
 
 	while (root->count > 0)
 		root = root->kids[0];
-	if (s->names != NULL && s->names->has(s->names->argument, root->text, root->length))
+	if (s->how->has != NULL && s->how->has(s->how->argument, root->text, root->length))
 		seek_in_node(s, node->kids[1]);
 	else
 		seek_in_node(s, node->kids[2]);
@@ -300,57 +302,102 @@ seek_in_parts(Search *s, const FfPart *parts)
 	}
 }
 
-static void
-seek_in_text(FfReferences *found, const FfNames *names, const char *text, int length)
-{
-	Search s = {.found = found, .names = names};
+static const FfSearch usual = {.has = NULL};
 
-	seek_in_parts(&s, ff_template_cached(text, length)->parts);
+static void
+seek_in_text(const FfSearch *search, const char *text, int length, FfReferences *found)
+{
+	Search s = {.found = found, .how = search != NULL ? search : &usual};
+	const FfTemplate *template = s.how->once
+									 ? ff_template_compile(text, length, CurrentMemoryContext)
+									 : ff_template_cached(text, length);
+
+	seek_in_parts(&s, template->parts);
 }
 
 static void
-seek_in_value(FfReferences *found, const FfNames *names, const JsonbValue *text)
+seek_in_value(const FfSearch *search, const JsonbValue *text, FfReferences *found)
 {
-	seek_in_text(found, names, text->val.string.val, text->val.string.len);
+	seek_in_text(search, text->val.string.val, text->val.string.len, found);
 }
 
 void
-ff_text_references(const char *text, int length, const FfNames *names, FfReferences *found)
+ff_text_references(const char *text, int length, const FfSearch *search, FfReferences *found)
 {
 	memset(found, 0, sizeof(*found));
-	seek_in_text(found, names, text, length);
+	seek_in_text(search, text, length, found);
 	tidy(found);
 }
 
 void
-ff_expr_references(const FfExpr *expr, const FfNames *names, bool operands_only,
-				   FfReferences *found)
+ff_expr_references(const FfExpr *expr, const FfSearch *search, FfReferences *found)
 {
-	Search s = {.found = found, .names = names, .outside = operands_only};
+	Search s = {.found = found, .how = search != NULL ? search : &usual};
 
 	memset(found, 0, sizeof(*found));
+	s.outside = s.how->operands_only;
 	seek_in_node(&s, expr->root);
 	tidy(found);
 }
 
 void
-ff_template_references(Jsonb *config, const FfNames *names, FfReferences *found)
+ff_template_references(Jsonb *config, const FfSearch *search, FfReferences *found)
 {
 	FfWalk	   walk;
 	JsonbValue text;
 
 	memset(found, 0, sizeof(*found));
 	if (ff_walk_scalar_template(config, &text))
-		seek_in_value(found, names, &text);
+		seek_in_value(search, &text, found);
 	else if (!JB_ROOT_IS_SCALAR(config))
 	{
 		ff_walk_begin(&walk, config);
 		while (ff_walk_next(&walk))
 		{
 			if (ff_walk_at_template(&walk))
-				seek_in_value(found, names, &walk.part);
+				seek_in_value(search, &walk.part, found);
 		}
 		ff_walk_end(&walk);
 	}
 	tidy(found);
+}
+
+/* --- constants --- */
+
+/* Whether a function of the node depends on the time; templates within are taken to. */
+static bool
+depends_on_time(const FfNode *node)
+{
+	check_stack_depth();
+	if (node->kind == FF_NODE_TEMPLATE ||
+		(node->kind == FF_NODE_CALL && node->function->call == ff_fn_now))
+		return true;
+	for (int i = 0; i < node->count; i++)
+	{
+		if (depends_on_time(node->kids[i]))
+			return true;
+	}
+	return false;
+}
+
+Jsonb *
+ff_expr_constant(const FfExpr *expr)
+{
+	FfSearch	 search = {.arguments = true};
+	FfScope		 scope = {.count = 0};
+	FfReferences found;
+	FfEvaluation e;
+	FfValue		 value = {0};
+	Jsonb		*result = NULL;
+
+	ff_expr_references(expr, &search, &found);
+	if (found.count > 0 || depends_on_time(expr->root))
+		return NULL;
+	ff_lang_begin(&e, &scope, false);
+	e.quiet = true;
+	if (ff_lang_evaluate(&e, expr->root, &value))
+		result = ff_lang_keep(&e, ff_value_document(&value));
+	else
+		ff_lang_end(&e);
+	return result;
 }
