@@ -39,6 +39,7 @@ create table flowforge.function (
 	created_at timestamptz not null default now(),
 	kind text not null default 'sdk' check (kind in ('sdk', 'graph', 'sql')),
 	role text,
+	role_mark text,
 	primary key (tenant_id, function_id),
 	unique (tenant_id, slug)
 );
