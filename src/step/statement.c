@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/base64.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -242,7 +243,15 @@ typedef struct RowReceiver
 static Datum
 base64_of(Datum bytes)
 {
-	return DirectFunctionCall2(binary_encode, bytes, CStringGetTextDatum("base64"));
+	bytea	   *raw = DatumGetByteaPP(bytes);
+	int			room = pg_b64_enc_len(VARSIZE_ANY_EXHDR(raw));
+	char	   *encoded = palloc(room);
+	const void *data = VARDATA_ANY(raw);
+	int			length = pg_b64_encode(data, VARSIZE_ANY_EXHDR(raw), encoded, room);
+
+	if (length < 0)
+		elog(ERROR, "could not encode bytes");
+	return PointerGetDatum(cstring_to_text_with_len(encoded, length));
 }
 
 static void
@@ -253,11 +262,9 @@ encode_binary(const RowReceiver *receiver, TupleTableSlot *slot, Datum *values)
 	foreach (cell, receiver->binary)
 	{
 		int column = lfirst_int(cell);
-		/* The encoding of RFC 2045 breaks lines, which nobody wants in JSON. */
+
 		if (!slot->tts_isnull[column])
-			values[column] =
-				DirectFunctionCall3(replace_text, base64_of(values[column]),
-									CStringGetTextDatum("\n"), CStringGetTextDatum(""));
+			values[column] = base64_of(values[column]);
 	}
 }
 
