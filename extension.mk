@@ -14,7 +14,7 @@ SQL_PARTS = src/util/util.sql src/lang/lang.sql src/team/team.sql src/function/f
 	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql \
 	$(foreach part,sql approval,src/step/$(part).sql) src/run/resume.sql \
 	$(foreach part,route answer repeat serve health events runs control approvals stream apps sdk endpoint v1 cancellation graphql openapi page,src/api/$(part).sql) \
-	src/hook/hook.sql src/watch/watch.sql
+	src/hook/hook.sql src/watch/watch.sql src/api/triggers.sql
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(srcdir)/src -DFF_VERSION='"$(EXTVERSION)"'

@@ -53,7 +53,7 @@ $$;
 select plan(10 + (select count(*)::integer from flowforge.route where response_schema ->> 'contentMediaType' is null));
 
 select is_empty('select pattern from flowforge.route where summary = '''' or summary ~ ''[.]$''', 'every route has a summary');
-select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals):(send|read|manage))$''',
+select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|hooks|schedules|watches):(send|read|manage))$''',
 	'every route has a known scope');
 select is_empty('select pattern from flowforge.route where response_schema = ''{}''', 'every route has a schema of its answer');
 select is_empty('select pattern from flowforge.route where method in (''POST'', ''PUT'', ''PATCH'') and request_schema = ''{}''',
@@ -87,6 +87,8 @@ insert into flowforge.cancellation (tenant_id, function_id, started_before, runs
 select 1, function_id, now(), 0 from flowforge.function where slug = 'routes-a' returning cancellation_id as cancellation \gset
 select app_id as app from flowforge.app where name = 'routes' \gset
 insert into flowforge.signal (tenant_id, name, run_id, step_id) values (1, 'routes', :'run', 'def');
+
+create table public.routes_orders (id integer primary key);
 
 create temp table request (method text, pattern text, path text, body text);
 insert into request values
@@ -137,6 +139,11 @@ insert into request values
 ('POST', '/v1/cancellations', '/v1/cancellations',
 	'{"app_id": "routes", "function_id": "a", "started_before": "2020-01-01T00:00:00Z"}'),
 ('GET', '/v1/cancellations', '/v1/cancellations', null), ('DELETE', '/v1/cancellations/{id}', '/v1/cancellations/' || :'cancellation', null),
+('GET', '/api/v1/hooks', '/api/v1/hooks', null), ('POST', '/api/v1/hooks', '/api/v1/hooks', '{"path": "routes-2", "event": "routes/hook"}'),
+('DELETE', '/api/v1/hooks/{path}', '/api/v1/hooks/routes', null),
+('GET', '/api/v1/schedules', '/api/v1/schedules', null),
+('POST', '/api/v1/watches', '/api/v1/watches', '{"table": "routes_orders", "operations": ["insert"]}'),
+('GET', '/api/v1/watches', '/api/v1/watches', null), ('DELETE', '/api/v1/watches/{table}', '/api/v1/watches/routes_orders', null),
 ('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
 
 create temp table answer as
