@@ -87,6 +87,17 @@ select ff_workflow_plan('7');
 select ff_workflow_plan('{"nodes": [{"id": "a"}, {"id": "a"}]}');
 select ff_workflow_plan('{"nodes": 5}');
 select ff_workflow_plan(jsonb_build_object('nodes', (select jsonb_agg(jsonb_build_object('id', 'n' || i)) from generate_series(1, 30) i), 'edges', (select jsonb_agg(jsonb_build_object('source', 'n' || i, 'target', 'n' || i % 30 + 1)) from generate_series(1, 30) i)));
+-- What a run makes of it: policies, the outputs each node needs, ways. Edges with unknown ends are left out, the same edge twice is one.
+select key as node, value - 'label' - 'needs_all' - 'type' as compiled from jsonb_each(flowforge.graph_compiled('{"graph": {"nodes": [
+	{"id": "a", "type": "transform", "data": {"label": "First", "max_attempts": 9, "backoff_strategy": "exponential", "timeout_seconds": 1.5}}, {"id": "b", "type": "transform", "data": {"max_attempts": 4, "backoff_strategy": "exponential", "backoff_base": 3}},
+	{"id": "c", "type": "condition", "data": {"max_attempts": 4, "backoff_strategy": "linear", "config": {"expression": "{{ a.x }} > b.y and ''{{ d.z | default(e.q) }}''"}}}, {"id": "d", "data": {"type": "delay", "max_attempts": 3, "backoff_base": 500, "on_error": "skip"}},
+	{"id": "e", "type": "transform", "data": null}, {"id": "f", "type": "for_each", "data": {"config": {"items": "{{ a.l }}", "item_config": {"x": ["{{ _item.x }}{{ c }}{{ f.x }}"]}}, "on_error": "continue"}}],
+	"edges": [{"source": "a", "target": "b"}, {"source": "a", "target": "b", "sourceHandle": "out"}, {"source": "b", "target": "x"}, {"source": "c", "target": "d", "data": {"condition": true}}, {"source": "c", "target": "d", "sourceHandle": "TRUE"}, {"source": "c", "target": "e", "data": null}]}, "settings": {"max_concurrency": 3, "run_timeout_seconds": 60}}') -> 'nodes');
+select key as node, value -> 'needs_all' as needs_all, value -> 'needs' as needs from jsonb_each(flowforge.graph_compiled(graph('{"a transform","i inline_code {\"code\": \"return context.a\"}","j inline_code {\"code\": \"return input.x\"}","w wait_for_event {\"if\": \"async.x == {{ a.x }} && event.y == b\"}","b transform"}')) -> 'nodes');
+select c - 'nodes' as whole, c -> 'nodes' -> 'a' ->> 'label' as label from flowforge.graph_compiled('{"nodes": [{"id": "a", "type": "delay"}], "settings": {"max_concurrency": 3, "run_timeout_seconds": 60}}') c;
+select flowforge.graph_compiled('{"nodes": []}');
+select flowforge.graph_compiled('{"nodes": [{"id": "a", "data": {"max_attempts": -1}}]}');
+select flowforge.graph_compiled(graph('{"a transform {\"output\": \"{{ x. }}\"}"}'));
 -- The catalogue.
 select place, type, label, icon, category, (select string_agg(k, ' ') from jsonb_object_keys(config_schema -> 'properties') k) as config, (select string_agg(k, ' ') from jsonb_object_keys(output_schema -> 'properties') k) as output from flowforge.step_type order by place;
 select type from flowforge.step_type where flowforge.schema_problems(config_schema) <> '[]' or flowforge.schema_problems(output_schema) <> '[]' or description !~ '[.]$';
