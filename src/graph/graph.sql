@@ -23,6 +23,7 @@ comment on function @extschema@.ff_workflow_validate(jsonb) is
 'Everything that is wrong with a graph {"nodes": [...], "edges": [...], "settings": {...}}: {"valid": boolean, "errors": [finding], "warnings": '
 '[finding]}, in the order of the document. A finding is {"code", "message", "node_id" or "edge_id", "path": the member of the node''s config, or of '
 'the document, "hint"}; docs/graphs.md has the codes. Errors keep a graph from being published, warnings do not. Raises nothing, whatever it is given.';
+revoke execute on function @extschema@.ff_workflow_validate(jsonb) from public;
 
 create function flowforge.graph_compiled(config jsonb) returns jsonb
 language c volatile strict
