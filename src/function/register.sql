@@ -327,7 +327,7 @@ as $$
 declare
 	taken record;
 begin
-	select f.slug, coalesce(a.name, 'this database') as owner into taken
+	select f.slug, coalesce('the app "' || a.name || '"', case f.kind when 'graph' then 'a workflow' else 'this database' end) as owner into taken
 	from flowforge.wanted_functions(payload) w
 	join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
@@ -335,7 +335,7 @@ begin
 		select from flowforge.workflow o where o.tenant_id = f.tenant_id and o.function_id = f.function_id))
 	limit 1;
 	if found then
-		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to the app "%s"', taken.slug, taken.owner),
+		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to %s', taken.slug, taken.owner),
 			detail = format('The app "%s" registered a function of the same id.', payload ->> 'appName'),
 			hint = 'Give one of them another id, or register the other app without it first.';
 	end if;
