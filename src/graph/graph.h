@@ -185,6 +185,7 @@ typedef struct FfNodeStart
 	const FfNode  *node;
 	const char	  *step_id; /* the node's id, or id[3] within a for_each */
 	Jsonb		  *config;	/* resolved */
+	const FfScope *scope;	/* what its templates and expressions see */
 	int			   attempt; /* from 0 */
 	TimestampTz	   now;
 } FfNodeStart;
@@ -196,6 +197,14 @@ typedef struct FfNodeFault
 	int64  retry_after; /* microseconds, -1: as usual */
 } FfNodeFault;
 
+/* Who works on a node once it has started. */
+typedef enum FfNodePlace
+{
+	FF_NODE_HERE,  /* the interpreter: it is done at once */
+	FF_NODE_WAITS, /* nobody: it takes none of the run's max_concurrency */
+	FF_NODE_WORKS  /* somebody: it takes one */
+} FfNodePlace;
+
 /* A member of a config that is an expression. */
 typedef struct FfExpression
 {
@@ -206,6 +215,10 @@ typedef struct FfExpression
 typedef struct FfNodeType
 {
 	const char *name;
+	FfNodePlace place;
+
+	/* Members of the config that are not shown in what is stored of it; ends with NULL, or NULL. */
+	const char *const *secret;
 
 	/* Members of the config that are not rendered when the node starts; ends with NULL, or NULL. */
 	const char *const *raw;
@@ -241,6 +254,9 @@ typedef struct FfNodeType
 
 /* types.c: NULL when there is none. */
 extern const FfNodeType *ff_node_type(const char *name);
+
+/* What drives runs of graphs (run/driver.h). */
+extern const struct FfDriver ff_graph_driver;
 
 /* types.c: the member of this name, if it is an expression; the type may be NULL. */
 extern const FfExpression *ff_node_expression(const FfNodeType *type, const char *key);

@@ -135,10 +135,10 @@ declare
 	latest integer;
 	current jsonb;
 begin
-	insert into flowforge.function as f (tenant_id, slug, name, version, url, kind, role)
-	values (tenant, title, title, 0, '', 'sql', acting)
+	insert into flowforge.function as f (tenant_id, slug, name, version, url, kind, role, role_mark)
+	values (tenant, title, title, 0, '', 'sql', acting, flowforge.role_mark(acting))
 	on conflict (tenant_id, slug) do update
-	set name = excluded.name, role = excluded.role, kind = 'sql', app_id = null, url = '', archived_at = null
+	set name = excluded.name, role = excluded.role, role_mark = excluded.role_mark, kind = 'sql', app_id = null, url = '', archived_at = null
 	returning f.function_id, f.version into id, latest;
 	select v.config into current
 	from flowforge.function_version v

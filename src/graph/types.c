@@ -3,38 +3,31 @@
  */
 #include "postgres.h"
 
-#include "graph/graph.h"
+#include "graph/type.h"
 
-static const char *const condition_labels[] = {"true", "false", NULL};
-static const char *const expression_member[] = {"expression", NULL};
-static const char *const if_member[] = {"if", NULL};
 static const char *const code_member[] = {"code", NULL};
-static const char *const item_members[] = {"item_config", NULL};
 
-static const FfNodeType types[] = {
-	{.name = "http_request"},
-	{.name = "llm_call", .pure = true},
-	{.name = "inline_code", .raw = code_member, .code = "code", .pure = true},
-	{.name = "condition",
-	 .raw = expression_member,
-	 .expression = {"expression", false},
-	 .labels = condition_labels,
-	 .alone = true},
-	{.name = "database_query"},
-	{.name = "transform", .pure = true},
-	{.name = "delay"},
-	{.name = "wait_for_approval"},
-	{.name = "wait_for_event", .raw = if_member, .expression = {"if", true}},
-	{.name = "send_email"},
-	{.name = "webhook"},
-	{.name = "for_each", .raw = item_members, .alone = true},
-	{.name = "function_call"},
+static const FfNodeType http_request = {.name = "http_request", .place = FF_NODE_WORKS};
+static const FfNodeType llm_call = {.name = "llm_call", .place = FF_NODE_WORKS, .pure = true};
+static const FfNodeType inline_code = {.name = "inline_code",
+									   .place = FF_NODE_WORKS,
+									   .raw = code_member,
+									   .code = "code",
+									   .pure = true};
+static const FfNodeType send_email = {.name = "send_email", .place = FF_NODE_WORKS};
+static const FfNodeType webhook = {.name = "webhook", .place = FF_NODE_WORKS};
+
+static const FfNodeType *const types[] = {
+	&http_request,			 &llm_call,			 &inline_code,	 &ff_node_condition,
+	&ff_node_database_query, &ff_node_transform, &ff_node_delay, &ff_node_wait_for_approval,
+	&ff_node_wait_for_event, &send_email,		 &webhook,		 &ff_node_for_each,
+	&ff_node_function_call,
 };
 
 const FfNodeType *
 ff_node_type_at(int i)
 {
-	return i >= 0 && i < (int) lengthof(types) ? &types[i] : NULL;
+	return i >= 0 && i < (int) lengthof(types) ? types[i] : NULL;
 }
 
 const FfNodeType *
@@ -42,8 +35,8 @@ ff_node_type(const char *name)
 {
 	for (int i = 0; i < (int) lengthof(types); i++)
 	{
-		if (strcmp(types[i].name, name) == 0)
-			return &types[i];
+		if (strcmp(types[i]->name, name) == 0)
+			return types[i];
 	}
 	return NULL;
 }

@@ -554,6 +554,11 @@ ff_expr_filter_why(const FfExpr *expr, const FfBinding *bindings, int count, cha
 	bool		 known;
 	bool		 passes;
 
+	if (expr->fault != NULL)
+	{
+		strlcpy(why, expr->fault, size);
+		return false;
+	}
 	ff_lang_begin(&e, &scope, true);
 	known = evaluate(&e, expr->root, &value);
 	passes = known && ff_value_truthy(&value);
@@ -577,6 +582,8 @@ ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 	FfValue		 value = {0};
 	bool		 passes;
 
+	if (expr->fault != NULL)
+		return false;
 	ff_lang_begin(&e, &scope, true);
 	passes = evaluate(&e, expr->root, &value) && ff_value_truthy(&value);
 	ff_lang_end(&e);

@@ -53,6 +53,16 @@ extern FfExpr *ff_expr_cached(const char *source, int length);
 extern FfExpr *ff_operand_expr_compile(const char *source, MemoryContext context);
 extern FfExpr *ff_operand_expr_cached(const char *source, int length);
 
+/*
+ * The same for expressions that were checked when they were stored. One that cannot be read any
+ * more, because a limit has been lowered, is for filters only: it is false, for that reason.
+ */
+extern FfExpr *ff_expr_compile_stored(const char *source, MemoryContext context);
+extern FfExpr *ff_expr_cached_stored(const char *source);
+
+/* Another number when the limits that say what can be read have changed. */
+extern uint32 ff_lang_limits(void);
+
 /* Strict mode: what is missing is an error. Raises FF101 to FF110. The result is palloc'ed. */
 extern Jsonb *ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count);
 

@@ -95,6 +95,7 @@ struct FfExpr
 {
 	const char *source;
 	FfNode	   *root;
+	const char *fault; /* of a stored one: why it cannot be read any more; it has no root then */
 };
 
 #define FF_MAX_ARGUMENTS 16

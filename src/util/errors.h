@@ -85,6 +85,7 @@
 	X(AI_PROVIDER, '4', '1', '2', 400,                                                             \
 	  "There is no such provider of models, or it cannot be used")                                 \
 	X(GRAPH, '5', '0', '1', 422, "A graph is not of the form it should have")                      \
+	X(NODE_CONFIG, '5', '0', '3', 400, "A step of a graph was given what it cannot use")           \
 	X(GRAPH_CYCLE, '5', '0', '2', 422, "A graph has a cycle")                                      \
 	X(WORKFLOW_NOT_FOUND, '5', '1', '1', 404, "The workflow does not exist")                       \
 	X(WORKFLOW_INVALID, '5', '1', '2', 422, "The workflow's definition is not valid")              \

@@ -157,9 +157,10 @@ static void
 look_at_role(void *arg)
 {
 	static FfPlan plan = {
-		"select r.oid, w.role, flowforge.role_problem(w.role), f.app_id is not null from flowforge.function f "
+		"select r.oid, w.role, flowforge.role_problem(w.role, w.mark), f.app_id is not null from flowforge.function f "
 		"left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id "
-		"cross join lateral (select coalesce(f.role, a.role) as role) w "
+		"cross join lateral (select coalesce(f.role, a.role) as role, "
+		"case when f.role is null then a.role_mark else f.role_mark end as mark) w "
 		"left join pg_catalog.pg_roles r on r.rolname = w.role "
 		"where f.tenant_id = $1 and f.function_id = $2",
 		2,

@@ -17,7 +17,7 @@ import session
 import templates
 
 SECONDS_OF_AN_INPUT = 2
-MEMORY_LIMIT = 64 * 1024 * 1024  # bytes beyond those of an idle backend
+MEMORY_LIMIT = int(os.environ.get("FUZZ_MEMORY_MB", "64")) * 1024 * 1024  # bytes beyond those of an idle backend
 BATCH = 200
 HELPER = """
 create or replace function pg_temp.attempt(kind text, source text, context jsonb) returns text language plpgsql as $$
