@@ -46,7 +46,7 @@ create table flowforge.function (
 comment on table flowforge.function is 'A function of a tenant; slug is unique (app-function for SDK functions).';
 comment on column flowforge.function.kind is 'sdk: an app serves it; graph: a workflow; sql: a function of this database. The last two have no app and no url.';
 comment on column flowforge.function.role is 'The database role its statements run as; null: its app''s, or none.';
-comment on column flowforge.function.role_mark is 'Which role of that name was meant, as app.role_mark.';
+comment on column flowforge.function.role_mark is 'Which role of that name was meant (flowforge.role_mark).';
 
 -- A published version never changes; runs name the version they started with. Negative versions are drafts of workflows as they were test run.
 create table flowforge.function_version (
