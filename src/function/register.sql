@@ -373,7 +373,7 @@ as $$
 declare
 	taken record;
 begin
-	select f.slug, coalesce(a.name, 'this database') as owner into taken
+	select f.slug, coalesce('the app "' || a.name || '"', case f.kind when 'graph' then 'a workflow' else 'this database' end) as owner into taken
 	from flowforge.wanted_functions(payload) w
 	join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
@@ -381,7 +381,7 @@ begin
 		select from flowforge.workflow o where o.tenant_id = f.tenant_id and o.function_id = f.function_id))
 	limit 1;
 	if found then
-		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to the app "%s"', taken.slug, taken.owner),
+		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to %s', taken.slug, taken.owner),
 			detail = format('The app "%s" registered a function of the same id.', payload ->> 'appName'),
 			hint = 'Give one of them another id, or register the other app without it first.';
 	end if;
@@ -409,7 +409,8 @@ as $$
 	select tenant, app, w.slug, w.name, w.url
 	from flowforge.wanted_functions(payload) w
 	on conflict (tenant_id, slug) do update
-	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null, kind = 'sdk', role = null;
+	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null, kind = 'sdk', role = null,
+		role_mark = null;
 
 	with changed as (
 		select f.function_id, case when v.version is null then f.version else f.version + 1 end as version, w.retries, w.config
@@ -576,8 +577,14 @@ as $$
 		where a.role is not null and a.role_mark is distinct from flowforge.role_mark(a.role) and flowforge.role_is_same(a.role_mark, flowforge.role_mark(a.role))
 			and flowforge.role_mark(a.role) is not null
 		returning 1
+	), bound_functions as (
+		update flowforge.function f
+		set role_mark = flowforge.role_mark(f.role)
+		where f.role is not null and f.role_mark is distinct from flowforge.role_mark(f.role) and flowforge.role_is_same(f.role_mark, flowforge.role_mark(f.role))
+			and flowforge.role_mark(f.role) is not null
+		returning 1
 	)
-	select count(*)::integer from bound
+	select (select count(*) from bound)::integer + (select count(*) from bound_functions)::integer
 $$;
 comment on function flowforge.bind_roles() is 'Notes which roles the names in a restored database mean. Gives how many. Executors call it when they start and every hour.';
 
