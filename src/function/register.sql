@@ -48,6 +48,14 @@ as $$
 $$;
 comment on function flowforge.is_id(text) is 'Whether a text can be the id of an app or a function: 1 to 255 bytes without control characters.';
 
+create function flowforge.setting(config jsonb, name text) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when config -> name not in ('null', '[]') then config -> name end
+$$;
+comment on function flowforge.setting(jsonb, text) is 'A part of a configuration; null when absent, null or an empty list.';
+
 create function flowforge.setting_list(config jsonb, name text) returns table (field text, value jsonb)
 language sql immutable
 set search_path = pg_catalog, pg_temp
