@@ -13,6 +13,7 @@
 #include "function/filter.h"
 #include "function/function.h"
 #include "http/client.h"
+#include "http/guard.h"
 #include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/run.h"
@@ -71,6 +72,14 @@ check_key(char **value, void **extra, GucSource source)
 		"A signing key is an even number of hexadecimal digits, on their own or after "
 		"\"signkey-\", a word and \"-\".");
 	return false;
+}
+
+static void
+define_list(const char *name, const char *description, const char *more, char **variable,
+			const char *start, GucStringCheckHook check, GucStringAssignHook assign)
+{
+	DefineCustomStringVariable(name, description, more, variable, start, PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, check, assign, NULL);
 }
 
 static void
@@ -156,6 +165,26 @@ define_call_settings(void)
 			   "A second key that is accepted while keys are rotated.", &ff_signing_key_fallback);
 }
 
+/* Settings of calls to others than apps. */
+static void
+define_outbound_settings(void)
+{
+	define_list("flowforge.outbound_allow",
+				"What steps may call beside public addresses: networks, hosts, either with a port "
+				"(comma-separated).",
+				"Like 10.1.0.0/16, vault.internal, 127.0.0.1:8080, [::1]:8080.", &ff_outbound_allow,
+				"", ff_guard_check_allow, ff_guard_assign_allow);
+	define_list("flowforge.outbound_ports",
+				"The ports steps may call: ports and ranges (comma-separated).",
+				"By default those of the web and those that need no privilege.", &ff_outbound_ports,
+				"80,443,1024-65535", ff_guard_check_ports, ff_guard_assign_ports);
+	define_int("flowforge.outbound_timeout", "How long a call that a step makes may take.",
+			   &ff_outbound_timeout, 600000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("flowforge.max_in_flight_per_host",
+			   "Calls that steps make to one host an executor has under way at most.",
+			   &ff_max_in_flight_per_host, 64, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
+}
+
 /* Settings of the steps the server takes itself. */
 static void
 define_step_settings(void)
@@ -225,6 +254,7 @@ _PG_init(void)
 	}
 	define_worker_settings();
 	define_call_settings();
+	define_outbound_settings();
 	define_event_settings();
 	define_step_settings();
 	MarkGUCPrefixReserved("flowforge");

@@ -520,7 +520,12 @@ read_outcome(FfOp *op, const FfHttpCall *call, bool ai, List *secrets, Jsonb **u
 {
 	char *text = ff_redact_text(clean_text(call->body.data, call->body.len), secrets);
 
-	if (!call->reached || call->failure != NULL)
+	if (call->refused)
+	{
+		op->kind = FF_OP_FAILED;
+		op->error = ff_guard_error(ff_redact_text(call->failure, secrets));
+	}
+	else if (!call->reached || call->failure != NULL)
 	{
 		char *reason = ff_redact_text(call->failure ? call->failure : "no connection", secrets);
 

@@ -2,11 +2,14 @@
  * ai.c - the step Ai: the engine calls a model's provider, with a key the function never sees.
  *
  * The item keeps the options, in which there is no secret; who answers, and the key, are looked up
- * when the call is made (worker/model.c).
+ * for each call.
  */
 #include "postgres.h"
 
+#include "utils/memutils.h"
+
 #include "ai/ai.h"
+#include "http/client.h"
 #include "run/actor.h"
 #include "step/step.h"
 #include "util/json.h"
@@ -38,5 +41,58 @@ begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now)
 	return false;
 }
 
-const FfStepKind ff_step_ai = {
-	.op = "Ai", .name = "model", .place = FF_STEP_MODEL, .read = read_options, .begin = begin};
+/* Reading leaves what it gives in memory of the transaction's. */
+static void *
+look_up(const FfRun *run, const FfItem *item, MemoryContext context)
+{
+	FfAiProvider *provider = MemoryContextAllocZero(context, sizeof(FfAiProvider));
+	MemoryContext old;
+
+	ff_ai_provider(provider, run->tenant_id, item->options);
+	old = MemoryContextSwitchTo(context);
+	provider->name = pstrdup(provider->name);
+	provider->base_url = pstrdup(provider->base_url);
+	provider->key = provider->key ? pstrdup(provider->key) : NULL;
+	provider->model = pstrdup(provider->model);
+	MemoryContextSwitchTo(old);
+	return provider;
+}
+
+static char *
+request(FfHttpCall *call, const FfRun *run, const FfItem *item, void *found, Jsonb **error)
+{
+	List	 *headers;
+	ListCell *cell;
+	char	 *url = ff_ai_request(found, item->options, &call->request, &headers);
+
+	foreach (cell, headers)
+		ff_http_add_header(call, lfirst(cell));
+	return url;
+}
+
+static void
+answer(FfAnswer *answer, FfOp *op, const FfHttpCall *call, const FfItem *item, void *found,
+	   TimestampTz now)
+{
+	if (call->refused)
+	{
+		op->error = ff_guard_error(call->failure);
+		answer->retry = false;
+	}
+	else if (!call->reached || call->failure != NULL)
+		op->error = ff_ai_error(found, psprintf("the provider could not be asked: %s",
+												call->failure ? call->failure : "no connection"));
+	else
+		op->data = ff_ai_answer(found, call->status, call->body.data, call->body.len,
+								(now - item->called_at) / 1000, &op->error, &answer->retry);
+}
+
+const FfStepKind ff_step_ai = {.op = "Ai",
+							   .name = "model",
+							   .place = FF_STEP_CALL,
+							   .read = read_options,
+							   .begin = begin,
+							   .error_name = "AiError",
+							   .look_up = look_up,
+							   .request = request,
+							   .answer = answer};

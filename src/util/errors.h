@@ -81,7 +81,10 @@
 	X(APPROVAL_FORM, '4', '0', '9', 422, "The decision's data is not what the form asks for")      \
 	X(SECRET_KEY, '4', '1', '0', 409, "There is no key to seal secrets with")                      \
 	X(SECRET_SEALED, '4', '1', '1', 409, "A stored secret does not open")                          \
-	X(AI_PROVIDER, '4', '1', '2', 400, "There is no such provider of models, or it cannot be used")
+	X(AI_PROVIDER, '4', '1', '2', 400,                                                             \
+	  "There is no such provider of models, or it cannot be used")                                 \
+	X(OUTBOUND, '4', '2', '0', 403, "The server may not call this address")                        \
+	X(MAIL, '4', '2', '1', 400, "A mail cannot be written or sent")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

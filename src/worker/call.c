@@ -75,13 +75,13 @@ ff_call_unpublish(int place)
 
 typedef struct CallDetail
 {
-	FfItem				*item;
-	FfLane				*lane;
-	int					 info;
-	int					 max_attempts;
-	bool				 step_timeout; /* it is what bounds the call */
-	bool				 checkpoints;  /* the app may report steps by messages meanwhile */
-	struct FfAiProvider *provider;	   /* of a model, or NULL */
+	FfItem *item;
+	FfLane *lane;
+	int		info;
+	int		max_attempts;
+	bool	step_timeout; /* it is what bounds the call */
+	bool	checkpoints;  /* the app may report steps by messages meanwhile */
+	void   *found;		  /* what was looked up for a step of the server's */
 } CallDetail;
 
 /* The shortest of the step's, the app's and everybody's. */
@@ -124,7 +124,7 @@ ff_call_start(FfRun *run, FfItem *item, const FfFunction *function, FfLane *lane
 		url = ff_gateway_request(call, item->request);
 	else if (item->kind == FF_ITEM_STEP)
 	{
-		url = ff_model_request(call, run, item, &detail->provider);
+		url = ff_outside_request(call, run, item, &detail->found);
 		detail->max_attempts = item->max_attempts;
 	}
 	else
@@ -256,8 +256,8 @@ handle_answer(FfHttpCall *call)
 
 	if (ff_item_requests(detail.item))
 		ff_gateway_answer(answer, call, detail.item, now);
-	else if (detail.provider != NULL)
-		ff_model_answer(answer, call, detail.item, detail.provider, now);
+	else if (detail.item->kind == FF_ITEM_STEP)
+		ff_outside_answer(answer, call, detail.item, detail.found, now);
 	else
 		ff_protocol_answer(answer, call, now);
 	name_timeout(answer, call);
