@@ -27,30 +27,30 @@ static const FfRange ranges[] = {
 	{"169.254.0.0/16", "link-local", false},
 	{"172.16.0.0/12", "private", true},
 	{"192.0.0.0/24", "reserved", false},
-	{"192.0.2.0/24", "documentation", false},
+	{"192.0.2.0/24", "for documentation", false},
 	{"192.88.99.0/24", "reserved", false},
 	{"192.168.0.0/16", "private", true},
-	{"198.18.0.0/15", "benchmarking", false},
-	{"198.51.100.0/24", "documentation", false},
-	{"203.0.113.0/24", "documentation", false},
+	{"198.18.0.0/15", "for benchmarking", false},
+	{"198.51.100.0/24", "for documentation", false},
+	{"203.0.113.0/24", "for documentation", false},
 	{"224.0.0.0/4", "multicast", false},
 	{"255.255.255.255/32", "broadcast", false},
 	{"240.0.0.0/4", "reserved", false},
 	{"::/128", "unspecified", true},
 	{"::1/128", "loopback", true},
 	{"64:ff9b:1::/48", "reserved (local-use NAT64)", false},
-	{"100::/63", "discarded", false},
-	{"2001:db8::/32", "documentation", false},
-	{"2001:2::/48", "benchmarking", false},
+	{"100::/63", "for discarding", false},
+	{"2001:db8::/32", "for documentation", false},
+	{"2001:2::/48", "for benchmarking", false},
 	{"2001::/23", "reserved (protocol assignments, Teredo)", false},
-	{"3fff::/20", "documentation", false},
+	{"3fff::/20", "for documentation", false},
 	{"fc00::/7", "unique-local", true},
 	{"fe80::/10", "link-local", false},
 	{"fec0::/10", "site-local", true},
 	{"ff00::/8", "multicast", false},
 };
 
-static const FfRange not_given_out = {"outside 2000::/3", "reserved", false};
+static const FfRange not_given_out = {"what is not in 2000::/3", "reserved", false};
 
 /* Prefixes after which an IPv4 address stands, and at which byte. */
 static const struct

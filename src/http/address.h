@@ -30,7 +30,7 @@ typedef struct FfNet
 typedef struct FfRange
 {
 	const char *net;
-	const char *name; /* as in "is a private address" */
+	const char *name; /* as in "127.0.0.0/8 is loopback" */
 	bool		app;  /* an app registered by an administrator may be there */
 } FfRange;
 

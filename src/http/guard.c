@@ -306,6 +306,7 @@ ff_guard_admits(const FfGuard *guard, FfReach reach, const char *host, const FfA
 {
 	const FfRange *range = ff_address_range(address);
 	char		   text[FF_ADDRESS_TEXT];
+	bool		   named;
 
 	if (reach == FF_REACH_SETTING || (reach == FF_REACH_APP && (range == NULL || range->app)))
 		return true;
@@ -318,11 +319,12 @@ ff_guard_admits(const FfGuard *guard, FfReach reach, const char *host, const FfA
 					  port, host != NULL ? host : ff_address_text(address, text));
 	if (range == NULL || is_allowed(guard->allow, host, address, port, false))
 		return true;
+	(void) ff_address_text(address, text);
+	named = host != NULL && pg_strcasecmp(host, text) != 0;
 	return refuse(why,
-				  "the address %s%s%s may not be called: it is a %s address (%s), and "
-				  "flowforge.outbound_allow does not permit it",
-				  ff_address_text(address, text), host != NULL ? " of " : "",
-				  host != NULL ? host : "", range->name, range->net);
+				  "the address %s%s%s may not be called: %s is %s, and flowforge.outbound_allow "
+				  "does not permit it",
+				  text, named ? " of " : "", named ? host : "", range->net, range->name);
 }
 
 /* --- URLs, read by libcurl, which is who calls them --- */

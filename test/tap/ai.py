@@ -4,7 +4,7 @@ import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from harness import run
+from harness import free_port, run
 from script import end, one, op, play, shared, start
 
 KEY = "sk-secret-0123456789abcdef"
@@ -57,7 +57,7 @@ OPENAI = {"id": "c1", "object": "chat.completion", "model": "gpt-4o-2024", "choi
 
 
 def prepared(use):
-    cluster, app = shared()
+    cluster, app = shared({"flowforge.outbound_allow": "'127.0.0.1'"})
     key_file = os.path.join(cluster.directory, "secret.key")
     if not os.path.exists(key_file):
         with open(key_file, "w") as f:
@@ -177,6 +177,8 @@ def test_who_cannot_be_asked_is_an_error_of_the_step(use):
     error = error_of(one(cluster, app, ask(model="mistral/small", prompt="x")))
     assert error["code"] == "FF412" and "mistral" in error["message"], error
     cluster.sql("select ff_set_ai_provider('away', null, 'http://127.0.0.1:1/v1')")
+    assert "port 1 of 127.0.0.1 may not be called" in error_of(one(cluster, app, ask(model="away/x", prompt="x")))["message"]
+    cluster.sql(f"select ff_set_ai_provider('away', null, 'http://127.0.0.1:{free_port()}/v1')")
     assert "could not be asked" in error_of(one(cluster, app, ask(model="away/x", prompt="x", num_retries=0)))["message"]
     # A key sealed for one provider does not open for another, nor with another key file.
     cluster.sql("update flowforge.ai_provider set sealed_key = (select sealed_key from flowforge.ai_provider where name = 'openai') where name = 'local'")
