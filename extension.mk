@@ -11,7 +11,7 @@ OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildc
 SQL_PARTS = src/util/util.sql src/http/outbound.sql src/lang/lang.sql src/team/team.sql src/function/function.sql src/event/event.sql src/cron/cron.sql src/run/run.sql \
 	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/run/metadata.sql \
 	src/run/repeat.sql src/run/bulk.sql src/run/pause.sql src/run/explain.sql src/step/lock.sql src/run/fsck.sql src/function/register.sql \
-	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql \
+	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql src/ai/price.sql \
 	$(foreach part,sql approval,src/step/$(part).sql) \
 	$(foreach part,route answer repeat serve health events runs control approvals stream apps sdk endpoint v1 cancellation graphql openapi page,src/api/$(part).sql) \
 	src/hook/hook.sql src/watch/watch.sql

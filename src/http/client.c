@@ -187,7 +187,7 @@ on_body(char *data, size_t size, size_t count, void *user)
 	const char *type = call->headers[FF_HEADER_CONTENT_TYPE];
 
 	call->streams = type != NULL && pg_strncasecmp(type, "application/x-ndjson", 20) == 0;
-	if (call->streams && !call->grown)
+	if ((call->streams || call->eager) && !call->grown)
 	{
 		dlist_push_tail(&grown, &call->grown_node);
 		call->grown = true;

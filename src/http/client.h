@@ -48,6 +48,7 @@ typedef struct FfHttpCall
 	bool		   keep_headers; /* all of them, as lines "name: value" */
 	StringInfoData all_headers;
 	bool		   streams; /* the answer comes line by line: progress is told */
+	bool		   eager;	/* progress is told of any answer, whatever its type */
 	int			   kept;	/* bytes at the front of the body that whoever reads lines has left */
 	bool		   grown;	/* in the list of those that have */
 	dlist_node	   grown_node;

@@ -65,6 +65,13 @@ typedef struct FfStepKind
 	char *(*request)(struct FfHttpCall *call, const FfRun *run, const FfItem *item, void *found,
 					 Jsonb **error);
 
+	/* More of the answer has come. None: the kind is told of the end only. */
+	void (*progress)(struct FfHttpCall *call, const FfItem *item, void *found);
+	/* What people who follow the run are shown meanwhile: text that begins at character `offset`,
+	 * or NULL. The `last` time all of it. */
+	char *(*news)(struct FfHttpCall *call, const FfItem *item, void *found, bool last,
+				  int64 *offset);
+
 	/* What has come back: op->data, or op->error and whether the answer may be tried again.
 	 * `answer` and `op` are filled but for that. */
 	void (*answer)(struct FfAnswer *answer, FfOp *op, const struct FfHttpCall *call,

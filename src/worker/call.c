@@ -165,6 +165,7 @@ forget_call(FfHttpCall *call)
 {
 	CallDetail *detail = call->detail;
 
+	ff_news_end(call, false);
 	detail->item->call = NULL;
 	ff_lane_leave(detail->lane);
 	in_flight--;
@@ -211,6 +212,19 @@ name_timeout(FfAnswer *answer, const FfHttpCall *call)
 												   : "the time a call to this app may take"));
 }
 
+/* More of the answer to a call of a step of the server's. */
+static void
+note_progress(FfHttpCall *call)
+{
+	CallDetail		 *detail = call->detail;
+	const FfStepKind *kind = detail->item->step;
+
+	if (kind->progress != NULL)
+		kind->progress(call, detail->item, detail->found);
+	if (kind->progress != NULL && kind->news != NULL)
+		ff_news_note(call, call->owner, detail->item, detail->found);
+}
+
 /* Steps that a streamed answer has brought so far. False when they have ended the run, and so the
  * call. */
 static bool
@@ -223,6 +237,11 @@ take_progress(FfHttpCall *call)
 	FfAnswer	 *answer;
 	bool		  ended;
 
+	if (detail->item->kind == FF_ITEM_STEP)
+	{
+		note_progress(call);
+		return true;
+	}
 	/* A call for one step answers with that step, at its end. */
 	if (!ff_protocol_streams(call) || *detail->item->id)
 		return true;
@@ -261,6 +280,7 @@ handle_answer(FfHttpCall *call)
 	else
 		ff_protocol_answer(answer, call, now);
 	name_timeout(answer, call);
+	ff_news_end(call, true);
 	forget_call(call);
 	ff_run_answer(run, detail.item, answer, detail.max_attempts, now);
 	MemoryContextSwitchTo(old);

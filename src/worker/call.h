@@ -88,6 +88,14 @@ extern void ff_sql_abandon(FfItem *item);
 /* Each turn, after the inbox has been read: notices what is over, and lets in who waits. */
 extern void ff_sql_watch(void);
 
+/* --- delta.c: what those who follow a run see while a call goes on --- */
+
+/* A call of a step of the server's has brought more. */
+extern void ff_news_note(struct FfHttpCall *call, const FfRun *run, const FfItem *item,
+						 void *found);
+/* A call is over: if it was answered, the rest is said. */
+extern void ff_news_end(struct FfHttpCall *call, bool answered);
+
 /* --- outside.c: calls that steps of the server's make (FF_STEP_CALL) --- */
 
 /* Makes the call of an item's step; gives its address and what has been looked up for it, in the

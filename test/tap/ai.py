@@ -83,12 +83,12 @@ def error_of(memo):
 
 def test_a_prompt_is_answered_with_usage_and_cost(use):
     cluster, app, provider = prepared(use)
-    cluster.sql("select ff_set_ai_price('gpt-4o*', 2.5, 10); select ff_set_ai_price('gpt*', 1000, 1000)")
+    cluster.sql("select ff_set_model_price('openai', 'gpt-4o*', 2.5, 10); select ff_set_model_price('openai', 'gpt*', 1000, 1000)")
     memo = one(cluster, app, ask(model="gpt-4o", prompt="The capital of France?", system="Be brief.", temperature=0.2, max_tokens=50))
     data = memo["data"]
     assert data["usage"].pop("latency_ms") >= 0
     assert data == {"content": "Paris.", "finish_reason": "stop", "model": "gpt-4o-2024", "provider": "openai", "tool_calls": [],
-                    "usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15, "cost_usd": 0.00006}}, data
+                    "usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15, "cost_usd": 0.00006, "cost_known": True}}, data
     path, headers, body = provider.last()
     assert (path, headers["authorization"]) == ("/v1/chat/completions", f"Bearer {KEY}"), headers
     assert body == {"model": "gpt-4o", "temperature": 0.2, "max_tokens": 50, "messages": [
@@ -105,7 +105,7 @@ def test_tools_and_response_formats_are_passed_on_and_calls_come_back(use):
         {"id": "t1", "type": "function", "function": {"name": "weather", "arguments": "{\"city\": \"Oslo\"}"}}]}, "finish_reason": "tool_calls"}]})
     data = one(cluster, app, ask(model="local/llama", messages=messages, tools=[tool], response_format={"type": "json_object"}))["data"]
     assert data["tool_calls"] == [{"id": "t1", "name": "weather", "arguments": {"city": "Oslo"}}] and data["content"] is None, data
-    assert data["usage"]["cost_usd"] is None and data["usage"]["total_tokens"] == 0, data
+    assert data["usage"]["cost_usd"] is None and data["usage"]["cost_known"] is False and data["usage"]["total_tokens"] == 0, data
     _, headers, body = provider.last()
     assert "authorization" not in headers and body["model"] == "llama", (headers, body)
     assert body["tools"] == [tool] and body["messages"] == messages and body["response_format"] == {"type": "json_object"}, body
@@ -117,7 +117,7 @@ def test_anthropic_is_asked_and_understood_in_its_own_words(use):
         {"type": "text", "text": "Let me "}, {"type": "text", "text": "see."}, {"type": "tool_use", "id": "u1", "name": "look", "input": {"at": 1}}]})
     data = one(cluster, app, ask(model="claude-x", messages=[{"role": "system", "content": "S"}, {"role": "user", "content": "U"}],
                                  tools=[{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]))["data"]
-    assert (data["content"], data["finish_reason"], data["provider"]) == ("Let me see.", "tool_use", "anthropic"), data
+    assert (data["content"], data["finish_reason"], data["provider"]) == ("Let me see.", "tool_calls", "anthropic"), data
     assert data["tool_calls"] == [{"id": "u1", "name": "look", "arguments": {"at": 1}}] and data["usage"]["total_tokens"] == 12, data
     path, headers, body = provider.last()
     assert (path, headers["x-api-key"], headers["anthropic-version"]) == ("/v1/messages", KEY, "2023-06-01"), headers
@@ -132,7 +132,7 @@ def test_gemini_is_asked_and_understood_in_its_own_words(use):
     data = one(cluster, app, ask(model="gemini-2", system="S", max_tokens=9, messages=[
         {"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}, {"role": "user", "content": "V"}]))["data"]
     assert (data["content"], data["model"], data["usage"]["total_tokens"]) == ("Hi", "gemini-2", 6), data
-    assert data["tool_calls"] == [{"id": "call_1", "name": "f", "arguments": {"a": 1}}], data
+    assert data["tool_calls"] == [{"id": "call_0", "name": "f", "arguments": {"a": 1}}], data
     path, headers, body = provider.last()
     assert (path, headers["x-goog-api-key"]) == ("/v1/models/gemini-2:generateContent", KEY), (path, headers)
     assert body == {"systemInstruction": {"parts": [{"text": "S"}]}, "generationConfig": {"maxOutputTokens": 9}, "contents": [
@@ -225,8 +225,9 @@ def test_providers_that_make_no_sense_are_refused(use):
 
 def test_prices_that_make_no_sense_are_refused(use):
     cluster, _ = shared()
-    for arguments in ("null, 1, 1", "'', 1, 1", "'m', null, 1", "'m', 1, -1", "'m', 'NaN', 1", "'m', 1, 'Infinity'"):
-        done = cluster.psql("-v", "VERBOSITY=sqlstate", "-c", f"select ff_set_ai_price({arguments})", check=False)
+    for arguments in ("'p', null, 1, 1", "'p', '', 1, 1", "'p', 'm', null, 1", "'p', 'm', 1, -1", "'p', 'm', 'NaN', 1", "'p', 'm', 1, 'Infinity'",
+                      "null, 'm', 1, 1", "'', 'm', 1, 1", "'p', 'm', 1, 1, -1", "'p', 'm', 1, 1, 1, 'NaN'", "'p', 'm', 1, 1, 1, 1, null"):
+        done = cluster.psql("-v", "VERBOSITY=sqlstate", "-c", f"select ff_set_model_price({arguments})", check=False)
         assert "FF412" in done.stderr, (arguments, done.stderr)
 
 
