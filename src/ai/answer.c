@@ -304,6 +304,7 @@ conclude(const FfAiProvider *provider, Jsonb *options, FfAiReply *reply, FfAiRes
 						  ? clean(provider, result->malformed, (int) strlen(result->malformed))
 						  : "its stream ended before it was whole",
 					  reply->status, body);
+		fault->retry = !result->too_large;
 		return NULL;
 	}
 	if (provider->wire->answer_tool)

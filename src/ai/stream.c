@@ -115,7 +115,10 @@ read_piece(const FfAiProvider *provider, FfAiResult *result, const FfAiPiece *pi
 	if (piece->error && result->error == NULL)
 		ff_ai_set_error(result, json, 0);
 	if (result->content.len > ff_response_limit)
+	{
 		result->malformed = "it is larger than flowforge.response_limit";
+		result->too_large = true;
+	}
 }
 
 static void

@@ -117,6 +117,7 @@ typedef struct FfAiResult
 	bool		   complete;	  /* of a stream: the provider has said that it is done */
 	/* What is wrong with it: what makes it no answer of a model, */
 	const char *malformed;
+	bool		too_large;
 	/* or an error the provider reports under a status that says otherwise. */
 	Jsonb *error;
 	long   error_status; /* 0: it does not say */

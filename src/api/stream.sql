@@ -65,8 +65,8 @@ language c volatile strict
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'ff_stream_listen';
 comment on function flowforge.stream_listen() is
-'Has this session hear what is only for watching: notifications "run-id json", each the data of a message step.delta {run_id, step_id, attempt, '
-'offset, text}.';
+'Has this session hear what is only for watching: notifications "run-id json", each the data of a message step.delta {type, run_id, step_id, '
+'attempt, offset, text}.';
 revoke execute on function flowforge.stream_listen() from public;
 grant execute on function flowforge.stream_listen() to flowforge_gateway;
 

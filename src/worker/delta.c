@@ -59,7 +59,7 @@ make_payload(const Talker *talker, const char *text, int length, int64 offset)
 
 	initStringInfo(&out);
 	put_uuid(&out, &talker->run_id);
-	appendStringInfoString(&out, " {\"run_id\": \"");
+	appendStringInfoString(&out, " {\"type\": \"step.delta\", \"run_id\": \"");
 	put_uuid(&out, &talker->run_id);
 	appendStringInfoString(&out, "\", \"step_id\": ");
 	escape_json(&out, talker->item->id);
