@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "common/base64.h"
 #include "mb/pg_wchar.h"
 #include "pgtime.h"
 

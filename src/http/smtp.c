@@ -16,6 +16,7 @@
 #include "util/errors.h"
 
 #define MAX_PASSWORD 1024
+#define MAX_REPLY 300
 #define REPLY_SECONDS 60L /* a server may take for one answer */
 
 char *ff_smtp_url = NULL;
@@ -226,23 +227,26 @@ ff_smtp_set_options(FfHttpCall *call)
 
 /* --- what came back --- */
 
+/* The last line that begins with the code that counts; the server may have said good-bye since. */
 char *
 ff_smtp_reply(const FfHttpCall *call)
 {
-	const char *text = call->all_headers.data;
-	int			end = call->all_headers.len;
-	int			start;
-	char	   *line;
+	char *text = pstrdup(call->all_headers.data);
+	char *code = psprintf("%03ld", call->status);
+	char *found = code;
+	char *line;
 
-	while (end > 0 && (text[end - 1] == '\n' || text[end - 1] == '\r'))
-		end--;
-	for (start = end; start > 0 && text[start - 1] != '\n';)
-		start--;
-	line = pnstrdup(text + start, Min(end - start, 300));
-	for (char *at = line; *at != '\0'; at++)
+	while ((line = strsep(&text, "\n")) != NULL)
+	{
+		if (strncmp(line, code, 3) == 0)
+			found = line;
+	}
+	found[strcspn(found, "\r")] = '\0';
+	found = pnstrdup(found, MAX_REPLY);
+	for (char *at = found; *at != '\0'; at++)
 	{
 		if ((unsigned char) *at < 0x20 || (unsigned char) *at > 0x7e)
 			*at = '?';
 	}
-	return line;
+	return found;
 }

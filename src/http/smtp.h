@@ -46,7 +46,7 @@ extern char *ff_smtp_request(FfHttpCall *call, FfMail *mail, const char **reason
 /* Sets libcurl's options; a CURLcode. */
 extern int ff_smtp_set_options(FfHttpCall *call);
 
-/* The last line the server has said, without its end; "" when it said none. */
+/* What the server has said with the code that the call ended with. */
 extern char *ff_smtp_reply(const FfHttpCall *call);
 
 #endif

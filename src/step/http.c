@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "common/base64.h"
+#include "utils/fmgrprotos.h"
 
 #include "http/message.h"
 #include "run/actor.h"
