@@ -7,21 +7,6 @@
 
 #include "postgres.h"
 
-#include "common/sha2.h"
-
-#define FF_DIGEST PG_SHA256_DIGEST_LENGTH
-
-typedef struct FfBytes
-{
-	const void *data;
-	size_t		length;
-} FfBytes;
-
-/* The HMAC-SHA-256 of several pieces, one after another. */
-extern void	 ff_hmac(const void *key, size_t key_length, const FfBytes *pieces, int count,
-					 uint8 out[FF_DIGEST]);
-extern char *ff_digest_base64(const uint8 digest[FF_DIGEST]);
-
 /* The key of a secret: the base64 after whsec_, or without that. False when it is not base64. */
 extern bool ff_webhook_key(const char *secret, uint8 **key, int *length);
 
