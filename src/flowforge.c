@@ -14,6 +14,7 @@
 #include "function/function.h"
 #include "http/client.h"
 #include "http/guard.h"
+#include "http/smtp.h"
 #include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/run.h"
@@ -25,6 +26,7 @@
 #include "util/sign.h"
 #include "worker/call.h"
 #include "worker/executor.h"
+#include "worker/turn.h"
 #include "util/spi.h"
 #include "worker/worker.h"
 
@@ -74,6 +76,7 @@ check_key(char **value, void **extra, GucSource source)
 	return false;
 }
 
+/* Of a value that is checked when it is set. */
 static void
 define_list(const char *name, const char *description, const char *more, char **variable,
 			const char *start, GucStringCheckHook check, GucStringAssignHook assign)
@@ -109,6 +112,10 @@ define_worker_settings(void)
 			   &ff_group_size, 128, 1, 1000, PGC_SIGHUP, 0);
 	define_int("flowforge.group_wait", "How long a change may wait for others to be written with.",
 			   &ff_group_wait, 2, 0, 1000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("flowforge.executor_memory",
+			   "Memory for runs beyond which an executor forgets results of graphs' steps that it can "
+			   "read again.",
+			   &ff_executor_memory, 256 * 1024, 1024, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_KB);
 	define_int("flowforge.sweep_interval",
 			   "How long after work came in the executors look whether a hint was lost.",
 			   &ff_sweep_interval, 5000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
@@ -161,8 +168,10 @@ define_call_settings(void)
 	define_key("flowforge.signing_key",
 			   "Signs calls to apps; without one the server is in development mode.",
 			   &ff_signing_key);
-	define_key("flowforge.signing_key_fallback",
-			   "A second key that is accepted while keys are rotated.", &ff_signing_key_fallback);
+	define_key(
+		"flowforge.signing_key_fallback",
+		"A second key that is accepted while keys are rotated; apps that refuse the first are asked for their functions with it.",
+		&ff_signing_key_fallback);
 }
 
 /* Settings of calls to others than apps. */
@@ -180,9 +189,38 @@ define_outbound_settings(void)
 				"80,443,1024-65535", ff_guard_check_ports, ff_guard_assign_ports);
 	define_int("flowforge.outbound_timeout", "How long a call that a step makes may take.",
 			   &ff_outbound_timeout, 600000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
+	define_text("flowforge.ca_file",
+				"The file of certificates of authorities that calls trust; empty: the system's.",
+				&ff_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 	define_int("flowforge.max_in_flight_per_host",
 			   "Calls that steps make to one host an executor has under way at most.",
 			   &ff_max_in_flight_per_host, 64, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
+}
+
+/* Settings of mails. */
+static void
+define_mail_settings(void)
+{
+	static const struct config_enum_entry levels[] = {{"required", FF_SMTP_TLS_REQUIRED, false},
+													  {"offered", FF_SMTP_TLS_OFFERED, false},
+													  {"never", FF_SMTP_TLS_NEVER, false},
+													  {NULL, 0, false}};
+
+	define_list("flowforge.smtp_url",
+				"The mail server, like smtp://mail.example.com:587 or smtps://mail.example.com.",
+				NULL, &ff_smtp_url, "", ff_smtp_check_url, NULL);
+	define_list("flowforge.smtp_from", "Who mails are from when a step does not say.", NULL,
+				&ff_smtp_from, "", ff_smtp_check_from, NULL);
+	define_text("flowforge.smtp_user", "The user the mail server knows us by; empty: none.",
+				&ff_smtp_user, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_text("flowforge.smtp_password_file",
+				"The file whose first line is that user's password.", &ff_smtp_password_file, "",
+				PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	DefineCustomEnumVariable("flowforge.smtp_tls",
+							 "Whether mails go encrypted only (required, but not to a server on "
+							 "this machine), when it is offered, or never.",
+							 NULL, &ff_smtp_tls, FF_SMTP_TLS_REQUIRED, levels, PGC_SIGHUP, 0, NULL,
+							 NULL, NULL);
 }
 
 /* Settings of the steps the server takes itself. */
@@ -255,6 +293,7 @@ _PG_init(void)
 	define_worker_settings();
 	define_call_settings();
 	define_outbound_settings();
+	define_mail_settings();
 	define_event_settings();
 	define_step_settings();
 	MarkGUCPrefixReserved("flowforge");

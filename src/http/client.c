@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "http/client.h"
+#include "http/smtp.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -24,10 +25,11 @@
 #error "FlowForge needs libcurl 7.85 or later"
 #endif
 
-int ff_request_timeout = 7200000;
-int ff_connect_timeout = 10000;
-int ff_outbound_timeout = 600000;
-int ff_response_limit = 4 * 1024 * 1024;
+int	  ff_request_timeout = 7200000;
+int	  ff_connect_timeout = 10000;
+int	  ff_outbound_timeout = 600000;
+char *ff_ca_file = NULL;
+int	  ff_response_limit = 4 * 1024 * 1024;
 
 static CURLM	  *multi = NULL;
 static int		   epoll_fd = -1;
@@ -314,9 +316,14 @@ on_open(void *user, curlsocktype purpose, struct curl_sockaddr *to)
 	FfAddress	address;
 	int			port;
 
+	int made;
+
 	if (!ff_address_of(&to->addr, &address, &port) || !admits(call, &address, port))
 		return CURL_SOCKET_BAD;
-	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	made = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	if (call->mail != NULL)
+		call->mail->socket = made;
+	return made;
 }
 
 /* A connection is to be used: it may be one that a call of another reach has made. */
@@ -330,6 +337,19 @@ on_request(void *user, char *remote, char *local, int remote_port, int local_por
 		return CURL_PREREQFUNC_ABORT;
 	ff_address_unmap(&address);
 	return admits(call, &address, remote_port) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+static CURLcode
+set_http_options(FfHttpCall *call)
+{
+	CURL *easy = call->easy;
+
+	SET(CURLOPT_FOLLOWLOCATION, call->redirects > 0 ? 1L : 0L);
+	SET(CURLOPT_MAXREDIRS, (long) call->redirects);
+	SET(CURLOPT_HTTPHEADER, (struct curl_slist *) call->sent);
+	if (call->keep_headers)
+		SET(CURLOPT_ACCEPT_ENCODING, "");
+	return set_method(call);
 }
 
 static CURLcode
@@ -365,10 +385,7 @@ set_options(FfHttpCall *call, const char *url)
 	CURLcode code;
 
 	SET(CURLOPT_URL, url);
-	SET(CURLOPT_FOLLOWLOCATION, call->redirects > 0 ? 1L : 0L);
-	SET(CURLOPT_MAXREDIRS, (long) call->redirects);
 	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_HTTPHEADER, (struct curl_slist *) call->sent);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -378,10 +395,12 @@ set_options(FfHttpCall *call, const char *url)
 	SET(CURLOPT_TIMEOUT_MS, (long) time_limit(call));
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) ff_connect_timeout);
 	SET(CURLOPT_TCP_NODELAY, 1L);
-	if (call->keep_headers)
-		SET(CURLOPT_ACCEPT_ENCODING, "");
+	if (ff_ca_file != NULL && *ff_ca_file != '\0')
+		SET(CURLOPT_CAINFO, ff_ca_file);
 	code = set_guard(call);
-	return code == CURLE_OK ? set_method(call) : code;
+	if (code != CURLE_OK)
+		return code;
+	return call->mail != NULL ? (CURLcode) ff_smtp_set_options(call) : set_http_options(call);
 }
 
 bool
@@ -435,7 +454,9 @@ note_outcome(FfHttpCall *call, CURLcode code)
 							 code != CURLE_COULDNT_RESOLVE_HOST);
 	if (code == CURLE_OK)
 		return;
-	call->status = 0;
+	/* A mail server's refusal is no answer to libcurl, and its code is what counts. */
+	if (call->mail == NULL)
+		call->status = 0;
 	call->timed_out = code == CURLE_OPERATION_TIMEDOUT;
 	/* What the guard has said of the last address that was tried. */
 	call->refused = call->refusal.message[0] != '\0';
@@ -536,5 +557,7 @@ ff_http_free(FfHttpCall *call)
 	}
 	forget_growth(call);
 	curl_slist_free_all(call->sent);
+	if (call->mail != NULL)
+		curl_slist_free_all(call->mail->to);
 	MemoryContextDelete(call->context);
 }

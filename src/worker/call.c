@@ -84,13 +84,14 @@ typedef struct CallDetail
 	void   *found;		  /* what was looked up for a step of the server's */
 } CallDetail;
 
-/* The shortest of the step's, the app's and everybody's. */
+/* The shortest of the step's, the app's, everybody's, and what the request says itself. */
 static void
 set_time_limit(FfHttpCall *call, int64 step, int64 app)
 {
 	CallDetail *detail = call->detail;
 
-	call->timeout = ff_request_timeout;
+	if (call->timeout == 0 || call->timeout > ff_request_timeout)
+		call->timeout = ff_request_timeout;
 	if (app > 0 && app / 1000 < call->timeout)
 		call->timeout = Max(app / 1000, 1);
 	detail->step_timeout = step > 0 && step / 1000 < call->timeout;
