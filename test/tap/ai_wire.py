@@ -14,7 +14,7 @@ import time
 import urllib.parse
 
 from harness import run
-from script import one, op, shared
+from script import end, one, op, shared
 from web import Web, reply
 
 FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "ai")
@@ -301,6 +301,58 @@ def test_options_are_checked_before_anybody_is_asked(use):
         memo = one(cluster, app, op("Ai", "ask", model="gpt-4o", **options))
         assert memo["error"]["name"] == "StepOptionsError" and said in memo["error"]["message"], (options, memo)
     assert len(web.asked) == 0
+
+
+def run_node(cluster, name, config, **data):
+    """Runs a workflow of one llm_call node to its end; gives its status, and the node's step as people see it."""
+    document = {"nodes": [{"id": "ask", "type": "llm_call", "data": {"config": config, **data}}], "edges": []}
+    quoted = json.dumps(document).replace("'", "''")
+    cluster.sql(f"select workflow from ff_workflow_create('{name}', '{quoted}')")
+    run_id = cluster.sql(f"select ff_workflow_run('{name}', draft => true)")
+    status, result = end(cluster, run_id)
+    memo = json.loads(cluster.sql(f"select memo from flowforge.step where run_id = '{run_id}' and step_id = 'ask'"))
+    return status, result, without_time(memo)
+
+
+def test_a_node_of_a_graph_asks_and_gives_the_same(use):
+    cluster, app, web = prepared(use)
+    for name in ("openai/plain", "openai/stream", "anthropic/tools", "anthropic/stream_json_schema", "gemini/json_schema", "gemini/stream_tools",
+                 "bedrock/plain", "bedrock/stream", "azure/plain", "openrouter/stream"):
+        provider = name.split("/")[0]
+        sections = read(os.path.join(FILES, name + ".txt"))
+        web.answers = Everywhere(answering(sections))
+        config = {"provider": provider, **json.loads(sections["options"])}
+        status, result, memo = run_node(cluster, "node " + name.replace("/", " ").replace("_", " "), config)
+        assert status == "completed", (name, status, result)
+        assert as_text(web.asked[-1]) == sections["request"], name
+        assert memo == json.loads(sections["memo"]), (name, memo)
+
+
+def test_a_node_says_the_form_of_its_answer_shortly(use):
+    cluster, app, web = prepared(use)
+    sections = read(os.path.join(FILES, "openai/json_schema.txt"))
+    web.answers = Everywhere(answering(sections))
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    for given, sent in (("json", {"type": "json_object"}), ("text", None), ("", None), (schema, {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}),
+                        ({"type": "json_object"}, {"type": "json_object"})):
+        status, _, memo = run_node(cluster, f"form {len(web.asked)}", {"model": "gpt-4o", "prompt": "x", "system": "", "provider": "", "response_format": given})
+        asked = json.loads(web.asked[-1].body)
+        assert status == "completed" and asked.get("response_format") == sent and len(asked["messages"]) == 1, (given, asked)
+        assert ("parsed" in memo["data"]) == (sent is not None), memo
+
+
+def test_a_node_that_cannot_be_answered_fails_or_is_tried_again(use):
+    cluster, app, web = prepared(use)
+    for name, times in (("openai/bad_request", 1), ("openai/stream_error", 2)):
+        sections = read(os.path.join(FILES, name + ".txt"))
+        web.answers = Everywhere(answering(sections))
+        before = len(web.asked)
+        status, error, _ = run_node(cluster, "failing " + name.split("/")[1].replace("_", " "), json.loads(sections["options"]), max_attempts=2,
+                                    retry={"base": 0.1, "base_seconds": 0.1})
+        assert status == "failed" and json.loads(sections["memo"])["error"]["message"] in json.dumps(error), error
+        assert len(web.asked) - before == times, name
+    status, error, _ = run_node(cluster, "senseless", {"model": "gpt-4o", "prompt": "x", "messages": [{"role": "user", "content": "x"}]})
+    assert status == "failed" and "either messages or a prompt" in json.dumps(error), error
 
 
 def test_every_invariant_holds_after_all_of_this(use):
