@@ -96,7 +96,8 @@
 	X(WORKFLOW_FORM, '5', '1', '5', 400, "A workflow is not of the form it should have")           \
 	X(WORKFLOW_NAME, '5', '1', '6', 409, "The workflow's name is taken")                           \
 	X(INPUT, '5', '1', '7', 422, "The run's input is not what its function takes")                 \
-	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")
+	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")             \
+	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),
