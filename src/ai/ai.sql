@@ -118,5 +118,5 @@ select s.tenant_id, s.run_id, s.step_id, s.name, s.status, u.output ->> 'provide
 	(u.output #>> '{usage,cost_usd}')::numeric as cost_usd, (u.output #>> '{usage,latency_ms}')::bigint as latency_ms, s.started_at, s.ended_at
 from flowforge.step s
 cross join lateral (select s.memo -> 'data' as output) u
-where s.op = 'model';
-comment on view flowforge.ai_calls is 'The calls to models that steps have made: provider, model, tokens, cost in dollars (null when its price is not known) and time.';
+where s.op in ('model', 'llm_call');
+comment on view flowforge.ai_calls is 'The calls to models that steps of functions and nodes of graphs have made: provider, model, tokens, cost in dollars (null when its price is not known) and time.';

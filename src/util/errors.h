@@ -71,6 +71,7 @@
 	X(WATCH_TABLE, '3', '2', '1', 400, "This cannot be watched")                                   \
 	X(WATCH, '3', '2', '2', 400, "A watch is not of the form it should have")                      \
 	X(WATCH_NOT_FOUND, '3', '2', '3', 404, "The table is not watched")                             \
+	X(WATCH_PRIVILEGE, '3', '2', '4', 403, "The server may not watch this table")                  \
 	X(STEP_STATEMENT, '4', '0', '1', 400, "A Sql step cannot run this statement")                  \
 	X(STEP_PARAMETERS, '4', '0', '2', 400, "A Sql step's parameters are not those of its query")   \
 	X(STEP_OUTPUT, '4', '0', '3', 413, "A step's result is too large")                             \

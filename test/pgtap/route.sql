@@ -14,7 +14,7 @@ $$;
 select plan(10 + (select count(*)::integer from flowforge.route where response_schema ->> 'contentMediaType' is null));
 
 select is_empty('select pattern from flowforge.route where summary = '''' or summary ~ ''[.]$''', 'every route has a summary');
-select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|workflows):(send|read|manage))$''',
+select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|workflows|hooks|schedules|watches):(send|read|manage))$''',
 	'every route has a known scope');
 select is_empty('select pattern from flowforge.route where response_schema = ''{}''', 'every route has a schema of its answer');
 select is_empty('select pattern from flowforge.route where method in (''POST'', ''PUT'', ''PATCH'') and request_schema = ''{}''',
@@ -50,6 +50,7 @@ select app_id as app from flowforge.app where name = 'routes' \gset
 insert into flowforge.signal (tenant_id, name, run_id, step_id) values (1, 'routes', :'run', 'def');
 
 select id as workflow from ff_workflow_create('Routes', '{"nodes": [{"id": "a", "type": "transform", "data": {"config": {"mapping": {"x": 1}}}}], "edges": []}') \gset
+create table public.routes_orders (id integer primary key);
 
 create temp table request (method text, pattern text, path text, body text);
 insert into request values
@@ -111,6 +112,11 @@ insert into request values
 ('POST', '/api/v1/workflows/{id}/duplicate', '/api/v1/workflows/routes/duplicate', null),
 ('POST', '/api/v1/workflows/{id}/archive', '/api/v1/workflows/routes-copy/archive', null),
 ('DELETE', '/api/v1/workflows/{id}', '/api/v1/workflows/routes-copy', null),
+('GET', '/api/v1/hooks', '/api/v1/hooks', null), ('POST', '/api/v1/hooks', '/api/v1/hooks', '{"path": "routes-2", "event": "routes/hook"}'),
+('DELETE', '/api/v1/hooks/{path}', '/api/v1/hooks/routes', null),
+('GET', '/api/v1/schedules', '/api/v1/schedules', null),
+('POST', '/api/v1/watches', '/api/v1/watches', '{"table": "routes_orders", "operations": ["insert"]}'),
+('GET', '/api/v1/watches', '/api/v1/watches', null), ('DELETE', '/api/v1/watches/{table}', '/api/v1/watches/routes_orders', null),
 ('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
 
 create temp table answer as

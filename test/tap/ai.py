@@ -1,10 +1,11 @@
 """Ai steps: the engine asks a model's provider, with a key that is nowhere to be found afterwards."""
 import json
 import os
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from harness import free_port, run
+from harness import BIN, free_port, run
 from script import end, one, op, play, shared, start
 
 KEY = "sk-secret-0123456789abcdef"
@@ -229,6 +230,13 @@ def test_prices_that_make_no_sense_are_refused(use):
                       "null, 'm', 1, 1", "'', 'm', 1, 1", "'p', 'm', 1, 1, -1", "'p', 'm', 1, 1, 1, 'NaN'", "'p', 'm', 1, 1, 1, 1, null"):
         done = cluster.psql("-v", "VERBOSITY=sqlstate", "-c", f"select ff_set_model_price({arguments})", check=False)
         assert "FF412" in done.stderr, (arguments, done.stderr)
+
+
+def test_a_dump_has_prices_people_set_and_nothing_of_those_that_come_with_the_extension(use):
+    cluster, _ = shared()
+    cluster.sql("select ff_set_model_price('ours', 'dumped', 1.25, 2)")
+    dump = subprocess.check_output([f"{BIN}/pg_dump", "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres", cluster.database], text=True)
+    assert "\tdumped\t" in dump and "claude-sonnet" not in dump, "the prices in the dump are not those people set"
 
 
 def test_every_invariant_holds_after_all_of_this(use):

@@ -326,6 +326,8 @@ def test_a_node_of_a_graph_asks_and_gives_the_same(use):
         assert status == "completed", (name, status, result)
         assert as_text(web.asked[-1]) == sections["request"], name
         assert memo == json.loads(sections["memo"]), (name, memo)
+    shown = cluster.sql("select count(*) || ' ' || count(distinct provider) from flowforge.ai_calls where step_id = 'ask'")
+    assert shown == "10 6", f"flowforge.ai_calls shows {shown}"
 
 
 def test_a_node_says_the_form_of_its_answer_shortly(use):
