@@ -81,34 +81,42 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"required": ["model"],
 	"anyOf": [{"required": ["messages"]}, {"required": ["prompt"]}],
 	"properties": {
-		"provider": {"type": ["string", "null"], "title": "Provider", "description": "A provider that is set up; usually the one whose model it is.", "examples": ["openai", "anthropic", "gemini"], "default": null},
-		"model": {"type": "string", "title": "Model", "minLength": 1},
+		"provider": {"type": ["string", "null"], "title": "Provider", "description": "A provider that is set up; usually the one whose model it is.", "examples": ["openai", "anthropic", "gemini", "bedrock"], "default": null},
+		"model": {"type": "string", "title": "Model", "description": "As its provider calls it; provider/model names both.", "minLength": 1, "maxLength": 200, "examples": ["gpt-4o", "claude-sonnet-4-5", "mistral/mistral-small-2506"]},
 		"prompt": {"type": ["string", "null"], "title": "Prompt", "description": "One message of the user.", "x-control": "text"},
 		"system": {"type": ["string", "null"], "title": "System", "description": "What the model is to be and to do.", "x-control": "text"},
 		"messages": {
 			"type": ["array", "null"], "title": "Messages", "description": "A conversation, instead of a prompt.", "x-control": "list",
-			"items": {"type": "object", "required": ["role"], "properties": {"role": {"enum": ["system", "user", "assistant", "tool"]}, "content": {"title": "Content"}}}
+			"items": {"type": "object", "required": ["role"], "properties": {"role": {"enum": ["system", "developer", "user", "assistant", "tool"]}, "content": {"title": "Content"}}}
 		},
 		"temperature": {"type": ["number", "null"], "title": "Temperature", "description": "0: the likeliest answer, higher: more variety.", "minimum": 0, "maximum": 2},
 		"max_tokens": {"type": ["integer", "null"], "title": "Longest answer", "description": "In tokens.", "minimum": 1},
 		"tools": {"type": ["array", "null"], "title": "Tools", "description": "What the model may ask to be called.", "x-control": "code", "items": {"type": "object"}},
-		"response_format": {"title": "Form of the answer", "description": "json, or a JSON Schema.", "x-control": "schema", "type": ["string", "object", "null"], "pattern": "^(text|json)$"}
+		"tool_choice": {"type": ["string", "object", "null"], "title": "Use of tools", "description": "auto, none, required, or {name} of the one to be called.", "pattern": "^(auto|none|required)$"},
+		"stop": {"type": ["string", "array", "null"], "title": "Stop at", "description": "Texts at which the answer ends.", "x-control": "list", "items": {"type": "string"}, "maxItems": 16},
+		"response_format": {"title": "Form of the answer", "description": "json, or a JSON Schema.", "x-control": "schema", "type": ["string", "object", "null"], "pattern": "^(text|json)$"},
+		"stream": {"type": ["boolean", "null"], "title": "Show it as it comes", "description": "To those who follow the run live.", "default": false}
 	}
 }', '{
 	"type": "object",
 	"required": ["content", "model", "usage", "finish_reason"],
 	"properties": {
-		"content": {"title": "Answer", "description": "A text; a value when a JSON Schema was asked for."},
+		"content": {"type": ["string", "null"], "title": "Answer"},
+		"parsed": {"title": "Answer as a value", "description": "When JSON was asked for, and the answer is JSON."},
 		"model": {"type": "string", "title": "Model"},
+		"provider": {"type": "string", "title": "Provider"},
 		"usage": {
 			"type": "object", "title": "Usage",
 			"properties": {
 				"prompt_tokens": {"type": "integer"}, "completion_tokens": {"type": "integer"}, "total_tokens": {"type": "integer"},
-				"cost_usd": {"type": ["number", "null"], "description": "Null when the price is not known."}, "latency_ms": {"type": "number"}
+				"cost_usd": {"type": ["number", "null"], "description": "Null when the price is not known."}, "cost_known": {"type": "boolean"}, "latency_ms": {"type": "number"}
 			}
 		},
-		"finish_reason": {"type": ["string", "null"], "title": "Why it ended"},
-		"tool_calls": {"type": "array", "title": "Tool calls", "items": {"type": "object"}}
+		"finish_reason": {"type": ["string", "null"], "title": "Why it ended", "description": "stop, length, tool_calls or content_filter; rarely a word of the provider''s own."},
+		"tool_calls": {
+			"type": "array", "title": "Tool calls",
+			"items": {"type": "object", "properties": {"id": {"type": ["string", "null"]}, "name": {"type": ["string", "null"]}, "arguments": {"type": "object"}}}
+		}
 	}
 }'),
 (5, 'condition', 'Condition', 'git-branch', 'logic', 'Takes one of two ways.', '{

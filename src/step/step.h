@@ -21,6 +21,9 @@ extern const FfStepKind ff_step_approval;
 extern const FfStepKind ff_step_lock;
 extern const FfStepKind ff_step_unlock;
 extern const FfStepKind ff_step_ai;
+extern const FfStepKind ff_step_http;
+extern const FfStepKind ff_step_webhook;
+extern const FfStepKind ff_step_mail;
 
 /* An error as a step's: {name, message, code, detail?, hint?, ...}. */
 extern Jsonb *ff_step_error(const char *name, const ErrorData *error);

@@ -200,6 +200,7 @@ time_to_wait(void)
 	wait = shorter(wait, milliseconds_until(ff_clock_next()));
 	wait = shorter(wait, milliseconds_until(ff_maintain_next()));
 	wait = shorter(wait, milliseconds_until(ff_sweep_next()));
+	wait = shorter(wait, milliseconds_until(ff_news_next()));
 	/* While a group cannot be written there is nothing to be done but wait. */
 	if (ff_group_held())
 		return wait;
@@ -272,6 +273,7 @@ turn(void)
 	ff_admit_turn();
 	ff_calls_finish();
 	ff_http_drive(ff_call_progress, ff_call_done);
+	ff_news_turn();
 	ff_group_flush(false);
 	publish_gauges();
 }
