@@ -88,8 +88,8 @@ def test_credentials_and_secrets_are_not_in_what_is_stored(use):
     run_id = launch(cluster, "secretive", chain(
         node("a", "http_request", {"url": web.url + "/x", "auth": {"type": "bearer", "token": "{{ input.token }}"}, "headers": {"cookie": "c={{ input.token }}"}}),
         node("b", "webhook", {"url": web.url + "/hook", "secret": "{{ input.token }}", "payload": {"n": 1}}),
-        node("c", "http_request", {"url": web.url + "/y", "method": "G T", "auth": {"type": "bearer", "token": "{{ input.token }}"}}, on_error="continue")),
-        {"token": secret})
+        node("c", "http_request", {"url": web.url + "/y", "method": "{{ input.method }}", "auth": {"type": "bearer", "token": "{{ input.token }}"}}, on_error="continue")),
+        {"token": secret, "method": "G T"})
     assert end(cluster, run_id)[0] == "completed"
     assert web.asked[0].headers["authorization"] == f"Bearer {secret}"
     rows = steps(cluster, run_id)
