@@ -92,7 +92,7 @@ server_settings() {
 	query "
 		select format('| \`%s\` | %s | %s | %s | %s |', name,
 			case when extra_desc like 'By default %' then 'by machine' when boot_val = '' then 'empty' else '\`' || boot_val || coalesce(' ' || nullif(unit, ''), '') || '\`' end,
-			case vartype when 'bool' then 'on, off' when 'string' then 'text' else min_val || ' to ' || max_val || coalesce(' ' || nullif(unit, ''), '') end,
+			case vartype when 'bool' then 'on, off' when 'string' then 'text' when 'enum' then array_to_string(enumvals, ', ') else min_val || ' to ' || max_val || coalesce(' ' || nullif(unit, ''), '') end,
 			case context when 'postmaster' then 'restart' when 'sighup' then 'reload' when 'superuser' then 'a superuser, in a session' else context end,
 			concat_ws(' ', short_desc, extra_desc))
 		from pg_settings

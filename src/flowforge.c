@@ -112,10 +112,11 @@ define_worker_settings(void)
 			   &ff_group_size, 128, 1, 1000, PGC_SIGHUP, 0);
 	define_int("flowforge.group_wait", "How long a change may wait for others to be written with.",
 			   &ff_group_wait, 2, 0, 1000, PGC_SIGHUP, GUC_UNIT_MS);
-	define_int("flowforge.executor_memory",
-			   "Memory for runs beyond which an executor forgets results of graphs' steps that it can "
-			   "read again.",
-			   &ff_executor_memory, 256 * 1024, 1024, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_KB);
+	define_int(
+		"flowforge.executor_memory",
+		"Memory for runs beyond which an executor forgets results of graphs' steps that it can "
+		"read again.",
+		&ff_executor_memory, 256 * 1024, 1024, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_KB);
 	define_int("flowforge.sweep_interval",
 			   "How long after work came in the executors look whether a hint was lost.",
 			   &ff_sweep_interval, 5000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
@@ -183,10 +184,10 @@ define_outbound_settings(void)
 				"(comma-separated).",
 				"Like 10.1.0.0/16, vault.internal, 127.0.0.1:8080, [::1]:8080.", &ff_outbound_allow,
 				"", ff_guard_check_allow, ff_guard_assign_allow);
-	define_list("flowforge.outbound_ports",
-				"The ports steps may call: ports and ranges (comma-separated).",
-				"By default those of the web and those that need no privilege.", &ff_outbound_ports,
-				"80,443,1024-65535", ff_guard_check_ports, ff_guard_assign_ports);
+	define_list(
+		"flowforge.outbound_ports", "The ports steps may call: ports and ranges (comma-separated).",
+		"At first the ports of the web, and those that nobody needs privileges to listen at.",
+		&ff_outbound_ports, "80,443,1024-65535", ff_guard_check_ports, ff_guard_assign_ports);
 	define_int("flowforge.outbound_timeout", "How long a call that a step makes may take.",
 			   &ff_outbound_timeout, 600000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
 	define_text("flowforge.ca_file",

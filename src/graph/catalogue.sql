@@ -29,7 +29,16 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 		"params": {"type": ["object", "null"], "title": "Query", "description": "Parameters that are added to the URL.", "x-control": "table", "default": {}},
 		"body": {"title": "Body", "description": "A text is sent as it is, anything else as JSON.", "x-control": "code", "default": null},
 		"timeout_seconds": {"type": ["number", "null"], "title": "Timeout", "description": "Seconds until the answer must be complete.", "exclusiveMinimum": 0, "maximum": 3600, "default": 30},
-		"auth": {"type": ["string", "null"], "title": "Credential", "description": "The name of a stored credential.", "x-control": "credential", "default": null}
+		"max_redirects": {"type": ["integer", "null"], "title": "Redirects", "description": "How many are followed.", "minimum": 0, "maximum": 10, "default": 0},
+		"auth": {
+			"type": ["object", "null"], "title": "Credential", "description": "Who asks. It is shown nowhere once the request is made.", "x-control": "credential",
+			"required": ["type"],
+			"properties": {
+				"type": {"enum": ["basic", "bearer", "header"], "title": "Kind"}, "username": {"type": "string"}, "password": {"type": "string"},
+				"token": {"type": "string"}, "name": {"type": "string", "description": "Of the header."}, "value": {"type": "string"}
+			},
+			"default": null
+		}
 	}
 }', '{
 	"type": "object",
@@ -37,7 +46,8 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"properties": {
 		"status_code": {"type": "integer", "title": "Status"},
 		"headers": {"type": "object", "title": "Headers", "description": "By their names in lower case."},
-		"body": {"title": "Body", "description": "Parsed when it is JSON, otherwise a text."}
+		"body": {"title": "Body", "description": "Parsed when it is JSON, otherwise a text."},
+		"encoding": {"const": "base64", "title": "Encoding", "description": "Of a body that is no text."}
 	}
 }'),
 (2, 'webhook', 'Webhook', 'webhook', 'integrations', 'Sends a signed message to a URL, by Standard Webhooks.', '{
@@ -46,6 +56,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"properties": {
 		"url": {"type": "string", "title": "URL", "minLength": 1, "examples": ["https://example.com/hooks/orders"]},
 		"payload": {"title": "Payload", "description": "What is sent, as JSON.", "x-control": "code", "default": {}},
+		"timeout_seconds": {"type": ["number", "null"], "title": "Timeout", "description": "Seconds until the answer must be complete.", "exclusiveMinimum": 0, "maximum": 3600, "default": 30},
 		"secret": {"type": ["string", "null"], "title": "Secret", "description": "What the message is signed with; the receiver knows it too.", "x-control": "credential", "examples": ["{{ secret.ORDERS_HOOK }}"], "default": null}
 	}
 }', '{
@@ -73,7 +84,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 		"sent_to": {"type": "array", "items": {"type": "string"}, "title": "Sent to"},
 		"subject": {"type": "string", "title": "Subject"},
 		"message_id": {"type": "string", "title": "Message id"},
-		"status": {"type": "string", "title": "Status", "description": "What the mail server said."}
+		"status": {"const": "sent", "title": "Status", "description": "The mail server has taken it."}
 	}
 }'),
 (4, 'llm_call', 'Model call', 'sparkles', 'ai', 'Asks a language model.', '{

@@ -220,6 +220,9 @@ typedef struct FfNodeType
 	/* Members of the config that are not shown in what is stored of it; ends with NULL, or NULL. */
 	const char *const *secret;
 
+	/* The config as people see it, without what is secret; whatever it holds. NULL: as it is. */
+	Jsonb *(*shown)(Jsonb *config);
+
 	/* Members of the config that are not rendered when the node starts; ends with NULL, or NULL. */
 	const char *const *raw;
 

@@ -208,12 +208,19 @@ carried(const FfAddress *address, FfAddress *inner)
 	return false;
 }
 
+/* Every call asks this, so the table is read once. */
 static const FfRange *
 listed(const FfAddress *address)
 {
+	static FfNet nets[lengthof(ranges)];
+	static bool	 ready = false;
+
+	for (int i = 0; i < (int) lengthof(ranges) && !ready; i++)
+		(void) ff_net_parse(ranges[i].net, &nets[i]);
+	ready = true;
 	for (int i = 0; i < (int) lengthof(ranges); i++)
 	{
-		if (is_in(ranges[i].net, address))
+		if (ff_net_contains(&nets[i], address))
 			return &ranges[i];
 	}
 	return NULL;

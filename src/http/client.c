@@ -301,6 +301,10 @@ admits(FfHttpCall *call, const FfAddress *address, int port)
 	char  host[256];
 	bool  ok;
 
+	call->refusal.message[0] = '\0';
+	if (call->reach != FF_REACH_OUTSIDE &&
+		ff_guard_admits(&ff_guard, call->reach, NULL, address, port, &call->refusal))
+		return true;
 	/* Of a redirect it is the URL that it leads to. */
 	(void) curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
 	ok = url != NULL && ff_guard_host(url, host, sizeof(host));

@@ -60,6 +60,10 @@ typedef struct FfStepKind
 	void *(*look_up)(const FfRun *run, const FfItem *item, MemoryContext context);
 	const char *error_name;
 
+	/* The options as people see them, without what is secret; whatever they are. None: as they
+	 * are. */
+	Jsonb *(*shown)(Jsonb *options);
+
 	/* Makes the call (http/client.h) and gives its address, in the current context. NULL, with an
 	 * error, when it cannot be made: then the step has failed. Raises nothing. */
 	char *(*request)(struct FfHttpCall *call, const FfRun *run, const FfItem *item, void *found,

@@ -307,7 +307,7 @@ read_request(Request *request, Jsonb *options)
 		fault = read_auth(request, options);
 	if (fault == NULL)
 		fault = read_body(request, options);
-	if (fault == NULL)
+	if (request->url.data != NULL)
 		(void) ff_redact_url(request->url.data, &request->secrets);
 	return fault;
 }
@@ -426,22 +426,26 @@ shown_member(const char *key, Jsonb *value, List *secrets)
 
 	if ((strcmp(key, "headers") == 0 || strcmp(key, "params") == 0) && ff_json_is_object(value))
 		return shown_named(value);
-	if (strcmp(key, "auth") == 0 && ff_json_is_object(value))
-		return shown_auth(value);
+	if (strcmp(key, "auth") == 0 && !ff_json_is_null(value))
+		return ff_json_is_object(value) ? shown_auth(value) : ff_json_from_text(FF_REDACTED);
 	text = ff_redact_text(JsonbToCString(NULL, &value->root, VARSIZE(value)), secrets);
 	clean = ff_json_parse(text, strlen(text), ff_json_depth_limit, &error);
 	return clean != NULL ? clean : ff_json_from_text(FF_REDACTED);
 }
 
 static Jsonb *
-shown_options(Jsonb *options, const Request *made)
+shown(Jsonb *options)
 {
+	Request			   made;
 	FfJsonBuilder	   builder = {0};
 	JsonbIterator	  *it = JsonbIteratorInit(&options->root);
 	JsonbIteratorToken token;
 	JsonbValue		   value;
 	char			  *key = "";
 
+	if (!ff_json_is_object(options))
+		return options;
+	(void) read_request(&made, options);
 	ff_jb_object(&builder);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
@@ -450,10 +454,10 @@ shown_options(Jsonb *options, const Request *made)
 			key = pnstrdup(value.val.string.val, value.val.string.len);
 			ff_jb_key(&builder, key);
 		}
-		else if (token == WJB_VALUE && strcmp(key, "url") == 0)
+		else if (token == WJB_VALUE && strcmp(key, "url") == 0 && value.type == jbvString)
 			ff_jb_text(&builder, ff_redact_url(ff_json_text(options, "url"), NULL));
 		else if (token == WJB_VALUE)
-			ff_jb_json(&builder, shown_member(key, JsonbValueToJsonb(&value), made->secrets));
+			ff_jb_json(&builder, shown_member(key, JsonbValueToJsonb(&value), made.secrets));
 	}
 	ff_jb_end(&builder);
 	return ff_jb_finish(&builder);
@@ -467,7 +471,6 @@ answer(FfAnswer *answer, FfOp *op, const FfHttpCall *call, const FfItem *item, v
 
 	(void) read_request(&made, item->options);
 	ff_outgoing_answer(answer, op, call, true, made.secrets);
-	op->detail = ff_step_input(shown_options(item->options, &made));
 }
 
 const FfStepKind ff_step_http = {.op = "Http",
@@ -476,5 +479,6 @@ const FfStepKind ff_step_http = {.op = "Http",
 								 .read = read_options,
 								 .begin = begin,
 								 .callee = callee,
+								 .shown = shown,
 								 .request = request,
 								 .answer = answer};

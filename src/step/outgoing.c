@@ -35,7 +35,7 @@ read_timeout(Jsonb *options, double *seconds)
 		return false;
 	*seconds =
 		DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
-	return *seconds >= 0.001 && *seconds <= MAX_TIMEOUT;
+	return *seconds > 0 && *seconds <= MAX_TIMEOUT;
 }
 
 const char *
@@ -51,7 +51,8 @@ ff_outgoing_check(Jsonb *options)
 		(pg_strncasecmp(url, "http://", 7) != 0 && pg_strncasecmp(url, "https://", 8) != 0))
 		return "has no http or https url";
 	if (!read_timeout(options, &seconds))
-		return psprintf("has a timeout_seconds that is not a number from 0.001 to %d", MAX_TIMEOUT);
+		return psprintf("has a timeout_seconds that is not a number of seconds up to %d",
+						MAX_TIMEOUT);
 	return NULL;
 }
 

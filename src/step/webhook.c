@@ -80,8 +80,9 @@ request(FfHttpCall *call, const FfRun *run, const FfItem *item, void *found, Jso
 	Jsonb *payload = ff_json_member(item->options, "payload");
 
 	if (payload == NULL)
-		payload = ff_json_null();
-	(void) JsonbToCString(&call->request, &payload->root, VARSIZE(payload));
+		appendStringInfoString(&call->request, "{}");
+	else
+		(void) JsonbToCString(&call->request, &payload->root, VARSIZE(payload));
 	ff_http_add_header(call, "content-type: application/json");
 	ff_http_add_header(call, "user-agent: FlowForge/" FF_VERSION);
 	sign(call, ff_json_text(item->options, "secret"), ff_outgoing_key(run, item));
@@ -92,7 +93,7 @@ request(FfHttpCall *call, const FfRun *run, const FfItem *item, void *found, Jso
 
 /* The options without the secret. */
 static Jsonb *
-shown_options(Jsonb *options)
+shown(Jsonb *options)
 {
 	FfJsonBuilder	   builder = {0};
 	JsonbIterator	  *it = JsonbIteratorInit(&options->root);
@@ -100,6 +101,8 @@ shown_options(Jsonb *options)
 	JsonbValue		   value;
 	char			  *key = "";
 
+	if (!ff_json_is_object(options))
+		return options;
 	ff_jb_object(&builder);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
@@ -112,7 +115,7 @@ shown_options(Jsonb *options)
 		{
 			if (strcmp(key, "secret") == 0 && value.type != jbvNull)
 				ff_jb_text(&builder, FF_REDACTED);
-			else if (strcmp(key, "url") == 0)
+			else if (strcmp(key, "url") == 0 && value.type == jbvString)
 				ff_jb_text(&builder, ff_redact_url(ff_json_text(options, "url"), NULL));
 			else
 				ff_jb_json(&builder, JsonbValueToJsonb(&value));
@@ -131,7 +134,6 @@ answer(FfAnswer *answer, FfOp *op, const FfHttpCall *call, const FfItem *item, v
 
 	(void) ff_redact_url(ff_json_text(item->options, "url"), &secrets);
 	ff_outgoing_answer(answer, op, call, false, secrets);
-	op->detail = ff_step_input(shown_options(item->options));
 }
 
 const FfStepKind ff_step_webhook = {.op = "Webhook",
@@ -140,5 +142,6 @@ const FfStepKind ff_step_webhook = {.op = "Webhook",
 									.read = read_options,
 									.begin = begin,
 									.callee = callee,
+									.shown = shown,
 									.request = request,
 									.answer = answer};

@@ -146,7 +146,7 @@ ff_call_start(FfRun *run, FfItem *item, const FfFunction *function, FfLane *lane
 	call->owner = run;
 	call->detail = detail;
 	set_time_limit(call, ff_item_timeout(run, item),
-				   ff_item_requests(item) ? 0 : function->read_timeout);
+				   item->kind == FF_ITEM_CALL ? function->read_timeout : 0);
 	item->call = call;
 	ff_lane_enter(lane);
 	in_flight++;

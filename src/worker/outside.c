@@ -62,6 +62,12 @@ ff_outside_request(FfHttpCall *call, FfRun *run, FfItem *item, void **found)
 	return url;
 }
 
+static Jsonb *
+shown(const FfItem *item)
+{
+	return item->step->shown ? item->step->shown(item->options) : item->options;
+}
+
 void
 ff_outside_answer(FfAnswer *answer, const FfHttpCall *call, const FfItem *item, void *found,
 				  TimestampTz now)
@@ -77,7 +83,7 @@ ff_outside_answer(FfAnswer *answer, const FfHttpCall *call, const FfItem *item, 
 	op->name = item->name;
 	op->race = item->race;
 	op->took = -1;
-	op->detail = ff_step_input(item->options);
+	op->detail = ff_step_input(shown(item));
 	item->step->answer(answer, op, call, item, found, now);
 	op->kind = op->error == NULL ? FF_OP_COMPLETED : FF_OP_ERROR;
 	if (call->headers[FF_HEADER_RETRY_AFTER] != NULL &&

@@ -167,7 +167,7 @@ def test_options_that_make_no_sense_fail_the_step(use):
                         ({"headers": {"": "c"}}, "HTTP does not allow"), ({"headers": {"a": {"b": 1}}}, "not text"), ({"headers": {"Host": "x"}}, "Host"),
                         ({"headers": {"Content-Length": "5"}}, "Content-Length"), ({"headers": {"transfer-encoding": "chunked"}}, "transfer-encoding"),
                         ({"params": [1]}, "params"), ({"params": {"a": {"b": 1}}}, "parameter"), ({"params": {"a": [[1]]}}, "parameter"),
-                        ({"body": "x"}, "a GET has not"), ({"timeout_seconds": 0}, "timeout_seconds"), ({"timeout_seconds": 1e9}, "timeout_seconds"),
+                        ({"body": "x"}, "a GET has not"), ({"timeout_seconds": 0}, "timeout_seconds"), ({"timeout_seconds": 3601}, "timeout_seconds"),
                         ({"timeout_seconds": "5"}, "timeout_seconds"), ({"auth": {}}, "auth"), ({"auth": {"type": "magic"}}, "auth"),
                         ({"auth": {"type": "basic", "username": "a"}}, "password"), ({"auth": {"type": "basic", "username": "a:b", "password": "c"}}, "colon"),
                         ({"auth": {"type": "bearer"}}, "token"), ({"auth": {"type": "bearer", "token": "a\r\nb: c"}}, "HTTP does not allow"),
@@ -203,7 +203,7 @@ def test_a_webhook_is_signed_as_standard_webhooks_has_it(use):
                           f"'{head}', convert_to('{web.asked[0].body.decode()}', 'UTF8'), 300, now()), 'none')")
     assert problem == "none", problem
     one(cluster, app, webhook(web.url + "/unsigned"))
-    assert "webhook-signature" not in web.asked[-1].headers and web.asked[-1].headers["webhook-id"] and web.asked[-1].body == b"null"
+    assert "webhook-signature" not in web.asked[-1].headers and web.asked[-1].headers["webhook-id"] and web.asked[-1].body == b"{}"
 
 
 def test_a_crash_during_a_call_makes_the_same_call_again(use):
