@@ -29,8 +29,7 @@ static const char crashed[] =
 	"{\"error\":{\"name\":\"CrashError\",\"message\":\"the code made the JavaScript engine crash\"}}";
 
 /* Inside another frame the words would be taken for part of it: then the silence speaks. */
-static void __attribute__((noreturn))
-say(const char *words)
+static void __attribute__((noreturn)) say(const char *words)
 {
 	struct
 	{
@@ -39,8 +38,7 @@ say(const char *words)
 	} last = {{(uint32_t) strlen(words), FF_SANDBOX_ANSWER}, ""};
 
 	memcpy(last.words, words, last.frame.length);
-	if (!writing &&
-		write(FF_SANDBOX_CONTROL_FD, &last, sizeof(last.frame) + last.frame.length) > 0)
+	if (!writing && write(FF_SANDBOX_CONTROL_FD, &last, sizeof(last.frame) + last.frame.length) > 0)
 		_exit(0);
 	_exit(1);
 }

@@ -58,7 +58,8 @@ engine_environment(size_t memory)
 		"JSC_useConcurrentGC=0",   /* one thread */
 		"JSC_numberOfGCMarkers=1", /* one thread */
 		"JSC_useConcurrentJIT=0",  /* one thread */
-		"JSC_maxPerThreadStackUsage=4194304", /* of the stack's 8 MB: calls too deep are a RangeError */
+		"JSC_maxPerThreadStackUsage=4194304", /* of the stack's 8 MB: calls too deep are a
+												 RangeError */
 		collect,
 		ram,
 		"TZ=UTC",
@@ -98,36 +99,79 @@ set(JSObjectRef object, const char *name, JSValueRef value)
 	JSStringRelease(key);
 }
 
-/* Appends a JavaScript string as it is. Halves of a surrogate pair become U+FFFD. */
+/* A character of a UTF-16 string at `at`, which moves on; half of a surrogate pair is U+FFFD. */
+static uint32_t
+next_character(const JSChar *from, size_t length, size_t *at)
+{
+	uint32_t c = from[(*at)++];
+
+	if (c < 0xd800 || c > 0xdfff)
+		return c;
+	if (c < 0xdc00 && *at < length && from[*at] >= 0xdc00 && from[*at] <= 0xdfff)
+		return 0x10000 + ((c - 0xd800) << 10) + (from[(*at)++] - 0xdc00U);
+	return 0xfffd;
+}
+
+static size_t
+put_utf8(char *to, uint32_t c)
+{
+	if (c < 0x80)
+	{
+		to[0] = (char) c;
+		return 1;
+	}
+	if (c < 0x800)
+	{
+		to[0] = (char) (0xc0 | c >> 6);
+		to[1] = (char) (0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000)
+	{
+		to[0] = (char) (0xe0 | c >> 12);
+		to[1] = (char) (0x80 | (c >> 6 & 0x3f));
+		to[2] = (char) (0x80 | (c & 0x3f));
+		return 3;
+	}
+	to[0] = (char) (0xf0 | c >> 18);
+	to[1] = (char) (0x80 | (c >> 12 & 0x3f));
+	to[2] = (char) (0x80 | (c >> 6 & 0x3f));
+	to[3] = (char) (0x80 | (c & 0x3f));
+	return 4;
+}
+
+/* Appends a JavaScript string as UTF-8. The engine's own function gives nothing for a string with
+ * half of a surrogate pair. */
 static void
 add_js(Text *text, JSStringRef string, bool quoted)
 {
-	size_t room = JSStringGetMaximumUTF8CStringSize(string);
-	char  *bytes = malloc(room);
-	size_t length;
+	const JSChar *from = JSStringGetCharactersPtr(string);
+	size_t		  length = JSStringGetLength(string);
+	char		 *bytes = malloc(length * 3 + 1);
+	size_t		  count = 0;
 
-	if (bytes == NULL)
+	if (bytes == NULL || from == NULL)
 		crash_out_of_memory();
-	length = JSStringGetUTF8CString(string, bytes, room);
-	length = length > 0 ? length - 1 : 0;
+	for (size_t at = 0; at < length;)
+		count += put_utf8(bytes + count, next_character(from, length, &at));
 	if (quoted)
-		text_add_quoted(text, bytes, length);
+		text_add_quoted(text, bytes, count);
 	else
-		text_add(text, bytes, length);
+		text_add(text, bytes, count);
 	free(bytes);
 }
 
 /* --- answering --- */
 
-static void __attribute__((noreturn))
-answer(Text *body)
+static void __attribute__((noreturn)) answer(Text *body)
 {
 	char			end[120];
 	struct timespec now;
 	double			took;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	took = (double) (now.tv_sec - begun.tv_sec) * 1000 + (double) (now.tv_nsec - begun.tv_nsec) / 1e6;
+	took =
+		(double) (now.tv_sec - begun.tv_sec) * 1000 + (double) (now.tv_nsec - begun.tv_nsec) / 1e6;
 	snprintf(end, sizeof(end), ",\"duration_ms\":%.3f,\"dropped\":%d}", took, console_dropped);
 	text_add_string(body, end);
 	_exit(frame_write(FF_SANDBOX_ANSWER, body->data, body->length) ? 0 : 1);
@@ -146,24 +190,45 @@ answer_error(const char *name, const char *message, bool final)
 	answer(&body);
 }
 
-/* An error as the prelude describes it: an object without a prototype, of texts and a number. */
-static void __attribute__((noreturn))
-answer_described(JSValueRef error, bool final)
+static void
+add_member(Text *body, JSObjectRef object, const char *name)
 {
-	JSStringRef json = JSValueCreateJSONString(context, error, 0, NULL);
-	Text		body = {0};
+	JSValueRef	value = get(object, name);
+	JSStringRef text =
+		JSValueIsString(context, value) ? JSValueToStringCopy(context, value, NULL) : NULL;
 
-	if (json == NULL)
-		answer_error("Error", "the code failed with an error that cannot be shown", final);
-	text_add_string(&body, "{\"error\":");
-	add_js(&body, json, false);
-	text_add_string(&body, final ? ",\"final\":true" : "");
+	if (text == NULL)
+		return;
+	text_add_string(body, body->data[body->length - 1] == '{' ? "\"" : ",\"");
+	text_add_string(body, name);
+	text_add_string(body, "\":");
+	add_js(body, text, true);
+	JSStringRelease(text);
+}
+
+/* An error as the prelude describes it: an object without a prototype, of texts and a number. */
+static void __attribute__((noreturn)) answer_described(JSObjectRef error, bool final)
+{
+	Text	   body = {0};
+	JSValueRef line = get(error, "line");
+	char	   number[40];
+
+	text_add_string(&body, "{\"error\":{");
+	add_member(&body, error, "name");
+	add_member(&body, error, "message");
+	add_member(&body, error, "stack");
+	if (JSValueIsNumber(context, line) && JSValueToNumber(context, line, NULL) > 0 &&
+		JSValueToNumber(context, line, NULL) < 1e9)
+	{
+		snprintf(number, sizeof(number), ",\"line\":%.0f", JSValueToNumber(context, line, NULL));
+		text_add_string(&body, number);
+	}
+	text_add_string(&body, final ? "},\"final\":true" : "}");
 	answer(&body);
 }
 
 /* What an exception of the engine's says. */
-static void __attribute__((noreturn))
-answer_exception(JSValueRef exception)
+static void __attribute__((noreturn)) answer_exception(JSValueRef exception)
 {
 	JSStringRef text = JSValueToStringCopy(context, exception, NULL);
 	Text		message = {0};
@@ -192,8 +257,7 @@ unkeepable(const char *json, size_t length)
 	return NULL;
 }
 
-static void __attribute__((noreturn))
-answer_result(JSValueRef value)
+static void __attribute__((noreturn)) answer_result(JSValueRef value)
 {
 	JSValueRef	exception = NULL;
 	JSStringRef json = JSValueCreateJSONString(context, value, 0, &exception);
@@ -235,7 +299,7 @@ call_settle(JSContextRef ctx, JSObjectRef function, JSObjectRef this, size_t cou
 		return JSValueMakeUndefined(ctx);
 	if (ending == RETURNED)
 		answer_result(values[1]);
-	answer_described(values[1], ending == UNREADABLE);
+	answer_described((JSObjectRef) values[1], ending == UNREADABLE);
 }
 
 static JSValueRef
@@ -283,6 +347,21 @@ call_random(JSContextRef ctx, JSObjectRef function, JSObjectRef this, size_t cou
 	return JSValueMakeNumber(ctx, (double) ((random_state[1] + y) >> 11) * 0x1p-53);
 }
 
+/* The function whose text it is, as a part of the code: so frames of it are told by that name. */
+static JSValueRef
+call_compile(JSContextRef ctx, JSObjectRef function, JSObjectRef this, size_t count,
+			 const JSValueRef values[], JSValueRef *exception)
+{
+	JSStringRef text = count == 1 ? JSValueToStringCopy(ctx, values[0], exception) : NULL;
+	JSStringRef name = js_string("code");
+	JSValueRef	made = text ? JSEvaluateScript(ctx, text, NULL, name, 1, exception) : NULL;
+
+	if (text != NULL)
+		JSStringRelease(text);
+	JSStringRelease(name);
+	return made ? made : JSValueMakeUndefined(ctx);
+}
+
 /* --- starting --- */
 
 static JSValueRef
@@ -310,16 +389,17 @@ static const char *
 furnish(JSContextGroupRef group)
 {
 	JSValueRef made;
-	JSValueRef doors[3];
+	JSValueRef doors[4];
 
 	context = JSGlobalContextCreateInGroup(group, NULL);
 	doors[0] = function("log", call_log);
 	doors[1] = function("random", call_random);
-	doors[2] = function("settle", call_settle);
+	doors[2] = function("compile", call_compile);
+	doors[3] = function("settle", call_settle);
 	made = evaluate(prelude);
 	if (made == NULL || !JSValueIsObject(context, made))
 		return "the prelude cannot be read";
-	made = JSObjectCallAsFunction(context, (JSObjectRef) made, NULL, 3, doors, NULL);
+	made = JSObjectCallAsFunction(context, (JSObjectRef) made, NULL, 4, doors, NULL);
 	if (made == NULL || !JSValueIsObject(context, made))
 		return "the prelude failed";
 	runner = (JSObjectRef) made;

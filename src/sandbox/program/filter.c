@@ -50,7 +50,8 @@ static const unsigned left[] = {
 	SYS_madvise,	   /* what the collector gives back */
 	SYS_futex,		   /* the engine's locks, which nobody else holds */
 	SYS_sched_yield,   /* the same */
-	SYS_clock_gettime, /* Date and the collector's timing, where the kernel does not map the clock */
+	SYS_clock_gettime, /* Date and the collector's timing, where the kernel does not map the clock
+						*/
 	SYS_gettimeofday,  /* the same */
 	SYS_getrandom,	   /* the seed of Math.random */
 };

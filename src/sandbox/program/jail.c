@@ -155,7 +155,8 @@ jail_zygote(void)
 	own_size = address_space();
 	if (own_size == 0)
 		return "/proc cannot be read";
-	(void) write_file("/proc/self/oom_score_adj", "1000"); /* the first to go when memory is short */
+	(void) write_file("/proc/self/oom_score_adj",
+					  "1000"); /* the first to go when memory is short */
 	if (leave_namespaces())
 		(void) leave_files();
 	if (!leave_capabilities())

@@ -52,17 +52,15 @@ tell(FfSandboxNoticeKind kind, uint64_t id, int status, const struct rusage *usa
 	if (usage != NULL)
 	{
 		notice.peak = (uint64_t) usage->ru_maxrss * 1024;
-		notice.cpu_us =
-			(uint64_t) (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000 +
-			(uint64_t) (usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
+		notice.cpu_us = (uint64_t) (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000 +
+						(uint64_t) (usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
 	}
 	(void) send(FF_SANDBOX_CONTROL_FD, &notice, sizeof(notice), MSG_NOSIGNAL);
 }
 
 /* --- a child --- */
 
-static void __attribute__((noreturn))
-live(const FfSandboxOrder *order, int stream, pid_t zygote)
+static void __attribute__((noreturn)) live(const FfSandboxOrder *order, int stream, pid_t zygote)
 {
 	sigset_t none;
 	char	*request;
@@ -115,17 +113,17 @@ start_child(const FfSandboxOrder *order, int stream)
 static bool
 take_order(void)
 {
-	FfSandboxOrder order;
-	char		   control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
-	struct iovec   part = {&order, sizeof(order)};
-	struct msghdr  message = {.msg_iov = &part,
-							  .msg_iovlen = 1,
-							  .msg_control = control,
-							  .msg_controllen = sizeof(control)};
-	ssize_t		   got = recvmsg(FF_SANDBOX_CONTROL_FD, &message, MSG_CMSG_CLOEXEC);
+	FfSandboxOrder	order;
+	char			control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+	struct iovec	part = {&order, sizeof(order)};
+	struct msghdr	message = {.msg_iov = &part,
+							   .msg_iovlen = 1,
+							   .msg_control = control,
+							   .msg_controllen = sizeof(control)};
+	ssize_t			got = recvmsg(FF_SANDBOX_CONTROL_FD, &message, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *header;
-	int			   stream = -1;
-	Child		  *child;
+	int				stream = -1;
+	Child		   *child;
 
 	if (got < 0 && errno == EINTR)
 		return true;
@@ -170,7 +168,8 @@ reap(int signals)
 int
 zygote_serve(void)
 {
-	struct pollfd watched[2] = {{.fd = FF_SANDBOX_CONTROL_FD, .events = POLLIN}, {.events = POLLIN}};
+	struct pollfd watched[2] = {{.fd = FF_SANDBOX_CONTROL_FD, .events = POLLIN},
+								{.events = POLLIN}};
 	sigset_t	  ends;
 
 	sigemptyset(&ends);
