@@ -27,7 +27,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 override with_llvm = no
 include $(PGXS)
 
-all: gateway
+all: gateway sandbox
 .DEFAULT_GOAL := all
 
 $(DATA_built): $(SQL_PARTS) flowforge.control extension.mk
@@ -35,7 +35,7 @@ $(DATA_built): $(SQL_PARTS) flowforge.control extension.mk
 
 $(OBJS): $(wildcard src/*/*.h)
 
-.PHONY: gateway
+.PHONY: gateway sandbox
 
 gateway:
 	@$(MAKE) --no-print-directory -C src/gateway PG_CONFIG=$(PG_CONFIG)
@@ -47,3 +47,14 @@ install-gateway: gateway
 clean: clean-gateway
 clean-gateway:
 	@$(MAKE) --no-print-directory -C src/gateway clean PG_CONFIG=$(PG_CONFIG)
+
+sandbox:
+	@$(MAKE) --no-print-directory -C src/sandbox/program PG_CONFIG=$(PG_CONFIG)
+
+install: install-sandbox
+install-sandbox: sandbox
+	@$(MAKE) --no-print-directory -C src/sandbox/program install PG_CONFIG=$(PG_CONFIG)
+
+clean: clean-sandbox
+clean-sandbox:
+	@$(MAKE) --no-print-directory -C src/sandbox/program clean

@@ -382,6 +382,14 @@ start_next(void)
 	return true;
 }
 
+/* Whether there is something to be done for calls that wait: a zygote to be started, or a child. */
+static bool
+may_start(void)
+{
+	return ff_zygote_state() == FF_ZYGOTE_NONE ||
+		   (ff_zygote_state() == FF_ZYGOTE_READY && ff_zygote_children() < ff_sandbox_processes);
+}
+
 static void
 start_waiting(void)
 {
@@ -389,8 +397,7 @@ start_waiting(void)
 	if (dlist_is_empty(&waiting))
 		return;
 	start_zygote();
-	while (!dlist_is_empty(&waiting) && ff_zygote_state() == FF_ZYGOTE_READY &&
-		   ff_zygote_children() < ff_sandbox_processes)
+	while (!dlist_is_empty(&waiting) && ff_zygote_state() == FF_ZYGOTE_READY && may_start())
 	{
 		if (!start_next())
 			return;
@@ -431,7 +438,7 @@ ff_sandbox_timeout(void)
 		next = Min(next, dlist_container(FfSandboxCall, node, iter.cur)->deadline);
 	if (ff_zygote_state() == FF_ZYGOTE_STARTING)
 		next = Min(next, ff_zygote_deadline());
-	if (!dlist_is_empty(&waiting) && ff_zygote_state() == FF_ZYGOTE_NONE)
+	if (!dlist_is_empty(&waiting) && !blocked && may_start())
 		return 0;
 	if (blocked)
 		next = Min(next, GetCurrentTimestamp() + AGAIN_US);

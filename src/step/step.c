@@ -10,7 +10,8 @@
 int ff_sql_timeout = 300000;
 
 static const FfStepKind *const kinds[] = {&ff_step_sql,	 &ff_step_send_event, &ff_step_approval,
-										  &ff_step_lock, &ff_step_unlock,	  &ff_step_ai};
+										  &ff_step_lock, &ff_step_unlock,	  &ff_step_ai,
+										  &ff_step_code};
 
 void
 ff_step_init(void)
