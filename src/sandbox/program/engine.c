@@ -60,6 +60,7 @@ engine_environment(size_t memory)
 		"JSC_useConcurrentJIT=0",  /* one thread */
 		"JSC_maxPerThreadStackUsage=4194304", /* of the stack's 8 MB: calls too deep are a
 												 RangeError */
+		"JSC_defaultErrorStackTraceLimit=20", /* the frames of errors are not counted as garbage */
 		collect,
 		ram,
 		"TZ=UTC",
@@ -67,7 +68,7 @@ engine_environment(size_t memory)
 		NULL};
 
 	/* Garbage is collected before the limit is near, not when the machine's memory is. */
-	snprintf(collect, sizeof(collect), "JSC_gcMaxHeapSize=%zu", memory / 4);
+	snprintf(collect, sizeof(collect), "JSC_gcMaxHeapSize=%zu", memory / 16);
 	snprintf(ram, sizeof(ram), "JSC_forceRAMSize=%zu", memory);
 	return environment;
 }
