@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -61,6 +62,7 @@ main(int count, char **arguments)
 		return fail("started by FlowForge's executors only: flowforge-sandbox BYTES 3<>SOCKET");
 	if (getenv("FLOWFORGE_SANDBOX") == NULL)
 		return begin_again(arguments, memory);
+	(void) prctl(PR_SET_NAME, "flowforge-sandbox"); /* not "exe" */
 	if (!jail_tie_to_parent())
 		return fail("the death of the parent cannot be watched");
 	fault = engine_start();
