@@ -230,6 +230,17 @@ def a_child_whose_executor_does_not_kill_it_ends_itself():
     stream.close()
 
 
+def every_zygote_works_and_bounds_the_shapes_of_objects():
+    """Where the engine's memory lies differs from start to start."""
+    for _ in range(15):
+        own = Zygote(PROGRAM)
+        assert own.call("return 1").get("result") == {"result": 1}
+        with open(f"/proc/{own.process.pid}/maps") as file:
+            sizes = [int(b, 16) - int(a, 16) for a, b in re.findall(r"^(\w+)-(\w+) rw", file.read(), re.M)]
+        assert max(sizes) < 256 * MB, sizes
+        own.close()
+
+
 def requests_that_are_none_are_answered_or_end_the_child():
     for request in (b"", b"{", b"[]", b"null", b'{"code": 5}', b'{"code": "return 1"', b"\xff\xfe", b'{"code": "return 1"}\0'):
         answer = zygote.call(None, request=request)
@@ -302,6 +313,7 @@ if __name__ == "__main__":
                      random_numbers_differ_from_call_to_call, a_child_has_a_filter_limits_no_environment_and_one_descriptor,
                      it_is_nobody_and_in_namespaces_of_its_own_where_the_system_lets_it, a_child_that_is_killed_is_told_of_and_nothing_else_ends,
                      a_child_whose_executor_does_not_kill_it_ends_itself, requests_that_are_none_are_answered_or_end_the_child,
+                     every_zygote_works_and_bounds_the_shapes_of_objects,
                      many_children_run_at_once_and_one_too_many_is_refused, a_closed_socket_ends_the_zygote_and_all_children,
                      a_killed_zygote_takes_its_children_with_it, a_killed_executor_takes_the_zygote_and_its_children_with_it,
                      started_by_hand_it_says_what_it_is, the_installed_program_has_no_door_for_tests,

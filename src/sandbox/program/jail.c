@@ -31,7 +31,7 @@
 
 /* The engine reserves 4 GB for the shapes of objects, which no limit would count. */
 #define RESERVATION ((size_t) 1 << 30)
-#define RESERVATION_KEPT ((size_t) 64 << 20)
+#define KEPT ((size_t) 64 << 20)
 
 static size_t own_size; /* bytes of address space every child begins with */
 
@@ -70,8 +70,35 @@ count_threads(void)
 	return count;
 }
 
-/* Cuts what no limit counts: what lies beyond the first part of a large reservation is made
- * unreachable, so that who grows into it is out of memory. */
+/* The longest row of pages in a mapping that nobody has touched yet. Gives its bytes, 0 if they
+ * cannot be told. */
+static size_t
+untouched(char *from, size_t size, char **start)
+{
+	size_t		   page = (size_t) sysconf(_SC_PAGESIZE);
+	size_t		   count = size / page;
+	unsigned char *touched = malloc(count);
+	size_t		   longest = 0;
+	size_t		   row = 0;
+
+	if (touched == NULL || mincore(from, size, touched) != 0)
+		count = 0;
+	for (size_t i = 0; i < count; i++)
+	{
+		row = touched[i] & 1 ? 0 : row + 1;
+		if (row > longest)
+		{
+			longest = row;
+			*start = from + (i + 1 - row) * page;
+		}
+	}
+	free(touched);
+	return longest * page;
+}
+
+/* What no limit counts is cut: of a large reservation, which is used from its start, only the first
+ * part stays reachable, so that who grows into the rest is out of memory. The kernel shows what
+ * lies side by side as one mapping; so both ends are left alone. */
 static void
 cut_reservations(void)
 {
@@ -80,12 +107,18 @@ cut_reservations(void)
 	unsigned long from;
 	unsigned long to;
 	char		  access[8];
+	char		 *start = NULL;
 
 	while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
 	{
 		if (sscanf(line, "%lx-%lx %7s", &from, &to, access) == 3 && access[1] == 'w' &&
 			to - from >= RESERVATION)
-			mprotect((char *) from + RESERVATION_KEPT, to - from - RESERVATION_KEPT, PROT_NONE);
+		{
+			size_t size = untouched((char *) from, to - from, &start);
+
+			if (size > RESERVATION / 2)
+				mprotect(start + KEPT, size - 2 * KEPT, PROT_NONE);
+		}
 	}
 	if (maps != NULL)
 		fclose(maps);
