@@ -138,6 +138,8 @@ test_instrumentation && test_watch_of_server && test_watch_of_gateway || { echo 
 echo 'ok - the sanitizers report each fault committed on purpose'
 
 export FLOWFORGE_KILLS=${FLOWFORGE_KILLS:-5} FLOWFORGE_QUIET_SECONDS=${FLOWFORGE_QUIET_SECONDS:-5}
+# What ASan keeps of freed memory, and puts around each chunk, is several times what the server takes.
+export FUZZ_MEMORY_MB=${FUZZ_MEMORY_MB:-192}
 export FLOWFORGE_E2E=${FLOWFORGE_E2E:-features badevents http sql} FLOWFORGE_E2E_MODES=${FLOWFORGE_E2E_MODES:-dev}
 (cd "$copy/source" && bash scripts/check.sh $kinds) | tee "$copy/check.out" | grep -v --line-buffered '^[0-9]* passed, [0-9]* failed$'
 passed=$(sed -n '$s/^\([0-9]*\) passed, [0-9]* failed$/\1/p' "$copy/check.out")

@@ -47,6 +47,7 @@ select status, body from pg_temp.req('GET', '/api/v1/runs', 'limit=201');
 select status, body from pg_temp.req('GET', '/api/v1/runs', 'limit=many');
 select status, body from pg_temp.req('GET', '/api/v1/runs', 'status=done');
 select status, body from pg_temp.req('GET', '/api/v1/runs', 'since=yesterday-ish');
+select r.status, r.body::jsonb ->> 'code' as code from unnest('{since=infinity,until=-infinity,since=1950-01-01,until=200000-01-01}'::text[]) q, pg_temp.req('GET', '/api/v1/runs', q) r;
 select status, body from pg_temp.req('GET', '/api/v1/runs', 'cursor=xyz');
 select status, body from pg_temp.req('GET', '/api/v1/runs/xyz');
 select status, body from pg_temp.req('GET', '/api/v1/runs/00000000000000000000000000');

@@ -135,7 +135,7 @@ select f.* from flowforge.fsck() f join pg_temp.mine m using (run_id);
 
 -- Filters.
 select pg_temp.said(format('select count(*) from ff_cancel_where(%L)', f)) from unnest(array['null', '[]', '{}', '{"limit": 5}', '{"colour": "red"}', '{"function": 7}',
-	'{"function": "control-f", "limit": 0}', '{"function": "control-f", "limit": 1.5}', '{"function": "control-f", "limit": 10001}', '{"if": "event.data.n >"}', '{"since": "soon"}',
+	'{"function": "control-f", "limit": 0}', '{"function": "control-f", "limit": 1.5}', '{"function": "control-f", "limit": 10001}', '{"if": "event.data.n >"}', '{"since": "soon"}', '{"since": "infinity"}', '{"until": "-infinity"}', '{"since": "1950-01-01"}', '{"until": "200000-01-01"}',
 	'{"until": "soon"}', '{"runs": ["x"]}', '{"runs": [7]}', '{"runs": "x"}', '{"function": "control-f", "dry_run": "yes"}']) f;
 select pg_temp.said($$select count(*) from ff_cancel_where(null)$$);
 select pg_temp.said($$select string_agg(distinct result, ',') from ff_cancel_where('{"function": "control-f", "dry_run": true, "limit": 2}')$$);

@@ -48,6 +48,32 @@ select count(*) from ff_send_events('[{"name": "bad/go", "data": {"n": 1, "zero"
 select f.slug, count(*) from flowforge.run r join flowforge.function f using (tenant_id, function_id) where f.slug like 'b-%' group by 1 order by 1;
 select function, filter_errors, last_filter_error, last_filter_error_at > now() - interval '1 min' as now from flowforge.functions where app = 'bad' order by 1;
 
+-- A limit that is lowered later: what can no longer be read is false, and counted; what waits for the event, too. Raised again, all is as it was.
+select ff_register_app('http://127.0.0.1:9/api', 'limit', '[{"id": "l-deep", "triggers": [{"event": "limit/go", "expression": "((((((((event.data.n)))))))) == 1"}],
+	"cancel": [{"event": "limit/go", "if": "((((((((async.data.n)))))))) == 1"}]},
+	{"id": "l-long", "triggers": [{"event": "limit/go", "expression": "event.data.n == 1 && event.data.n in [1, 11111111111111, 1111111111111, 111111111111111]"}]},
+	{"id": "l-flat", "triggers": [{"event": "limit/go"}]}]') -> 'ok';
+create function pg_temp.limits() returns table (slug text, runs bigint, cancelling bigint, errors bigint, why text)
+language sql as $$
+	select f.function, (select count(*) from flowforge.run r where r.tenant_id = 1 and r.function_id = f.function_id),
+		(select count(*) from flowforge.inbox i join flowforge.run r using (tenant_id, run_id) where i.kind = 'event' and r.function_id = f.function_id),
+		f.filter_errors, f.last_filter_error
+	from flowforge.functions f where f.app = 'limit' order by 1
+$$;
+select ff_send_event('limit/go', '{"n": 1}') is not null;
+select * from pg_temp.limits();
+set flowforge.expression_depth_limit = 5;
+select ff_send_event('limit/go', '{"n": 1}') is not null;
+select * from pg_temp.limits();
+reset flowforge.expression_depth_limit;
+set flowforge.expression_source_limit = 64;
+select ff_send_event('limit/go', '{"n": 1}') is not null;
+select * from pg_temp.limits();
+reset flowforge.expression_source_limit;
+select ff_send_event('limit/go', '{"n": 1}') is not null;
+select * from pg_temp.limits();
+delete from flowforge.inbox;
+
 -- Ids given by senders: within one call, and over calls. The order of the answer is the order of the events.
 select array_agg(id order by n) as ids from ff_send_events('[{"name": "id/a", "id": "1"}, {"name": "id/a", "id": "2"}, {"name": "id/a", "id": "1"}, {"name": "id/b", "id": "1"}, {"name": "id/a"}, {"name": "id/a", "id": ""}]')
 	with ordinality as s (id, n) \gset

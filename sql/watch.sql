@@ -64,6 +64,17 @@ select event_name, ops, columns, filter, key, filter_errors > 0 as errors, last_
 select ff_unwatch('orders', 'order/status');
 select ff_unwatch('orders', 'order/status');
 select ff_unwatch('orders');
+-- A limit that is lowered later does not fail statements on the table.
+select ff_watch('orders', 'update', 'order/deep', filter => '((((((((new.total)))))))) > 0');
+select pg_temp.forget();
+set flowforge.expression_depth_limit = 5;
+update orders set total = 6;
+reset flowforge.expression_depth_limit;
+select * from pg_temp.sent();
+select filter_errors > 0 as errors, last_filter_error from flowforge.watches where event_name = 'order/deep';
+update orders set total = 7;
+select count(*) > 0 as sent from pg_temp.sent();
+select ff_unwatch('orders');
 
 -- Types of every kind; a row that is too large, or too deep, for an event is told by its key and does not fail the statement.
 select pg_temp.forget();

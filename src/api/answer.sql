@@ -54,18 +54,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
 	given constant text := query ->> name;
+	result timestamptz;
 begin
-	if given ~ '^\d{12,14}$' then
-		return to_timestamp(given::numeric / 1000);
-	end if;
-	return given::timestamptz;
+	result := case when given ~ '^\d{12,14}$' then to_timestamp(given::numeric / 1000) else given::timestamptz end;
+	perform flowforge.id_floor(result);
+	return result;
 exception when data_exception then
 	raise exception using errcode = 'FF204', message = format('%s is not a time', name), detail = format('It is "%s".', given),
 		hint = 'Give it as 2026-01-31T12:00:00Z or in milliseconds since 1970.', column = name;
 end
 $$;
 comment on function flowforge.time_of(jsonb, text) is
-'A time from the query string, in ISO 8601 or milliseconds since 1970; null when not given. Error: FF204.';
+'A time that an id may carry, in ISO 8601 or milliseconds since 1970; null when not given. Error: FF204.';
 
 create function flowforge.id_of(given text, name text) returns uuid
 language plpgsql immutable

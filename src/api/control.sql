@@ -46,6 +46,20 @@ end
 $$;
 comment on function flowforge.api_run_replay(flowforge.request) is 'POST /api/v1/runs/{id}/replay.';
 
+create function flowforge.api_run_resume(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	run constant uuid := flowforge.run_of(request);
+	result constant text := flowforge.resume_step(run, flowforge.body_member(request, 'step_id', 'string') #>> '{}',
+		coalesce(flowforge.body_member(request, 'data', 'any'), '{}'), coalesce(flowforge.body_member(request, 'by', 'string') #>> '{}', 'api'), false);
+begin
+	return flowforge.answer(jsonb_build_object('id', run, 'ulid', flowforge.ulid(run), 'result', result), case result when 'resuming' then 202 else 200 end);
+end
+$$;
+comment on function flowforge.api_run_resume(flowforge.request) is 'POST /api/v1/runs/{id}/resume.';
+
 create function flowforge.api_run_explain(request flowforge.request) returns flowforge.response
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -197,6 +211,15 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 	"id": {"type": "string", "format": "uuid"},
 	"ulid": {"type": "string"},
 	"result": {"enum": ["retrying", "already running"]}}}'),
+('POST', '/api/v1/runs/{id}/resume', 'flowforge.api_run_resume', 'runs:manage', 'runs', 'Let a waiting step of a run go on, with data',
+'{"type": ["object", "null"], "properties": {
+	"step_id": {"type": "string", "description": "The step, by its id or its name. Without it: the only one that waits."},
+	"data": {"description": "The data of the event, signal or approval it waits for; of a sleep, its result."},
+	"by": {"type": "string", "description": "Who resumes it, and gives the approval."}}}',
+'{"type": "object", "required": ["id", "ulid", "result"], "properties": {
+	"id": {"type": "string", "format": "uuid"},
+	"ulid": {"type": "string"},
+	"result": {"enum": ["resuming", "already resuming", "already done", "already completed", "already failed", "already cancelled"]}}}'),
 ('POST', '/api/v1/runs/{id}/replay', 'flowforge.api_run_replay', 'runs:manage', 'runs', 'Run the function of a run again, as a new run',
 '{"type": ["object", "null"], "properties": {
 	"from_step": {"type": "string", "description": "The id or name of a finished step: what finished before it is kept."},

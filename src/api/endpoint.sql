@@ -84,6 +84,7 @@ begin
 	perform flowforge.check_report(body -> 'steps');
 	perform pg_advisory_xact_lock(hashtextextended(run::text, 1));
 	if not exists (select from flowforge.run r where r.tenant_id = tenant and r.run_id = run) then
+		perform flowforge.check_state(run, body -> 'steps');
 		perform flowforge.start_endpoint_run(run, jsonb_build_object('name', event ->> 'name', 'data', event -> 'data'),
 			least(greatest(coalesce((body ->> 'retries')::integer, 3), 0), 20), coalesce((body ->> 'request_version')::integer, 2));
 		perform flowforge.post(tenant, run, 'report', jsonb_build_object('steps', coalesce(body -> 'steps', '[]')));
@@ -115,6 +116,7 @@ begin
 		raise exception using errcode = 'FF041', message = format('run %s is no longer in its app''s hands', flowforge.ulid(run)),
 			detail = 'The engine goes on with it, or it has ended.', hint = 'Stop; the run goes on without this request.';
 	end if;
+	perform flowforge.check_state(run, body -> 'steps');
 	perform flowforge.post(tenant, run, 'report', jsonb_build_object('steps', body -> 'steps'));
 	return flowforge.answer(jsonb_build_object('data', jsonb_build_object('run_id', flowforge.ulid(run))));
 end

@@ -58,6 +58,7 @@ begin
 		raise exception using errcode = 'FF041', message = format('the call of run %s that reports this is over', flowforge.ulid(run)),
 			detail = 'It was given up, made again, or its run has ended.', hint = 'Stop; the run goes on without this call.';
 	end if;
+	perform flowforge.check_state(run, body -> 'steps');
 	perform flowforge.post(flowforge.current_tenant(), run, 'checkpoint', jsonb_build_object('steps', body -> 'steps'));
 	return flowforge.answer(jsonb_build_object('data', jsonb_build_object('run_id', flowforge.ulid(run))));
 end

@@ -42,7 +42,7 @@ wait_values(const FfWait *wait, Datum values[9], bool nulls[9])
 
 	if (wait->expression != NULL)
 	{
-		FfExpr *filter = ff_expr_cached(wait->expression, (int) strlen(wait->expression));
+		FfExpr *filter = ff_expr_cached_stored(wait->expression);
 
 		if (!ff_expr_wait_key(filter, wait->event, &path, &constant))
 			path = NULL;
@@ -155,7 +155,7 @@ static bool
 passes(const char *expression, const FfEvent *own, Jsonb *async, int32 tenant_id,
 	   const pg_uuid_t *run_id)
 {
-	FfExpr	 *filter = ff_expr_cached(expression, (int) strlen(expression));
+	FfExpr	 *filter = ff_expr_cached_stored(expression);
 	FfBinding bindings[2] = {{"event", ff_event_json(own)}, {"async", async}};
 	char	  why[200];
 	bool	  result = ff_expr_filter_why(filter, bindings, 2, why, sizeof(why));

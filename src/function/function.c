@@ -55,6 +55,7 @@ static MemoryContext cache_context = NULL;
 static HTAB			*triggers_cache = NULL;
 static HTAB			*functions_cache = NULL;
 static bool			 stale = true;
+static uint32		 limits = 0; /* of the language, when filters were read */
 static Oid			 watched =
 	InvalidOid; /* flowforge.trigger: the three tables' changes are all announced on it */
 
@@ -90,7 +91,7 @@ make_room(int more)
 		cache_context != NULL && (hash_get_num_entries(triggers_cache) + more > MAX_CACHED ||
 								  hash_get_num_entries(functions_cache) > MAX_CACHED);
 
-	if (!stale && !full)
+	if (!stale && !full && limits == ff_lang_limits())
 		return;
 	if (cache_context != NULL)
 		MemoryContextDelete(cache_context);
@@ -102,6 +103,7 @@ make_room(int more)
 		make_cache("flowforge functions", sizeof(FunctionKey), sizeof(FunctionEntry), HASH_BLOBS);
 	watched = get_relname_relid("trigger", get_namespace_oid("flowforge", false));
 	stale = false;
+	limits = ff_lang_limits();
 }
 
 static void
@@ -130,13 +132,6 @@ add_candidates(FfBatch *batch, int32 tenant_id, const char *event_name, int plac
 	ff_batch_add(batch, values, NULL);
 }
 
-/* Filters were checked when the function was registered. */
-static FfExpr *
-compile_filter(const char *source)
-{
-	return ff_expr_compile(source, cache_context);
-}
-
 /* Takes the rows of one place, from `row` on; the number of the row after them. */
 static uint64
 read_set(FfTriggerSet *set, int place, uint64 row, uint64 rows)
@@ -157,7 +152,8 @@ read_set(FfTriggerSet *set, int place, uint64 row, uint64 rows)
 		trigger->version = DatumGetInt32(ff_spi_value(row, 3, &isnull));
 		trigger->cancels = DatumGetBool(ff_spi_value(row, 5, &isnull));
 		expression = ff_spi_value(row, 4, &isnull);
-		trigger->filter = isnull ? NULL : compile_filter(TextDatumGetCString(expression));
+		trigger->filter =
+			isnull ? NULL : ff_expr_compile_stored(TextDatumGetCString(expression), cache_context);
 	}
 	set->index = ff_trigger_index_make(set, cache_context);
 	return row;
@@ -342,6 +338,7 @@ load_function(FfFunction *function, const FunctionKey *key)
 	function->url = cached_text(0, 4);
 	config = ff_spi_value(0, 5, &isnull);
 	read_config(function, DatumGetJsonbP(config));
+	function->graph = ff_json_get(DatumGetJsonbP(config), "graph") != NULL;
 	timeout = ff_spi_value(0, 6, &isnull);
 	function->read_timeout = isnull ? 0 : DatumGetInt64(timeout);
 	function->paused = DatumGetBool(ff_spi_value(0, 7, &isnull));

@@ -10,6 +10,7 @@ create table flowforge.app (
 	app_version text,
 	checksum text not null,
 	role text,
+	role_mark text,
 	registered_at timestamptz not null default now(),
 	synced_at timestamptz not null default now(),
 	request_timeout interval check (request_timeout > interval '0'),
@@ -21,6 +22,7 @@ create table flowforge.app (
 comment on table flowforge.app is 'An app: a URL that serves functions.';
 comment on column flowforge.app.request_timeout is 'How long a call to it may take; null: flowforge.request_timeout.';
 comment on column flowforge.app.role is 'The database role its Sql steps run as (ff_set_app_role); null: it may have none.';
+comment on column flowforge.app.role_mark is 'Which role of that name was meant (flowforge.role_mark): one that is dropped and made again is another.';
 
 create sequence flowforge.function_id_seq as integer;
 
@@ -35,12 +37,16 @@ create table flowforge.function (
 	url text not null,
 	archived_at timestamptz,
 	created_at timestamptz not null default now(),
+	kind text not null default 'sdk' check (kind in ('sdk', 'graph', 'sql')),
+	role text,
 	primary key (tenant_id, function_id),
 	unique (tenant_id, slug)
 );
 comment on table flowforge.function is 'A function of a tenant; slug is unique (app-function for SDK functions).';
+comment on column flowforge.function.kind is 'sdk: an app serves it; graph: a workflow; sql: a function of this database. The last two have no app and no url.';
+comment on column flowforge.function.role is 'The database role its statements run as; null: its app''s, or none.';
 
--- A published version never changes; runs name the version they started with.
+-- A published version never changes; runs name the version they started with. Negative versions are drafts of workflows as they were test run.
 create table flowforge.function_version (
 	tenant_id integer not null,
 	function_id integer not null,

@@ -331,7 +331,8 @@ begin
 	from flowforge.wanted_functions(payload) w
 	join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
-	where f.archived_at is null and f.app_id is distinct from app
+	where f.app_id is distinct from app and (f.archived_at is null or exists (
+		select from flowforge.workflow o where o.tenant_id = f.tenant_id and o.function_id = f.function_id))
 	limit 1;
 	if found then
 		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to the app "%s"', taken.slug, taken.owner),
@@ -361,7 +362,7 @@ as $$
 	select tenant, app, w.slug, w.name, w.url
 	from flowforge.wanted_functions(payload) w
 	on conflict (tenant_id, slug) do update
-	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null;
+	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null, kind = 'sdk', role = null;
 
 	with changed as (
 		select f.function_id, case when v.version is null then f.version else f.version + 1 end as version, w.retries, w.config
@@ -383,24 +384,27 @@ $$;
 comment on function flowforge.store_functions(integer, uuid, jsonb) is
 'Stores the functions an app serves. One whose configuration changed gets a new version; one that was archived lives again.';
 
-create function flowforge.store_triggers(tenant integer, app uuid) returns void
+create function flowforge.store_triggers(tenant integer, app uuid, function integer default null) returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 	delete from flowforge.trigger t
 	using flowforge.function f
-	where f.tenant_id = tenant and f.app_id = app and t.tenant_id = tenant and t.function_id = f.function_id;
+	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and t.tenant_id = tenant and t.function_id = f.function_id;
 
 	insert into flowforge.trigger (tenant_id, function_id, version, kind, event, expression, cron)
-	select tenant, f.function_id, f.version, case when t.value ->> 'event' is null then 'cron' else 'event' end,
-		t.value ->> 'event', t.value ->> 'expression', t.value ->> 'cron'
+	select tenant, f.function_id, f.version, case when coalesce(t.value ->> 'event', h.event) is null then 'cron' else 'event' end,
+		coalesce(t.value ->> 'event', h.event), coalesce(t.value ->> 'expression', t.value ->> 'if'), t.value ->> 'cron'
 	from flowforge.function f
 	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
 	cross join lateral flowforge.setting_list(v.config, 'triggers') t
-	where f.tenant_id = tenant and f.app_id = app and f.archived_at is null
+	left join flowforge.hook h on h.tenant_id = tenant and f.kind = 'graph' and h.path = t.value ->> 'webhook'
+	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and f.archived_at is null
+		and coalesce(t.value ->> 'event', h.event, t.value ->> 'cron') is not null
 	order by f.function_id, t.field;
 $$;
-comment on function flowforge.store_triggers(integer, uuid) is 'Makes the triggers of an app''s functions what their current versions say.';
+comment on function flowforge.store_triggers(integer, uuid, integer) is
+'Makes the triggers of an app''s functions, or of one function, what their current versions say.';
 
 create function flowforge.registration_checksum(payload jsonb) returns text
 language sql immutable
@@ -494,16 +498,53 @@ set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'ff_function_caller';
 comment on function flowforge.caller() is 'The role the session acts as: its own, or the one it took by SET ROLE. Error: 42501 while a table is indexed, analyzed or refreshed.';
 
+-- An app's role is known by its name, which dumps keep, and by its oid, which tells it from another role that gets the name later. An oid says
+-- something only where it was noted: in this database of this cluster. Anywhere else, that is after a restore, the name counts, until
+-- flowforge.bind_roles has noted the oid there.
+create function flowforge.role_mark(role text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select format('%s/%s/%s', c.system_identifier, d.oid, r.oid)
+	from pg_control_system() c, pg_database d, pg_roles r
+	where d.datname = current_database() and r.rolname = role
+$$;
+comment on function flowforge.role_mark(text) is 'What tells a role from others that have had its name: cluster/database/oid; null when there is none.';
+
+create function flowforge.role_is_same(mark text, now text) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select mark is null or now is null or mark = now or regexp_replace(mark, '[^/]*$', '') <> regexp_replace(now, '[^/]*$', '')
+$$;
+comment on function flowforge.role_is_same(text, text) is 'Whether the role that has a name now may be the one that was meant, by their marks.';
+
+create function flowforge.bind_roles() returns integer
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	with bound as (
+		update flowforge.app a
+		set role_mark = flowforge.role_mark(a.role)
+		where a.role is not null and a.role_mark is distinct from flowforge.role_mark(a.role) and flowforge.role_is_same(a.role_mark, flowforge.role_mark(a.role))
+			and flowforge.role_mark(a.role) is not null
+		returning 1
+	)
+	select count(*)::integer from bound
+$$;
+comment on function flowforge.bind_roles() is 'Notes which roles the names in a restored database mean. Gives how many. Executors call it when they start and every hour.';
+
 -- Who registers an app in SQL gives its steps the right to act as him, unless they act already as a role that he may act as, too.
 create function flowforge.adopt_app(registered jsonb) returns jsonb
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 	update flowforge.app a
-	set role = flowforge.caller()
+	set role = flowforge.caller(), role_mark = flowforge.role_mark(flowforge.caller())
 	where a.tenant_id = flowforge.current_tenant() and a.app_id = (registered ->> 'app_id')::uuid
 		and not exists (select from pg_roles r where r.rolname = flowforge.caller() and r.rolsuper)
-		and not exists (select from pg_roles r where r.rolname = a.role and pg_has_role(flowforge.caller()::name, r.oid, 'member'));
+		and not exists (select from pg_roles r where r.rolname = a.role and pg_has_role(flowforge.caller()::name, r.oid, 'member')
+			and flowforge.role_is_same(a.role_mark, flowforge.role_mark(a.role)));
 	select registered
 $$;
 comment on function flowforge.adopt_app(jsonb) is 'Makes the caller the role of an app just registered, if it has none that he is a member of.';

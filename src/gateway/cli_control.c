@@ -265,6 +265,45 @@ ff_runs_replay(int argc, char **argv)
 }
 
 FfExit
+ff_runs_resume(int argc, char **argv)
+{
+	FfServer	   server = {0};
+	FfList		   words = {0};
+	const char	  *step = NULL;
+	const char	  *data = NULL;
+	const char	  *by = NULL;
+	const FfOption options[] = {
+		{'s', "step", "STEP", "the waiting step (id or name); else the only one", &step, NULL,
+		 NULL},
+		{'d', "data", "JSON", "what it is handed", &data, NULL, NULL},
+		{'b', "by", "NAME", "who resumes it, for an approval", &by, NULL, NULL},
+		FF_JSON_OPTION(server),
+		FF_SERVER_OPTIONS(server),
+		{0}};
+	const FfUsage usage = {"ID", "Ends the wait of a step of a run, with data.", options};
+	FfParse		  parse = ff_options(argc, argv, &usage, &words, NULL);
+	json_t		 *body;
+	json_t		 *value;
+	FfExit		  result;
+
+	if (parse != FF_PARSE_GO)
+		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
+	if (words.count != 1)
+		return words.count == 0 ? ff_misused("runs resume", "runs resume needs a run's id")
+								: ff_misused("runs resume", "unexpected %s", words.item[1]);
+	value = read_json("runs resume", "--data", data != NULL ? data : "{}", false);
+	if (value == NULL)
+		return FF_EXIT_USAGE;
+	body = json_pack("{s:o}", "data", value);
+	set_text(body, "step_id", step);
+	set_text(body, "by", by);
+	ff_server_resolve(&server);
+	result = act_on(&server, "runs", words.item[0], "/resume", body, "result");
+	json_decref(body);
+	return result;
+}
+
+FfExit
 ff_runs_explain(int argc, char **argv)
 {
 	FfServer	   server = {0};

@@ -10,6 +10,7 @@
 extern FfExit ff_runs_explain(int argc, char **argv);
 extern FfExit ff_runs_cancel(int argc, char **argv);
 extern FfExit ff_runs_retry(int argc, char **argv);
+extern FfExit ff_runs_resume(int argc, char **argv);
 extern FfExit ff_runs_replay(int argc, char **argv);
 
 #endif

@@ -323,11 +323,15 @@ runs_tail(int argc, char **argv)
 FfExit
 ff_command_runs(int argc, char **argv)
 {
-	static const FfSubcommand commands[] = {
-		{"list", "runs list", runs_list},		   {"get", "runs get", runs_get},
-		{"tail", "runs tail", runs_tail},		   {"explain", "runs explain", ff_runs_explain},
-		{"cancel", "runs cancel", ff_runs_cancel}, {"retry", "runs retry", ff_runs_retry},
-		{"replay", "runs replay", ff_runs_replay}, {0}};
+	static const FfSubcommand commands[] = {{"list", "runs list", runs_list},
+											{"get", "runs get", runs_get},
+											{"tail", "runs tail", runs_tail},
+											{"explain", "runs explain", ff_runs_explain},
+											{"cancel", "runs cancel", ff_runs_cancel},
+											{"retry", "runs retry", ff_runs_retry},
+											{"replay", "runs replay", ff_runs_replay},
+											{"resume", "runs resume", ff_runs_resume},
+											{0}};
 
 	return ff_subcommand("runs", "Lists, shows and follows runs, and acts on them", commands, argc,
 						 argv);

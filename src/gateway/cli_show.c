@@ -290,6 +290,13 @@ show_pause(FfShown *shown, const char *type, const char *name, int64_t at, const
 		detail = ff_text("sleeps%s", due[0] != '\0' ? due + 2 : "");
 		line(shown, at, mark_idle, name, detail);
 	}
+	else if (strcmp(type, "step.resumed") == 0)
+	{
+		const char *by = ff_json_text(data, "by");
+
+		detail = ff_text("resumed%s%s", by != NULL ? " by " : "", by != NULL ? by : "");
+		line(shown, at, mark_idle, name, detail);
+	}
 	else
 		return;
 	free(detail);

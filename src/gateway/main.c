@@ -30,6 +30,7 @@ static const Command commands[] = {
 	{"send", "NAME [-d JSON] [--wait]", "send an event and follow its runs", ff_command_send},
 	{"runs", "list | get | tail | explain ID", "look at runs", ff_command_runs},
 	{"runs", "cancel | retry | replay ID...", "act on runs", ff_command_runs},
+	{"runs", "resume ID [-s STEP] [-d JSON]", "let a waiting step go on", ff_command_runs},
 	{"functions", "list | run | pause | resume ID", "look at functions, run and pause them",
 	 ff_command_functions},
 	{"doctor", "", "find what is wrong and say how to mend it", ff_command_doctor},

@@ -423,6 +423,10 @@ walk(FfEvaluation *e, const FfNode *node, FfValue *out)
 			return evaluate_list(e, node, out);
 		case FF_NODE_OBJECT:
 			return evaluate_object(e, node, out);
+		case FF_NODE_OPERAND:
+			return evaluate(e, node->kids[0], out);
+		case FF_NODE_TEMPLATE:
+			return ff_lang_render(e, node, out);
 		case FF_NODE_CALL:
 			return evaluate_special(e, node, out);
 		case FF_NODE_MACRO:
@@ -541,6 +545,11 @@ ff_expr_filter_why(const FfExpr *expr, const FfBinding *bindings, int count, cha
 	bool		 known;
 	bool		 passes;
 
+	if (expr->fault != NULL)
+	{
+		strlcpy(why, expr->fault, size);
+		return false;
+	}
 	ff_lang_begin(&e, &scope, true);
 	known = evaluate(&e, expr->root, &value);
 	passes = known && ff_value_truthy(&value);
@@ -564,6 +573,8 @@ ff_expr_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 	FfValue		 value = {0};
 	bool		 passes;
 
+	if (expr->fault != NULL)
+		return false;
 	ff_lang_begin(&e, &scope, true);
 	passes = evaluate(&e, expr->root, &value) && ff_value_truthy(&value);
 	ff_lang_end(&e);

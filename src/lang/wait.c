@@ -134,7 +134,7 @@ key_of(const FfNode *node, Jsonb *event, char **path, Jsonb **value)
 bool
 ff_expr_wait_key(const FfExpr *expr, Jsonb *event, char **path, Jsonb **value)
 {
-	return key_of(expr->root, event, path, value);
+	return expr->fault == NULL && key_of(expr->root, event, path, value);
 }
 
 /* --- triggers --- */
@@ -169,5 +169,5 @@ text_key(const FfNode *node, char **path, char **text)
 bool
 ff_expr_event_key(const FfExpr *expr, char **path, char **text)
 {
-	return text_key(expr->root, path, text);
+	return expr->fault == NULL && text_key(expr->root, path, text);
 }

@@ -5,6 +5,13 @@ as 'MODULE_PATHNAME', 'ff_protocol_check_checkpoint';
 comment on function flowforge.check_checkpoint(jsonb) is
 'Whether a list of operations is one of finished steps, each small enough. Errors: FF040 with the first that is not, FF042.';
 
+create function flowforge.check_state(run uuid, steps jsonb) returns void
+language c volatile strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_protocol_check_state';
+comment on function flowforge.check_state(uuid, jsonb) is
+'Whether a run may keep the results of reported steps beside those it has: flowforge.state_limit. Error: FF042.';
+
 create function flowforge.check_report(steps jsonb) returns void
 language c stable
 set search_path = pg_catalog, pg_temp

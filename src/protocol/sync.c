@@ -57,7 +57,7 @@ await_call(FfHttpCall *call, const char *url)
 }
 
 static void
-write_request(FfHttpCall *call, const char *body)
+write_request(FfHttpCall *call, const char *body, const char *key)
 {
 	appendStringInfoString(&call->request, body);
 	call->method = "PUT";
@@ -68,8 +68,8 @@ write_request(FfHttpCall *call, const char *body)
 					   psprintf("x-inngest-server-kind: %s", ff_protocol_dev() ? "dev" : "cloud"));
 	if (!ff_protocol_dev())
 		ff_http_add_header(call, psprintf("x-inngest-signature: %s",
-										  ff_sign_header(ff_signing_key, call->request.data,
-														 call->request.len, (int64) time(NULL))));
+										  ff_sign_header(key, call->request.data, call->request.len,
+														 (int64) time(NULL))));
 }
 
 /* What keeps the answer from being used, or NULL. */
@@ -114,6 +114,46 @@ make_answer(TupleDesc type, const FfHttpCall *call)
 	return heap_form_tuple(BlessTupleDesc(type), values, nulls);
 }
 
+/* Signed with one of our keys. To be freed by ff_http_free. */
+static FfHttpCall *
+ask(const char *url, const char *body, const char *key)
+{
+	FfHttpCall *call = ff_http_new(CurrentMemoryContext);
+
+	PG_TRY();
+	{
+		write_request(call, body, key);
+		await_call(call, url);
+	}
+	PG_CATCH();
+	{
+		ff_http_free(call);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return call;
+}
+
+/* While keys are changed an app may know only the other one: it is asked again, once. */
+static bool
+refuses_key(const FfHttpCall *call)
+{
+	return call->status == 401 && !ff_protocol_dev() && ff_signing_key_fallback != NULL &&
+		   *ff_signing_key_fallback != '\0';
+}
+
+static char *
+write_body(const char *url)
+{
+	StringInfoData body;
+
+	initStringInfo(&body);
+	appendStringInfoString(&body, "{\"url\":");
+	ff_jcs_append_string(&body, url, (int) strlen(url));
+	appendStringInfoChar(&body, '}');
+	return body.data;
+}
+
 /* flowforge.ask_app(url, out status, out sync_kind, out body, out fault) */
 PG_FUNCTION_INFO_V1(ff_protocol_ask_app);
 Datum
@@ -121,6 +161,7 @@ ff_protocol_ask_app(PG_FUNCTION_ARGS)
 {
 	static bool ready = false;
 	char	   *url = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *body = write_body(url);
 	HeapTuple	answer = NULL;
 	FfHttpCall *call;
 	TupleDesc	type;
@@ -130,17 +171,14 @@ ff_protocol_ask_app(PG_FUNCTION_ARGS)
 	if (!ready)
 		ff_http_init();
 	ready = true;
-	call = ff_http_new(CurrentMemoryContext);
+	call = ask(url, body, ff_signing_key);
+	if (refuses_key(call))
+	{
+		ff_http_free(call);
+		call = ask(url, body, ff_signing_key_fallback);
+	}
 	PG_TRY();
 	{
-		StringInfoData body;
-
-		initStringInfo(&body);
-		appendStringInfoString(&body, "{\"url\":");
-		ff_jcs_append_string(&body, url, (int) strlen(url));
-		appendStringInfoChar(&body, '}');
-		write_request(call, body.data);
-		await_call(call, url);
 		answer = make_answer(type, call);
 	}
 	PG_FINALLY();

@@ -46,10 +46,11 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.id_floor((filter ->> name)::timestamptz);
 	return (filter ->> name)::timestamptz;
 exception when data_exception then
-	raise exception using errcode = 'FF061', message = format('"%s" in a filter of runs is not a time', name), detail = format('It is "%s".', filter ->> name),
-		hint = 'Write it like 2026-01-31T12:00:00Z.', column = name;
+	raise exception using errcode = 'FF061', message = format('"%s" in a filter of runs is not a time that a run may have', name), detail = format('It is "%s".', filter ->> name),
+		hint = 'Write it like 2026-01-31T12:00:00Z, or leave it out for all times.', column = name;
 end
 $$;
 comment on function flowforge.run_filter_time(jsonb, text) is 'A time in a filter of runs. Error: FF061.';

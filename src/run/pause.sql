@@ -55,8 +55,12 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	paused constant flowforge.function := flowforge.function_named(function);
+	paused flowforge.function;
 begin
+	if function ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then
+		return @extschema@.ff_resume(function::uuid);
+	end if;
+	paused := flowforge.function_named(function);
 	delete from flowforge.pause p where p.tenant_id = paused.tenant_id and p.function_id = paused.function_id;
 	if not found then
 		return 'not paused';
@@ -65,7 +69,7 @@ begin
 	return 'resumed';
 end
 $$;
-comment on function @extschema@.ff_resume(text) is 'Ends the pause of a function. Gives "resumed" or "not paused". Error: FF013 no such function.';
+comment on function @extschema@.ff_resume(text) is 'Ends the pause of a function. Gives "resumed" or "not paused". A UUID is a run''s: as ff_resume(uuid). Error: FF013 no such function.';
 
 create function @extschema@.ff_pause_app(app text, reason text default null) returns text
 language plpgsql volatile

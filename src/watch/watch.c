@@ -137,7 +137,7 @@ read_watch(Watch *watch, const TriggerData *trigger)
 	watch->columns = strcmp(watch->op, "update") == 0 ? list_of(settings, "columns") : NULL;
 	watch->key = list_of(settings, "key");
 	filter = ff_json_text(settings, "filter");
-	watch->filter = filter != NULL ? ff_expr_compile(filter, CurrentMemoryContext) : NULL;
+	watch->filter = filter != NULL ? ff_expr_compile_stored(filter, CurrentMemoryContext) : NULL;
 	watch->at = GetCurrentTimestamp();
 	prepare_to_jsonb(&watch->to_jsonb, trigger->tg_relation->rd_rel->reltype);
 }

@@ -1,6 +1,6 @@
 /*
  * maintain.c - the housekeeping of executor 0, once an hour: partitions ahead and beyond retention,
- * what has expired, and pg_cron's jobs.
+ * what has expired, the roles of a restored dump, and pg_cron's jobs.
  */
 #include "postgres.h"
 
@@ -53,6 +53,15 @@ forget_approvals(void *arg)
 	ff_spi_run(&plan, values, NULL, false);
 }
 
+/* The database may have been restored from a dump. */
+static void
+bind_roles(void *arg)
+{
+	static FfPlan plan = {"select flowforge.bind_roles()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
 /* pg_cron may have come or gone. */
 static void
 sync_jobs(void *arg)
@@ -79,6 +88,7 @@ ff_maintain_turn(void)
 	}
 	ff_transaction(forget_keys, NULL, &failure);
 	ff_transaction(forget_approvals, NULL, &failure);
+	ff_transaction(bind_roles, NULL, &failure);
 	ff_transaction(sync_jobs, NULL, &failure);
 }
 

@@ -98,7 +98,7 @@ static void
 look_at_role(void *arg)
 {
 	static FfPlan plan = {
-		"select r.oid, a.role, flowforge.role_problem(a.role) from flowforge.function f "
+		"select r.oid, a.role, flowforge.role_problem(a.role, a.role_mark) from flowforge.function f "
 		"left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id "
 		"left join pg_catalog.pg_roles r on r.rolname = a.role "
 		"where f.tenant_id = $1 and f.function_id = $2",

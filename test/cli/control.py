@@ -55,6 +55,17 @@ def test_cancel_retry_and_replay_act_on_runs_by_their_ids(use: Any) -> None:
     assert done.code == FAILED and "already completed" in done.out, "one that fails does not stop the others"
 
 
+def test_a_waiting_step_is_resumed(use: Any) -> None:
+    run_id = sleeping()
+    place().run("runs", "resume", run_id, "--step", "nowhere").expect(FAILED, "no step", "(404)", "→ ")
+    done = place().run("runs", "resume", run_id, "--step", "doze", "-d", "[1]").expect(DONE)
+    assert done.out == f"{run_id}  resuming\n", done.out
+    place().ended(run_id)
+    assert place().run("runs", "resume", run_id).expect(DONE).out == f"{run_id}  already completed\n"
+    answer = place().run("runs", "resume", run_id, "--step", "doze", "--json").expect(DONE).json()
+    assert answer["result"] == "already done"
+
+
 def test_many_are_acted_on_by_a_filter(use: Any) -> None:
     runs = [sleeping(lot=7) for _ in range(2)]
     where = '{"function": "shop-nap", "if": "event.data.lot == 7"}'
@@ -98,6 +109,9 @@ WRONG = {
     "runs replay": "runs replay needs ids of runs, or --where",
     "runs replay --where {} -d 1": "--data goes with ids",
     "runs replay a -d {": "--data is no JSON",
+    "runs resume": "runs resume needs a run's id",
+    "runs resume a b": "unexpected b",
+    "runs resume a -d {": "--data is no JSON",
     "functions": "functions list, run, pause or resume?",
     "functions fly": "functions has no command fly",
     "functions list x": "unexpected x",

@@ -33,8 +33,8 @@ def test_help_is_a_result_and_tells_every_command_and_exit_code(use: Any) -> Non
 
 
 def test_each_command_has_help_that_lists_its_options_in_line(use: Any) -> None:
-    for command in [*COMMANDS, "runs list", "runs get", "runs tail", "runs explain", "runs cancel", "runs retry", "runs replay", "functions list",
-                    "functions run", "functions pause", "functions resume"]:
+    for command in [*COMMANDS, "runs list", "runs get", "runs tail", "runs explain", "runs cancel", "runs retry", "runs replay", "runs resume",
+                    "functions list", "functions run", "functions pause", "functions resume"]:
         done = flowforge(*command.split(), "--help").expect(DONE)
         assert done.err == "", done.err
         assert done.out.startswith(f"flowforge {command} " if command != "help" else "flowforge runs durable workflows"), done.out
@@ -66,7 +66,7 @@ WRONG = {
     "send a -f /nowhere/x.json": "cannot read /nowhere/x.json: No such file or directory",
     "send a -f /": "cannot read /: Is a directory",
     "send a --db x": "send has no option --db",
-    "runs": "runs list, get, tail, explain, cancel, retry or replay?",
+    "runs": "runs list, get, tail, explain, cancel, retry, replay or resume?",
     "runs frobnicate": "runs has no command frobnicate",
     "runs list x": "unexpected x",
     "runs list -n 0": "--limit is a number from 1 to 200, not 0",

@@ -10,7 +10,7 @@ for (const mode of ["dev", "signed"]) {
 		let server;
 		const apps = [];
 		before(async () => {
-			server = await startServer({ signed: mode === "signed", settings: { "flowforge.output_limit": "100kB" } });
+			server = await startServer({ signed: mode === "signed", settings: { "flowforge.output_limit": "100kB", "flowforge.state_limit": "200kB" } });
 		});
 		after(async () => {
 			for (const app of apps) app.stop();
@@ -119,6 +119,7 @@ for (const mode of ["dev", "signed"]) {
 				const calls = [];
 				const app = await played((call) => void calls.push(call));
 				const { id: runId } = await app.start();
+				await until("the call", () => calls.length === 1);
 				const { id: otherId } = await app.start();
 				await until("both calls", () => calls.length === 2);
 				const [call, other] = calls;
@@ -183,6 +184,28 @@ for (const mode of ["dev", "signed"]) {
 				assert.deepEqual(await server.steps(runId), []);
 				call.done();
 				await server.finished(runId);
+			});
+
+			it("that the run has no room for are refused with 413, and what it has is kept", async () => {
+				const calls = [];
+				const app = await played((call) => void calls.push(call));
+				const { id: runId } = await app.start();
+				await until("the call", () => calls.length === 1);
+				const [call] = calls;
+				const large = (name) => stepRun(name, "x".repeat(60_000));
+				for (const name of ["a", "b", "c"]) assert.equal((await call.checkpoint([large(name)])).status, 200, name);
+				const full = await call.checkpoint([large("d")]);
+				assert.equal(full.status, 413, JSON.stringify(full.body));
+				assert.match(full.body.error, /flowforge.state_limit allows 204800/);
+				assert.equal((await call.checkpoint([large("c")])).status, 200, "what comes twice counts once");
+				assert.equal((await call.checkpoint([stepRun("e", "small")])).status, 200);
+				await until("the steps are kept", async () => (await server.steps(runId)).length === 4);
+				const kept = await call.checkpoint([large("d")]);
+				assert.equal(kept.status, 413, "once they are rows, too");
+				call.done("end");
+				const run = await server.finished(runId);
+				assert.equal(run.output, "end");
+				assert.deepEqual((await server.steps(runId)).map((s) => s.name), ["a", "b", "c", "e"]);
 			});
 
 			it("let a function that fails after them be tried again after them", async () => {

@@ -13,7 +13,7 @@ for (const mode of ["dev", "signed"]) {
 		let server;
 		let app;
 		before(async () => {
-			server = await startServer({ signed: mode === "signed", settings: { "flowforge.endpoint_lease": "2s" } });
+			server = await startServer({ signed: mode === "signed", settings: { "flowforge.endpoint_lease": "2s", "flowforge.state_limit": "100kB" } });
 			app = await startEndpoints(server);
 		});
 		after(() => server?.stop());
@@ -137,6 +137,20 @@ for (const mode of ["dev", "signed"]) {
 				assert.match(body.error, /no longer in its app's hands/);
 				await server.request("POST", `/api/v1/runs/${runId}/cancel`, {});
 				assert.equal((await server.finished(runId)).status, "cancelled");
+			});
+
+			it("keep no more than they may", async () => {
+				const large = (name) => stepRun(name, "x".repeat(60_000));
+				const refused = (answer) => {
+					assert.equal(answer.status, 413, JSON.stringify(answer.body));
+					assert.match(answer.body.error, /flowforge.state_limit allows 102400/);
+				};
+				refused(await start(ulid(6), { steps: [large("a"), large("b")] }));
+				const runId = ulid(7);
+				assert.equal((await start(runId, { steps: [large("a")] })).status, 200);
+				refused(await report(runId, [large("b")]));
+				assert.equal((await finish(runId, "x".repeat(60_000))).status, 200, "a run's result is not what its steps keep");
+				assert.equal((await server.finished(runId)).status, "completed");
 			});
 
 			it("are refused when they are not what they should be", async () => {

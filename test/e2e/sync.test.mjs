@@ -121,6 +121,17 @@ describe("keys that are being changed", () => {
 		});
 	}
 
+	for (const { name, id, start } of sdks) {
+		it(`do not keep an app with ${name} that knows only the old one from being added`, async () => {
+			const app = await start(server, { environment: { INNGEST_SIGNING_KEY: before_ }, register: false });
+			const { status, body } = await server.request("POST", "/api/v1/apps", { url: app.url });
+			assert.deepEqual([status, body.ok, body.error], [200, true, null]);
+			assert.equal(body.app.name, id);
+			const [again] = await server.sql(`select ff_sync_app('${app.url}')`);
+			assert.equal(JSON.parse(again).modified, false);
+		});
+	}
+
 	it("refuse an app that has neither", async () => {
 		const environment = { INNGEST_SIGNING_KEY: "signkey-test-abcd" };
 		const app = await startApp(server, { id: "stranger", environment, register: false });

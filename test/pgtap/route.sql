@@ -112,6 +112,7 @@ insert into request values
 ('POST', '/api/v1/runs/{id}/cancel', '/api/v1/runs/' || :'run' || '/cancel', null),
 ('GET', '/api/v1/runs/{id}/explain', '/api/v1/runs/' || :'run' || '/explain', null),
 ('POST', '/api/v1/runs/{id}/retry', '/api/v1/runs/' || :'run' || '/retry', null),
+('POST', '/api/v1/runs/{id}/resume', '/api/v1/runs/' || :'run' || '/resume', '{"step_id": "first"}'),
 ('POST', '/api/v1/runs/{id}/replay', '/api/v1/runs/' || :'run' || '/replay', '{"from_step": "first"}'),
 ('POST', '/api/v1/runs/cancel', '/api/v1/runs/cancel', '{"function": "routes-a", "dry_run": true}'),
 ('POST', '/api/v1/runs/retry', '/api/v1/runs/retry', '{"function": "routes-a"}'),

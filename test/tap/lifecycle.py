@@ -262,6 +262,11 @@ def test_a_restored_dump_knows_its_requests_locks_and_statements(use):
     for run_id in (asking, holding, waiting):
         assert end(cluster, run_id)[0] == "completed"
     assert cluster.sql("select role from flowforge.app") == "worker"
+    # The name was the truth; from now on it is this database's role of that name, and no other.
+    wait_for(lambda: cluster.sql("select role_mark = flowforge.role_mark(role) from flowforge.app") == "t", 30, "the role is noted")
+    wait_for(lambda: cluster.psql("-c", "drop role worker; create role worker login", check=False).returncode == 0, what="nobody is in a session of it")
+    done = end(cluster, start(cluster, app, [sql("who", "select 1 as one")]))
+    assert done[1]["who"]["error"]["code"] == "FF404", done
 
 
 if __name__ == "__main__":

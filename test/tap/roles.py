@@ -48,6 +48,36 @@ def test_no_superuser_nor_who_may_become_one_may_be_an_apps_role(use):
     assert "does not exist" in who(cluster, app)["message"]
 
 
+def test_a_role_that_is_dropped_and_made_again_inherits_no_app(use):
+    cluster, _ = shared()
+    app = use(Script(name="heir"))
+    cluster.register(app)
+    cluster.sql("create role heir login; select ff_set_app_role('heir', 'heir')")
+    assert who(cluster, app)["session"] == "heir"
+    cluster.sql("alter role heir rename to moved; alter role moved rename to heir")
+    assert who(cluster, app)["session"] == "heir", "it is the same role"
+    wait_for(lambda: cluster.psql("-c", "drop role heir", check=False).returncode == 0, what="nobody is in a session of it")
+    cluster.sql("create role heir login")
+    error = who(cluster, app)
+    assert error["code"] == "FF404" and "not the one" in error["message"] and "ff_set_app_role" in error["hint"], error
+    assert cluster.sql("select flowforge.bind_roles()") == "0", "nor does housekeeping give it to it"
+    assert who(cluster, app)["code"] == "FF404"
+    cluster.sql("select ff_set_app_role('heir', 'heir')")
+    assert who(cluster, app)["session"] == "heir"
+
+
+def test_who_registers_an_app_of_a_role_that_is_gone_becomes_its_role(use):
+    cluster, _ = shared()
+    functions = '[{"id": "left-f", "triggers": []}]'
+    register = f"select ff_register_app('http://127.0.0.1:9/left', 'left', '{functions}') -> 'ok'"
+    cluster.sql("create role keeper login; grant execute on function ff_register_app to keeper")
+    cluster.sql("create role lost login; grant execute on function ff_register_app to lost")
+    cluster.sql(f"set role lost; {register}")
+    cluster.sql("revoke all on function ff_register_app from lost; drop role lost; create role lost login; grant lost to keeper")
+    cluster.sql(f"set role keeper; {register.replace('[]', '[{' + chr(34) + 'event' + chr(34) + ': ' + chr(34) + 'x' + chr(34) + '}]')}")
+    assert cluster.sql("select role from flowforge.app where name = 'left'") == "keeper"
+
+
 def test_who_registers_an_app_in_sql_becomes_its_role_unless_a_superuser(use):
     cluster, _ = shared()
     cluster.sql("create role maker login; create role other login; create role team login; "
@@ -135,7 +165,7 @@ def test_nested_commands_give_nobody_more_than_the_role_has(use):
               "alter role worker superuser": "42501", "create role evil superuser": "42501", "set flowforge.tenant = 2": "42501",
               "set session_replication_role = replica": "42501", "copy pg_class to program 'true'": "42501",
               "select * from flowforge.run_hot": "42501", "update flowforge.app set role = 'postgres'": "42501",
-              "alter function flowforge.role_problem(text) owner to worker": "42501",
+              "alter function flowforge.role_problem(text, text) owner to worker": "42501",
               "create function flowforge.evil() returns int language sql as 'select 1'": "42501"}
     for command, code in denied.items():
         memo = one(cluster, app, sql("nested", f"do $do$ begin execute $q${command}$q$; end $do$"))
