@@ -5,22 +5,24 @@
 
 #include "graph/type.h"
 
-static const char *const code_member[] = {"code", NULL};
-
 static const FfNodeType http_request = {.name = "http_request", .place = FF_NODE_WORKS};
 static const FfNodeType llm_call = {.name = "llm_call", .place = FF_NODE_WORKS, .pure = true};
-static const FfNodeType inline_code = {.name = "inline_code",
-									   .place = FF_NODE_WORKS,
-									   .raw = code_member,
-									   .code = "code",
-									   .pure = true};
 static const FfNodeType send_email = {.name = "send_email", .place = FF_NODE_WORKS};
 static const FfNodeType webhook = {.name = "webhook", .place = FF_NODE_WORKS};
 
 static const FfNodeType *const types[] = {
-	&http_request,			 &llm_call,			 &inline_code,	 &ff_node_condition,
-	&ff_node_database_query, &ff_node_transform, &ff_node_delay, &ff_node_wait_for_approval,
-	&ff_node_wait_for_event, &send_email,		 &webhook,		 &ff_node_for_each,
+	&http_request,
+	&llm_call,
+	&ff_node_inline_code,
+	&ff_node_condition,
+	&ff_node_database_query,
+	&ff_node_transform,
+	&ff_node_delay,
+	&ff_node_wait_for_approval,
+	&ff_node_wait_for_event,
+	&send_email,
+	&webhook,
+	&ff_node_for_each,
 	&ff_node_function_call,
 };
 

@@ -12,6 +12,7 @@
 
 #include "run/actor.h"
 #include "run/answer.h"
+#include "run/driver.h"
 #include "run/kind.h"
 #include "sandbox/client.h"
 #include "step/step.h"
@@ -21,7 +22,8 @@
 #include "worker/executor.h"
 #include "worker/room.h"
 
-#define AHEAD 2 /* calls at hand for each process */
+#define AHEAD 2				   /* calls at hand for each process */
+#define AGAIN_US USECS_PER_SEC /* after which what could not be read is tried again */
 
 typedef struct CodeDetail
 {
@@ -102,29 +104,89 @@ add_member(StringInfo request, Jsonb *options, const char *key, const char *othe
 {
 	Jsonb *value = ff_json_member(options, key);
 
-	appendStringInfo(request, ",\"%s\":", key);
+	appendStringInfo(request, "\"%s\":", key);
 	if (value == NULL)
 		appendStringInfoString(request, otherwise);
 	else
 		(void) JsonbToCString(request, &value->root, VARSIZE(value));
 }
 
+/* What a step was given when it was asked for. */
 static void
-write_request(StringInfo request, const FfRun *run, Jsonb *options)
+add_given(StringInfo request, const FfRun *run, Jsonb *options)
 {
 	Jsonb *steps = ff_json_member(options, "steps");
 
-	appendStringInfoString(request, "{\"code\":");
-	escape_json(request, ff_json_text(options, "code"));
 	add_member(request, options, "input", "null");
 	if (steps == NULL || ff_json_is_null(steps))
-		add_member(request, options, "context", "{}");
-	else
 	{
-		appendStringInfoString(request, ",\"context\":");
-		add_steps(request, run, steps);
+		appendStringInfoChar(request, ',');
+		add_member(request, options, "context", "{}");
+		return;
+	}
+	appendStringInfoString(request, ",\"context\":");
+	add_steps(request, run, steps);
+}
+
+typedef struct Writing
+{
+	FfRun		 *run;
+	const FfItem *item;
+	StringInfo	  request;
+	bool		  known;
+} Writing;
+
+static void
+write_context(void *arg)
+{
+	Writing *writing = arg;
+
+	writing->known = writing->run->driver->context(writing->run, writing->item, writing->request);
+}
+
+static void
+try_later(FfRun *run, FfItem *item)
+{
+	item->due = GetCurrentTimestamp() + AGAIN_US;
+	ff_timer_push(item->due, &run->id);
+}
+
+/* A run that has just been read has to be advanced before its driver knows what a step sees. */
+static void
+ask_driver(FfRun *run)
+{
+	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
+
+	ff_run_change(run);
+	ff_run_ask_next(run, GetCurrentTimestamp());
+	MemoryContextSwitchTo(old);
+	ff_group_add(run);
+}
+
+/* False when the code cannot be run yet. */
+static bool
+write_request(StringInfo request, FfRun *run, FfItem *item)
+{
+	Writing	  writing = {run, item, request, true};
+	FfFailure failure;
+
+	appendStringInfoString(request, "{\"code\":");
+	escape_json(request, ff_json_text(item->options, "code"));
+	appendStringInfoChar(request, ',');
+	if (run->driver == NULL)
+		add_given(request, run, item->options);
+	else if (!ff_transaction(write_context, &writing, &failure))
+	{
+		try_later(run, item);
+		return false;
+	}
+	else if (!writing.known)
+	{
+		ask_driver(run);
+		return false;
 	}
 	appendStringInfoChar(request, '}');
+	return true;
 }
 
 /* --- starting and ending --- */
@@ -135,6 +197,7 @@ ff_code_start(FfRun *run, FfItem *item)
 	FfSandboxCall *call;
 	CodeDetail	  *detail;
 	MemoryContext  old;
+	bool		   written;
 
 	if (in_flight >= AHEAD * ff_sandbox_processes)
 	{
@@ -142,10 +205,15 @@ ff_code_start(FfRun *run, FfItem *item)
 		return;
 	}
 	call = ff_sandbox_new(ff_runs_context);
-	detail = MemoryContextAllocZero(call->context, sizeof(CodeDetail));
 	old = MemoryContextSwitchTo(call->context);
-	write_request(&call->request, run, item->options);
+	written = write_request(&call->request, run, item);
+	detail = palloc0(sizeof(CodeDetail));
 	MemoryContextSwitchTo(old);
+	if (!written)
+	{
+		ff_sandbox_free(call);
+		return;
+	}
 	call->timeout = (int) Max(ff_code_timeout(item->options) / 1000, 1);
 	call->owner = run;
 	call->detail = detail;
@@ -178,8 +246,9 @@ ff_code_abandon(FfItem *item)
 
 /* --- answers --- */
 
+/* The node of a graph has its input already. */
 static Jsonb *
-detail_of(const FfSandboxCall *call, Jsonb *options, Jsonb *answer)
+detail_of(const FfSandboxCall *call, const FfItem *item, Jsonb *answer)
 {
 	char		 *lines = psprintf("[%s]", call->console.data);
 	Jsonb		 *console = ff_json_parse(lines, strlen(lines), 4, NULL);
@@ -187,8 +256,11 @@ detail_of(const FfSandboxCall *call, Jsonb *options, Jsonb *answer)
 	int64		  number;
 
 	ff_jb_object(&builder);
-	ff_jb_key(&builder, "input");
-	ff_jb_json(&builder, options);
+	if (item->input == NULL)
+	{
+		ff_jb_key(&builder, "input");
+		ff_jb_json(&builder, item->options);
+	}
 	if (call->lines > 0 && console != NULL)
 	{
 		ff_jb_key(&builder, "console");
@@ -281,7 +353,7 @@ make_answer(const FfSandboxCall *call, const FfItem *item)
 	op->took = -1;
 	read_outcome(op, call, &said, &answer->retry);
 	op->kind = op->error == NULL ? FF_OP_COMPLETED : FF_OP_ERROR;
-	op->detail = detail_of(call, item->options, said);
+	op->detail = detail_of(call, item, said);
 	return answer;
 }
 
