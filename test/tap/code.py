@@ -163,6 +163,104 @@ def test_without_the_program_the_step_says_so(use):
     wait_for(lambda: one(cluster, app, code("x", "return 1")) == {"data": {"result": 1}}, what="it is found again")
 
 
+# --- in a graph ---
+
+def graph(cluster, nodes, *edges, name=[0]):
+    """Publishes a workflow of nodes {id: (type, config, members of data)} and gives its name."""
+    name[0] += 1
+    if cluster.sql("select to_regprocedure('ff_workflow_validate(jsonb)') is null") == "t":
+        cluster.sql("create function ff_workflow_validate(jsonb) returns jsonb language sql as $$ select '{\"valid\": true, \"errors\": [], \"warnings\": []}'::jsonb $$")
+    definition = {"nodes": [{"id": key, "type": kind, "data": {"config": config, **(rest[0] if rest else {})}} for key, (kind, config, *rest) in nodes.items()],
+                  "edges": [{"id": f"e{i}", "source": edge.split(">")[0], "target": edge.split(">")[1]} for i, edge in enumerate(edges)]}
+    cluster.sql(f"select ff_workflow_create('graph {name[0]}', $j${json.dumps(definition)}$j$)")
+    cluster.sql(f"select ff_workflow_publish('graph-{name[0]}')")
+    return f"graph-{name[0]}"
+
+
+def run_graph(cluster, workflow, input):
+    return cluster.sql(f"select ff_workflow_run('{workflow}', $j${json.dumps(input)}$j$)")
+
+
+def js(text, rest=None, **config):
+    return "inline_code", {"code": text, **config}, rest or {}
+
+
+def test_code_in_a_graph_sees_the_input_and_the_outputs_before_it(use):
+    cluster, app = shared()
+    workflow = graph(cluster, {
+        "double": js("console.log('doubling', input.n); return {n: input.n * 2}"),
+        "list": ("transform", {"output": [1, 2, 3]}),
+        "sum": js("result = {sum: context.double.n + context.list.result.reduce((a, b) => a + b), all: Object.keys(context).sort(), same: context.input.n === input.n}",
+                  language="javascript")}, "double>sum", "list>sum")
+    run_id = run_graph(cluster, workflow, {"n": 20})
+    assert end(cluster, run_id) == ("completed", {"sum": 46, "all": ["double", "input", "list"], "same": True})
+    detail = json.loads(cluster.sql(f"select detail from flowforge.step where run_id = '{run_id}' and step_id = 'double'"))
+    assert detail["console"] == [{"level": "log", "text": "doubling 20"}] and detail["input"]["code"].startswith("console.log"), detail
+    assert cluster.sql(f"select count(*) from flowforge.run_hot where run_id = '{run_id}'") == "0"
+
+
+def test_templates_in_code_are_code(use):
+    cluster, app = shared()
+    workflow = graph(cluster, {"a": js("return {text: `{{ input.n }}`, n: {n: 1}.n}")})
+    assert end(cluster, run_graph(cluster, workflow, {"n": 20})) == ("completed", {"text": "{{ input.n }}", "n": 1})
+
+
+def test_code_in_a_graph_that_fails_is_retried_skipped_or_goes_on(use):
+    cluster, app = shared()
+    workflow = graph(cluster, {
+        "flaky": js("throw new Error('no luck')", {"on_error": "continue", "max_attempts": 3, "backoff_base": 0.1}),
+        "skipped": js("return {", {"on_error": "skip", "max_attempts": 3}),
+        "end": js("return {flaky: context.flaky, skipped: typeof context.skipped}")}, "flaky>end", "skipped>end")
+    run_id = run_graph(cluster, workflow, {})
+    assert end(cluster, run_id) == ("completed", {"flaky": {"_error": "no luck"}, "skipped": "undefined"})
+    rows = cluster.sql(f"select string_agg(step_id || ' ' || status || ' ' || attempt, ',' order by step_id) from flowforge.step where run_id = '{run_id}'")
+    assert rows == "end completed 0,flaky failed 2,skipped skipped 0", f"what cannot be read is not tried again: {rows}"
+
+
+def test_code_in_a_graph_has_the_shorter_of_its_time_limits(use):
+    cluster, app = shared()
+    for config, rest in (({"timeout_seconds": 0.3}, {}), ({"timeout_seconds": 30}, {"timeout_seconds": 0.3})):
+        workflow = graph(cluster, {"loop": js("for (;;);", rest, **config)})
+        status, error = end(cluster, run_graph(cluster, workflow, {}))
+        assert (status, error["message"]) == ("failed", "the code ran longer than 0.3 s"), error
+
+
+def test_a_config_that_is_none_fails_the_node(use):
+    cluster, app = shared()
+    for config in ({"code": "return 1", "language": "python"}, {"code": "return 1", "timeout_seconds": 601}, {"code": "return 1", "timeout_seconds": "soon"}):
+        workflow = f"config-{abs(hash(str(config)))}"
+        made = cluster.psql("-v", "VERBOSITY=sqlstate", "-c", f"select ff_workflow_create('{workflow}', $j${json.dumps({'nodes': [{'id': 'a', 'type': 'inline_code', 'data': {'config': config}}]})}$j$)",
+                            "-c", f"select ff_workflow_publish('{workflow}')", check=False)
+        if made.returncode == 0:
+            status, error = end(cluster, run_graph(cluster, workflow, {}))
+            assert status == "failed" and error["code"] == "FF503", (config, status, error)
+        else:
+            assert "FF512" in made.stderr, made.stderr
+
+
+def test_a_for_each_of_code_has_an_item_and_its_number(use):
+    cluster, app = shared()
+    workflow = graph(cluster, {"all": ("for_each", {"items": "{{ input.list }}", "handler": "inline_code", "max_parallel": 8,
+                                                    "item_config": {"code": "return {v: context._item * 10 + context._index}"}})})
+    status, output = end(cluster, run_graph(cluster, workflow, {"list": list(range(60))}))
+    assert status == "completed" and [one["v"] for one in output["results"]] == [i * 11 for i in range(60)], output
+
+
+def test_a_killed_executor_runs_a_graphs_code_again_with_its_context(use):
+    cluster, app = shared()
+    workflow = graph(cluster, {"first": js("return {big: 'x'.repeat(10000), n: 7}"),
+                               "slow": js("const end = Date.now() + 1500; while (Date.now() < end); return {n: context.first.n, l: context.first.big.length}")},
+                     "first>slow")
+    run_id = run_graph(cluster, workflow, {})
+    slow = "select count(*) from flowforge.calls() where step_id = 'slow'"
+    wait_for(lambda: cluster.sql(slow) == "1", what="the second node runs")
+    busy = [e for e in executors(cluster) if any(family(zygote) for zygote in family(e))]
+    kill(busy[0])
+    wait_for(cluster.works, 60, "the server has recovered")
+    assert end(cluster, run_id) == ("completed", {"n": 7, "l": 10000})
+    assert cluster.sql(f"select count(*) from flowforge.step where run_id = '{run_id}'") == "2"
+
+
 def test_stopping_the_server_leaves_no_process(use):
     cluster, app = shared()
     one(cluster, app, code("x", "return 1"))
