@@ -16,6 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef FF_SANDBOX_PROBE
+#define FF_SANDBOX_PROBE 1 /* for who looks at this file alone */
+#endif
 #include "probe.h"
 
 static long
@@ -85,6 +88,7 @@ read_nowhere(void)
 {
 	char *volatile nowhere = NULL;
 
+	/* cppcheck-suppress nullPointer */
 	return *(volatile char *) nowhere;
 }
 
