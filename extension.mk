@@ -13,9 +13,9 @@ SQL_PARTS = src/util/util.sql src/lang/lang.sql src/schema/schema.sql src/team/t
 	src/run/repeat.sql src/run/bulk.sql src/run/pause.sql src/run/explain.sql src/step/lock.sql src/run/fsck.sql src/function/register.sql \
 	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql \
 	$(foreach part,sql approval,src/step/$(part).sql) src/run/resume.sql \
-	$(foreach part,catalogue graph workflow publish diff public,src/graph/$(part).sql) \
-	$(foreach part,route answer repeat serve health events runs control approvals stream apps sdk endpoint v1 cancellation graphql openapi page,src/api/$(part).sql) \
-	src/hook/hook.sql src/watch/watch.sql
+	$(foreach part,catalogue graph workflow publish diff public register_function,src/graph/$(part).sql) \
+	$(foreach part,route answer repeat serve health events runs control approvals workflows stream apps sdk endpoint v1 cancellation graphql openapi page,src/api/$(part).sql) \
+	src/hook/hook.sql src/watch/watch.sql src/api/triggers.sql
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(srcdir)/src -DFF_VERSION='"$(EXTVERSION)"'

@@ -71,8 +71,9 @@ declare
 	archived constant boolean := coalesce(flowforge.choice_of(request.query, 'archived', '{true,false}'), 'false')::boolean;
 begin
 	return flowforge.answer(jsonb_build_object('data', coalesce((
-		select jsonb_agg(jsonb_build_object('function', f.function, 'name', f.name, 'app', f.app, 'version', f.version, 'retries', f.retries,
-			'url', f.url, 'triggers', coalesce(f.triggers, '[]'), 'archived_at', f.archived_at) order by f.function)
+		select jsonb_agg(jsonb_build_object('function', f.function, 'name', f.name, 'kind', f.kind, 'app', f.app, 'version', f.version, 'retries', f.retries,
+			'url', f.url, 'triggers', coalesce(f.triggers, '[]'), 'archived_at', f.archived_at, 'filter_errors', f.filter_errors,
+			'last_filter_error', f.last_filter_error, 'last_filter_error_at', f.last_filter_error_at) order by f.function)
 		from flowforge.functions f
 		where f.tenant_id = flowforge.current_tenant() and (wanted is null or f.app = wanted) and (archived or f.archived_at is null)), '[]')));
 end
@@ -209,17 +210,22 @@ insert into flowforge.route_schema (name, schema) values
 	}
 }'),
 ('Function', '{
-	"type": "object", "required": ["function", "name", "app", "version", "retries", "url", "triggers", "archived_at"],
+	"type": "object", "required": ["function", "name", "kind", "app", "version", "retries", "url", "triggers", "archived_at",
+		"filter_errors", "last_filter_error", "last_filter_error_at"],
 	"properties": {
 		"function": {"type": "string", "description": "Its id, app-function."},
 		"name": {"type": "string"},
+		"kind": {"enum": ["sdk", "graph", "sql"], "description": "Served by an app, a workflow, or a function of the database."},
 		"app": {"type": ["string", "null"]},
 		"version": {"type": "integer"},
 		"retries": {"type": "integer", "description": "Of each step."},
 		"url": {"type": "string"},
 		"triggers": {"type": "array", "items": {"type": "object", "properties": {
 			"event": {"type": "string"}, "expression": {"type": "string"}, "cron": {"type": "string"}}}},
-		"archived_at": {"type": ["string", "null"], "format": "date-time", "description": "When its app stopped serving it."}
+		"archived_at": {"type": ["string", "null"], "format": "date-time", "description": "When its app stopped serving it."},
+		"filter_errors": {"type": "integer", "description": "How often a filter of it could not be evaluated since the server started."},
+		"last_filter_error": {"type": ["string", "null"]},
+		"last_filter_error_at": {"type": ["string", "null"], "format": "date-time"}
 	}
 }'),
 ('App', '{

@@ -48,14 +48,16 @@ void
 ff_graph_fault(FfGraph *graph, FfFaultCode code, int node, int edge, const char *path,
 			   const char *message, const char *hint)
 {
-	FfFault *fault = palloc0(sizeof(FfFault));
+	MemoryContext caller = MemoryContextSwitchTo(graph->context);
+	FfFault		 *fault = palloc0(sizeof(FfFault));
 
 	fault->code = code;
 	fault->node = node;
 	fault->edge = edge;
-	fault->path = path;
-	fault->message = message;
-	fault->hint = hint;
+	fault->path = path != NULL ? pstrdup(path) : NULL;
+	fault->message = pstrdup(message);
+	fault->hint = hint != NULL ? pstrdup(hint) : NULL;
+	MemoryContextSwitchTo(caller);
 	if (graph->last_fault == NULL)
 		graph->faults = fault;
 	else
@@ -64,8 +66,8 @@ ff_graph_fault(FfGraph *graph, FfFaultCode code, int node, int edge, const char 
 }
 
 /* A text of the document as messages show it. */
-static const char *
-shown(const char *text)
+const char *
+ff_text_shown(const char *text)
 {
 	int length = (int) strlen(text);
 
@@ -152,7 +154,7 @@ check_id(FfGraph *graph, int place, const char *id)
 					   psprintf("node %d has no id", place + 1), "An id is a text.");
 	else if (strlen(id) > FF_MAX_NODE_ID)
 		ff_graph_fault(graph, FF_FAULT_BAD_NODE, place, -1, "id",
-					   psprintf("the id \"%s\" is too long", shown(id)),
+					   psprintf("the id \"%s\" is too long", ff_text_shown(id)),
 					   psprintf("An id has at most %d bytes.", FF_MAX_NODE_ID));
 	else if (is_reserved(id))
 		ff_graph_fault(graph, FF_FAULT_RESERVED_ID, place, -1, "id",
@@ -195,20 +197,10 @@ read_type(FfGraph *graph, FfNode *node, Jsonb *document, Jsonb *data)
 					   psprintf("node \"%s\" has no type", node->id),
 					   "Say it in type, or in data.type.");
 	else if ((node->type = ff_node_type(node->type_name)) == NULL)
-		ff_graph_fault(
-			graph, FF_FAULT_UNREGISTERED_TYPE, node->place, -1, "type",
-			psprintf("node \"%s\" is of an unknown type: \"%s\"", node->id, shown(node->type_name)),
-			"The table flowforge.step_type lists the types there are.");
-}
-
-static Jsonb *
-empty_object(void)
-{
-	FfJsonBuilder builder = {0};
-
-	ff_jb_object(&builder);
-	ff_jb_end(&builder);
-	return ff_jb_finish(&builder);
+		ff_graph_fault(graph, FF_FAULT_UNREGISTERED_TYPE, node->place, -1, "type",
+					   psprintf("node \"%s\" is of an unknown type: \"%s\"", node->id,
+								ff_text_shown(node->type_name)),
+					   "The table flowforge.step_type lists the types there are.");
 }
 
 static void
@@ -219,7 +211,7 @@ read_config(FfGraph *graph, FfNode *node, Jsonb *data)
 	if (config != NULL && !ff_json_is_object(config) && !ff_json_is_null(config))
 		ff_graph_fault(graph, FF_FAULT_BAD_NODE, node->place, -1, "config",
 					   psprintf("the config of node \"%s\" is not an object", node->id), NULL);
-	node->config = ff_json_is_object(config) ? config : empty_object();
+	node->config = ff_json_is_object(config) ? config : ff_json_empty_object();
 }
 
 static void
@@ -299,10 +291,10 @@ end_of(FfGraph *graph, int place, Jsonb *document, const char *key, FfFaultCode 
 		ff_graph_fault(graph, code, -1, place, key, psprintf("edge %d has no %s", place + 1, key),
 					   "It is the id of a node, a text.");
 	else if (node == NULL)
-		ff_graph_fault(
-			graph, code, -1, place, key,
-			psprintf("the %s of edge %d, \"%s\", does not exist", key, place + 1, shown(id)),
-			"Remove the edge, or tie it to a node.");
+		ff_graph_fault(graph, code, -1, place, key,
+					   psprintf("the %s of edge %d, \"%s\", does not exist", key, place + 1,
+								ff_text_shown(id)),
+					   "Remove the edge, or tie it to a node.");
 	return node;
 }
 
@@ -501,8 +493,8 @@ read_document(FfGraph *graph, Jsonb *document)
 }
 
 /* A version's configuration has the graph in a member of its own. */
-static Jsonb *
-document_of(Jsonb *definition)
+Jsonb *
+ff_graph_document(Jsonb *definition)
 {
 	Jsonb *inner = ff_json_member(definition, "graph");
 
@@ -526,7 +518,7 @@ ff_graph_read(Jsonb *definition, MemoryContext context)
 					   "For example: {\"nodes\": [...], \"edges\": [...]}");
 	else
 	{
-		read_document(graph, document_of(definition));
+		read_document(graph, ff_graph_document(definition));
 		ff_graph_read_settings(graph, ff_json_member(definition, "settings"));
 	}
 	merge_edges(graph);

@@ -75,7 +75,8 @@ typedef struct FfFault
 	const char
 		*path; /* the member that is wrong: max_attempts, settings.max_concurrency; or NULL */
 	const char	   *message;
-	const char	   *hint; /* or NULL */
+	const char	   *hint;	/* or NULL */
+	int				number; /* to sort by */
 	struct FfFault *next;
 } FfFault;
 
@@ -153,6 +154,12 @@ extern FfGraph *ff_graph_compile(Jsonb *config, MemoryContext context);
 /* Raises the first fault that leaves open which nodes there are and how they are tied. */
 extern void ff_graph_check(const FfGraph *graph);
 
+/* The part of a definition that has the nodes and edges. */
+extern Jsonb *ff_graph_document(Jsonb *definition);
+
+/* A text of a document as messages show it. */
+extern const char *ff_text_shown(const char *text);
+
 /* NULL when there is none. */
 extern const FfNode *ff_graph_node(const FfGraph *graph, const char *id);
 extern const FfNode *ff_graph_node_n(const FfGraph *graph, const char *id, int length);
@@ -160,7 +167,7 @@ extern const FfNode *ff_graph_node_n(const FfGraph *graph, const char *id, int l
 extern const char *ff_fault_code(FfFaultCode code);
 extern bool		   ff_fault_is_warning(FfFaultCode code);
 
-/* Notes what is wrong. Message and hint are kept as they are. */
+/* Notes what is wrong; the texts are copied. */
 extern void ff_graph_fault(FfGraph *graph, FfFaultCode code, int node, int edge, const char *path,
 						   const char *message, const char *hint);
 

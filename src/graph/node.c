@@ -150,6 +150,18 @@ is_ours(int sqlstate)
 	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(FF_ERR_EXPRESSION_SYNTAX);
 }
 
+/* What a replayed step is to run with instead of its resolved config, or NULL. */
+static Jsonb *
+edited(const FfRun *run, const char *step_id)
+{
+	JsonbValue *first;
+
+	if (run->edited_input == NULL || strcmp(run->edited_step, step_id) != 0)
+		return NULL;
+	first = getIthJsonbValueFromContainer(&run->edited_input->root, 0);
+	return first != NULL && first->type == jbvBinary ? JsonbValueToJsonb(first) : NULL;
+}
+
 /* Resolves the config and asks the type what is to be done. Errors of ours are the step's: neither
  * holds anything that an aborted transaction would have to give back. */
 static Jsonb *
@@ -160,7 +172,9 @@ ask_type(const FfPlace *place, FfNodeStart *start, FfOp *op)
 
 	PG_TRY();
 	{
-		config = resolve(place->inner, start->scope);
+		config = edited(start->run, place->step_id);
+		if (config == NULL || !ff_json_is_object(config))
+			config = resolve(place->inner, start->scope);
 		start->config = config;
 		if (place->inner->type->start != NULL)
 			place->inner->type->start(start, op);
@@ -198,6 +212,8 @@ record(FfRun *run, const FfPlace *place, const char *status, int attempt, Jsonb 
 	row->started = started;
 	row->ended = now;
 	row->position = ++run->step_count;
+	if (strcmp(run->edited_step, row->id) == 0)
+		run->edited_input = NULL; /* it has been run with it */
 	run->change->steps = lappend(run->change->steps, row);
 	return row;
 }

@@ -164,7 +164,7 @@ declare
 begin
 	perform flowforge.check_role_given(role);
 	update flowforge.function f
-	set role = ff_workflow_set_role.role
+	set role = ff_workflow_set_role.role, role_mark = flowforge.role_mark(ff_workflow_set_role.role)
 	where f.tenant_id = w.tenant_id and f.function_id = w.function_id;
 	return coalesce(role, 'none');
 end

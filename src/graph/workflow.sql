@@ -253,9 +253,9 @@ begin
 		n := n + 1;
 		candidate := format('%s-%s', wanted, n);
 	end loop;
-	insert into flowforge.function as f (tenant_id, slug, name, version, url, kind, role, archived_at)
-	values (tenant, candidate, name, 0, '', 'graph', owner, now())
-	on conflict (tenant_id, slug) do update set name = excluded.name, role = excluded.role
+	insert into flowforge.function as f (tenant_id, slug, name, version, url, kind, role, role_mark, archived_at)
+	values (tenant, candidate, name, 0, '', 'graph', owner, flowforge.role_mark(owner), now())
+	on conflict (tenant_id, slug) do update set name = excluded.name, role = excluded.role, role_mark = excluded.role_mark
 	returning f.function_id into result;
 	return result;
 end

@@ -527,6 +527,15 @@ ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count)
 	return ff_lang_strict(expr, &scope);
 }
 
+bool
+ff_expr_truthy(Jsonb *value)
+{
+	FfValue v = {0};
+
+	ff_value_of_document(value, &v);
+	return ff_value_truthy(&v);
+}
+
 Jsonb *
 ff_expr_eval_filter(const FfExpr *expr, const FfBinding *bindings, int count)
 {

@@ -66,6 +66,9 @@ extern uint32 ff_lang_limits(void);
 /* Strict mode: what is missing is an error. Raises FF101 to FF110. The result is palloc'ed. */
 extern Jsonb *ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count);
 
+/* Whether a value counts as true: not null, false, 0, '', [] or {}. */
+extern bool ff_expr_truthy(Jsonb *value);
+
 /*
  * Filter mode: a missing member is null (but two missing members are not equal), comparing null by
  * order is false, any other error makes the result false. Raises nothing but interrupts and want of
@@ -127,6 +130,7 @@ typedef struct FfSearch
 	 * `a - b`, is the path if its first part is one of them. */
 	bool (*has)(const void *argument, const char *name, int length);
 	const void *argument;
+	bool		once;		   /* the text is compiled where the caller stands, not kept */
 	bool		arguments;	   /* names among the arguments of filters, too */
 	bool		operands_only; /* of an expression: {{ value }} and texts that are templates */
 } FfSearch;

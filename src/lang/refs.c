@@ -308,8 +308,11 @@ static void
 seek_in_text(const FfSearch *search, const char *text, int length, FfReferences *found)
 {
 	Search s = {.found = found, .how = search != NULL ? search : &usual};
+	const FfTemplate *template = s.how->once
+									 ? ff_template_compile(text, length, CurrentMemoryContext)
+									 : ff_template_cached(text, length);
 
-	seek_in_parts(&s, ff_template_cached(text, length)->parts);
+	seek_in_parts(&s, template->parts);
 }
 
 static void

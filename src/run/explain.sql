@@ -103,6 +103,7 @@ begin
 			attempts, flowforge.say_error(item -> 'e'), flowforge.say_time(due));
 	elsif op in ('sql', 'model', 'send_event', 'unlock') then
 		cause := 'being done';
+		since := to_timestamp((item ->> 'at')::numeric / 1000000);
 		sentence := format('%s is being done by the server%s', what, case op when 'sql' then ', or waits for a sql worker' else '' end);
 	else
 		cause := 'queued';

@@ -216,6 +216,28 @@ end
 $$;
 comment on function flowforge.replayed_event(flowforge.run, jsonb) is 'The event of a replay. Error: FF002.';
 
+-- In a graph what comes before a step is not what finished before it: all is kept but the step and what follows from it.
+create function flowforge.steps_after(run flowforge.run, step text) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	graph jsonb;
+	node constant text := regexp_replace(step, '\[\d+\]$', '');
+begin
+	select v.config -> 'graph' into graph
+	from flowforge.function_version v
+	where v.tenant_id = run.tenant_id and v.function_id = run.function_id and v.version = run.version;
+	if graph is null or step is null then
+		return case when graph is not null then '[]'::jsonb end;
+	end if;
+	-- The other items of a for_each are kept, the node itself is not.
+	return coalesce(@extschema@.ff_workflow_plan(graph) -> 'descendants' -> node, '[]') || case when node = step then to_jsonb(array[node]) else '[]' end;
+end
+$$;
+comment on function flowforge.steps_after(flowforge.run, text) is
+'The nodes of a run''s graph that come after a step, with the step; null for functions that are no graphs.';
+
 -- Copies the checkpoints of a run before a position, and logs them: a log tells of every checkpoint.
 create function flowforge.copy_steps(source flowforge.run, copy flowforge.run, step flowforge.step) returns integer
 language plpgsql volatile
@@ -223,14 +245,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
 	entries jsonb;
+	after constant jsonb := flowforge.steps_after(copy, step.step_id);
 	now constant bigint := flowforge.microseconds(clock_timestamp());
 begin
 	insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at, detail)
 	select s.tenant_id, copy.run_id, s.step_id, row_number() over (order by s.position), s.op, s.name, s.status, s.attempt, s.memo, s.started_at,
 		s.ended_at, s.detail
 	from flowforge.step s
-	where s.tenant_id = source.tenant_id and s.run_id = source.run_id and s.position < step.position
-		and s.step_id not in (select flowforge.lock_steps(source, step.position));
+	where s.tenant_id = source.tenant_id and s.run_id = source.run_id and s.position < case when after is null then step.position else 2147483647 end
+		and s.step_id not in (select flowforge.lock_steps(source, step.position))
+		and (after is null or step.step_id is not null and s.step_id <> step.step_id and s.status <> 'cancelled' and not (s.status = 'failed' and not s.memo ? 'data')
+			and not after ? s.step_id and not after ? regexp_replace(s.step_id, '\[\d+\]$', ''));
 	select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('t', 'step.' || s.status, 'at', now, 's', s.step_id, 'n', s.name, 'a', s.attempt))
 		order by s.position), '[]') into entries
 	from flowforge.step s

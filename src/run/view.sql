@@ -74,7 +74,7 @@ select f.function_id, f.tenant_id, f.slug as function, f.name, a.name as app, f.
 		select s.next_run_at from flowforge.schedule s
 		where s.tenant_id = t.tenant_id and s.function_id = t.function_id and s.cron = t.cron))) order by t.trigger_id)
 	from flowforge.trigger t where t.tenant_id = f.tenant_id and t.function_id = f.function_id) as triggers,
-	coalesce(fe.errors, 0) as filter_errors, fe.last_error as last_filter_error, fe.last_error_at as last_filter_error_at
+	coalesce(fe.errors, 0) as filter_errors, fe.last_error as last_filter_error, fe.last_error_at as last_filter_error_at, f.kind
 from flowforge.function f
 left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
 join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version

@@ -71,6 +71,7 @@
 	X(WATCH_TABLE, '3', '2', '1', 400, "This cannot be watched")                                   \
 	X(WATCH, '3', '2', '2', 400, "A watch is not of the form it should have")                      \
 	X(WATCH_NOT_FOUND, '3', '2', '3', 404, "The table is not watched")                             \
+	X(WATCH_PRIVILEGE, '3', '2', '4', 403, "The server may not watch this table")                  \
 	X(STEP_STATEMENT, '4', '0', '1', 400, "A Sql step cannot run this statement")                  \
 	X(STEP_PARAMETERS, '4', '0', '2', 400, "A Sql step's parameters are not those of its query")   \
 	X(STEP_OUTPUT, '4', '0', '3', 413, "A step's result is too large")                             \
@@ -94,7 +95,8 @@
 	X(WORKFLOW_FORM, '5', '1', '5', 400, "A workflow is not of the form it should have")           \
 	X(WORKFLOW_NAME, '5', '1', '6', 409, "The workflow's name is taken")                           \
 	X(INPUT, '5', '1', '7', 422, "The run's input is not what its function takes")                 \
-	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")
+	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")             \
+	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

@@ -197,6 +197,24 @@ def test_parallel_statements_run_side_by_side(use):
     assert time.monotonic() - started < 2.8, "they ran one after another"
 
 
+def test_explain_says_that_the_server_is_at_a_step_or_will_be(use):
+    cluster, app = shared()
+    busy = [start(cluster, app, [sql("busy", "select pg_sleep(60)")]) for _ in range(3)]
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.sql_workers() where state = 'busy'") == "3", what="all workers are busy")
+    said = cluster.sql(f"select cause, sentence from flowforge.run_causes('{busy[0]}')")
+    assert said.startswith('being called|the server has been working on step "busy" since '), said
+    waiting = start(cluster, app, [sql("next", "select 1 as one")])
+    wait_for(lambda: cluster.sql(f"select count(*) from flowforge.steps where run_id = '{waiting}'") == "1", what="it is asked for")
+    said = 'step "next" is being done by the server, or waits for a sql worker'
+    cause = cluster.sql(f"select cause, trim(trailing '0' from step_id), since > now() - interval '1 min', until is null, sentence from flowforge.run_causes('{waiting}')")
+    assert cause == f"being done|next|t|t|{said}", cause
+    assert cluster.sql(f"select ff_explain('{waiting}')") == said
+    for run_id in busy:
+        cluster.sql(f"select ff_cancel('{run_id}')")
+    assert end(cluster, waiting)[0] == "completed"
+    assert cluster.sql(f"select cause from flowforge.run_causes('{waiting}')") == "completed"
+
+
 def test_cancelling_a_run_cancels_its_statement(use):
     cluster, app = shared()
     cluster.sql("create table if not exists shop.marks (n int); alter table shop.marks owner to worker; truncate shop.marks")
