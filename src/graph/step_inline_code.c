@@ -10,7 +10,7 @@
 #include "util/json.h"
 
 #define DEFAULT_TIMEOUT_US (5 * USECS_PER_SEC)
-#define MAX_TIMEOUT_US (600 * USECS_PER_SEC)
+#define MAX_TIMEOUT_US (300 * USECS_PER_SEC)
 
 static const char *const raw[] = {"code", NULL};
 
@@ -23,7 +23,7 @@ time_limit(const FfNodeStart *start)
 	if (!ff_option_duration(start->config, "timeout_seconds", &limit) || limit == 0)
 		limit = DEFAULT_TIMEOUT_US;
 	if (limit > MAX_TIMEOUT_US)
-		ff_option_wrong("timeout_seconds", "is more than 600 seconds");
+		ff_option_wrong("timeout_seconds", "is more than 300 seconds");
 	return start->node->timeout > 0 ? Min(limit, start->node->timeout) : limit;
 }
 

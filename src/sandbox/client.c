@@ -230,7 +230,8 @@ take_frames(FfSandboxCall *call)
 	return true;
 }
 
-static void
+/* Gives false when there is nothing more to be read for now. */
+static bool
 read_more(FfSandboxCall *call)
 {
 	ssize_t got;
@@ -249,6 +250,7 @@ read_more(FfSandboxCall *call)
 		call->state = ENDING;
 		call->deadline = GetCurrentTimestamp() + ENDING_US;
 	}
+	return got > 0;
 }
 
 /* --- the zygote --- */
@@ -301,14 +303,8 @@ hear_end(const FfSandboxNotice *notice)
 	if (call == NULL)
 		return;
 	/* Its answer may still be on its way. */
-	while (call->state == RUNNING)
-	{
-		int before = call->received.len;
-
-		read_more(call);
-		if (call->state == RUNNING && call->received.len == before)
-			break;
-	}
+	while (call->state == RUNNING && read_more(call))
+		;
 	if (call->state == OVER)
 		return;
 	if (notice->kind == FF_SANDBOX_UNBORN)
@@ -461,7 +457,7 @@ take_event(const struct epoll_event *event)
 	if (call->writes && (event->events & EPOLLOUT))
 		write_more(call);
 	if (event->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		read_more(call);
+		(void) read_more(call);
 }
 
 void

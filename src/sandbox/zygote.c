@@ -84,7 +84,7 @@ spawn(const char *program, int socket)
 {
 	static char				   bytes[32];
 	static char				  *environment[] = {NULL};
-	char					  *arguments[] = {PROGRAM, bytes, NULL};
+	char					  *arguments[] = {PROGRAM, bytes, FF_VERSION, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t		   attributes;
 	sigset_t				   none;

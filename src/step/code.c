@@ -12,7 +12,7 @@
 #include "util/json.h"
 
 #define MAX_CODE_BYTES (1024 * 1024)
-#define MAX_TIMEOUT_US (INT64CONST(600) * 1000000)
+#define MAX_TIMEOUT_US (INT64CONST(300) * 1000000)
 #define DEFAULT_TIMEOUT_US (INT64CONST(5) * 1000000)
 
 static bool
@@ -34,7 +34,7 @@ read_timeout(Jsonb *options, int64 *timeout)
 	if (text == NULL || !ff_duration_parse(text, timeout))
 		return "has a timeout that is not a duration like \"5s\"";
 	if (*timeout < 1000 || *timeout > MAX_TIMEOUT_US)
-		return "has a timeout that is not between 1ms and 10m";
+		return "has a timeout that is not between 1ms and 5m";
 	return NULL;
 }
 

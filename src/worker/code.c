@@ -22,7 +22,8 @@
 #include "worker/executor.h"
 #include "worker/room.h"
 
-#define AHEAD 2				   /* calls at hand for each process */
+#define AHEAD 2 /* calls at hand for each process */
+#define MAX_ERROR_BYTES (64 * 1024)
 #define AGAIN_US USECS_PER_SEC /* after which what could not be read is tried again */
 
 typedef struct CodeDetail
@@ -251,7 +252,8 @@ static Jsonb *
 detail_of(const FfSandboxCall *call, const FfItem *item, Jsonb *answer)
 {
 	char		 *lines = psprintf("[%s]", call->console.data);
-	Jsonb		 *console = ff_json_parse(lines, strlen(lines), 4, NULL);
+	FfJsonError	  fault;
+	Jsonb		 *console = ff_json_parse(lines, strlen(lines), 4, &fault);
 	FfJsonBuilder builder = {0};
 	int64		  number;
 
@@ -288,7 +290,7 @@ read_answer(FfOp *op, const FfSandboxCall *call, Jsonb **answer, bool *retry)
 	if (json == NULL)
 		op->error = ff_run_error("ResultError",
 								 psprintf("the result cannot be kept as JSON: %s", fault.message));
-	else if (error != NULL && ff_json_is_object(error))
+	else if (error != NULL && ff_json_is_object(error) && VARSIZE(error) <= MAX_ERROR_BYTES)
 		op->error = error;
 	else if (op->data == NULL || !ff_json_is_object(op->data))
 		op->error =

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -302,6 +303,14 @@ def started_by_hand_it_says_what_it_is():
     assert done.returncode == 0 and done.stdout.startswith("flowforge-sandbox "), done
 
 
+def of_another_version_it_does_not_start():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    done = subprocess.run([PROGRAM, str(128 * MB), "0.0"], capture_output=True, text=True, close_fds=False, preexec_fn=lambda: os.dup2(theirs.fileno(), 3))
+    assert done.returncode == 1 and "another version" in done.stderr, done
+    ours.close()
+    theirs.close()
+
+
 def the_installed_program_has_no_door_for_tests():
     assert zygote.call("return [typeof attempt, typeof attempts]")["result"]["result"] == ["undefined", "undefined"]
 
@@ -316,7 +325,7 @@ if __name__ == "__main__":
                      every_zygote_works_and_bounds_the_shapes_of_objects,
                      many_children_run_at_once_and_one_too_many_is_refused, a_closed_socket_ends_the_zygote_and_all_children,
                      a_killed_zygote_takes_its_children_with_it, a_killed_executor_takes_the_zygote_and_its_children_with_it,
-                     started_by_hand_it_says_what_it_is, the_installed_program_has_no_door_for_tests,
+                     started_by_hand_it_says_what_it_is, of_another_version_it_does_not_start, the_installed_program_has_no_door_for_tests,
                      two_thousand_calls_leave_memory_and_descriptors_as_they_were):
         test(function)
     zygote.close()

@@ -25,7 +25,8 @@ class Zygote:
             os.closerange(4, 100)
 
         began = time.perf_counter()
-        self.process = subprocess.Popen([program, str(memory)], preexec_fn=become, close_fds=False, env={}, stderr=stderr)
+        version = subprocess.check_output([program, "--version"], text=True).split()[1]
+        self.process = subprocess.Popen([program, str(memory), version], preexec_fn=become, close_fds=False, env={}, stderr=stderr)
         theirs.close()
         self.control = ours
         self.control.settimeout(10)

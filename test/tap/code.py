@@ -1,5 +1,7 @@
 """The step Code: JavaScript in processes of its own, as a function asks for it."""
 import json
+import os
+import shutil
 import subprocess
 
 from harness import alive, kill, run, wait_for
@@ -157,16 +159,45 @@ def test_a_killed_executor_leaves_no_process_and_its_code_runs_again(use):
 
 def test_without_the_program_the_step_says_so(use):
     cluster, app = shared()
-    cluster.sql("alter system set flowforge.sandbox_program = '/nowhere/flowforge-sandbox'")
-    cluster.sql("select pg_reload_conf()")
-    for executor in executors(cluster):  # whoever has a zygote keeps it
-        cluster.sql(f"select pg_terminate_backend({executor})")
-    cluster.wait_working()
+    use_program(cluster, "/nowhere/flowforge-sandbox")
     error = error_of(one(cluster, app, code("x", "return 1")))
     assert error["name"] == "SandboxError" and "/nowhere/flowforge-sandbox" in error["message"] and "No such file" in error["message"], error
     cluster.sql("alter system reset flowforge.sandbox_program")
     cluster.sql("select pg_reload_conf()")
     wait_for(lambda: one(cluster, app, code("x", "return 1")) == {"data": {"result": 1}}, what="it is found again")
+
+
+def use_program(cluster, path):
+    cluster.sql(f"alter system set flowforge.sandbox_program = '{path}'")
+    cluster.sql("select pg_reload_conf()")
+    for executor in executors(cluster):  # whoever has a zygote keeps it
+        cluster.sql(f"select pg_terminate_backend({executor})")
+    wait_for(lambda: cluster.works() and not zygotes(cluster), what="executors are new")
+
+
+def test_a_sandbox_that_lies_fails_the_step_and_nothing_else(use):
+    cluster, app = shared()
+    copy = os.path.join(cluster.directory, "liar.py")
+    shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "sandbox", "liar.py"), copy)
+    use_program(cluster, copy)
+    before = executors(cluster)
+    for lie in ("console", "console of NULs", "two answers"):
+        assert one(cluster, app, code("x", lie)) == {"data": {"fine": 1}}, lie
+    for lie, name in {"answer": "ResultError", "nothing": "ResultError", "no UTF-8": "ResultError", "NUL": "ResultError", "deep": "ResultError",
+                      "no object": "CrashError", "null": "CrashError", "list": "CrashError", "large error": "CrashError", "large frame": "CrashError",
+                      "kind": "CrashError", "half": "CrashError", "unknown": "CrashError", "killed": "SandboxError", "death": "SandboxError"}.items():
+        assert error_of(one(cluster, app, code("x", lie)))["name"] == name, (lie, name)
+    assert error_of(one(cluster, app, code("x", "error of a kind")))["message"] == [1]
+    run_id = start(cluster, app, [code("x", "flood")])
+    end(cluster, run_id)
+    detail = json.loads(cluster.sql(f"select detail from flowforge.step where run_id = '{run_id}'"))
+    assert len(detail["console"]) == 1000, len(detail["console"])
+    workflow = graph(cluster, {"a": ("inline_code", {"code": "silence"}, {"max_attempts": 1})})
+    status, error = end(cluster, run_graph(cluster, workflow, {}))
+    assert error["name"] == "SandboxError" and "does not answer" in error["message"], error
+    assert executors(cluster) == before, "no executor has died of it"
+    use_program(cluster, "")
+    assert one(cluster, app, code("x", "return 1")) == {"data": {"result": 1}}
 
 
 # --- in a graph ---
@@ -231,7 +262,7 @@ def test_code_in_a_graph_has_the_shorter_of_its_time_limits(use):
 
 def test_a_config_that_is_none_fails_the_node(use):
     cluster, app = shared()
-    for config in ({"code": "return 1", "language": "python"}, {"code": "return 1", "timeout_seconds": 601}, {"code": "return 1", "timeout_seconds": "soon"}):
+    for config in ({"code": "return 1", "language": "python"}, {"code": "return 1", "timeout_seconds": 301}, {"code": "return 1", "timeout_seconds": "soon"}):
         workflow = f"config-{abs(hash(str(config)))}"
         made = cluster.psql("-v", "VERBOSITY=sqlstate", "-c", f"select ff_workflow_create('{workflow}', $j${json.dumps({'nodes': [{'id': 'a', 'type': 'inline_code', 'data': {'config': config}}]})}$j$)",
                             "-c", f"select ff_workflow_publish('{workflow}')", check=False)

@@ -53,13 +53,16 @@ begin_again(char **arguments, size_t memory)
 int
 main(int count, char **arguments)
 {
-	size_t		memory = count == 2 ? strtoul(arguments[1], NULL, 10) : 0;
+	size_t		memory = count == 3 ? strtoul(arguments[1], NULL, 10) : 0;
 	const char *fault;
 
 	if (count == 2 && strcmp(arguments[1], "--version") == 0)
 		return puts("flowforge-sandbox " FF_VERSION) < 0;
 	if (memory < MIN_MEMORY || !is_seqpacket(FF_SANDBOX_CONTROL_FD))
-		return fail("started by FlowForge's executors only: flowforge-sandbox BYTES 3<>SOCKET");
+		return fail(
+			"started by FlowForge's executors only: flowforge-sandbox BYTES VERSION 3<>SOCKET");
+	if (strcmp(arguments[2], FF_VERSION) != 0)
+		return fail("the extension is of another version than " FF_VERSION);
 	if (getenv("FLOWFORGE_SANDBOX") == NULL)
 		return begin_again(arguments, memory);
 	(void) prctl(PR_SET_NAME, "flowforge-sandbox"); /* not "exe" */
