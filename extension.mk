@@ -4,7 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.contr
 MODULE_big = flowforge
 
 # Folders in the order they depend on each other.
-ROOMS = util lang schema http slot function event cron run graph ai step protocol worker api hook watch
+ROOMS = util lang schema http slot function event cron run graph ai step sandbox protocol worker api hook watch
 OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
 
 # The install script is the rooms' SQL in this order.
@@ -28,7 +28,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 override with_llvm = no
 include $(PGXS)
 
-all: gateway
+all: gateway sandbox
 .DEFAULT_GOAL := all
 
 $(DATA_built): $(SQL_PARTS) flowforge.control extension.mk
@@ -36,7 +36,7 @@ $(DATA_built): $(SQL_PARTS) flowforge.control extension.mk
 
 $(OBJS): $(wildcard src/*/*.h)
 
-.PHONY: gateway
+.PHONY: gateway sandbox
 
 gateway:
 	@$(MAKE) --no-print-directory -C src/gateway PG_CONFIG=$(PG_CONFIG)
@@ -48,3 +48,14 @@ install-gateway: gateway
 clean: clean-gateway
 clean-gateway:
 	@$(MAKE) --no-print-directory -C src/gateway clean PG_CONFIG=$(PG_CONFIG)
+
+sandbox:
+	@$(MAKE) --no-print-directory -C src/sandbox/program PG_CONFIG=$(PG_CONFIG)
+
+install: install-sandbox
+install-sandbox: sandbox
+	@$(MAKE) --no-print-directory -C src/sandbox/program install PG_CONFIG=$(PG_CONFIG)
+
+clean: clean-sandbox
+clean-sandbox:
+	@$(MAKE) --no-print-directory -C src/sandbox/program clean

@@ -20,6 +20,8 @@
 #include "run/run.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
+#include "sandbox/client.h"
+#include "sandbox/wire.h"
 #include "step/step.h"
 #include "util/json.h"
 #include "util/seal.h"
@@ -238,6 +240,13 @@ define_step_settings(void)
 	define_int("flowforge.sql_timeout",
 			   "How long a statement of a Sql step may take when the step does not say.",
 			   &ff_sql_timeout, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_text("flowforge.sandbox_program",
+				"The program that runs code; empty is flowforge-sandbox beside the server's own.",
+				&ff_sandbox_program, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_int("flowforge.sandbox_processes", "Processes of each executor that run code at once.",
+			   &ff_sandbox_processes, 4, 1, FF_SANDBOX_MAX_CHILDREN, PGC_SIGHUP, 0);
+	define_int("flowforge.sandbox_memory", "The memory a process that runs code may have.",
+			   &ff_sandbox_memory, 128, 16, 2048, PGC_SIGHUP, GUC_UNIT_MB);
 }
 
 /* Settings of events. */

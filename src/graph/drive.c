@@ -503,6 +503,18 @@ backoff(FfRun *run, const FfItem *item, int attempt)
 	return (int64) (Min(seconds, MAX_BACKOFF_US / (double) USECS_PER_SEC) * USECS_PER_SEC);
 }
 
+static bool
+context(FfRun *run, const FfItem *item, StringInfo json)
+{
+	FfGraphRun *state = ff_graph_run(run);
+	FfPlace		place;
+
+	if (state->graph == NULL || !find_place(state, item->id, &place))
+		return false;
+	ff_context_write(run, &place, json);
+	return true;
+}
+
 static void
 shrink(FfRun *run)
 {
@@ -529,4 +541,5 @@ const FfDriver ff_graph_driver = {.advance = advance,
 								  .backoff = backoff,
 								  .log = ff_graph_log,
 								  .end = end,
+								  .context = context,
 								  .shrink = shrink};

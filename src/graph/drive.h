@@ -149,6 +149,8 @@ extern int	 ff_queue_take(FfNodeQueue *queue);
 /* Reads what a node names and is not in memory. Needs SPI. */
 extern void		ff_context_fetch(FfRun *run, const FfNode *node);
 extern FfScope *ff_context_scope(FfRun *run, const FfPlace *place);
+/* The same as JSON, "input" and "context", for code. Reads what is not in memory. Needs SPI. */
+extern void ff_context_write(FfRun *run, const FfPlace *place, StringInfo json);
 /* Keeps an output with the run. */
 extern Jsonb *ff_context_keep(FfRun *run, Jsonb *value);
 /* The outputs of steps by their ids, NULL where there is none; palloc'ed. Needs SPI. */

@@ -12,6 +12,7 @@ extern const FfNodeType ff_node_delay;
 extern const FfNodeType ff_node_for_each;
 extern const FfNodeType ff_node_function_call;
 extern const FfNodeType ff_node_http_request;
+extern const FfNodeType ff_node_inline_code;
 extern const FfNodeType ff_node_llm_call;
 extern const FfNodeType ff_node_send_email;
 extern const FfNodeType ff_node_transform;

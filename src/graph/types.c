@@ -5,18 +5,10 @@
 
 #include "graph/type.h"
 
-static const char *const code_member[] = {"code", NULL};
-
-static const FfNodeType inline_code = {.name = "inline_code",
-									   .place = FF_NODE_WORKS,
-									   .raw = code_member,
-									   .code = "code",
-									   .pure = true};
-
 static const FfNodeType *const types[] = {
-	&ff_node_http_request,	 &ff_node_llm_call,	  &inline_code,		&ff_node_condition,
-	&ff_node_database_query, &ff_node_transform,  &ff_node_delay,	&ff_node_wait_for_approval,
-	&ff_node_wait_for_event, &ff_node_send_email, &ff_node_webhook, &ff_node_for_each,
+	&ff_node_http_request,	 &ff_node_llm_call,	  &ff_node_inline_code, &ff_node_condition,
+	&ff_node_database_query, &ff_node_transform,  &ff_node_delay,		&ff_node_wait_for_approval,
+	&ff_node_wait_for_event, &ff_node_send_email, &ff_node_webhook,		&ff_node_for_each,
 	&ff_node_function_call,
 };
 

@@ -18,9 +18,10 @@ struct FfHttpCall;
 /* Who works on a step of the kind. */
 typedef enum FfStepPlace
 {
-	FF_STEP_WAITS, /* nobody: it waits for a message, or until it is due */
-	FF_STEP_SQL,   /* a sql worker */
-	FF_STEP_CALL   /* somebody outside, called by the run's owner */
+	FF_STEP_WAITS,	/* nobody: it waits for a message, or until it is due */
+	FF_STEP_SQL,	/* a sql worker */
+	FF_STEP_CALL,	/* somebody outside, called by the run's owner */
+	FF_STEP_SANDBOX /* a process that runs code, watched by the run's owner */
 } FfStepPlace;
 
 typedef struct FfStepKind

@@ -55,7 +55,7 @@ ff_call_publish(const FfRun *run, const FfItem *item)
 		free_info = place + 1;
 	}
 	LWLockRelease(&ff_me->calls_lock);
-	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight());
+	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight() + ff_code_in_flight());
 	return place;
 }
 
@@ -68,7 +68,7 @@ ff_call_unpublish(int place)
 		ff_me->calls[place].used = false;
 		LWLockRelease(&ff_me->calls_lock);
 	}
-	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight());
+	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight() + ff_code_in_flight());
 }
 
 /* --- starting and ending calls --- */
@@ -188,6 +188,8 @@ ff_abandon(FfRun *run)
 			continue;
 		if (ff_sql_runs(item))
 			ff_sql_abandon(item);
+		else if (ff_code_runs(item))
+			ff_code_abandon(item);
 		else
 			forget_call(item->call);
 	}

@@ -1,6 +1,7 @@
 /*
  * call.h - calling: what a run has to call (settle.c), how much may be under way at once (lane.c),
- * the calls themselves (call.c), and those that are no calls of an app (sql_dispatch.c, outside.c).
+ * the calls themselves (call.c), and those that are no calls of an app (sql_dispatch.c, code.c,
+ * outside.c).
  */
 #ifndef FF_WORKER_CALL_H
 #define FF_WORKER_CALL_H
@@ -87,6 +88,19 @@ extern void ff_sql_start(FfRun *run, FfItem *item);
 extern void ff_sql_abandon(FfItem *item);
 /* Each turn, after the inbox has been read: notices what is over, and lets in who waits. */
 extern void ff_sql_watch(void);
+
+/* --- code.c: code under way in the sandbox --- */
+
+extern void ff_code_init(void);
+extern int	ff_code_in_flight(void);
+/* Whether an item's step is code. */
+extern bool ff_code_runs(const FfItem *item);
+/* Has the sandbox run an item's code, or keeps the run waiting for room. */
+extern void ff_code_start(FfRun *run, FfItem *item);
+/* Gives up an item's code: its run has ended. */
+extern void ff_code_abandon(FfItem *item);
+/* Each turn: moves on what is under way, and lets in who waits. */
+extern void ff_code_drive(void);
 
 /* --- delta.c: what those who follow a run see while a call goes on --- */
 
