@@ -24,7 +24,7 @@ select d, findings(d) from unnest(array['5', 'null', '"x"', '[]', '{}', '{"nodes
 	'{"graph": {"nodes": [{"id": "a", "type": "transform", "data": {"config": {"output": 1}}}]}}', '{"nodes": [{"id": "a", "data": {"type": "transform", "config": {"output": 1}}}], "settings": []}',
 	'{"nodes": [{"id": "a", "type": "", "data": {"type": "", "label": 5}}, {"id": "b", "type": 7}]}']::jsonb[]) d;
 -- Ids.
-select findings('{"nodes": [{"id": "a", "type": "delay"}, {"id": "a", "type": "delay"}, {"id": "input", "type": "delay"}, {"id": "_item"}, {"id": "_index"}, {"id": "secret"}, {"id": "a[3]"}, {"id": "a[x]", "type": "delay", "data": {"config": {"seconds": 1}}}, {"id": "0123456789abcdef0123456789abcdef0123456789"}, {"id": "01234567-89ab-cdef-0123-456789abcdef", "type": "zip"}]}');
+select findings('{"nodes": [{"id": "a", "type": "delay"}, {"id": "a", "type": "delay"}, {"id": "input", "type": "delay"}, {"id": "_item"}, {"id": "_index"}, {"id": "secret"}, {"id": "a[3]"}, {"id": "a[x]", "type": "delay", "data": {"config": {"seconds": 1}}}, {"id": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, {"id": "01234567-89ab-cdef-0123-456789abcdef", "type": "zip"}]}');
 -- Edges with unknown ends; the nodes they were to tie are no orphans. Loops.
 select findings(graph('{a transform,b transform,c transform}', '{a x,y b}'));
 select findings(graph('{a transform,b transform,c transform,d transform}', '{a b,b c,c b,c d}')), ff_workflow_validate(graph('{a transform,b transform}', '{a b,b a}')) -> 'errors' -> 0 ->> 'hint' as hint;
