@@ -43,6 +43,8 @@ select e ->> 'message' as message, e ->> 'hint' as hint from jsonb_array_element
 -- Texts that cannot be read, with the place.
 select findings(graph('{"a transform {\"mapping\": {\"x\": [\"{{ input. }}\", {\"y\": \"{% if %}\"}], \"z\": \"{{ input.x | uper }}\", \"ok\": \"{{\", \"{{ bad. }}\": 1}}","c condition {\"expression\": \"{{ a.x }} = 5\"}","d condition {\"expression\": \"nosuch(a)\"}",t transform}', '{a c,c d true,c d false,d t true,d t false}'));
 select findings(graph(array['a transform ' || jsonb_build_object('output', '{{ ' || repeat('(', 200) || '1' || repeat(')', 200) || ' }}')::text, 'b transform ' || jsonb_build_object('output', '{{ a }}' || repeat('x', 20000))::text], '{a b}'));
+-- A query is no template; its parameters are.
+select findings(graph('{"a transform","q database_query {\"query\": \"select {{ a.x }}\", \"params\": [\"{{ a.x }}\", \"{{ b.x }}\"]}"}', '{a q}'));
 -- Items.
 select items, findings(jsonb_build_object('nodes', jsonb_build_array(jsonb_build_object('id', 'l', 'type', 'for_each', 'data', jsonb_build_object('config', items)))))
 from unnest(array['{}', '{"items": 5}', '{"items": null}', '{"items": "abc"}', '{"items": "x{{ input.l }}"}', '{"items": {"a": 1}}', '{"items": 5, "x": "{{ input.y }}"}']::jsonb[]) items;
