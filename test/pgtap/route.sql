@@ -103,7 +103,7 @@ insert into request values
 	'{"app_id": "routes", "function_id": "a", "started_before": "2020-01-01T00:00:00Z"}'),
 ('GET', '/v1/cancellations', '/v1/cancellations', null), ('DELETE', '/v1/cancellations/{id}', '/v1/cancellations/' || :'cancellation', null),
 ('GET', '/api/v1/workflows', '/api/v1/workflows', null), ('POST', '/api/v1/workflows', '/api/v1/workflows', '{"name": "Routes 2", "triggers": [{"event": "x/y"}]}'),
-('POST', '/api/v1/workflows/{id}/validate', '/api/v1/workflows/routes-2/validate', null),
+('POST', '/api/v1/workflows/{id}/validate', '/api/v1/workflows/routes/validate', null),
 ('POST', '/api/v1/workflows/{id}/test-run', '/api/v1/workflows/routes/test-run', null),
 ('POST', '/api/v1/workflows/{id}/publish', '/api/v1/workflows/' || :'workflow' || '/publish', null),
 ('POST', '/api/v1/workflows/{id}/run', '/api/v1/workflows/routes/run', '{"input": {}}'),

@@ -1,4 +1,4 @@
-"""The benchmark of definitions: bash test/bench/run.sh graph (part of `make bench`; `make install` first).
+"""The benchmark of definitions: bash test/bench/run.sh definitions (part of `make bench`; `make install` first).
 
 Validates and plans a graph of 1,000 nodes, a chain in which each node names what comes before it: the most that can come before anything.
 Processor time of the session is what counts, so that others on the machine do not.
