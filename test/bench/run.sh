@@ -1,17 +1,17 @@
 #!/bin/bash
-# The benchmarks: run.sh [lang] [sandbox] [send] [triggers] [throughput] [latency] [graphs] [sleepers]. Prints figures as ratios to limits measured in the same run.
+# The benchmarks: run.sh [lang] [definitions] [sandbox] [send] [triggers] [throughput] [latency] [graphs] [sleepers]. Without a name, all of
+# them. Prints figures as ratios to limits measured in the same run.
 set -eu
 cd "$(dirname "$0")"
+rest=()
+for part in ${*:-lang definitions sandbox send triggers throughput latency graphs sleepers}; do
+	case $part in
+		lang | definitions | sandbox) python3 "$part.py" ;;
+		*) rest+=("$part") ;;
+	esac
+done
+[ ${#rest[@]} = 0 ] && exit
 app=$(mktemp /tmp/flowforge-noop-XXXXXX)
 trap 'rm -f "$app"' EXIT
-all=${*:-lang sandbox}
-case " $all " in *' lang '*) python3 lang.py ;; esac
-case " $all " in *' sandbox '*) python3 sandbox.py ;; esac
-rest=${*//lang/}
-rest=${rest//sandbox/}
-# Nothing named is everything; only these named is only these.
-[ -n "$*" ] && [ -z "${rest// /}" ] && exit
-# shellcheck disable=SC2086
-set -- $rest
 gcc -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o "$app" noop_app.c
-NOOP_APP=$app python3 bench.py "$@"
+NOOP_APP=$app python3 bench.py "${rest[@]}"
