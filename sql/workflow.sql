@@ -274,4 +274,4 @@ select jsonb_array_length(a.body -> 'data') as first, jsonb_path_query_array(b.b
 from pg_temp.req('GET', '/api/v1/workflows?limit=1') a, pg_temp.req('GET', '/api/v1/workflows?status=draft&search=copy&limit=2&cursor=' || (a.body ->> 'next_cursor')) b;
 select status, body -> 'status' as is from pg_temp.req('POST', '/api/v1/workflows/web/archive');
 select status, body -> 'result' as result from pg_temp.req('DELETE', '/api/v1/workflows/web');
-select flowforge.fsck();
+select k.invariant, k.detail from flowforge.fsck() k join flowforge.run r using (run_id) join flowforge.function f using (tenant_id, function_id) where f.kind <> 'sdk' and exists (select from flowforge.run_hot h where h.run_id = r.run_id);

@@ -31,10 +31,10 @@ as $$
 		union all
 		select case when config #> string_to_array(translate(p.field, '[]', '.'), '.') is null then replace(p.field, 'expression', 'if') else p.field end,
 			p.problem, p.fix
-		from flowforge.text_problems(jsonb_build_object('triggers', (
+		from flowforge.text_problems(jsonb_build_object('functions', jsonb_build_array(jsonb_build_object('triggers', (
 			select jsonb_agg(case when jsonb_typeof(t.value) = 'object' then t.value || case when t.value ? 'if' then jsonb_build_object('expression', t.value -> 'if')
 				else '{}' end else '{}' end order by t.number)
-			from triggers t))) p
+			from triggers t))))) p
 	)
 	select coalesce(jsonb_agg(jsonb_build_object('code', 'bad_trigger', 'message', format('%s %s', p.path, p.problem), 'path', p.path, 'hint', p.fix)
 		order by p.path), '[]')
