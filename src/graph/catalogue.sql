@@ -160,7 +160,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"type": "object",
 	"required": ["query"],
 	"properties": {
-		"query": {"type": "string", "title": "Query", "description": "One statement; $1 is the first parameter.", "x-control": "code", "minLength": 1, "examples": ["select id, total from orders where customer = $1"]},
+		"query": {"type": "string", "title": "Query", "description": "One statement, no template; $1 is the first parameter.", "x-control": "code", "minLength": 1, "examples": ["select id, total from orders where customer = $1"]},
 		"params": {"type": ["array", "null"], "title": "Parameters", "description": "Bound to $1, $2, ..., never pasted.", "x-control": "list", "default": []},
 		"role": {"type": ["string", "null"], "title": "Role", "description": "The database role it runs as; usually the workflow''s.", "default": null},
 		"timeout_seconds": {"type": ["number", "null"], "title": "Timeout", "description": "Seconds it may run.", "minimum": 0, "maximum": 86400, "default": null}
@@ -177,7 +177,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"type": "object",
 	"anyOf": [{"required": ["seconds"]}, {"required": ["until"]}],
 	"properties": {
-		"seconds": {"title": "Seconds", "type": ["number", "string", "null"], "minimum": 0, "maximum": 31622400, "pattern": "^[0-9]+([.][0-9]+)?$"},
+		"seconds": {"title": "Seconds", "description": "Or a duration such as 1h30m.", "type": ["number", "string", "null"], "minimum": 0, "maximum": 31622400, "pattern": "^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h|d|w)?)+$"},
 		"until": {"type": ["string", "null"], "title": "Until", "description": "An instant, instead of seconds.", "examples": ["2030-01-31T12:00:00Z", "{{ input.due }}"]}
 	}
 }', '{
@@ -202,7 +202,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"required": ["event_name"],
 	"properties": {
 		"event_name": {"type": "string", "title": "Event", "minLength": 1, "maxLength": 256, "examples": ["order/paid"]},
-		"match": {"type": ["string", "null"], "title": "Match", "description": "A member that this event has in common with the run''s own.", "examples": ["data.order_id"], "default": null},
+		"match": {"type": ["string", "object", "null"], "title": "Match", "description": "A member that this event has in common with the run''s own, or members of its data and their values.", "examples": ["data.order_id"], "default": null},
 		"if": {"type": ["string", "null"], "title": "If", "description": "An expression over async, the event that comes, and event, the run''s own.", "x-control": "expression", "examples": ["async.data.order == {{ order.id }}"], "default": null},
 		"timeout": {"type": ["string", "number", "null"], "title": "Timeout", "description": "A duration such as 30m, 12h or 7d, or seconds; then the node fails.", "default": null}
 	}
@@ -228,8 +228,9 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"required": ["function"],
 	"properties": {
 		"function": {"type": "string", "title": "Function", "x-control": "function", "minLength": 1},
-		"args": {"title": "Arguments", "description": "What it is given.", "x-control": "code", "default": {}},
-		"wait": {"type": ["boolean", "null"], "title": "Wait for its result", "default": true}
+		"args": {"type": ["object", "null"], "title": "Arguments", "description": "The data of the event that it is called with.", "x-control": "table", "default": {}},
+		"wait": {"type": ["boolean", "null"], "title": "Wait for its result", "default": true},
+		"timeout": {"type": ["string", "number", "null"], "title": "Timeout", "description": "A duration such as 30m, or seconds, to wait at the most.", "default": null}
 	}
 }', '{
 	"type": "object",

@@ -392,7 +392,7 @@ complete(FfRun *run, TimestampTz now)
 	Jsonb *output = ff_context_result(run);
 
 	if (ff_limit_output(output, "the run") != NULL)
-		output = ff_json_from_text("{\"_truncated\": true}");
+		output = ff_json_literal("{\"_truncated\": true}");
 	ff_run_end(run, "completed", output, NULL, now);
 }
 

@@ -266,6 +266,9 @@ extern const FfExpression *ff_node_expression(const FfNodeType *type, const char
 /* types.c: whether the member of this name is code. */
 extern bool ff_node_is_code(const FfNodeType *type, const char *key);
 
+/* types.c: whether the member of this name is a text that is rendered neither now nor later. */
+extern bool ff_node_is_plain(const FfNodeType *type, const char *key);
+
 /* types.c: whether the member of this name stays as it is when the node starts. */
 extern bool ff_node_is_raw(const FfNodeType *type, const char *key);
 

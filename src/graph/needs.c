@@ -38,6 +38,8 @@ mark_member(const FfGraph *graph, FfNode *node, const char *key, JsonbValue *val
 	const FfExpression *expression = ff_node_expression(node->type, key);
 	FfReferences		found = {0};
 
+	if (ff_node_is_plain(node->type, key))
+		return;
 	if (ff_node_is_code(node->type, key))
 	{
 		/* Code reads what it likes, once it mentions the context. */

@@ -107,7 +107,7 @@ ff_node_detail(const FfNode *node, Jsonb *config)
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "input");
 	if (VARSIZE(config) > MAX_STORED_INPUT)
-		ff_jb_json(&builder, ff_json_from_text("{\"_truncated\": true}"));
+		ff_jb_json(&builder, ff_json_literal("{\"_truncated\": true}"));
 	else if (secret != NULL && JB_ROOT_IS_OBJECT(config))
 		ff_jb_json(&builder, members(config, secret, false));
 	else

@@ -56,6 +56,13 @@ ff_node_is_code(const FfNodeType *type, const char *key)
 }
 
 bool
+ff_node_is_plain(const FfNodeType *type, const char *key)
+{
+	return ff_node_is_raw(type, key) && ff_node_expression(type, key) == NULL &&
+		   !ff_node_is_code(type, key) && strcmp(key, "item_config") != 0;
+}
+
+bool
 ff_node_is_raw(const FfNodeType *type, const char *key)
 {
 	for (const char *const *raw = type != NULL ? type->raw : NULL; raw != NULL && *raw != NULL;
