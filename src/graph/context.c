@@ -146,7 +146,7 @@ ff_context_scope(FfRun *run, const FfPlace *place)
 		bind(bindings, &count, "_item", JsonbValueToJsonb(item));
 		bind(bindings, &count, "_index", number(place->index));
 	}
-	bind(bindings, &count, "input", run->event.data);
+	bind(bindings, &count, "input", state->input);
 	for (int i = 0; i < wanted; i++)
 	{
 		int			 other = node->needs_all ? i : node->needs[i];

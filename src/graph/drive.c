@@ -148,6 +148,9 @@ attach(FfRun *run, FfGraphRun *state, TimestampTz now)
 	ListCell	  *cell;
 
 	state->graph = graph;
+	state->input = ff_graph_input(run);
+	if (run->step_count == 0)
+		state->refused = ff_graph_refuse_input(graph, state->input);
 	ff_progress_begin(state);
 	foreach (cell, state->kept)
 		take_kept(state, lfirst(cell));
@@ -432,6 +435,11 @@ advance(FfRun *run, bool may_start, TimestampTz now)
 	state->bytes = 0;
 	if (state->graph == NULL)
 		attach(run, state, now);
+	if (state->refused != NULL)
+	{
+		ff_run_end(run, "failed", NULL, state->refused, now);
+		return;
+	}
 	take_arrivals(run, state, now);
 	if (may_start && state->broken == NULL)
 	{

@@ -79,6 +79,7 @@ typedef struct FfArrival
 typedef struct FfGraphRun
 {
 	const FfGraph *graph; /* NULL until the run advances for the first time in this memory */
+	Jsonb		  *input; /* of the run */
 	FfNodeState	  *nodes;
 	FfNodeQueue	   here;	  /* ready, and taking no room */
 	FfNodeQueue	   works;	  /* ready when there is room */
@@ -90,8 +91,13 @@ typedef struct FfGraphRun
 	List		  *kept;	  /* of FfKept, until there is a graph */
 	List		  *arrivals;
 	const FfNode  *broken;
-	Jsonb		  *error; /* of it */
+	Jsonb		  *error;	/* of it */
+	Jsonb		  *refused; /* why the graph does not take its input, or NULL */
 } FfGraphRun;
+
+/* input.c: what a run is given; why the graph does not take it, as an error, or NULL. */
+extern Jsonb *ff_graph_input(const FfRun *run);
+extern Jsonb *ff_graph_refuse_input(const FfGraph *graph, Jsonb *input);
 
 /* An item of a for_each, or the node itself (each NULL). */
 typedef struct FfPlace

@@ -133,10 +133,12 @@ typedef struct FfGraph
 	int			 *order; /* indexes of nodes, each after those before it; NULL: there is a cycle */
 	int			  max_concurrency;
 	int64		  run_timeout; /* microseconds, 0: none */
-	FfFault		 *faults;	   /* in the order of the document */
-	FfFault		 *last_fault;
-	uint32		  slot_mask;
-	int			 *slots; /* of a hash of the ids: indexes of nodes, or -1 */
+	Jsonb
+		*input_schema; /* what a run's input must satisfy; NULL: anything. From ff_graph_compile */
+	FfFault *faults;   /* in the order of the document */
+	FfFault *last_fault;
+	uint32	 slot_mask;
+	int		*slots; /* of a hash of the ids: indexes of nodes, or -1 */
 } FfGraph;
 
 /*
