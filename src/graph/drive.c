@@ -183,7 +183,7 @@ slept(const FfItem *item, TimestampTz now)
 {
 	int64 ms = Max(now - item->created, 0) / 1000;
 
-	return ff_json_from_text(
+	return ff_json_literal(
 		psprintf("{\"delayed_seconds\": " INT64_FORMAT ".%03d}", ms / 1000, (int) (ms % 1000)));
 }
 
@@ -386,7 +386,7 @@ complete(FfRun *run, TimestampTz now)
 	Jsonb *output = ff_context_result(run);
 
 	if (ff_limit_output(output, "the run") != NULL)
-		output = ff_json_from_text("{\"_truncated\": true}");
+		output = ff_json_literal("{\"_truncated\": true}");
 	ff_run_end(run, "completed", output, NULL, now);
 }
 

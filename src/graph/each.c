@@ -98,7 +98,7 @@ item_config(const FfNode *node)
 {
 	Jsonb *config = ff_json_member(node->config, "item_config");
 
-	return config && ff_json_is_object(config) ? config : ff_json_from_text("{}");
+	return config && ff_json_is_object(config) ? config : ff_json_empty_object();
 }
 
 /* In the run's context, which is current. */

@@ -305,10 +305,10 @@ log_retrying(FfRun *run, const FfItem *item, Jsonb *data, TimestampTz at)
 	put_int(&builder, "attempt", item->attempt + 1);
 	put_int(&builder, "max_attempts", item->max_attempts);
 	ff_jb_key(&builder, "backoff_seconds");
-	ff_jb_json(&builder, ff_json_int64(data, "due", &due)
-							 ? ff_json_from_text(
-								   psprintf("%.3f", Max(due - ff_unix_us(at) / 1000, 0) / 1000.0))
-							 : ff_json_null());
+	ff_jb_json(&builder,
+			   ff_json_int64(data, "due", &due)
+				   ? ff_json_literal(psprintf("%.3f", Max(due - ff_unix_us(at) / 1000, 0) / 1000.0))
+				   : ff_json_null());
 	put_json(&builder, "error", ff_json_member(data, "error"));
 	ff_run_log_event(run, "step.retrying", item->id, item->name, item->attempt, finish(&builder),
 					 at);

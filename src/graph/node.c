@@ -107,7 +107,7 @@ ff_node_detail(const FfNode *node, Jsonb *config)
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "input");
 	if (VARSIZE(config) > MAX_STORED_INPUT)
-		ff_jb_json(&builder, ff_json_from_text("{\"_truncated\": true}"));
+		ff_jb_json(&builder, ff_json_literal("{\"_truncated\": true}"));
 	else if (secret != NULL && JB_ROOT_IS_OBJECT(config))
 		ff_jb_json(&builder, members(config, secret, false));
 	else
@@ -530,13 +530,14 @@ close_item(FfRun *run, FfItem *item)
 	ff_item_remove(run, item);
 }
 
-/* True when the item is tried again. */
+/* True when the item is tried again; in a run that has failed nothing is. */
 static bool
 tried_again(FfRun *run, FfItem *item, const FfNodeFault *fault, TimestampTz now)
 {
 	FfAnswer answer = {.error = fault->error, .retry_after = fault->retry_after};
 
-	if (!fault->retry || item->attempt + 1 >= item->max_attempts)
+	if (!fault->retry || item->attempt + 1 >= item->max_attempts ||
+		ff_graph_run(run)->broken != NULL)
 		return false;
 	ff_run_retry(run, item, item->id, item->name, fault->error, &answer, now);
 	return true;

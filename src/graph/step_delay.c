@@ -33,7 +33,7 @@ start(const FfNodeStart *start, FfOp *op)
 	if (op->due > start->now)
 		return;
 	op->kind = FF_OP_COMPLETED;
-	op->data = ff_json_from_text("{\"delayed_seconds\": 0}");
+	op->data = ff_json_literal("{\"delayed_seconds\": 0}");
 }
 
 const FfNodeType ff_node_delay = {.name = "delay", .place = FF_NODE_WAITS, .start = start};

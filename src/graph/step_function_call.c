@@ -56,7 +56,7 @@ start(const FfNodeStart *start, FfOp *op)
 		ff_option_wrong("args", "is not an object");
 	op->kind = FF_OP_INVOKE;
 	op->function = ff_option_text(start->config, "function");
-	op->payload = ff_run_wrap("data", args ? args : ff_json_from_text("{}"));
+	op->payload = ff_run_wrap("data", args ? args : ff_json_empty_object());
 	(void) ff_option_duration(start->config, "timeout", &timeout);
 	op->due = start->now + timeout;
 	if (start->run->depth >= ff_invoke_depth_limit)

@@ -15,7 +15,7 @@ start(const FfNodeStart *start, FfOp *op)
 	if (mapping == NULL)
 		mapping = ff_json_member(start->config, "output");
 	op->kind = FF_OP_COMPLETED;
-	op->data = mapping ? mapping : ff_json_from_text("{}");
+	op->data = mapping ? mapping : ff_json_empty_object();
 }
 
 const FfNodeType ff_node_transform = {

@@ -48,7 +48,7 @@ output(const FfNode *node, Jsonb *decision, FfNodeFault *fault)
 	char  *reason = ff_json_text(decision, "reason");
 
 	if (ff_json_bool(decision, "approved"))
-		return data && !ff_json_is_null(data) ? data : ff_json_from_text("{}");
+		return data && !ff_json_is_null(data) ? data : ff_json_empty_object();
 	if (by == NULL)
 		fault->error =
 			ff_run_error("TimedOut", psprintf("nobody decided on \"%s\" in time", node->label));

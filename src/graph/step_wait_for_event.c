@@ -98,7 +98,7 @@ output(const FfNode *node, Jsonb *data, FfNodeFault *fault)
 {
 	Jsonb *given = ff_json_member(data, "data");
 
-	return given ? given : ff_json_from_text("{}");
+	return given ? given : ff_json_empty_object();
 }
 
 const FfNodeType ff_node_wait_for_event = {.name = "wait_for_event",

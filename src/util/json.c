@@ -329,6 +329,12 @@ ff_json_from_text(const char *text)
 }
 
 Jsonb *
+ff_json_literal(const char *json)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+}
+
+Jsonb *
 ff_json_null(void)
 {
 	JsonbValue null = {.type = jbvNull};
