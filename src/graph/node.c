@@ -363,7 +363,7 @@ fail_item(FfRun *run, const FfPlace *place, Jsonb *error, int attempt, Jsonb *de
 
 	record(run, place, "failed", attempt, failure_memo(error, output), started, now)->detail =
 		detail;
-	ff_log_failed(run, place, error, attempt, now);
+	ff_log_failed(run, place, error, output, attempt, now);
 	ff_each_done(run, place, output ? FF_PROGRESS_CONTINUED : FF_PROGRESS_BROKEN, output, error);
 }
 
@@ -403,7 +403,7 @@ ff_node_fail(FfRun *run, const FfPlace *place, Jsonb *error, int attempt, Jsonb 
 		output = error_output(error, place);
 	record(run, place, "failed", attempt, failure_memo(error, output), started, now)->detail =
 		detail;
-	ff_log_failed(run, place, error, attempt, now);
+	ff_log_failed(run, place, error, output, attempt, now);
 	if (output == NULL)
 	{
 		break_run(run, place, error);
