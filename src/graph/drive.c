@@ -5,8 +5,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -14,7 +12,6 @@
 #include "run/kind.h"
 #include "util/json.h"
 
-#define MAX_BACKOFF_US (INT64CONST(300) * USECS_PER_SEC)
 #define LARGE_OUTPUT 4000 /* bytes: what is larger may be read again */
 
 FfGraphRun *
@@ -189,7 +186,7 @@ slept(const FfItem *item, TimestampTz now)
 {
 	int64 ms = Max(now - item->created, 0) / 1000;
 
-	return ff_json_from_text(
+	return ff_json_literal(
 		psprintf("{\"delayed_seconds\": " INT64_FORMAT ".%03d}", ms / 1000, (int) (ms % 1000)));
 }
 
@@ -491,24 +488,17 @@ describe(FfRun *run, FfStepRow *row)
 		row->op = item->type;
 }
 
-/* After attempt n, from 1: base, base * n or base to the n-th, in seconds. */
+/* Attempts of a life before this one do not count. */
 static int64
 backoff(FfRun *run, const FfItem *item, int attempt)
 {
 	FfGraphRun *state = ff_graph_run(run);
 	FfPlace		place;
-	double		base;
-	double		seconds;
-	int			n;
 
 	if (state->graph == NULL || !find_place(state, item->id, &place))
 		return USECS_PER_SEC;
-	n = attempt - (item->max_attempts - place.inner->max_attempts) + 1;
-	base = place.node->backoff.base / (double) USECS_PER_SEC;
-	seconds = place.node->backoff.kind == FF_BACKOFF_EXPONENTIAL ? pow(base, n)
-			  : place.node->backoff.kind == FF_BACKOFF_LINEAR	 ? base * n
-																 : base;
-	return (int64) (Min(seconds, MAX_BACKOFF_US / (double) USECS_PER_SEC) * USECS_PER_SEC);
+	return ff_backoff_delay(&place.node->backoff,
+							attempt - (item->max_attempts - place.inner->max_attempts));
 }
 
 static bool

@@ -200,8 +200,9 @@ extern void ff_graph_log(FfRun *run, const char *type, const char *step_id, cons
 extern void ff_log_started(FfRun *run, const FfPlace *place, int attempt, TimestampTz at);
 extern void ff_log_completed(FfRun *run, const FfPlace *place, Jsonb *output, TimestampTz started,
 							 TimestampTz at);
-extern void ff_log_failed(FfRun *run, const FfPlace *place, Jsonb *error, int attempt,
-						  TimestampTz at);
+/* `output` is what it leaves in the context, or NULL. */
+extern void ff_log_failed(FfRun *run, const FfPlace *place, Jsonb *error, Jsonb *output,
+						  int attempt, TimestampTz at);
 extern void ff_log_skipped(FfRun *run, const FfPlace *place, const char *reason, TimestampTz at);
 extern void ff_log_paused(FfRun *run, const FfItem *item, TimestampTz at);
 extern void ff_log_resumed(FfRun *run, const char *step_id, TimestampTz at);

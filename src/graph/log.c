@@ -181,12 +181,22 @@ ff_log_started(FfRun *run, const FfPlace *place, int attempt, TimestampTz at)
 					 finish(&builder), at);
 }
 
+static void
+log_updated(FfRun *run, const char *step_id, Jsonb *output, TimestampTz at)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	put_text(&builder, "step_id", step_id);
+	put_json(&builder, "keys_added", keys_of(output));
+	ff_run_log_event(run, "context.updated", step_id, NULL, -1, finish(&builder), at);
+}
+
 void
 ff_log_completed(FfRun *run, const FfPlace *place, Jsonb *output, TimestampTz started,
 				 TimestampTz at)
 {
 	FfJsonBuilder builder = {0};
-	FfJsonBuilder updated = {0};
 
 	ff_jb_object(&builder);
 	put_text(&builder, "step_type", place->inner->type_name);
@@ -195,16 +205,13 @@ ff_log_completed(FfRun *run, const FfPlace *place, Jsonb *output, TimestampTz st
 	put_duration(&builder, started, at);
 	ff_run_log_event(run, "step.completed", place->step_id, place->node->label, -1,
 					 finish(&builder), at);
-	if (place->each != NULL)
-		return;
-	ff_jb_object(&updated);
-	put_text(&updated, "step_id", place->step_id);
-	put_json(&updated, "keys_added", keys_of(output));
-	ff_run_log_event(run, "context.updated", place->step_id, NULL, -1, finish(&updated), at);
+	if (place->each == NULL)
+		log_updated(run, place->step_id, output, at);
 }
 
 void
-ff_log_failed(FfRun *run, const FfPlace *place, Jsonb *error, int attempt, TimestampTz at)
+ff_log_failed(FfRun *run, const FfPlace *place, Jsonb *error, Jsonb *output, int attempt,
+			  TimestampTz at)
 {
 	FfJsonBuilder builder = {0};
 
@@ -215,6 +222,8 @@ ff_log_failed(FfRun *run, const FfPlace *place, Jsonb *error, int attempt, Times
 	put_int(&builder, "attempt", attempt + 1);
 	ff_run_log_event(run, "step.failed", place->step_id, place->node->label, attempt,
 					 finish(&builder), at);
+	if (output != NULL && place->each == NULL)
+		log_updated(run, place->step_id, output, at);
 }
 
 void
@@ -305,10 +314,10 @@ log_retrying(FfRun *run, const FfItem *item, Jsonb *data, TimestampTz at)
 	put_int(&builder, "attempt", item->attempt + 1);
 	put_int(&builder, "max_attempts", item->max_attempts);
 	ff_jb_key(&builder, "backoff_seconds");
-	ff_jb_json(&builder, ff_json_int64(data, "due", &due)
-							 ? ff_json_from_text(
-								   psprintf("%.3f", Max(due - ff_unix_us(at) / 1000, 0) / 1000.0))
-							 : ff_json_null());
+	ff_jb_json(&builder,
+			   ff_json_int64(data, "due", &due)
+				   ? ff_json_literal(psprintf("%.3f", Max(due - ff_unix_us(at) / 1000, 0) / 1000.0))
+				   : ff_json_null());
 	put_json(&builder, "error", ff_json_member(data, "error"));
 	ff_run_log_event(run, "step.retrying", item->id, item->name, item->attempt, finish(&builder),
 					 at);
@@ -324,8 +333,12 @@ log_end(FfRun *run, const char *type, Jsonb *data, TimestampTz at)
 	ff_jb_object(&builder);
 	put_text(&builder, "status", type + strlen("run."));
 	if (strcmp(type, "run.cancelled") == 0)
+	{
 		put_text(&builder, "reason", error ? ff_json_text(error, "message") : NULL);
-	else if (error != NULL)
+		ff_run_log_event(run, type, NULL, NULL, -1, finish(&builder), at);
+		return;
+	}
+	if (error != NULL)
 	{
 		put_json(&builder, "error", error);
 		if (state->broken != NULL)

@@ -365,7 +365,7 @@ fail_item(FfRun *run, const FfPlace *place, Jsonb *error, int attempt, Jsonb *de
 
 	record(run, place, "failed", attempt, failure_memo(error, output), started, now)->detail =
 		detail;
-	ff_log_failed(run, place, error, attempt, now);
+	ff_log_failed(run, place, error, output, attempt, now);
 	ff_each_done(run, place, output ? FF_PROGRESS_CONTINUED : FF_PROGRESS_BROKEN, output, error);
 }
 
@@ -405,7 +405,7 @@ ff_node_fail(FfRun *run, const FfPlace *place, Jsonb *error, int attempt, Jsonb 
 		output = error_output(error, place);
 	record(run, place, "failed", attempt, failure_memo(error, output), started, now)->detail =
 		detail;
-	ff_log_failed(run, place, error, attempt, now);
+	ff_log_failed(run, place, error, output, attempt, now);
 	if (output == NULL)
 	{
 		break_run(run, place, error);
@@ -532,13 +532,14 @@ close_item(FfRun *run, FfItem *item)
 	ff_item_remove(run, item);
 }
 
-/* True when the item is tried again. */
+/* True when the item is tried again; in a run that has failed nothing is. */
 static bool
 tried_again(FfRun *run, FfItem *item, const FfNodeFault *fault, TimestampTz now)
 {
 	FfAnswer answer = {.error = fault->error, .retry_after = fault->retry_after};
 
-	if (!fault->retry || item->attempt + 1 >= item->max_attempts)
+	if (!fault->retry || item->attempt + 1 >= item->max_attempts ||
+		ff_graph_run(run)->broken != NULL)
 		return false;
 	ff_run_retry(run, item, item->id, item->name, fault->error, &answer, now);
 	return true;

@@ -44,17 +44,20 @@ ff_run_deadline(const FfRun *run)
 bool
 ff_run_expire(FfRun *run, TimestampTz now)
 {
-	bool  started;
-	int64 limit;
+	bool		started;
+	int64		limit;
+	const char *setting;
 
 	if (ff_run_deadline(run) > now)
 		return false;
 	started = started_at(run) != 0;
 	limit = started ? run->policy.finish_timeout : run->policy.start_timeout;
+	setting = run->driver != NULL ? "run_timeout_seconds"
+			  : started			  ? "timeouts.finish"
+								  : "timeouts.start";
 	ff_run_end(run, run->driver != NULL ? "failed" : "cancelled", NULL,
-			   ff_run_error("Timeout", psprintf("the run did not %s within %g s (timeouts.%s)",
-												started ? "end" : "start", limit / 1e6,
-												started ? "finish" : "start")),
+			   ff_run_error("Timeout", psprintf("the run did not %s within %g s (%s)",
+												started ? "end" : "start", limit / 1e6, setting)),
 			   now);
 	return true;
 }

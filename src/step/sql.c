@@ -143,9 +143,11 @@ ff_sql_message(const char *step_id, Jsonb *memo, Jsonb *error, bool retry, Times
 static void
 fail(FfRun *run, FfItem *item, Jsonb *error, bool retry, TimestampTz now)
 {
-	FfAnswer answer = {.retry = retry, .retry_after = -1};
+	FfAnswer answer = {.kind = FF_ANSWER_ERROR, .error = error, .retry = retry, .retry_after = -1};
 
-	if (retry && item->attempt + 1 < item->max_attempts)
+	if (run->driver != NULL)
+		ff_run_answer(run, item, &answer, item->max_attempts, now); /* it decides */
+	else if (retry && item->attempt + 1 < item->max_attempts)
 	{
 		ff_run_change(run);
 		ff_run_retry(run, item, item->id, item->name, error, &answer, now);
