@@ -375,7 +375,7 @@ declare
 begin
 	select f.slug, coalesce(a.name, 'this database') as owner into taken
 	from flowforge.wanted_functions(payload) w
-	join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
+	cross join lateral (select x.* from flowforge.function x where x.tenant_id = tenant and x.slug = w.slug offset 0) f
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
 	where f.archived_at is null and f.app_id is distinct from app
 	limit 1;
@@ -400,9 +400,13 @@ as $$
 $$;
 comment on function flowforge.archive_functions(integer, uuid, jsonb) is 'Archives the functions an app no longer serves; their runs go on.';
 
+-- How many functions there are the planner learns too late, so it is told what to do: each is looked up by the index ("offset 0"), and what
+-- has changed is joined by a hash.
 create function flowforge.store_functions(tenant integer, app uuid, payload jsonb) returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_seqscan = off
 as $$
 	insert into flowforge.function as f (tenant_id, app_id, slug, name, url)
 	select tenant, app, w.slug, w.name, w.url
@@ -413,9 +417,10 @@ as $$
 	with changed as (
 		select f.function_id, case when v.version is null then f.version else f.version + 1 end as version, w.retries, w.config
 		from flowforge.wanted_functions(payload) w
-		join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
-		left join flowforge.function_version v
-			on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
+		cross join lateral (select x.* from flowforge.function x where x.tenant_id = tenant and x.slug = w.slug offset 0) f
+		left join lateral (
+			select x.config, x.version from flowforge.function_version x
+			where x.tenant_id = tenant and x.function_id = f.function_id and x.version = f.version offset 0) v on true
 		where v.config is distinct from w.config
 	), published as (
 		insert into flowforge.function_version (tenant_id, function_id, version, retries, config)
