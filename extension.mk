@@ -4,16 +4,17 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.contr
 MODULE_big = flowforge
 
 # Folders in the order they depend on each other.
-ROOMS = util lang slot function event cron run ai step http protocol worker api hook watch
+ROOMS = util lang schema slot function event cron run graph ai step http protocol worker api hook watch
 OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
 
 # The install script is the rooms' SQL in this order.
-SQL_PARTS = src/util/util.sql src/lang/lang.sql src/team/team.sql src/function/function.sql src/event/event.sql src/cron/cron.sql src/run/run.sql \
+SQL_PARTS = src/util/util.sql src/lang/lang.sql src/schema/schema.sql src/team/team.sql src/function/function.sql src/event/event.sql src/cron/cron.sql src/run/run.sql \
 	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/run/metadata.sql \
 	src/run/repeat.sql src/run/bulk.sql src/run/pause.sql src/run/explain.sql src/step/lock.sql src/run/fsck.sql src/function/register.sql \
 	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql \
 	$(foreach part,sql approval,src/step/$(part).sql) src/run/resume.sql \
-	$(foreach part,route answer repeat serve health events runs control approvals stream apps sdk endpoint v1 cancellation graphql openapi page,src/api/$(part).sql) \
+	$(foreach part,catalogue graph workflow publish diff public register_function,src/graph/$(part).sql) \
+	$(foreach part,route answer repeat serve health events runs control approvals workflows stream apps sdk endpoint v1 cancellation graphql openapi page,src/api/$(part).sql) \
 	src/hook/hook.sql src/watch/watch.sql src/api/triggers.sql
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 

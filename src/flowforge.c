@@ -24,6 +24,7 @@
 #include "util/sign.h"
 #include "worker/call.h"
 #include "worker/executor.h"
+#include "worker/turn.h"
 #include "util/spi.h"
 #include "worker/worker.h"
 
@@ -100,6 +101,10 @@ define_worker_settings(void)
 			   &ff_group_size, 128, 1, 1000, PGC_SIGHUP, 0);
 	define_int("flowforge.group_wait", "How long a change may wait for others to be written with.",
 			   &ff_group_wait, 2, 0, 1000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_int("flowforge.executor_memory",
+			   "Memory for runs beyond which an executor forgets results of graphs' steps that it can "
+			   "read again.",
+			   &ff_executor_memory, 256 * 1024, 1024, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_KB);
 	define_int("flowforge.sweep_interval",
 			   "How long after work came in the executors look whether a hint was lost.",
 			   &ff_sweep_interval, 5000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS);

@@ -122,9 +122,25 @@ add_config_problems(StringInfo json, const char *detail)
 	}
 }
 
+/*
+ * What is wrong with a workflow or an input is a list of findings, which travels as JSON in the
+ * error's datatype: there is no better place for it, and SQL clients can read it too.
+ */
+static bool
+has_findings(const ErrorData *error)
+{
+	return (error->sqlerrcode == FF_ERR_WORKFLOW_INVALID || error->sqlerrcode == FF_ERR_INPUT) &&
+		   error->datatype_name != NULL;
+}
+
 static void
 add_errors(StringInfo json, const ErrorData *error)
 {
+	if (has_findings(error))
+	{
+		appendStringInfo(json, ",\"errors\":%s", error->datatype_name);
+		return;
+	}
 	appendStringInfoString(json, ",\"errors\":[");
 	if (error->sqlerrcode == FF_ERR_FUNCTION_CONFIG && error->detail != NULL)
 		add_config_problems(json, error->detail);
@@ -133,11 +149,11 @@ add_errors(StringInfo json, const ErrorData *error)
 	appendStringInfoChar(json, ']');
 }
 
-/* "message. Detail." */
+/* "message. Detail.", unless the detail is told as errors. */
 static const char *
 full_message(const ErrorData *error)
 {
-	if (error->detail == NULL || error->sqlerrcode == FF_ERR_FUNCTION_CONFIG)
+	if (error->detail == NULL || error->sqlerrcode == FF_ERR_FUNCTION_CONFIG || has_findings(error))
 		return error->message;
 	return psprintf("%s. %s", error->message, error->detail);
 }

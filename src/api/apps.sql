@@ -71,7 +71,7 @@ declare
 	archived constant boolean := coalesce(flowforge.choice_of(request.query, 'archived', '{true,false}'), 'false')::boolean;
 begin
 	return flowforge.answer(jsonb_build_object('data', coalesce((
-		select jsonb_agg(jsonb_build_object('function', f.function, 'name', f.name, 'app', f.app, 'version', f.version, 'retries', f.retries,
+		select jsonb_agg(jsonb_build_object('function', f.function, 'name', f.name, 'kind', f.kind, 'app', f.app, 'version', f.version, 'retries', f.retries,
 			'url', f.url, 'triggers', coalesce(f.triggers, '[]'), 'archived_at', f.archived_at, 'filter_errors', f.filter_errors,
 			'last_filter_error', f.last_filter_error, 'last_filter_error_at', f.last_filter_error_at) order by f.function)
 		from flowforge.functions f
@@ -210,11 +210,12 @@ insert into flowforge.route_schema (name, schema) values
 	}
 }'),
 ('Function', '{
-	"type": "object", "required": ["function", "name", "app", "version", "retries", "url", "triggers", "archived_at",
+	"type": "object", "required": ["function", "name", "kind", "app", "version", "retries", "url", "triggers", "archived_at",
 		"filter_errors", "last_filter_error", "last_filter_error_at"],
 	"properties": {
 		"function": {"type": "string", "description": "Its id, app-function."},
 		"name": {"type": "string"},
+		"kind": {"enum": ["sdk", "graph", "sql"], "description": "Served by an app, a workflow, or a function of the database."},
 		"app": {"type": ["string", "null"]},
 		"version": {"type": "integer"},
 		"retries": {"type": "integer", "description": "Of each step."},

@@ -106,8 +106,11 @@ insert into flowforge.route_schema (name, schema) values
 		"detail": {"type": "string", "description": "What is wrong with this request."},
 		"code": {"type": "string", "description": "The SQLSTATE of the error; those of class FF are listed in docs/errors.md."},
 		"hint": {"type": ["string", "null"], "description": "What to do about it."},
-		"errors": {"type": "array", "items": {"type": "object", "required": ["detail"], "properties": {
-			"field": {"type": "string"}, "detail": {"type": "string"}}}}
+		"errors": {"type": "array", "items": {"type": "object", "anyOf": [{"required": ["detail"]}, {"required": ["message"]}], "properties": {
+			"field": {"type": "string"}, "detail": {"type": "string"},
+			"code": {"type": "string", "description": "Of a finding in a workflow, with its node_id or edge_id, path and hint."},
+			"keyword": {"type": "string", "description": "Of a finding in an input: what of its schema demands it, with its path."},
+			"message": {"type": "string"}, "path": {"type": "string"}, "node_id": {"type": "string"}, "edge_id": {"type": "string"}}}}
 	}
 }'),
 ('SdkError', '{

@@ -15,21 +15,24 @@ comment on function flowforge.sse(text, integer, jsonb) is 'One message of an ev
 create view flowforge.run_message with (security_invoker = true) as
 select r.tenant_id, r.run_id, 1 as batch, 1 as seq, 'run.created'::text as type,
 	jsonb_build_object('run_id', r.run_id, 'seq', 1, 'type', 'run.created', 'at', r.created_at, 'step_id', null, 'name', null,
-		'attempt', null, 'data', null) as message
+		'attempt', null, 'data', null, 'payload', null) as message
 from flowforge.run r
 union all
 select b.tenant_id, b.run_id, b.seq, (b.seq + e.ordinality - 1)::integer, e.value ->> 't',
 	jsonb_build_object('run_id', b.run_id, 'seq', b.seq + e.ordinality - 1, 'type', e.value ->> 't',
 		'at', to_timestamp((e.value ->> 'at')::numeric / 1000000), 'step_id', e.value ->> 's', 'name', e.value ->> 'n',
-		'attempt', (e.value ->> 'a')::integer, 'data', case e.value ->> 't'
-			when 'run.completed' then coalesce(e.value -> 'd', '{}') || (
-				select jsonb_build_object('output', d.output) from flowforge.run_end d where d.tenant_id = b.tenant_id and d.run_id = b.run_id)
-			when 'run.failed' then coalesce(e.value -> 'd', '{}') || (
-				select jsonb_build_object('error', d.error) from flowforge.run_end d where d.tenant_id = b.tenant_id and d.run_id = b.run_id)
-			else e.value -> 'd'
-		end)
+		'attempt', (e.value ->> 'a')::integer, 'data', d.data, 'payload', d.data)
 from flowforge.run_event_batch b
-cross join lateral jsonb_array_elements(b.events) with ordinality e;
+cross join lateral jsonb_array_elements(b.events) with ordinality e
+cross join lateral (
+	select case e.value ->> 't'
+		when 'run.completed' then coalesce(e.value -> 'd', '{}') || (
+			select jsonb_build_object('output', d.output) from flowforge.run_end d where d.tenant_id = b.tenant_id and d.run_id = b.run_id)
+		when 'run.failed' then coalesce(e.value -> 'd', '{}') || (
+			select jsonb_build_object('error', d.error) from flowforge.run_end d where d.tenant_id = b.tenant_id and d.run_id = b.run_id)
+		else e.value -> 'd'
+	end as data
+) d;
 comment on view flowforge.run_message is
 'The log of every run as the API shows it; the last event of a run holds its output or error. flowforge.run_event is the same in columns.';
 
@@ -95,13 +98,33 @@ as $$
 $$;
 comment on function flowforge.run_last_seq(uuid) is 'The seq of the last event of a run.';
 
+-- What a graph's templates see: the input, and what each node that is done left. Large outputs are told by their size; they are read step by step.
+create function flowforge.run_context(run flowforge.runs) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select jsonb_build_object('input', (
+			select e.data - '_inngest' from flowforge.event e where e.tenant_id = run.tenant_id and e.event_id = run.event_id))
+		|| coalesce(jsonb_object_agg(s.step_id, case when pg_column_size(s.memo) > 16384 then jsonb_build_object('_truncated', true,
+			'_bytes', octet_length((s.memo -> 'data')::text)) else s.memo -> 'data' end) filter (where s.step_id is not null), '{}')
+	from flowforge.function f
+	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = run.version
+	left join flowforge.step s on s.tenant_id = run.tenant_id and s.run_id = run.run_id and s.step_id !~ '\[\d+\]$' and s.memo ? 'data'
+	where f.tenant_id = run.tenant_id and f.slug = run.function and v.config ? 'graph'
+	having count(f.function_id) > 0
+$$;
+comment on function flowforge.run_context(flowforge.runs) is 'The context of a graph''s run, {input, node: output}; null for other functions.';
+
 -- One statement, so that the snapshot and the seq it is numbered with belong together.
 create function flowforge.stream_snapshot(run uuid, out last_seq integer, out sse text, out final boolean)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select n.last_seq, flowforge.sse('snapshot', n.last_seq, jsonb_build_object('seq', n.last_seq, 'run', flowforge.run_detail(r),
-		'steps', flowforge.run_steps(r.run_id))), r.ended_at is not null
+	select n.last_seq, flowforge.sse('snapshot', n.last_seq, jsonb_build_object('type', 'snapshot', 'run_id', r.run_id, 'run_status', r.status,
+		'seq', n.last_seq, 'run', flowforge.run_detail(r), 'context', flowforge.run_context(r), 'steps', (
+			select coalesce(jsonb_agg(s.value || jsonb_build_object('step_type', s.value -> 'op') order by s.ordinality), '[]')
+			from jsonb_array_elements(flowforge.run_steps(r.run_id)) with ordinality s))),
+		r.ended_at is not null
 	from flowforge.runs r
 	cross join lateral (select flowforge.run_last_seq(r.run_id) as last_seq) n
 	where r.tenant_id = flowforge.current_tenant() and r.run_id = run
@@ -140,4 +163,4 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 	"since": {"type": "integer", "minimum": 0,
 		"description": "Begin with the events after this seq instead of a snapshot; the header Last-Event-ID does the same."}}}',
 '{"type": "string", "contentMediaType": "text/event-stream",
-	"description": "Messages: snapshot {seq, run, steps}, then a RunEvent each, named by its type; id is the seq."}');
+	"description": "Messages: snapshot {type, run_id, run_status, seq, run, context, steps}, then a RunEvent each, named by its type; id is the seq."}');

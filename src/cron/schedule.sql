@@ -215,7 +215,7 @@ comment on function flowforge.sync_jobs() is
 
 -- --- functions' triggers ---
 
-create function flowforge.wanted_schedules(tenant integer, app uuid)
+create function flowforge.wanted_schedules(tenant integer, app uuid, function integer default null)
 returns table (function_id integer, cron text, jitter interval, catch_up text, catch_up_window interval)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -225,12 +225,14 @@ as $$
 		coalesce(flowforge.duration(t.value ->> 'catchUpWindow'), '1 day')
 	from flowforge.function f
 	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
-	cross join lateral jsonb_array_elements(case jsonb_typeof(v.config -> 'triggers') when 'array' then v.config -> 'triggers' else '[]' end) t
-	where f.tenant_id = tenant and f.app_id = app and f.archived_at is null and coalesce(t.value -> 'cron', 'null') not in ('null', '[]')
+	cross join lateral jsonb_array_elements(case jsonb_typeof(v.config -> 'triggers')
+		when 'array' then v.config -> 'triggers' when 'object' then jsonb_build_array(v.config -> 'triggers') else '[]' end) t
+	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and f.archived_at is null
+		and coalesce(t.value -> 'cron', 'null') not in ('null', '[]')
 $$;
-comment on function flowforge.wanted_schedules(integer, uuid) is 'The schedules that the triggers of an app''s functions ask for.';
+comment on function flowforge.wanted_schedules(integer, uuid, integer) is 'The schedules that the triggers of an app''s functions ask for.';
 
-create function flowforge.store_schedules(tenant integer, app uuid) returns void
+create function flowforge.store_schedules(tenant integer, app uuid, function integer default null) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -239,12 +241,12 @@ declare
 begin
 	delete from flowforge.schedule s
 	using flowforge.function f
-	where f.tenant_id = tenant and f.app_id = app and s.tenant_id = tenant and s.function_id = f.function_id
-		and (s.function_id, s.cron) not in (select w.function_id, w.cron from flowforge.wanted_schedules(tenant, app) w);
+	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and s.tenant_id = tenant and s.function_id = f.function_id
+		and (s.function_id, s.cron) not in (select w.function_id, w.cron from flowforge.wanted_schedules(tenant, app, function) w);
 	changed := found;
 	insert into flowforge.schedule as s (tenant_id, function_id, cron, jitter, catch_up, catch_up_window)
 	select tenant, w.function_id, w.cron, w.jitter, w.catch_up, w.catch_up_window
-	from flowforge.wanted_schedules(tenant, app) w
+	from flowforge.wanted_schedules(tenant, app, function) w
 	on conflict (tenant_id, function_id, cron) do update
 	set jitter = excluded.jitter, catch_up = excluded.catch_up, catch_up_window = excluded.catch_up_window, next_run_at = null
 	where (s.jitter, s.catch_up, s.catch_up_window) is distinct from (excluded.jitter, excluded.catch_up, excluded.catch_up_window);
@@ -255,7 +257,7 @@ begin
 	end if;
 end
 $$;
-comment on function flowforge.store_schedules(integer, uuid) is
+comment on function flowforge.store_schedules(integer, uuid, integer) is
 'Makes the schedules of an app''s functions what their triggers say. One that stays keeps what it has fired.';
 
 -- --- ff_schedule ---

@@ -42,7 +42,8 @@ typedef struct FfNewRun
 	int			   depth;		   /* of invocation: 0 when an event started it */
 	const FfEvent *event;		   /* event_id's, or NULL: it is read when it is needed */
 	bool	  uncancelled; /* no event cancels it, as is known without a look at its function */
-	pg_uuid_t run_id;	   /* out */
+	bool	  has_run_id;
+	pg_uuid_t run_id; /* out, unless has_run_id */
 } FfNewRun;
 
 extern int ff_event_size_limit; /* bytes of data and user together */

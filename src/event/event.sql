@@ -81,6 +81,13 @@ comment on function flowforge.invoke(text, jsonb, text) is
 'What POST /invoke/{slug} does: starts one run of exactly this function with an event {data, id, user, ts, v, meta}, whose name becomes '
 'inngest/function.invoked. Gives the event and the run; no run when an event of this id was received before. Errors: FF013, FF002 to FF009.';
 
+create function flowforge.start_version(function integer, version integer, event jsonb, out event_id uuid, out run_id uuid)
+language c volatile strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_event_start_version';
+comment on function flowforge.start_version(integer, integer, jsonb) is
+'Starts one run of a version of a function, whatever its current version is, with an event as invoke takes it. Errors as invoke''s.';
+
 create function flowforge.hand_over(tenant_id integer, run_id uuid) returns void
 language c volatile strict
 set search_path = pg_catalog, pg_temp

@@ -305,21 +305,41 @@ invoked_function(int32 tenant_id, const char *slug)
 	return function;
 }
 
+/* Records the event and starts the run, unless the event was received before: (event_id, run_id).
+ */
+static Datum
+start_run(FunctionCallInfo fcinfo, FfEvent *event, const FfFunction *function)
+{
+	FfNewRun  run = {0};
+	TupleDesc type;
+	Datum	  values[2];
+	bool	  nulls[2] = {false, false};
+
+	run.tenant_id = event->tenant_id;
+	run.function_id = function->function_id;
+	run.version = function->version;
+	ff_event_insert(event, 1);
+	run.event_id = event->id;
+	run.event = event;
+	if (!event->duplicate)
+		ff_run_insert(&run, 1);
+	SPI_finish();
+	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "invoke must return a row");
+	values[0] = UUIDPGetDatum(&event->id);
+	values[1] = UUIDPGetDatum(&run.run_id);
+	nulls[1] = event->duplicate;
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(type), values, nulls));
+}
+
 PG_FUNCTION_INFO_V1(ff_event_invoke);
 Datum
 ff_event_invoke(PG_FUNCTION_ARGS)
 {
-	const FfFunction *function;
-	char			 *slug;
-	FfIdSeed		  seed;
-	FfEvent			  event = {0};
-	FfNewRun		  run = {0};
-	TupleDesc		  type;
-	Datum			  values[2];
-	bool			  nulls[2] = {false, false};
+	FfEvent	 event = {0};
+	FfIdSeed seed;
+	char	*slug;
 
-	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "invoke must return a row");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		not_an_event(0, "is null");
 	slug = text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -328,20 +348,24 @@ ff_event_invoke(PG_FUNCTION_ARGS)
 		use_seed(&event, &seed, -1);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	function = invoked_function(event.tenant_id, slug);
-	run.tenant_id = event.tenant_id;
-	run.function_id = function->function_id;
-	run.version = function->version;
-	ff_event_insert(&event, 1);
-	run.event_id = event.id;
-	run.event = &event;
-	if (!event.duplicate)
-		ff_run_insert(&run, 1);
-	SPI_finish();
-	values[0] = UUIDPGetDatum(&event.id);
-	values[1] = UUIDPGetDatum(&run.run_id);
-	nulls[1] = event.duplicate;
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(type), values, nulls)));
+	PG_RETURN_DATUM(start_run(fcinfo, &event, invoked_function(event.tenant_id, slug)));
+}
+
+PG_FUNCTION_INFO_V1(ff_event_start_version);
+Datum
+ff_event_start_version(PG_FUNCTION_ARGS)
+{
+	FfEvent			  event = {0};
+	const FfFunction *function;
+	int32			  tenant_id = current_tenant();
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	function = ff_function_get(tenant_id, PG_GETARG_INT32(0), PG_GETARG_INT32(1));
+	if (function == NULL)
+		ereport(ERROR, (errcode(FF_ERR_FUNCTION_NOT_FOUND), errmsg("there is no such version")));
+	read_invocation(&event, PG_GETARG_JSONB_P(2), function->slug);
+	PG_RETURN_DATUM(start_run(fcinfo, &event, function));
 }
 
 PG_FUNCTION_INFO_V1(ff_event_ingest);

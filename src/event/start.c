@@ -107,7 +107,8 @@ ff_run_insert(FfNewRun *runs, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		ff_uuid7(&runs[i].run_id);
+		if (!runs[i].has_run_id)
+			ff_uuid7(&runs[i].run_id);
 		ff_hint_run(&runs[i].run_id);
 	}
 	if (count == 1)

@@ -338,6 +338,7 @@ load_function(FfFunction *function, const FunctionKey *key)
 	function->url = cached_text(0, 4);
 	config = ff_spi_value(0, 5, &isnull);
 	read_config(function, DatumGetJsonbP(config));
+	function->graph = ff_json_get(DatumGetJsonbP(config), "graph") != NULL;
 	timeout = ff_spi_value(0, 6, &isnull);
 	function->read_timeout = isnull ? 0 : DatumGetInt64(timeout);
 	function->paused = DatumGetBool(ff_spi_value(0, 7, &isnull));

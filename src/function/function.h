@@ -32,6 +32,7 @@ typedef struct FfFunction
 	pg_uuid_t app_id;
 	char	 *slug;
 	char	 *url;		/* of the current version: code lives where the app is now */
+	bool	  graph;	/* it lives here: its version's configuration is a graph (src/graph) */
 	bool	  endpoint; /* an HTTP handler of the app, whose runs begin in the app */
 	int64 read_timeout; /* microseconds a call to its app may take; 0: flowforge.request_timeout */
 	bool  paused;		/* it or its app: nothing is called */

@@ -37,12 +37,18 @@ create table flowforge.function (
 	url text not null,
 	archived_at timestamptz,
 	created_at timestamptz not null default now(),
+	kind text not null default 'sdk' check (kind in ('sdk', 'graph', 'sql')),
+	role text,
+	role_mark text,
 	primary key (tenant_id, function_id),
 	unique (tenant_id, slug)
 );
 comment on table flowforge.function is 'A function of a tenant; slug is unique (app-function for SDK functions).';
+comment on column flowforge.function.kind is 'sdk: an app serves it; graph: a workflow; sql: a function of this database. The last two have no app and no url.';
+comment on column flowforge.function.role is 'The database role its statements run as; null: its app''s, or none.';
+comment on column flowforge.function.role_mark is 'Which role of that name was meant (flowforge.role_mark).';
 
--- A published version never changes; runs name the version they started with.
+-- A published version never changes; runs name the version they started with. Negative versions are drafts of workflows as they were test run.
 create table flowforge.function_version (
 	tenant_id integer not null,
 	function_id integer not null,

@@ -133,6 +133,20 @@ timeout_of(Jsonb *timeouts, const char *key)
 	return timeouts != NULL && read_duration(timeouts, key, &result) ? result : 0;
 }
 
+/* A graph says it as run_timeout_seconds. */
+static int64
+run_timeout(Jsonb *settings)
+{
+	JsonbValue *seconds = settings ? ff_json_get(settings, "run_timeout_seconds") : NULL;
+	double		value;
+
+	if (seconds == NULL || seconds->type != jbvNumeric)
+		return 0;
+	value = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+											   NumericGetDatum(seconds->val.numeric)));
+	return value > 0 ? (int64) (Min(value, FF_MAX_DURATION_US / 1e6) * 1e6) : 0;
+}
+
 void
 ff_policy_read(FfPolicy *policy, Jsonb *config)
 {
@@ -145,6 +159,8 @@ ff_policy_read(FfPolicy *policy, Jsonb *config)
 		timeouts = NULL;
 	policy->start_timeout = timeout_of(timeouts, "start");
 	policy->finish_timeout = timeout_of(timeouts, "finish");
+	if (policy->finish_timeout == 0)
+		policy->finish_timeout = run_timeout(ff_json_member(config, "settings"));
 	policy->step_timeout = timeout_of(timeouts, "step");
 	if (cancel != NULL)
 		policy->cancels =
@@ -242,6 +258,9 @@ ff_backoff_delay(const FfBackoff *backoff, int attempt)
 			break;
 		case FF_BACKOFF_EXPONENTIAL:
 			delay = ldexp((double) backoff->base, Min(attempt, 20));
+			break;
+		case FF_BACKOFF_POWER:
+			delay = pow((double) backoff->base / 1e6, attempt + 1) * 1e6;
 			break;
 		case FF_BACKOFF_LIST:
 			delay = (double) backoff->delays[Min(attempt, backoff->count - 1)];

@@ -21,6 +21,7 @@ typedef enum FfBackoffKind
 	FF_BACKOFF_FIXED,
 	FF_BACKOFF_LINEAR,
 	FF_BACKOFF_EXPONENTIAL,
+	FF_BACKOFF_POWER, /* of graphs: in seconds, base^(n + 1) */
 	FF_BACKOFF_LIST
 } FfBackoffKind;
 

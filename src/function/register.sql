@@ -48,6 +48,15 @@ as $$
 $$;
 comment on function flowforge.is_id(text) is 'Whether a text can be the id of an app or a function: 1 to 255 bytes without control characters.';
 
+-- A setting that is absent, null or an empty list is not there.
+create function flowforge.setting(config jsonb, variadic path text[]) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when config #> path not in ('null', '[]') then config #> path end
+$$;
+comment on function flowforge.setting(jsonb, text[]) is 'A part of a function''s configuration; null when absent, null or an empty list.';
+
 create function flowforge.setting_list(config jsonb, name text) returns table (field text, value jsonb)
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -377,7 +386,8 @@ begin
 	from flowforge.wanted_functions(payload) w
 	cross join lateral (select x.* from flowforge.function x where x.tenant_id = tenant and x.slug = w.slug offset 0) f
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
-	where f.archived_at is null and f.app_id is distinct from app
+	where f.app_id is distinct from app and (f.archived_at is null or exists (
+		select from flowforge.workflow o where o.tenant_id = f.tenant_id and o.function_id = f.function_id))
 	limit 1;
 	if found then
 		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to the app "%s"', taken.slug, taken.owner),
@@ -412,7 +422,7 @@ as $$
 	select tenant, app, w.slug, w.name, w.url
 	from flowforge.wanted_functions(payload) w
 	on conflict (tenant_id, slug) do update
-	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null;
+	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null, kind = 'sdk', role = null, role_mark = null;
 
 	with changed as (
 		select f.function_id, case when v.version is null then f.version else f.version + 1 end as version, w.retries, w.config
@@ -435,24 +445,28 @@ $$;
 comment on function flowforge.store_functions(integer, uuid, jsonb) is
 'Stores the functions an app serves. One whose configuration changed gets a new version; one that was archived lives again.';
 
-create function flowforge.store_triggers(tenant integer, app uuid) returns void
+create function flowforge.store_triggers(tenant integer, app uuid, function integer default null) returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 	delete from flowforge.trigger t
 	using flowforge.function f
-	where f.tenant_id = tenant and f.app_id = app and t.tenant_id = tenant and t.function_id = f.function_id;
+	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and t.tenant_id = tenant and t.function_id = f.function_id;
 
 	insert into flowforge.trigger (tenant_id, function_id, version, kind, event, expression, cron)
-	select tenant, f.function_id, f.version, case when t.value ->> 'event' is null then 'cron' else 'event' end,
-		t.value ->> 'event', t.value ->> 'expression', t.value ->> 'cron'
+	select tenant, f.function_id, f.version, case when coalesce(t.value ->> 'event', h.event) is null then 'cron' else 'event' end,
+		coalesce(t.value ->> 'event', h.event), coalesce(t.value ->> 'expression', t.value ->> 'if'), t.value ->> 'cron'
 	from flowforge.function f
 	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
-	cross join lateral jsonb_array_elements(case jsonb_typeof(v.config -> 'triggers') when 'array' then v.config -> 'triggers' else '[]' end) with ordinality t
-	where f.tenant_id = tenant and f.app_id = app and f.archived_at is null
+	cross join lateral jsonb_array_elements(case jsonb_typeof(v.config -> 'triggers')
+		when 'array' then v.config -> 'triggers' when 'object' then jsonb_build_array(v.config -> 'triggers') else '[]' end) with ordinality t
+	left join flowforge.hook h on h.tenant_id = tenant and f.kind = 'graph' and h.path = t.value ->> 'webhook'
+	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and f.archived_at is null
+		and coalesce(t.value ->> 'event', h.event, t.value ->> 'cron') is not null
 	order by f.function_id, t.ordinality;
 $$;
-comment on function flowforge.store_triggers(integer, uuid) is 'Makes the triggers of an app''s functions what their current versions say.';
+comment on function flowforge.store_triggers(integer, uuid, integer) is
+'Makes the triggers of an app''s functions, or of one function, what their current versions say.';
 
 create function flowforge.registration_checksum(payload jsonb) returns text
 language sql immutable
@@ -571,14 +585,24 @@ create function flowforge.bind_roles() returns integer
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-	with bound as (
+	with known as materialized (
+		select n.role, flowforge.role_mark(n.role) as mark
+		from (select a.role from flowforge.app a union select f.role from flowforge.function f) n
+		where n.role is not null
+	), apps as (
 		update flowforge.app a
-		set role_mark = flowforge.role_mark(a.role)
-		where a.role is not null and a.role_mark is distinct from flowforge.role_mark(a.role) and flowforge.role_is_same(a.role_mark, flowforge.role_mark(a.role))
-			and flowforge.role_mark(a.role) is not null
+		set role_mark = k.mark
+		from known k
+		where k.role = a.role and a.role_mark is distinct from k.mark and flowforge.role_is_same(a.role_mark, k.mark) and k.mark is not null
+		returning 1
+	), functions as (
+		update flowforge.function f
+		set role_mark = k.mark
+		from known k
+		where k.role = f.role and f.role_mark is distinct from k.mark and flowforge.role_is_same(f.role_mark, k.mark) and k.mark is not null
 		returning 1
 	)
-	select count(*)::integer from bound
+	select count(*)::integer from (select from apps union all select from functions) b
 $$;
 comment on function flowforge.bind_roles() is 'Notes which roles the names in a restored database mean. Gives how many. Executors call it when they start and every hour.';
 

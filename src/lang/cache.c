@@ -18,10 +18,17 @@
 #define MAX_ENTRIES 1000
 #define MAX_BYTES (8 * 1024 * 1024)
 
+typedef enum Form
+{
+	FORM_EXPRESSION,
+	FORM_OPERANDS, /* an expression with {{ values }} */
+	FORM_TEMPLATE
+} Form;
+
 typedef struct Key
 {
-	uint32 hash; /* of the text */
-	bool template;
+	uint32		hash; /* of the text */
+	Form		form;
 	int			depth; /* the limit it was compiled under */
 	int			length;
 	const char *text; /* in an entry, its own */
@@ -53,7 +60,7 @@ compare_keys(const void *a, const void *b, Size size)
 	const Key *x = a;
 	const Key *y = b;
 
-	return x->template != y->template || x->depth != y->depth || x->length != y->length ||
+	return x->form != y->form || x->depth != y->depth || x->length != y->length ||
 		   memcmp(x->text, y->text, x->length) != 0;
 }
 
@@ -95,15 +102,17 @@ make_room(Size bytes)
 static const char *
 source_of(const Key *key, const void *compiled)
 {
-	return key->template ? ((const FfTemplate *) compiled)->source
-						 : ((const FfExpr *) compiled)->source;
+	return key->form == FORM_TEMPLATE ? ((const FfTemplate *) compiled)->source
+									  : ((const FfExpr *) compiled)->source;
 }
 
 static void *
 compile(const Key *key, MemoryContext context)
 {
-	if (key->template)
+	if (key->form == FORM_TEMPLATE)
 		return ff_template_compile(key->text, key->length, context);
+	if (key->form == FORM_OPERANDS)
+		return ff_operand_expr_compile(pnstrdup(key->text, key->length), context);
 	return ff_expr_compile(pnstrdup(key->text, key->length), context);
 }
 
@@ -131,16 +140,16 @@ add_entry(const Key *key)
 }
 
 static void *
-look_up(const char *text, int length, bool template)
+look_up(const char *text, int length, Form form)
 {
 	Key	   key = {.hash = hash_bytes((const unsigned char *) text, length),
-				  .template = template,
+				  .form = form,
 				  .depth = ff_lang_max_depth,
 				  .length = length,
 				  .text = text};
 	Entry *entry;
 
-	ff_lang_check_source(template ? "template" : "expression", length);
+	ff_lang_check_source(form == FORM_TEMPLATE ? "template" : "expression", length);
 	if (entries == NULL)
 		create_table();
 	entry = hash_search(entries, &key, HASH_FIND, NULL);
@@ -153,11 +162,17 @@ look_up(const char *text, int length, bool template)
 FfExpr *
 ff_expr_cached(const char *source, int length)
 {
-	return look_up(source, length, false);
+	return look_up(source, length, FORM_EXPRESSION);
+}
+
+FfExpr *
+ff_operand_expr_cached(const char *source, int length)
+{
+	return look_up(source, length, FORM_OPERANDS);
 }
 
 FfTemplate *
 ff_template_cached(const char *text, int length)
 {
-	return look_up(text, length, true);
+	return look_up(text, length, FORM_TEMPLATE);
 }

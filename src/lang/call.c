@@ -56,6 +56,8 @@ check_has(const FfParser *p, const FfNode *node)
 {
 	const FfNode *first = node->kids[0];
 
+	if (first->kind == FF_NODE_OPERAND)
+		first = first->kids[0];
 	if (first->kind != FF_NODE_MEMBER && first->kind != FF_NODE_PART &&
 		first->kind != FF_NODE_INDEX && first->kind != FF_NODE_NAME)
 		ff_lang_syntax_error(&p->token, first->position, "For example: has(event.data.total)",

@@ -423,6 +423,10 @@ walk(FfEvaluation *e, const FfNode *node, FfValue *out)
 			return evaluate_list(e, node, out);
 		case FF_NODE_OBJECT:
 			return evaluate_object(e, node, out);
+		case FF_NODE_OPERAND:
+			return evaluate(e, node->kids[0], out);
+		case FF_NODE_TEMPLATE:
+			return ff_lang_render(e, node, out);
 		case FF_NODE_CALL:
 			return evaluate_special(e, node, out);
 		case FF_NODE_MACRO:
@@ -521,6 +525,15 @@ ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count)
 	FfScope scope = {.bindings = bindings, .count = count};
 
 	return ff_lang_strict(expr, &scope);
+}
+
+bool
+ff_expr_truthy(Jsonb *value)
+{
+	FfValue v = {0};
+
+	ff_value_of_document(value, &v);
+	return ff_value_truthy(&v);
 }
 
 Jsonb *

@@ -16,6 +16,7 @@ PG_FUNCTION_INFO_V1(ff_sql_eval);
 PG_FUNCTION_INFO_V1(ff_sql_render);
 PG_FUNCTION_INFO_V1(ff_sql_template_refs);
 PG_FUNCTION_INFO_V1(ff_sql_canonical_expression);
+PG_FUNCTION_INFO_V1(ff_sql_bound_expression);
 
 static void
 check_context(Jsonb *context)
@@ -26,19 +27,27 @@ check_context(Jsonb *context)
 				 errhint("Its members are the names that may be used: {\"event\": {...}}.")));
 }
 
-static bool
-is_filter_mode(const text *mode)
+typedef enum Mode
 {
-	const char *name = VARDATA_ANY(mode);
-	int			length = (int) VARSIZE_ANY_EXHDR(mode);
+	MODE_STRICT,
+	MODE_FILTER,
+	MODE_GRAPH /* strict, with operands in braces */
+} Mode;
 
-	if (length == 6 && memcmp(name, "strict", 6) == 0)
-		return false;
-	if (length != 6 || memcmp(name, "filter", 6) != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("there is no mode \"%.*s\"", length, name),
-						errhint("Modes are strict and filter.")));
-	return true;
+static Mode
+mode_of(const text *name)
+{
+	static const char *const modes[] = {"strict", "filter", "graph"};
+	char					*said = text_to_cstring(name);
+
+	for (int i = 0; i < (int) lengthof(modes); i++)
+	{
+		if (strcmp(said, modes[i]) == 0)
+			return (Mode) i;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no mode \"%s\"", said),
+			 errhint("Modes are strict, filter and graph.")));
 }
 
 /* An error makes a filter false. */
@@ -56,12 +65,15 @@ ff_sql_eval(PG_FUNCTION_ARGS)
 {
 	text   *source = PG_GETARG_TEXT_PP(0);
 	FfScope scope = {.context = PG_GETARG_JSONB_P(1)};
-	bool	filter = is_filter_mode(PG_GETARG_TEXT_PP(2));
+	Mode	mode = mode_of(PG_GETARG_TEXT_PP(2));
+	int		length = (int) VARSIZE_ANY_EXHDR(source);
 	FfExpr *expr;
 
 	check_context(scope.context);
-	expr = ff_expr_cached(VARDATA_ANY(source), (int) VARSIZE_ANY_EXHDR(source));
-	PG_RETURN_JSONB_P(filter ? evaluate_filter(expr, &scope) : ff_lang_strict(expr, &scope));
+	expr = mode == MODE_GRAPH ? ff_operand_expr_cached(VARDATA_ANY(source), length)
+							  : ff_expr_cached(VARDATA_ANY(source), length);
+	PG_RETURN_JSONB_P(mode == MODE_FILTER ? evaluate_filter(expr, &scope)
+										  : ff_lang_strict(expr, &scope));
 }
 
 Datum
@@ -79,10 +91,10 @@ ff_sql_template_refs(PG_FUNCTION_ARGS)
 	FfReferences found;
 	Datum		*texts;
 
-	ff_template_references(PG_GETARG_JSONB_P(0), &found);
+	ff_template_references(PG_GETARG_JSONB_P(0), NULL, &found);
 	texts = palloc(sizeof(Datum) * Max(found.count, 1));
 	for (int i = 0; i < found.count; i++)
-		texts[i] = CStringGetTextDatum(found.paths[i]);
+		texts[i] = CStringGetTextDatum(found.items[i].path);
 	PG_RETURN_ARRAYTYPE_P(construct_array(texts, found.count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
@@ -93,4 +105,16 @@ ff_sql_canonical_expression(PG_FUNCTION_ARGS)
 
 	PG_RETURN_TEXT_P(cstring_to_text(
 		ff_expr_print(ff_expr_cached(VARDATA_ANY(source), (int) VARSIZE_ANY_EXHDR(source)))));
+}
+
+Datum
+ff_sql_bound_expression(PG_FUNCTION_ARGS)
+{
+	text   *source = PG_GETARG_TEXT_PP(0);
+	FfScope scope = {.context = PG_GETARG_JSONB_P(1)};
+	FfExpr *expr;
+
+	check_context(scope.context);
+	expr = ff_operand_expr_cached(VARDATA_ANY(source), (int) VARSIZE_ANY_EXHDR(source));
+	PG_RETURN_TEXT_P(cstring_to_text(ff_expr_bind(expr, &scope)));
 }

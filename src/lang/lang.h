@@ -46,6 +46,14 @@ extern FfExpr *ff_expr_compile(const char *source, MemoryContext context);
 extern FfExpr *ff_expr_cached(const char *source, int length);
 
 /*
+ * The same for expressions in which {{ value }} may stand as an operand, read as a template's value
+ * is, and in which a text in quotes that has braces is a template. Both give values, which are
+ * never read as a part of the expression.
+ */
+extern FfExpr *ff_operand_expr_compile(const char *source, MemoryContext context);
+extern FfExpr *ff_operand_expr_cached(const char *source, int length);
+
+/*
  * The same for expressions that were checked when they were stored. One that cannot be read any
  * more, because a limit has been lowered, is for filters only: it is false, for that reason.
  */
@@ -57,6 +65,9 @@ extern uint32 ff_lang_limits(void);
 
 /* Strict mode: what is missing is an error. Raises FF101 to FF110. The result is palloc'ed. */
 extern Jsonb *ff_expr_eval(const FfExpr *expr, const FfBinding *bindings, int count);
+
+/* Whether a value counts as true: not null, false, 0, '', [] or {}. */
+extern bool ff_expr_truthy(Jsonb *value);
 
 /*
  * Filter mode: a missing member is null (but two missing members are not equal), comparing null by
@@ -86,6 +97,10 @@ extern bool ff_expr_event_key(const FfExpr *expr, char **path, char **text);
 /* The expression in one canonical spelling (CEL's), palloc'ed; it compiles to the same tree. */
 extern char *ff_expr_print(const FfExpr *expr);
 
+/* The same with each operand {{ value }} and each text that is a template as the literal it is now;
+ * strict. What else the expression names stays. Raises FF102 to FF110. */
+extern char *ff_expr_bind(const FfExpr *expr, const FfScope *scope);
+
 /*
  * A config with its templates rendered, by cached templates: keys and all that is no text with
  * braces stay as they are. Raises FF101 to FF110, with the place in the config as context. The
@@ -93,15 +108,46 @@ extern char *ff_expr_print(const FfExpr *expr);
  */
 extern Jsonb *ff_render(Jsonb *config, const FfScope *scope);
 
-/* Dotted paths, in the order of their bytes, each once. */
+/* Data that is referred to. */
+typedef struct FfReference
+{
+	char *path;	   /* dotted */
+	bool  rescued; /* wherever it is, it may be missing altogether: default(a.b, x), has(a.b) */
+} FfReference;
+
+/* In the order of their bytes, each once. */
 typedef struct FfReferences
 {
-	int	   count;
-	int	   room;
-	char **paths;
+	int			 count;
+	int			 room;
+	FfReference *items;
 } FfReferences;
 
-/* The data a config's templates refer to. Raises FF101, FF109 or FF110; palloc'ed. */
-extern void ff_template_references(Jsonb *config, FfReferences *found);
+/* What counts as a reference. */
+typedef struct FfSearch
+{
+	/* Which names the data will have, or NULL. A text that reads as a path and as something else,
+	 * `a - b`, is the path if its first part is one of them. */
+	bool (*has)(const void *argument, const char *name, int length);
+	const void *argument;
+	bool		once;		   /* the text is compiled where the caller stands, not kept */
+	bool		arguments;	   /* names among the arguments of filters, too */
+	bool		operands_only; /* of an expression: {{ value }} and texts that are templates */
+} FfSearch;
+
+/* The data a config's templates refer to; the search may be NULL. Raises FF101, FF109 or FF110;
+ * palloc'ed. */
+extern void ff_template_references(Jsonb *config, const FfSearch *search, FfReferences *found);
+
+/* The same for one text. */
+extern void ff_text_references(const char *text, int length, const FfSearch *search,
+							   FfReferences *found);
+
+/* The data an expression refers to. Palloc'ed. */
+extern void ff_expr_references(const FfExpr *expr, const FfSearch *search, FfReferences *found);
+
+/* The value of an expression that is the same whatever the data and the time are: NULL when it is
+ * not, or cannot be evaluated. */
+extern Jsonb *ff_expr_constant(const FfExpr *expr);
 
 #endif

@@ -4,7 +4,8 @@ as 'MODULE_PATHNAME', 'ff_sql_eval';
 comment on function @extschema@.ff_eval(text, jsonb, text) is
 'Evaluates an expression; the members of context are the names it may use. In mode strict, what is missing or wrong raises FF102 to '
 'FF110. In mode filter, as in the filters of triggers and waits, a missing member is null, comparing with null by order is false, '
-'and any other error gives false. An expression that cannot be read raises FF101, FF109 or FF110 in both.';
+'and any other error gives false. Mode graph is strict and takes the expressions of conditions: {{ value }} may stand as an operand, and a '
+'text in quotes that has braces is a template; what they give is never read as a part of the expression. An expression that cannot be read raises FF101, FF109 or FF110 in all.';
 
 create function @extschema@.ff_render(template jsonb, context jsonb) returns jsonb
 language c stable strict parallel safe
@@ -28,3 +29,10 @@ as 'MODULE_PATHNAME', 'ff_sql_canonical_expression';
 comment on function flowforge.canonical_expression(text) is
 'An expression in one spelling, with the parentheses it needs; two expressions of the same spelling mean the same. Raises FF101, FF109 or '
 'FF110.';
+
+create function flowforge.bound_expression(expression text, context jsonb) returns text
+language c stable strict parallel safe
+as 'MODULE_PATHNAME', 'ff_sql_bound_expression';
+comment on function flowforge.bound_expression(text, jsonb) is
+'An expression with each operand {{ value }}, and each text in quotes that has braces, as the literal it is in this context; what else it '
+'names stays. So a wait says what it waits for: async.data.id == {{ order.id }} becomes async.data.id == 7. Raises FF101 to FF110.';

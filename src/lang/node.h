@@ -22,9 +22,11 @@ typedef enum FfNodeKind
 	FF_NODE_OR,
 	FF_NODE_CONDITION, /* kids: test, then, else */
 	FF_NODE_LIST,
-	FF_NODE_OBJECT, /* kids: key, value, key, value ... */
-	FF_NODE_CALL,	/* function with kids; a method's object is the first */
-	FF_NODE_MACRO	/* kids: list, body; text is the variable */
+	FF_NODE_OBJECT,	  /* kids: key, value, key, value ... */
+	FF_NODE_OPERAND,  /* {{ kid }} in an expression */
+	FF_NODE_TEMPLATE, /* a text in quotes that is a template; the literal has its source */
+	FF_NODE_CALL,	  /* function with kids; a method's object is the first */
+	FF_NODE_MACRO	  /* kids: list, body; text is the variable */
 } FfNodeKind;
 
 typedef enum FfOperator
@@ -82,10 +84,11 @@ struct FfNode
 	const char		 *text; /* of a name, a member, a macro's variable */
 	int				  length;
 	const FfFunction *function;
-	FfRegex			 *regex;	 /* of matches() when the pattern is a literal */
-	FfOperator		 *operators; /* count - 1 of them */
-	int				  count;
-	FfNode			**kids;
+	FfRegex			 *regex; /* of matches() when the pattern is a literal */
+	struct FfTemplate *template;
+	FfOperator *operators; /* count - 1 of them */
+	int			count;
+	FfNode	  **kids;
 };
 
 struct FfExpr
@@ -164,6 +167,9 @@ FF_FILTER_CALLS(FF_DECLARE_CALL)
  * ff_lang_end. */
 extern void ff_lang_begin(FfEvaluation *e, const FfScope *scope, bool filter);
 extern bool ff_lang_evaluate(FfEvaluation *e, const FfNode *node, FfValue *out);
+
+/* render.c: what a template within an expression gives, always a text. */
+extern bool ff_lang_render(FfEvaluation *e, const FfNode *node, FfValue *out);
 
 /* eval.c: ends it and gives the document that was made, where the caller stands. */
 extern Jsonb *ff_lang_keep(FfEvaluation *e, Jsonb *made);

@@ -190,12 +190,9 @@ parse_primary(FfParser *p)
 	if (p->token.kind == FF_TOKEN_NAME)
 		return parse_name(p);
 	if (p->token.kind == FF_TOKEN_TEXT)
-	{
-		node = ff_new_node(FF_NODE_LITERAL, position);
-		ff_set_text(&node->literal, p->token.text, p->token.length);
-		ff_lexer_advance(&p->token);
-		return node;
-	}
+		return ff_parse_text(p);
+	if (ff_at_operand(p))
+		return ff_parse_operand(p);
 	if (ff_parser_accept(p, "("))
 		return parse_parenthesis(p, position);
 	if (ff_parser_accept(p, "{"))
@@ -480,13 +477,13 @@ ff_parse_rest(FfParser *p)
 	return node;
 }
 
-FfExpr *
-ff_expr_compile(const char *source, MemoryContext context)
+static FfExpr *
+compile(const char *source, bool operands, MemoryContext context)
 {
 	MemoryContext caller;
-	FfSource	  all = {.context = context, .regex_steps = ff_lang_regex_steps()};
-	FfParser	  p = {.source = &all, .depth = -1};
-	FfExpr		 *expr;
+	FfSource all = {.context = context, .regex_steps = ff_lang_regex_steps(), .operands = operands};
+	FfParser p = {.source = &all, .depth = -1};
+	FfExpr	*expr;
 
 	ff_lang_check_source("expression", strlen(source));
 	caller = MemoryContextSwitchTo(context);
@@ -496,4 +493,16 @@ ff_expr_compile(const char *source, MemoryContext context)
 	expr->root = ff_parse_rest(&p);
 	MemoryContextSwitchTo(caller);
 	return expr;
+}
+
+FfExpr *
+ff_expr_compile(const char *source, MemoryContext context)
+{
+	return compile(source, false, context);
+}
+
+FfExpr *
+ff_operand_expr_compile(const char *source, MemoryContext context)
+{
+	return compile(source, true, context);
 }

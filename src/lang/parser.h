@@ -13,6 +13,7 @@ typedef struct FfSource
 	const char	 *text;
 	MemoryContext context;	   /* of what is made */
 	int64		  regex_steps; /* what its regular expressions may still cost */
+	bool		  operands;	   /* {{ value }} may stand as an operand (operand.c) */
 } FfSource;
 
 typedef struct FfParser
@@ -38,6 +39,20 @@ extern FfNode *ff_parse_expression(FfParser *p);
 
 /* parser.c: the expression that is all that is left. */
 extern FfNode *ff_parse_rest(FfParser *p);
+
+/* operand.c: whether {{ begins here; from there to }}. */
+extern bool	   ff_at_operand(const FfParser *p);
+extern FfNode *ff_parse_operand(FfParser *p);
+
+/* operand.c: a text in quotes. */
+extern FfNode *ff_parse_text(FfParser *p);
+
+/* template.c: where the }} is that ends what begins at `at`; -1 when there is none. */
+extern int ff_template_close(const char *source, int length, int at);
+
+/* template.c: reads a text of an expression as a template; its regular expressions count for those
+ * of the whole. */
+extern struct FfTemplate *ff_template_within(FfSource *outer, const char *text, int length);
 
 /* call.c: `name(...)` after the parenthesis, `list.name(x, body)`, `value | filter` after the bar.
  */

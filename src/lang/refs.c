@@ -21,8 +21,11 @@ typedef struct Known
 
 typedef struct Search
 {
-	FfReferences *found;
-	Known		 *known;
+	FfReferences   *found;
+	const FfSearch *how;
+	Known		   *known;
+	bool			rescued; /* what is missing altogether is replaced */
+	bool			outside; /* of operands, where nothing counts */
 } Search;
 
 static void seek_in_node(Search *s, const FfNode *node);
@@ -31,24 +34,27 @@ static void seek_in_parts(Search *s, const FfPart *parts);
 /* --- references --- */
 
 static void
-add_reference(FfReferences *found, char *path)
+add_reference(const Search *s, char *path)
 {
+	FfReferences *found = s->found;
+
 	if (found->count == found->room)
 	{
 		found->room = Max(found->room * 2, 16);
-		found->paths = found->paths == NULL ? palloc(found->room * sizeof(char *))
-											: repalloc(found->paths, found->room * sizeof(char *));
+		found->items = found->items == NULL
+						   ? palloc(found->room * sizeof(FfReference))
+						   : repalloc(found->items, found->room * sizeof(FfReference));
 	}
-	found->paths[found->count++] = path;
+	found->items[found->count++] = (FfReference){path, s->rescued};
 }
 
 static int
 compare_paths(const void *a, const void *b)
 {
-	return strcmp(*(char *const *) a, *(char *const *) b);
+	return strcmp(((const FfReference *) a)->path, ((const FfReference *) b)->path);
 }
 
-/* In order, each once. */
+/* In order, each once; it is rescued if it is wherever it stands. */
 static void
 tidy(FfReferences *found)
 {
@@ -56,11 +62,13 @@ tidy(FfReferences *found)
 
 	if (found->count == 0)
 		return;
-	qsort(found->paths, found->count, sizeof(char *), compare_paths);
+	qsort(found->items, found->count, sizeof(FfReference), compare_paths);
 	for (int i = 1; i < found->count; i++)
 	{
-		if (strcmp(found->paths[i], found->paths[kept]) != 0)
-			found->paths[++kept] = found->paths[i];
+		if (compare_paths(&found->items[i], &found->items[kept]) != 0)
+			found->items[++kept] = found->items[i];
+		else if (!found->items[i].rescued)
+			found->items[kept].rescued = false;
 	}
 	found->count = kept + 1;
 }
@@ -151,11 +159,76 @@ seek_in_macro(Search *s, const FfNode *node)
 	s->known = variable.outer;
 }
 
-/* Of a filter only what it filters. */
+/* Of a filter only what it filters, unless its arguments are asked for. */
 static int
-kids_to_search(const FfNode *node)
+kids_to_search(const Search *s, const FfNode *node)
 {
-	return node->kind == FF_NODE_CALL && ff_lang_is_filter(node->function) ? 1 : node->count;
+	bool filter = node->kind == FF_NODE_CALL && ff_lang_is_filter(node->function);
+
+	return filter && !s->how->arguments ? 1 : node->count;
+}
+
+/* Whether a kid of a call may be missing altogether. The filter default() rescues a root, or the
+ * last part of what is there. */
+static bool
+is_rescued(const FfNode *node, int kid)
+{
+	if (node->kind != FF_NODE_CALL)
+		return false;
+	switch (node->function->special)
+	{
+		case FF_HAS:
+			return true;
+		case FF_DEFAULT:
+			return kid + 1 < node->count;
+		case FF_RESCUE:
+			return kid == 0 && node->kids[0]->kind == FF_NODE_NAME;
+		default:
+			return false;
+	}
+}
+
+static void
+seek_in_kids(Search *s, const FfNode *node)
+{
+	bool rescued = s->rescued;
+
+	for (int i = 0; i < kids_to_search(s, node); i++)
+	{
+		s->rescued = rescued || is_rescued(node, i);
+		seek_in_node(s, node->kids[i]);
+	}
+	s->rescued = rescued;
+}
+
+/* The path, if the data has its root; else what else the text says. */
+static void
+seek_in_either(Search *s, const FfNode *node)
+{
+	const FfNode *root = node->kids[0];
+
+	while (root->count > 0)
+		root = root->kids[0];
+	if (s->how->has != NULL && s->how->has(s->how->argument, root->text, root->length))
+		seek_in_node(s, node->kids[1]);
+	else
+		seek_in_node(s, node->kids[2]);
+}
+
+/* What stands in braces, or in a text with braces. */
+static void
+seek_in_braces(Search *s, const FfNode *node)
+{
+	bool   outside = s->outside;
+	Known *known = s->known;
+
+	s->outside = false;
+	if (node->kind == FF_NODE_TEMPLATE)
+		seek_in_parts(s, node->template->parts);
+	else
+		seek_in_node(s, node->kids[0]);
+	s->known = known;
+	s->outside = outside;
 }
 
 static void
@@ -164,24 +237,23 @@ seek_in_node(Search *s, const FfNode *node)
 	StringInfoData path;
 
 	check_stack_depth();
-	if (is_member(node))
+	if (is_member(node) && !s->outside)
 	{
 		initStringInfo(&path);
 		if (append_path(s, node, &path))
 		{
-			add_reference(s->found, path.data);
+			add_reference(s, path.data);
 			return;
 		}
 	}
 	if (node->kind == FF_NODE_MACRO)
 		seek_in_macro(s, node);
 	else if (node->kind == FF_NODE_EITHER)
-		seek_in_node(s, node->kids[2]);
+		seek_in_either(s, node);
+	else if (node->kind == FF_NODE_OPERAND || node->kind == FF_NODE_TEMPLATE)
+		seek_in_braces(s, node);
 	else
-	{
-		for (int i = 0; i < kids_to_search(node); i++)
-			seek_in_node(s, node->kids[i]);
-	}
+		seek_in_kids(s, node);
 }
 
 /* --- statements --- */
@@ -230,32 +302,102 @@ seek_in_parts(Search *s, const FfPart *parts)
 	}
 }
 
-static void
-seek_in_text(FfReferences *found, const JsonbValue *text)
-{
-	Search s = {.found = found};
+static const FfSearch usual = {.has = NULL};
 
-	seek_in_parts(&s, ff_template_cached(text->val.string.val, text->val.string.len)->parts);
+static void
+seek_in_text(const FfSearch *search, const char *text, int length, FfReferences *found)
+{
+	Search s = {.found = found, .how = search != NULL ? search : &usual};
+	const FfTemplate *template = s.how->once
+									 ? ff_template_compile(text, length, CurrentMemoryContext)
+									 : ff_template_cached(text, length);
+
+	seek_in_parts(&s, template->parts);
+}
+
+static void
+seek_in_value(const FfSearch *search, const JsonbValue *text, FfReferences *found)
+{
+	seek_in_text(search, text->val.string.val, text->val.string.len, found);
 }
 
 void
-ff_template_references(Jsonb *config, FfReferences *found)
+ff_text_references(const char *text, int length, const FfSearch *search, FfReferences *found)
+{
+	memset(found, 0, sizeof(*found));
+	seek_in_text(search, text, length, found);
+	tidy(found);
+}
+
+void
+ff_expr_references(const FfExpr *expr, const FfSearch *search, FfReferences *found)
+{
+	Search s = {.found = found, .how = search != NULL ? search : &usual};
+
+	memset(found, 0, sizeof(*found));
+	s.outside = s.how->operands_only;
+	seek_in_node(&s, expr->root);
+	tidy(found);
+}
+
+void
+ff_template_references(Jsonb *config, const FfSearch *search, FfReferences *found)
 {
 	FfWalk	   walk;
 	JsonbValue text;
 
 	memset(found, 0, sizeof(*found));
 	if (ff_walk_scalar_template(config, &text))
-		seek_in_text(found, &text);
+		seek_in_value(search, &text, found);
 	else if (!JB_ROOT_IS_SCALAR(config))
 	{
 		ff_walk_begin(&walk, config);
 		while (ff_walk_next(&walk))
 		{
 			if (ff_walk_at_template(&walk))
-				seek_in_text(found, &walk.part);
+				seek_in_value(search, &walk.part, found);
 		}
 		ff_walk_end(&walk);
 	}
 	tidy(found);
+}
+
+/* --- constants --- */
+
+/* Whether a function of the node depends on the time; templates within are taken to. */
+static bool
+depends_on_time(const FfNode *node)
+{
+	check_stack_depth();
+	if (node->kind == FF_NODE_TEMPLATE ||
+		(node->kind == FF_NODE_CALL && node->function->call == ff_fn_now))
+		return true;
+	for (int i = 0; i < node->count; i++)
+	{
+		if (depends_on_time(node->kids[i]))
+			return true;
+	}
+	return false;
+}
+
+Jsonb *
+ff_expr_constant(const FfExpr *expr)
+{
+	FfSearch	 search = {.arguments = true};
+	FfScope		 scope = {.count = 0};
+	FfReferences found;
+	FfEvaluation e;
+	FfValue		 value = {0};
+	Jsonb		*result = NULL;
+
+	ff_expr_references(expr, &search, &found);
+	if (found.count > 0 || depends_on_time(expr->root))
+		return NULL;
+	ff_lang_begin(&e, &scope, false);
+	e.quiet = true;
+	if (ff_lang_evaluate(&e, expr->root, &value))
+		result = ff_lang_keep(&e, ff_value_document(&value));
+	else
+		ff_lang_end(&e);
+	return result;
 }

@@ -15,6 +15,7 @@
 #include "regex/regex.h"
 
 #include "lang/parser.h"
+#include "lang/regex.h"
 #include "util/errors.h"
 
 #define MAX_GROUPS 30 /* of groups in groups */
@@ -321,21 +322,67 @@ ff_regex_compile(FfSource *source, int position, const FfValue *pattern)
 	return regex;
 }
 
+FfRegex *
+ff_regex_make(const char *pattern, int length, MemoryContext context, int64 *steps,
+			  const char **refusal)
+{
+	FfValue	 text = {.kind = FF_TEXT, .length = length, .u.text = pattern};
+	FfRegex *regex;
+	int		 code;
+
+	*refusal = prepare(&text, context, &regex, &code);
+	if (*refusal != NULL)
+		return NULL;
+	*steps -= cost_of_compiling(regex);
+	*refusal =
+		*steps < 0 ? "with the others it is too large" : compile(regex, &text, context, &code);
+	return *refusal == NULL ? regex : NULL;
+}
+
 /* --- matching --- */
+
+/* In units of evaluation. */
+static int64
+cost_of_searching(const FfRegex *regex, int length)
+{
+	return FF_STEP + (int64) length * (4 + regex->size / 4);
+}
+
+static int
+run_regex(FfRegex *regex, const char *text, int length)
+{
+	int		  count;
+	pg_wchar *wide = widen(text, length, &count);
+	int		  result = pg_regexec(&regex->regex, wide, count, 0, NULL, 0, NULL, 0);
+
+	pfree(wide);
+	return result;
+}
+
+bool
+ff_regex_found(FfRegex *regex, const char *text, int length, int64 *steps)
+{
+	int result;
+
+	*steps -= cost_of_searching(regex, length) / FF_STEP;
+	if (*steps < 0)
+		return false;
+	CHECK_FOR_INTERRUPTS();
+	result = run_regex(regex, text, length);
+	if (result != REG_OKAY && result != REG_NOMATCH)
+		*steps = -1;
+	return result == REG_OKAY;
+}
 
 static bool
 search(FfEvaluation *e, const FfNode *node, FfRegex *regex, const FfValue *text, FfValue *out)
 {
-	pg_wchar *wide;
-	int		  count;
-	int		  result;
+	int result;
 
-	if (!ff_lang_pay(e, node->position, FF_STEP + (int64) text->length * (4 + regex->size / 4)))
+	if (!ff_lang_pay(e, node->position, cost_of_searching(regex, text->length)))
 		return false;
 	ff_lang_use_scratch(e);
-	wide = widen(text->u.text, text->length, &count);
-	result = pg_regexec(&regex->regex, wide, count, 0, NULL, 0, NULL, 0);
-	pfree(wide);
+	result = run_regex(regex, text->u.text, text->length);
 	ff_set_bool(out, result == REG_OKAY);
 	return result == REG_OKAY || result == REG_NOMATCH ||
 		   ff_lang_fail(e, node->position, FF_ERR_EXPRESSION_LIMIT,

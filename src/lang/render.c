@@ -207,6 +207,24 @@ render_template(FfEvaluation *e, const FfTemplate *template, FfValue *out)
 	return ff_lang_output(e, 0, text.len);
 }
 
+bool
+ff_lang_render(FfEvaluation *e, const FfNode *node, FfValue *out)
+{
+	FfLocal		  *locals = e->locals;
+	StringInfoData text;
+	bool		   done;
+
+	ff_lang_use_scratch(e);
+	initStringInfo(&text);
+	done = render_parts(e, node->template->parts, &text) &&
+		   ff_lang_output(e, node->position, text.len);
+	if (!done)
+		e->position = node->position; /* in the expression, not in its text */
+	e->locals = locals;
+	ff_set_text(out, text.data, text.len);
+	return done;
+}
+
 static void
 render_or_raise(FfEvaluation *e, const JsonbValue *text, FfValue *out)
 {

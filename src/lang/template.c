@@ -108,6 +108,14 @@ find_any_close(const Reader *r, int at, char close)
 	return found != NULL ? (int) (found - r->source) : -1;
 }
 
+int
+ff_template_close(const char *source, int length, int at)
+{
+	Reader r = {.source = source, .length = length};
+
+	return find_close(&r, at, '}');
+}
+
 static bool *
 open_flag(Reader *r, char kind)
 {
@@ -434,20 +442,38 @@ whole_value(const Reader *r, const FfPart *parts)
 	return r->tags == 1 ? node : NULL;
 }
 
+static FfTemplate *
+read_template(FfSource *all, const char *text, int length)
+{
+	Reader r = {.length = length, .all = all};
+	FfTemplate *template = palloc0(sizeof(FfTemplate));
+
+	template->source = all->text = r.source = pnstrdup(text, length);
+	template->parts = read_parts(&r, NULL, 0);
+	template->whole = whole_value(&r, template->parts);
+	return template;
+}
+
 FfTemplate *
 ff_template_compile(const char *text, int length, MemoryContext context)
 {
 	FfSource	  all = {.context = context, .regex_steps = ff_lang_regex_steps()};
-	Reader		  r = {.length = length, .all = &all};
 	MemoryContext caller;
 	FfTemplate *template;
 
 	ff_lang_check_source("template", length);
 	caller = MemoryContextSwitchTo(context);
-	template = palloc0(sizeof(FfTemplate));
-	template->source = all.text = r.source = pnstrdup(text, length);
-	template->parts = read_parts(&r, NULL, 0);
-	template->whole = whole_value(&r, template->parts);
+	template = read_template(&all, text, length);
 	MemoryContextSwitchTo(caller);
+	return template;
+}
+
+FfTemplate *
+ff_template_within(FfSource *outer, const char *text, int length)
+{
+	FfSource all = {.context = outer->context, .regex_steps = outer->regex_steps};
+	FfTemplate *template = read_template(&all, text, length);
+
+	outer->regex_steps = all.regex_steps;
 	return template;
 }

@@ -3,10 +3,14 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
 #include "lang/template.h"
 #include "lang/walk.h"
+
+#define LONGEST_PATH 500
+#define LONGEST_KEY 200
 
 /* A container that is open: where in it the walk is. */
 struct FfWalkLevel
@@ -16,28 +20,34 @@ struct FfWalkLevel
 	int			index;
 };
 
-/* `body.items.0` */
-static void
-tell_place(void *argument)
+char *
+ff_walk_path(const FfWalk *walk)
 {
-	const FfWalk  *walk = argument;
 	StringInfoData path;
 
-	if (walk->depth == 0)
-		return;
 	initStringInfo(&path);
-	for (int i = 0; i < walk->depth && path.len < 500; i++)
+	for (int i = 0; i < walk->depth && path.len < LONGEST_PATH; i++)
 	{
 		const struct FfWalkLevel *level = &walk->levels[i];
 
 		if (i > 0)
 			appendStringInfoChar(&path, '.');
 		if (level->key != NULL)
-			appendBinaryStringInfo(&path, level->key, level->length);
+			appendBinaryStringInfo(&path, level->key,
+								   pg_mbcliplen(level->key, level->length, LONGEST_KEY));
 		else
 			appendStringInfo(&path, "%d", level->index);
 	}
-	errcontext("the text at %s", path.data);
+	return path.data;
+}
+
+static void
+tell_place(void *argument)
+{
+	const FfWalk *walk = argument;
+
+	if (walk->depth > 0)
+		errcontext("the text at %s", ff_walk_path(walk));
 }
 
 void

@@ -25,6 +25,9 @@ extern void ff_walk_begin(FfWalk *walk, Jsonb *config);
 extern bool ff_walk_next(FfWalk *walk); /* false at the end */
 extern void ff_walk_end(FfWalk *walk);
 
+/* Where the current token is, `body.items.0`, cut where it is long; palloc'ed. */
+extern char *ff_walk_path(const FfWalk *walk);
+
 /* Whether the current token is a text that holds a template. Keys never are. */
 extern bool ff_walk_at_template(const FfWalk *walk);
 

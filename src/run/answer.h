@@ -40,6 +40,7 @@ typedef struct FfOp
 	FfOpKind	kind;
 	char		id[FF_STEP_ID_SIZE];
 	char	   *name;
+	const char *type; /* of a graph's node, or NULL */
 	bool		race;
 	Jsonb	   *data;
 	Jsonb	   *error;

@@ -2,8 +2,8 @@
  * deadline.c - how long a run may wait to start and take to finish (see run.h).
  *
  * `timeouts.start` counts from when the run was enqueued to its first call, `timeouts.finish` from
- * its first call that reached the app. A call under way counts as a start: only whether it reached
- * the app is not known yet.
+ * its first call that reached the app; a run of an app is cancelled, one of a graph fails. A call
+ * under way counts as a start: only whether it reached the app is not known yet.
  */
 #include "postgres.h"
 
@@ -51,7 +51,7 @@ ff_run_expire(FfRun *run, TimestampTz now)
 		return false;
 	started = started_at(run) != 0;
 	limit = started ? run->policy.finish_timeout : run->policy.start_timeout;
-	ff_run_end(run, "cancelled", NULL,
+	ff_run_end(run, run->driver != NULL ? "failed" : "cancelled", NULL,
 			   ff_run_error("Timeout", psprintf("the run did not %s within %g s (timeouts.%s)",
 												started ? "end" : "start", limit / 1e6,
 												started ? "finish" : "start")),
@@ -62,5 +62,6 @@ ff_run_expire(FfRun *run, TimestampTz now)
 int64
 ff_item_timeout(const FfRun *run, const FfItem *item)
 {
-	return ff_step_timeout(item->terms, run->policy.step_timeout);
+	return item->timeout > 0 ? item->timeout
+							 : ff_step_timeout(item->terms, run->policy.step_timeout);
 }

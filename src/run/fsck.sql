@@ -292,15 +292,15 @@ as $$
 			e.value #> '{d,steps}' as forgotten
 		from flowforge.run_event_batch b
 		cross join lateral jsonb_array_elements(b.events) with ordinality e
-		where b.run_id >= low and e.value ->> 't' in ('step.completed', 'step.failed', 'run.retried')
+		where b.run_id >= low and e.value ->> 't' in ('step.completed', 'step.failed', 'step.skipped', 'run.retried')
 	), told as (
-		-- A retry forgets the steps that had failed, and those it names: they gave locks that the run's end has given back.
+		-- A retry forgets the steps it names: those that had failed, and those that gave locks, which the run's end has given back.
 		select e.tenant_id, e.run_id, e.step_id
 		from entry e
 		where e.type <> 'run.retried' and not exists (
 			select from entry r
 			where r.tenant_id = e.tenant_id and r.run_id = e.run_id and r.type = 'run.retried' and r.seq > e.seq
-				and (e.type = 'step.failed' or r.forgotten ? e.step_id))
+				and r.forgotten ? e.step_id)
 	)
 	select 'what the log says is done has its checkpoint', t.run_id, format('the log says that step %s finished; it has no checkpoint', t.step_id)
 	from told t
@@ -308,7 +308,7 @@ as $$
 	union all
 	select 'a checkpoint is in the log', s.run_id, format('the log does not say that step %s finished', s.step_id)
 	from flowforge.step s
-	where s.run_id >= low and not exists (select from told t where t.tenant_id = s.tenant_id and t.run_id = s.run_id and t.step_id = s.step_id)
+	where s.run_id >= low and s.status <> 'cancelled' and not exists (select from told t where t.tenant_id = s.tenant_id and t.run_id = s.run_id and t.step_id = s.step_id)
 	union all
 	select 'a step finishes once', t.run_id, format('the log says %s times that step %s finished', count(*), t.step_id)
 	from told t

@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "run/actor.h"
+#include "run/driver.h"
 #include "run/kind.h"
 #include "util/id.h"
 #include "util/jcs.h"
@@ -41,6 +42,16 @@ put_text(FfJsonBuilder *builder, const char *key, const char *text)
 void
 ff_run_log(FfRun *run, const char *type, const char *step_id, const char *name, int attempt,
 		   Jsonb *data, TimestampTz at)
+{
+	if (run->driver != NULL)
+		run->driver->log(run, type, step_id, name, attempt, data, at);
+	else
+		ff_run_log_event(run, type, step_id, name, attempt, data, at);
+}
+
+void
+ff_run_log_event(FfRun *run, const char *type, const char *step_id, const char *name, int attempt,
+				 Jsonb *data, TimestampTz at)
 {
 	FfChange	 *change = ff_run_change(run);
 	FfJsonBuilder builder = {0};
@@ -154,6 +165,15 @@ ff_item_find(const FfRun *run, const char *id)
 }
 
 bool
+ff_run_advances(const FfRun *run)
+{
+	const FfItem *asking = run->driver ? ff_item_find(run, "") : NULL;
+
+	return asking != NULL && asking->due <= GetCurrentTimestamp() &&
+		   !(run->change != NULL && run->change->ended);
+}
+
+bool
 ff_memo_exists(const FfRun *run, const char *id)
 {
 	for (int i = 0; i < run->memo_count; i++)
@@ -197,10 +217,16 @@ ff_run_ask_next(FfRun *run, TimestampTz now)
 void
 ff_run_decide_next(FfRun *run, int group, bool race, TimestampTz now)
 {
-	bool group_done = !group_pending(run, group);
+	bool group_done;
 
 	if (run->change->ended)
 		return;
+	if (run->driver != NULL)
+	{
+		ff_run_ask_next(run, now);
+		return;
+	}
+	group_done = !group_pending(run, group);
 	if (run->protocol != 1 && group_done)
 		run->plan = false;
 	if (run->protocol == 1 || race || group_done)
@@ -224,10 +250,13 @@ ff_step_checkpoint(FfRun *run, const char *id, const char *op, const char *name,
 	row->memo = memo;
 	row->started = started;
 	row->ended = now;
-	ff_run_add_memo(run, id, memo);
+	if (run->driver != NULL)
+		run->driver->describe(run, row);
+	else
+		ff_run_add_memo(run, id, memo);
 	if (strcmp(run->edited_step, id) == 0)
 		run->edited_input = NULL; /* it has been run with it */
-	row->position = run->memo_count;
+	row->position = run->driver ? ++run->step_count : run->memo_count;
 	change->steps = lappend(change->steps, row);
 	ff_run_log(run, strcmp(status, "failed") == 0 ? "step.failed" : "step.completed", id, name,
 			   attempt, strcmp(status, "failed") == 0 ? memo : NULL, now);
@@ -289,6 +318,13 @@ ff_item_release(FfRun *run, const FfItem *item)
 void
 ff_item_finish(FfRun *run, FfItem *item, const char *status, Jsonb *memo, TimestampTz now)
 {
+	if (run->driver != NULL)
+	{
+		ff_run_change(run);
+		run->driver->finish(run, item, status, memo, now);
+		ff_run_decide_next(run, item->group, item->race, now);
+		return;
+	}
 	ff_step_checkpoint(run, item->id, ff_item_op(item), item->name, status, item->attempt, memo,
 					   item->created, now);
 	ff_item_release(run, item);

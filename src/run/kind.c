@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "utils/memutils.h"
+
 #include "run/actor.h"
 #include "run/kind.h"
 
@@ -64,6 +66,7 @@ ff_kind_item(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampT
 
 	item->step = op->step;
 	item->race = op->race;
+	item->type = op->type ? MemoryContextStrdup(run->context, op->type) : NULL;
 	item->max_attempts = max_attempts;
 	item->options = ff_run_keep_json(run, op->options);
 	item->due = op->step->place == FF_STEP_WAITS ? op->due : 0;

@@ -6,7 +6,10 @@
  */
 #include "postgres.h"
 
+#include "utils/memutils.h"
+
 #include "run/actor.h"
+#include "run/driver.h"
 #include "run/kind.h"
 #include "util/json.h"
 
@@ -18,6 +21,7 @@ begin(FfRun *run, const FfOp *op, FfItemKind kind, int group, TimestampTz now)
 	FfItem *item = ff_item_add(run, kind, op->id, op->name, group, now);
 
 	item->race = op->race;
+	item->type = op->type ? MemoryContextStrdup(run->context, op->type) : NULL;
 	item->terms = ff_run_keep_json(run, op->terms);
 	if (!ff_item_calls(item))
 		item->due = op->due;
@@ -174,7 +178,7 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 
 	if (known != NULL)
 		restate(run, known, op);
-	if (known != NULL || ff_memo_exists(run, op->id))
+	if (known != NULL || (run->driver == NULL && ff_memo_exists(run, op->id)))
 		return false;
 	switch (op->kind)
 	{
@@ -227,6 +231,16 @@ apply_op(FfRun *run, const FfItem *caller, const FfOp *op, const FfAnswer *answe
 			return false;
 	}
 	return false;
+}
+
+bool
+ff_run_begin(FfRun *run, const FfOp *op, int max_attempts, TimestampTz now)
+{
+	FfItem	 nobody = {.kind = FF_ITEM_CALL};
+	FfAnswer answer = {.retry = true, .retry_after = -1};
+
+	ff_run_change(run);
+	return apply_op(run, &nobody, op, &answer, max_attempts, run->group, now);
 }
 
 /* The step the call ran has failed and may be tried again: the same call, later. */

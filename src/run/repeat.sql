@@ -10,16 +10,16 @@ begin
 	if function is null then
 		raise exception using errcode = 'FF013', message = 'ff_run needs the id of a function', hint = 'select function from flowforge.functions lists them.';
 	end if;
+	perform flowforge.check_function_input(function, input);
 	select * into started
 	from flowforge.invoke(function, jsonb_strip_nulls(jsonb_build_object('id', idempotency_key)) || jsonb_build_object('data', coalesce(input, '{}')));
-	return coalesce(started.run_id, (
-		select r.run_id from flowforge.run r where r.tenant_id = flowforge.current_tenant() and r.event_id = started.event_id limit 1));
+	return flowforge.started_run(started.event_id, started.run_id);
 end
 $$;
 comment on function @extschema@.ff_run(text, jsonb, text) is
 'Starts a run of a function, named by its id, without an event of its own: it sees an event inngest/function.invoked with the input (an '
 'object) as data. With an idempotency key, a repeat within flowforge.event_dedupe_window starts nothing and gives the first run. '
-'Gives the run''s id. Errors: FF013 no such function; FF002 the input is not an object; FF003, FF007 it is too large or too deep.';
+'Gives the run''s id. Errors: FF013 no such function; FF517 the input is not what the function''s input_schema asks for; FF002 it is not an object; FF003, FF007 it is too large or too deep.';
 
 revoke execute on function @extschema@.ff_run(text, jsonb, text) from public;
 
@@ -98,28 +98,31 @@ $$;
 comment on function flowforge.lock_steps(flowforge.run, integer) is
 'The steps by which a run had locks that it has not given back itself, or not before a position.';
 
--- Steps that had failed are forgotten, with the errors the function may have caught: they are what a retry is for.
-create function flowforge.forget_failed_steps(run flowforge.run) returns jsonb
+-- Steps that had failed, or were cut short, are forgotten, with the errors the function may have caught: they are what a retry is for.
+create function flowforge.forget_failed_steps(run flowforge.run, out forgotten jsonb, out again jsonb) returns record
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-	forgotten jsonb;
 begin
 	with gone as (
 		delete from flowforge.step s
-		where s.tenant_id = run.tenant_id and s.run_id = run.run_id and (s.status = 'failed' or s.step_id in (select flowforge.lock_steps(run)))
-		returning s.step_id, s.position
+		where s.tenant_id = run.tenant_id and s.run_id = run.run_id and (
+			s.status = 'cancelled' or s.status = 'failed' and not coalesce(s.memo ? 'data', false) or s.step_id in (select flowforge.lock_steps(run)))
+		returning s.step_id, s.position, s.status, s.attempt
 	)
-	select coalesce(jsonb_agg(g.step_id order by g.position), '[]') into forgotten from gone g;
+	select coalesce(jsonb_agg(g.step_id order by g.position) filter (where g.status <> 'cancelled'), '[]'),
+		jsonb_object_agg(g.step_id, g.attempt + 1) filter (where g.status = 'failed')
+	into forgotten, again
+	from gone g;
 	update flowforge.step s
 	set position = n.place
 	from (select k.step_id, row_number() over (order by k.position) as place from flowforge.step k where k.tenant_id = run.tenant_id and k.run_id = run.run_id) n
 	where s.tenant_id = run.tenant_id and s.run_id = run.run_id and s.step_id = n.step_id and s.position <> n.place;
-	return forgotten;
 end
 $$;
-comment on function flowforge.forget_failed_steps(flowforge.run) is 'Deletes the checkpoints of a run''s failed steps, and of those by which it held locks, and gives their ids.';
+comment on function flowforge.forget_failed_steps(flowforge.run) is
+'Deletes the checkpoints of a run''s failed and cancelled steps, and of those by which it held locks. Gives the ids, and by id of failed ones '
+'the attempt that comes next. A step of a graph that failed and let the run continue has an output, and stays.';
 
 create function @extschema@.ff_retry(run uuid) returns text
 language plpgsql volatile
@@ -130,6 +133,7 @@ declare
 	ended text;
 	next integer;
 	lives integer;
+	past record;
 begin
 	-- Whoever deletes the end makes the run go on; a second caller waits here and then finds it gone.
 	delete from flowforge.run_end e
@@ -145,12 +149,16 @@ begin
 	into next, lives
 	from flowforge.run_event_batch b
 	where b.tenant_id = row.tenant_id and b.run_id = row.run_id;
+	select * into past from flowforge.forget_failed_steps(row);
 	insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 	values (row.tenant_id, row.run_id, next, jsonb_build_array(jsonb_build_object('t', 'run.retried', 'at', flowforge.microseconds(clock_timestamp()),
-		'd', jsonb_build_object('was', ended, 'steps', flowforge.forget_failed_steps(row)))));
+		'd', jsonb_build_object('was', ended, 'steps', past.forgotten))));
 	insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state)
 	values (flowforge.slot(row.run_id), row.run_id, row.tenant_id, row.function_id, row.version, row.event_id,
-		flowforge.asking_state(row, next, lives * 1000000));
+		flowforge.asking_state(row, next, lives * 1000000) || (
+			select jsonb_strip_nulls(jsonb_build_object('again', case when v.config ? 'graph' then past.again end))
+			from flowforge.function_version v
+			where v.tenant_id = row.tenant_id and v.function_id = row.function_id and v.version = row.version));
 	perform flowforge.hand_over(row.tenant_id, row.run_id);
 	return 'retrying';
 end
@@ -208,6 +216,28 @@ end
 $$;
 comment on function flowforge.replayed_event(flowforge.run, jsonb) is 'The event of a replay. Error: FF002.';
 
+-- In a graph what comes before a step is not what finished before it: all is kept but the step and what follows from it.
+create function flowforge.steps_after(run flowforge.run, step text) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	graph jsonb;
+	node constant text := regexp_replace(step, '\[\d+\]$', '');
+begin
+	select v.config -> 'graph' into graph
+	from flowforge.function_version v
+	where v.tenant_id = run.tenant_id and v.function_id = run.function_id and v.version = run.version;
+	if graph is null or step is null then
+		return case when graph is not null then '[]'::jsonb end;
+	end if;
+	-- The other items of a for_each are kept, the node itself is not.
+	return coalesce(@extschema@.ff_workflow_plan(graph) -> 'descendants' -> node, '[]') || case when node = step then to_jsonb(array[node]) else '[]' end;
+end
+$$;
+comment on function flowforge.steps_after(flowforge.run, text) is
+'The nodes of a run''s graph that come after a step, with the step; null for functions that are no graphs.';
+
 -- Copies the checkpoints of a run before a position, and logs them: a log tells of every checkpoint.
 create function flowforge.copy_steps(source flowforge.run, copy flowforge.run, step flowforge.step) returns integer
 language plpgsql volatile
@@ -215,14 +245,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
 	entries jsonb;
+	after constant jsonb := flowforge.steps_after(copy, step.step_id);
 	now constant bigint := flowforge.microseconds(clock_timestamp());
 begin
 	insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at, detail)
 	select s.tenant_id, copy.run_id, s.step_id, row_number() over (order by s.position), s.op, s.name, s.status, s.attempt, s.memo, s.started_at,
 		s.ended_at, s.detail
 	from flowforge.step s
-	where s.tenant_id = source.tenant_id and s.run_id = source.run_id and s.position < step.position
-		and s.step_id not in (select flowforge.lock_steps(source, step.position));
+	where s.tenant_id = source.tenant_id and s.run_id = source.run_id and s.position < case when after is null then step.position else 2147483647 end
+		and s.step_id not in (select flowforge.lock_steps(source, step.position))
+		and (after is null or step.step_id is not null and s.step_id <> step.step_id and s.status <> 'cancelled' and not (s.status = 'failed' and not s.memo ? 'data')
+			and not after ? s.step_id and not after ? regexp_replace(s.step_id, '\[\d+\]$', ''));
 	select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('t', 'step.' || s.status, 'at', now, 's', s.step_id, 'n', s.name, 'a', s.attempt))
 		order by s.position), '[]') into entries
 	from flowforge.step s
@@ -249,8 +282,8 @@ begin
 	if from_step is not null then
 		step := flowforge.replayed_step(source, from_step);
 	end if;
-	-- The code lives where the app is now, and so does the version; what no app serves any more keeps its own.
-	select case when f.archived_at is null then f.version else source.version end into copy.version
+	-- The code lives where the app is now, and so does the version; what no app serves any more keeps its own, and so does a test run.
+	select case when f.archived_at is null and source.version > 0 then f.version else source.version end into copy.version
 	from flowforge.function f
 	where f.tenant_id = source.tenant_id and f.function_id = source.function_id;
 	if copy.version is null then

@@ -6,6 +6,7 @@
 #include "utils/memutils.h"
 
 #include "run/actor.h"
+#include "run/driver.h"
 #include "run/kind.h"
 #include "util/errors.h"
 #include "util/id.h"
@@ -18,10 +19,13 @@ int ff_invoke_depth_limit = 100;
 /* --- retries --- */
 
 static int64
-backoff(const FfRun *run, const FfItem *item, int attempt)
+backoff(FfRun *run, const FfItem *item, int attempt)
 {
-	FfBackoff policy = ff_step_backoff(item->terms, &run->policy.backoff);
+	FfBackoff policy;
 
+	if (run->driver != NULL)
+		return run->driver->backoff(run, item, attempt);
+	policy = ff_step_backoff(item->terms, &run->policy.backoff);
 	return ff_backoff_delay(&policy, attempt);
 }
 
@@ -64,6 +68,21 @@ ff_run_retry_or_fail(FfRun *run, FfItem *item, const FfAnswer *answer, int max_a
 		ff_item_finish(run, item, "failed", ff_run_wrap("error", answer->error), now);
 	else
 		ff_run_end(run, "failed", NULL, answer->error, now);
+}
+
+void
+ff_run_attempt_failed(FfRun *run, FfItem *item, Jsonb *error, bool retry, int64 retry_after,
+					  int max_attempts, TimestampTz now)
+{
+	FfAnswer answer = {.error = error, .retry_after = retry_after};
+
+	if (retry && item->attempt + 1 < max_attempts)
+	{
+		ff_run_change(run);
+		ff_run_retry(run, item, item->id, item->name, error, &answer, now);
+	}
+	else
+		ff_item_finish(run, item, "failed", ff_run_wrap("error", error), now);
 }
 
 /* Nothing of ours ran, so no attempt is used up; but an app that stays away for long fails its
@@ -110,6 +129,12 @@ void
 ff_run_answer(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attempts, TimestampTz now)
 {
 	item->call = NULL;
+	if (run->driver != NULL)
+	{
+		ff_run_change(run);
+		run->driver->answer(run, item, answer, now);
+		return;
+	}
 	max_attempts = ff_step_attempts(item->terms, max_attempts);
 	if (answer->kind != FF_ANSWER_UNREACHABLE)
 	{
@@ -302,6 +327,8 @@ ff_run_end(FfRun *run, const char *status, Jsonb *output, Jsonb *error, Timestam
 	change->output = output;
 	change->error = error;
 	change->ended_at = now;
+	if (run->driver != NULL)
+		run->driver->end(run, status, now);
 	foreach (cell, run->items)
 		ff_item_release(run, lfirst(cell));
 	for (int i = 0; i < run->policy.cancels; i++)

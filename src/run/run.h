@@ -40,6 +40,7 @@ typedef struct FfItem
 	FfItemKind	kind;
 	char		id[FF_STEP_ID_SIZE];
 	char	   *name;
+	const char *type;		 /* of a graph's node, or NULL */
 	int			attempt;	 /* from 0; counts calls that reached the app */
 	int			unreachable; /* calls in a row that did not reach it */
 	TimestampTz unreachable_since;
@@ -47,10 +48,12 @@ typedef struct FfItem
 	bool		race;  /* the function wants to know at once when it is done */
 	bool		again; /* something finished while the call asking for more was under way */
 	TimestampTz created;
-	TimestampTz due;   /* when to call, wake or give up; 0: now; DT_NOEND: never */
-	Jsonb	   *error; /* of the last attempt, or NULL */
-	Jsonb	   *terms; /* how the step wants to be called: {timeout, retries}, or NULL */
-	void	   *call;  /* the call under way, or NULL */
+	TimestampTz due;	 /* when to call, wake or give up; 0: now; DT_NOEND: never */
+	int64		timeout; /* of a graph's node: microseconds an attempt may take; 0: as usual */
+	Jsonb	   *input;	 /* of a graph's node: what people are shown of it, {input}, or NULL */
+	Jsonb	   *error;	 /* of the last attempt, or NULL */
+	Jsonb	   *terms;	 /* how the step wants to be called: {timeout, retries}, or NULL */
+	void	   *call;	 /* the call under way, or NULL */
 	TimestampTz called_at;
 	pg_uuid_t	request_id; /* of that call */
 	bool		advanced;	/* steps of that call have been checkpointed already */
@@ -58,9 +61,9 @@ typedef struct FfItem
 	/* What to request, secrets included: only ever in memory. An item read from its row has none
 	 * and asks the function for it again. */
 	Jsonb					*request;
-	const struct FfStepKind *step;		   /* of a step the server takes itself: its kind, */
-	Jsonb					*options;	   /* what it was asked for with, */
-	int						 max_attempts; /* and how often it may be tried */
+	const struct FfStepKind *step;	  /* of a step the server takes itself: its kind, */
+	Jsonb					*options; /* what it was asked for with, */
+	int max_attempts; /* and how often it may be tried; so has the item of a graph's node */
 } FfItem;
 
 /* Whether an item is a request the engine makes for a step. */
@@ -106,27 +109,34 @@ struct FfChange;
 
 typedef struct FfRun
 {
-	pg_uuid_t		 id; /* first: the key of the table of runs */
-	MemoryContext	 context;
-	int32			 tenant_id;
-	int32			 function_id;
-	int32			 version;
-	pg_uuid_t		 event_id;
-	bool			 has_parent;
-	pg_uuid_t		 parent_id;
-	char			 parent_step[FF_STEP_ID_SIZE];
-	int				 depth; /* of invocation: 0 when an event started it */
-	FfEvent			 event;
-	char			*event_json; /* canonical JSON */
-	int				 protocol;	 /* the SDK's request version; -1 until it has said it */
-	int				 generation; /* calls made so far */
-	int				 seq;		 /* of the last run event */
-	int				 group;		 /* of the last answer with operations */
-	List			*locks;		 /* of char *: keys of locks it may hold or wait for */
-	bool			 plan;		 /* steps are to be planned, not executed at once */
-	TimestampTz		 started;	 /* 0: not yet */
-	TimestampTz		 queued;	 /* when it was made, or made to go on */
-	FfPolicy		 policy;	 /* of its version */
+	pg_uuid_t			   id; /* first: the key of the table of runs */
+	MemoryContext		   context;
+	int32				   tenant_id;
+	int32				   function_id;
+	int32				   version;
+	pg_uuid_t			   event_id;
+	bool				   has_parent;
+	pg_uuid_t			   parent_id;
+	char				   parent_step[FF_STEP_ID_SIZE];
+	int					   depth; /* of invocation: 0 when an event started it */
+	FfEvent				   event;
+	char				  *event_json;	/* canonical JSON */
+	int					   protocol;	/* the SDK's request version; -1 until it has said it */
+	int					   generation;	/* calls made so far */
+	int					   seq;			/* of the last run event */
+	int					   group;		/* of the last answer with operations */
+	List				  *locks;		/* of char *: keys of locks it may hold or wait for */
+	bool				   plan;		/* steps are to be planned, not executed at once */
+	TimestampTz			   started;		/* 0: not yet */
+	TimestampTz			   queued;		/* when it was made, or made to go on */
+	FfPolicy			   policy;		/* of its version */
+	Jsonb				  *again;		/* attempts that steps have had in a life before, by id */
+	const struct FfDriver *driver;		/* of a function that lives in the server, or NULL */
+	int					   step_count;	/* checkpoints of a run that has a driver */
+	void				  *driven;		/* what its driver knows of it */
+	int					   max_running; /* of its steps at once; 0: any number */
+	bool				   paused;		/* everything waits for somebody outside */
+	bool				   advancing;	/* the executor is about to have it advanced */
 	char			 edited_step[FF_STEP_ID_SIZE]; /* a step to run with edited input; "": none */
 	Jsonb			*edited_input;
 	FfHome			 home;	 /* where the state's row is */
@@ -164,6 +174,8 @@ typedef struct FfInvocation
 	char	   *slug;
 	Jsonb	   *payload; /* {data, v?} or NULL */
 	TimestampTz expires;
+	bool		detached; /* nobody waits for its end */
+	pg_uuid_t	run_id;	  /* of a detached one */
 } FfInvocation;
 
 /*

@@ -96,6 +96,7 @@ read_item(Jsonb *json)
 	read_kind(json, item);
 	copy_text(json, "id", item->id, sizeof(item->id));
 	item->name = ff_json_text(json, "n");
+	item->type = ff_json_text(json, "ty");
 	item->attempt = (int) number(json, "a", 0);
 	item->group = (int) number(json, "g", 0);
 	item->race = ff_json_bool(json, "r");
@@ -105,6 +106,8 @@ read_item(Jsonb *json)
 	item->max_attempts = (int) number(json, "m", 1);
 	item->error = ff_json_member(json, "e");
 	item->terms = ff_json_member(json, "t");
+	item->timeout = number(json, "to", 0);
+	item->input = ff_json_member(json, "in");
 	item->remote = ff_json_bool(json, "rem");
 	item->unreachable = (int) number(json, "u", 0);
 	item->unreachable_since = instant(json, "us", 0);
@@ -187,6 +190,8 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->seq = (int) number(state, "seq", 1);
 		run->group = (int) number(state, "grp", 0);
 		run->plan = ff_json_bool(state, "plan");
+		run->paused = ff_json_bool(state, "paused");
+		run->again = ff_json_member(state, "again");
 		read_locks(run, ff_json_member(state, "locks"));
 		run->started = instant(state, "start", 0);
 		run->queued = instant(state, "from", run->queued);
@@ -217,6 +222,18 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	{
 		ff_jb_key(builder, "n");
 		ff_jb_text(builder, item->name);
+	}
+	if (item->type != NULL)
+	{
+		ff_jb_key(builder, "ty");
+		ff_jb_text(builder, item->type);
+		if (item->timeout > 0)
+			put_int(builder, "to", item->timeout);
+		if (item->input != NULL)
+		{
+			ff_jb_key(builder, "in");
+			ff_jb_json(builder, item->input);
+		}
 	}
 	put_int(builder, "a", item->attempt);
 	if (item->group != 0)
@@ -288,7 +305,17 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_key(&builder, "plan");
 		ff_jb_bool(&builder, true);
 	}
+	if (run->paused)
+	{
+		ff_jb_key(&builder, "paused");
+		ff_jb_bool(&builder, true);
+	}
 	put_locks(&builder, run);
+	if (run->again != NULL)
+	{
+		ff_jb_key(&builder, "again");
+		ff_jb_json(&builder, run->again);
+	}
 	if (run->started != 0)
 		put_int(&builder, "start", ff_unix_us(run->started));
 	if (run->has_parent)

@@ -23,6 +23,7 @@ create view flowforge.runs with (security_invoker = true) as
 select r.run_id, flowforge.ulid(r.run_id) as ulid, r.tenant_id, f.slug as function, r.version,
 	case
 		when e.status is not null then e.status
+		when l.state -> 'paused' = 'true' then 'paused'
 		when l.state -> 'start' is null and c.run_id is null then 'pending'
 		else 'running'
 	end as status,
@@ -35,7 +36,7 @@ left join flowforge.run_end e on e.tenant_id = r.tenant_id and e.run_id = r.run_
 left join flowforge.live_run l on l.slot = flowforge.slot(r.run_id) and l.run_id = r.run_id
 left join (select c.run_id, min(c.started_at) as started_at from flowforge.calls() c group by c.run_id) c on c.run_id = r.run_id;
 comment on view flowforge.runs is
-'Every run: its function, status (pending, running, completed, failed, cancelled), event, result and times; wake_at when nothing is to do before.';
+'Every run: its function, status (pending, running, paused, completed, failed, cancelled), event, result and times; wake_at when nothing is to do before.';
 
 create view flowforge.steps with (security_invoker = true) as
 select s.tenant_id, s.run_id, s.step_id, s.name, s.op, s.status, s.attempt::integer as attempt,
@@ -43,7 +44,7 @@ select s.tenant_id, s.run_id, s.step_id, s.name, s.op, s.status, s.attempt::inte
 	s.memo -> 'error' as error, s.started_at, s.ended_at, null::timestamptz as due_at, s.position, s.detail
 from flowforge.step s
 union all
-select r.tenant_id, r.run_id, i.value ->> 'id', i.value ->> 'n', i.value ->> 'op',
+select r.tenant_id, r.run_id, i.value ->> 'id', i.value ->> 'n', coalesce(i.value ->> 'ty', i.value ->> 'op'),
 	case
 		when c.run_id is not null then 'running'
 		when i.value ->> 'op' = 'sleep' then 'sleeping'
@@ -52,7 +53,7 @@ select r.tenant_id, r.run_id, i.value ->> 'id', i.value ->> 'n', i.value ->> 'op
 		else 'pending'
 	end,
 	(i.value ->> 'a')::integer, null, i.value -> 'e', to_timestamp((i.value ->> 'at')::numeric / 1000000), null,
-	to_timestamp((i.value ->> 'due')::numeric / 1000000), null, null
+	to_timestamp((i.value ->> 'due')::numeric / 1000000), null, i.value -> 'in'
 from flowforge.run r
 join flowforge.live_run l on l.slot = flowforge.slot(r.run_id) and l.run_id = r.run_id
 cross join lateral jsonb_array_elements(l.state -> 'items') i
@@ -73,7 +74,7 @@ select f.function_id, f.tenant_id, f.slug as function, f.name, a.name as app, f.
 		select s.next_run_at from flowforge.schedule s
 		where s.tenant_id = t.tenant_id and s.function_id = t.function_id and s.cron = t.cron))) order by t.trigger_id)
 	from flowforge.trigger t where t.tenant_id = f.tenant_id and t.function_id = f.function_id) as triggers,
-	coalesce(fe.errors, 0) as filter_errors, fe.last_error as last_filter_error, fe.last_error_at as last_filter_error_at
+	coalesce(fe.errors, 0) as filter_errors, fe.last_error as last_filter_error, fe.last_error_at as last_filter_error_at, f.kind
 from flowforge.function f
 left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
 join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version

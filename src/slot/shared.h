@@ -26,7 +26,7 @@
 #define FF_RING_SIZE 512
 #define FF_MAX_CALLS 1024  /* calls an executor may have under way */
 #define FF_MAX_WAITERS 256 /* backends in ff_wait at once, per database */
-#define FF_STEP_ID_SIZE 44
+#define FF_STEP_ID_SIZE 80
 #define FF_MESSAGE_SIZE 200
 
 /* What others tell the owner of a slot: runs that became runnable, messages in the inbox, or "look

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "run/actor.h"
+#include "schema/schema.h"
 #include "step/step.h"
 #include "util/duration.h"
 #include "util/id.h"
@@ -47,6 +48,22 @@ given(Jsonb *options, const char *key)
 	return value == NULL || ff_json_is_null(value) ? NULL : value;
 }
 
+/* A form that could never be satisfied, because it is no schema, fails the step instead of the
+ * person who decides. */
+static const char *
+form_problem(Jsonb *form)
+{
+	FfFindings *findings;
+
+	if (!ff_json_is_object(form))
+		return "has a form that is not a JSON Schema";
+	findings = ff_schema_check(form, 1);
+	if (findings->count == 0)
+		return NULL;
+	return psprintf("has a form that is not a JSON Schema: at \"%s\": %s", findings->list[0].path,
+					findings->list[0].message);
+}
+
 static const char *
 read_due(FfOp *op, Jsonb *options, TimestampTz now)
 {
@@ -72,9 +89,9 @@ read_options(FfOp *op, Jsonb *options, TimestampTz now)
 		return "has a prompt of more than 64 KB";
 	if (approvers != NULL && (!ff_json_is_array(approvers) || !texts(approvers)))
 		return "has approvers that are not a list of 1 to 100 names";
-	if (form != NULL && !ff_json_is_object(form))
-		return "has a form that is not a JSON Schema";
 	op->options = options;
+	if (form != NULL && form_problem(form) != NULL)
+		return form_problem(form);
 	return read_due(op, options, now);
 }
 

@@ -35,51 +35,6 @@ left join flowforge.live_run l on l.slot = flowforge.slot(a.run_id) and l.run_id
 comment on view flowforge.approvals is
 'Requests for decisions: pending, approved, rejected, expired, or cancelled because their run has ended; by whom, when and why.';
 
--- Each value is looked at once (`offset 0` keeps the planner from asking again for what it has asked): a form and its data may be nested deeply.
--- Of JSON Schema as much as forms need: type, enum, const, required, properties, items, minimum, maximum, minLength, maxLength, pattern.
-create function flowforge.form_problem(given jsonb, form jsonb, place text default 'data') returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-	kind constant text := coalesce(jsonb_typeof(given), 'null');
-	kinds constant jsonb := case jsonb_typeof(form -> 'type') when 'string' then jsonb_build_array(form -> 'type') when 'array' then form -> 'type' end;
-begin
-	if kinds is not null and not kinds ? kind
-		and not (kind = 'number' and kinds ? 'integer' and (given #>> '{}')::numeric % 1 = 0) then
-		return format('%s is of type %s, not %s', place, kind, (select string_agg(k, ' or ') from jsonb_array_elements_text(kinds) k));
-	elsif jsonb_typeof(form -> 'enum') = 'array' and not exists (select from jsonb_array_elements(form -> 'enum') e where e.value = given) then
-		return format('%s is none of %s', place, form -> 'enum');
-	elsif form ? 'const' and form -> 'const' <> given then
-		return format('%s is not %s', place, form -> 'const');
-	elsif kind = 'number' and jsonb_typeof(form -> 'minimum') = 'number' and (given #>> '{}')::numeric < (form ->> 'minimum')::numeric then
-		return format('%s is less than %s', place, form -> 'minimum');
-	elsif kind = 'number' and jsonb_typeof(form -> 'maximum') = 'number' and (given #>> '{}')::numeric > (form ->> 'maximum')::numeric then
-		return format('%s is more than %s', place, form -> 'maximum');
-	elsif kind = 'string' and jsonb_typeof(form -> 'minLength') = 'number' and length(given #>> '{}') < (form ->> 'minLength')::numeric then
-		return format('%s is shorter than %s characters', place, form -> 'minLength');
-	elsif kind = 'string' and jsonb_typeof(form -> 'maxLength') = 'number' and length(given #>> '{}') > (form ->> 'maxLength')::numeric then
-		return format('%s is longer than %s characters', place, form -> 'maxLength');
-	elsif kind = 'object' then
-		return coalesce(
-			(select format('%s.%s is missing', place, r.value #>> '{}')
-			from jsonb_array_elements(case jsonb_typeof(form -> 'required') when 'array' then form -> 'required' else '[]' end) r
-			where not given ? (r.value #>> '{}') limit 1),
-			(select q.problem
-			from jsonb_each(case jsonb_typeof(form -> 'properties') when 'object' then form -> 'properties' else '{}' end) p
-			cross join lateral (select flowforge.form_problem(given -> p.key, p.value, place || '.' || p.key) as problem offset 0) q
-			where given ? p.key and q.problem is not null limit 1));
-	elsif kind = 'array' and jsonb_typeof(form -> 'items') = 'object' then
-		return (select q.problem
-			from jsonb_array_elements(given) with ordinality e
-			cross join lateral (select flowforge.form_problem(e.value, form -> 'items', format('%s[%s]', place, e.ordinality - 1)) as problem offset 0) q
-			where q.problem is not null limit 1);
-	end if;
-	return null;
-end
-$$;
-comment on function flowforge.form_problem(jsonb, jsonb, text) is 'What is wrong with data by a form (a JSON Schema), or null when nothing is.';
-
 -- What the run is handed: the same for every end of a request.
 create function flowforge.tell_decision(approval flowforge.approval) returns void
 language sql volatile
@@ -163,7 +118,7 @@ as $$
 declare
 	tenant constant integer := flowforge.current_tenant();
 	request flowforge.approval;
-	problem text;
+	findings jsonb;
 begin
 	select a.* into request from flowforge.approval a where a.tenant_id = tenant and a.approval_id = approval for update;
 	if not found then
@@ -175,9 +130,9 @@ begin
 		return 'already ' || verdict;
 	end if;
 	perform flowforge.check_undecided(request);
-	problem := case when verdict = 'approved' and request.form is not null then flowforge.form_problem(coalesce(data, 'null'), request.form) end;
-	if problem is not null then
-		raise exception using errcode = 'FF409', message = 'the data is not what the form asks for', detail = problem || '.',
+	findings := case when verdict = 'approved' and request.form is not null then flowforge.schema_check(request.form, coalesce(data, 'null')) end;
+	if findings <> '[]' then
+		raise exception using errcode = 'FF409', message = 'the data is not what the form asks for', detail = flowforge.findings_text(findings, 'data'),
 			hint = 'The column form of flowforge.approvals is the JSON Schema of the data.';
 	end if;
 	update flowforge.approval a

@@ -22,8 +22,8 @@ $$;
 comment on function flowforge.role_problem(text, text) is
 'Why Sql steps cannot run as a role, or null when they can; with its mark, also when the name is another role''s now.';
 
-create function @extschema@.ff_set_app_role(app text, role text) returns text
-language plpgsql volatile security definer
+create function flowforge.check_role_given(role text) returns void
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -31,12 +31,22 @@ declare
 begin
 	if role is not null and problem is not null then
 		raise exception using errcode = 'FF404', message = problem,
-			hint = 'Make a role for the app that may log in and has the rights its statements need, and no more.';
+			hint = 'Make a role that may log in and has the rights its statements need, and no more.';
 	end if;
 	if role is not null and not pg_has_role(flowforge.caller()::name, role::name, 'member') then
 		raise exception using errcode = 'FF404', message = format('the role "%s" is not yours to give', role),
 			detail = format('"%s" is not a member of it.', flowforge.caller()), hint = 'Ask somebody who may act as that role.';
 	end if;
+end
+$$;
+comment on function flowforge.check_role_given(text) is 'Raises FF404 unless the caller may let statements run as a role; null is nobody.';
+
+create function @extschema@.ff_set_app_role(app text, role text) returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	perform flowforge.check_role_given(role);
 	update flowforge.app a
 	set role = ff_set_app_role.role, role_mark = flowforge.role_mark(ff_set_app_role.role)
 	where a.tenant_id = flowforge.current_tenant() and a.name = app;

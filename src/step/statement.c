@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/base64.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -231,11 +232,41 @@ typedef struct RowReceiver
 {
 	DestReceiver pub;	  /* first */
 	TupleDesc	 columns; /* as the statement names them: a slot may be a table's, with its names */
+	List		*binary;  /* numbers of columns of bytea */
 	StringInfoData json;
 	uint64		   count;
 	MemoryContext  context;
 	MemoryContext  row_context;
 } RowReceiver;
+
+/* JSON has no bytes: they are base64. */
+static Datum
+base64_of(Datum bytes)
+{
+	bytea	   *raw = DatumGetByteaPP(bytes);
+	int			room = pg_b64_enc_len(VARSIZE_ANY_EXHDR(raw));
+	char	   *encoded = palloc(room);
+	const void *data = VARDATA_ANY(raw);
+	int			length = pg_b64_encode(data, VARSIZE_ANY_EXHDR(raw), encoded, room);
+
+	if (length < 0)
+		elog(ERROR, "could not encode bytes");
+	return PointerGetDatum(cstring_to_text_with_len(encoded, length));
+}
+
+static void
+encode_binary(const RowReceiver *receiver, TupleTableSlot *slot, Datum *values)
+{
+	ListCell *cell;
+
+	foreach (cell, receiver->binary)
+	{
+		int column = lfirst_int(cell);
+
+		if (!slot->tts_isnull[column])
+			values[column] = base64_of(values[column]);
+	}
+}
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
@@ -245,11 +276,18 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	HeapTuple	  tuple;
 	Datum		  row;
 	text		 *json;
+	Datum		 *values = slot->tts_values;
 
 	MemoryContextReset(receiver->row_context);
 	old = MemoryContextSwitchTo(receiver->row_context);
 	slot_getallattrs(slot);
-	tuple = heap_form_tuple(receiver->columns, slot->tts_values, slot->tts_isnull);
+	if (receiver->binary != NIL)
+	{
+		values = palloc(sizeof(Datum) * receiver->columns->natts);
+		memcpy(values, slot->tts_values, sizeof(Datum) * receiver->columns->natts);
+		encode_binary(receiver, slot, values);
+	}
+	tuple = heap_form_tuple(receiver->columns, values, slot->tts_isnull);
 	row = heap_copy_tuple_as_datum(tuple, receiver->columns);
 	json = DatumGetTextPP(DirectFunctionCall1(row_to_json, row));
 	MemoryContextSwitchTo(old);
@@ -272,7 +310,16 @@ start_rows(DestReceiver *self, int operation, TupleDesc description)
 	RowReceiver	 *receiver = (RowReceiver *) self;
 	MemoryContext old = MemoryContextSwitchTo(receiver->context);
 
-	receiver->columns = BlessTupleDesc(CreateTupleDescCopy(description));
+	receiver->columns = CreateTupleDescCopy(description);
+	for (int i = 0; i < description->natts; i++)
+	{
+		if (getBaseType(TupleDescAttr(description, i)->atttypid) != BYTEAOID)
+			continue;
+		receiver->binary = lappend_int(receiver->binary, i);
+		TupleDescInitEntry(receiver->columns, (AttrNumber) (i + 1),
+						   NameStr(TupleDescAttr(description, i)->attname), TEXTOID, -1, 0);
+	}
+	receiver->columns = BlessTupleDesc(receiver->columns);
 	MemoryContextSwitchTo(old);
 }
 

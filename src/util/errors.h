@@ -3,8 +3,9 @@
  * it with, and a title.
  *
  * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF3xx
- * triggers; FF4xx steps the server takes itself. docs/errors.md is made from this table. Usage:
- * ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...), errhint(...))).
+ * triggers; FF4xx steps the server takes itself; FF5xx graphs. docs/errors.md is made from this
+ * table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...),
+ * errhint(...))).
  */
 #ifndef FF_ERRORS_H
 #define FF_ERRORS_H
@@ -82,7 +83,20 @@
 	X(APPROVAL_FORM, '4', '0', '9', 422, "The decision's data is not what the form asks for")      \
 	X(SECRET_KEY, '4', '1', '0', 409, "There is no key to seal secrets with")                      \
 	X(SECRET_SEALED, '4', '1', '1', 409, "A stored secret does not open")                          \
-	X(AI_PROVIDER, '4', '1', '2', 400, "There is no such provider of models, or it cannot be used")
+	X(AI_PROVIDER, '4', '1', '2', 400,                                                             \
+	  "There is no such provider of models, or it cannot be used")                                 \
+	X(GRAPH, '5', '0', '1', 422, "A graph is not of the form it should have")                      \
+	X(NODE_CONFIG, '5', '0', '3', 400, "A step of a graph was given what it cannot use")           \
+	X(GRAPH_CYCLE, '5', '0', '2', 422, "A graph has a cycle")                                      \
+	X(WORKFLOW_NOT_FOUND, '5', '1', '1', 404, "The workflow does not exist")                       \
+	X(WORKFLOW_INVALID, '5', '1', '2', 422, "The workflow's definition is not valid")              \
+	X(WORKFLOW_STATUS, '5', '1', '3', 409, "The workflow is in another status than this needs")    \
+	X(WORKFLOW_CHANGED, '5', '1', '4', 412, "The workflow was changed meanwhile")                  \
+	X(WORKFLOW_FORM, '5', '1', '5', 400, "A workflow is not of the form it should have")           \
+	X(WORKFLOW_NAME, '5', '1', '6', 409, "The workflow's name is taken")                           \
+	X(INPUT, '5', '1', '7', 422, "The run's input is not what its function takes")                 \
+	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")             \
+	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

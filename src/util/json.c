@@ -429,6 +429,16 @@ ff_jb_finish(FfJsonBuilder *builder)
 	return JsonbValueToJsonb(builder->result);
 }
 
+Jsonb *
+ff_json_empty_object(void)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
 #define EPOCH_SHIFT_US ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 int64

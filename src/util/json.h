@@ -40,6 +40,7 @@ extern bool	  ff_json_is_object(Jsonb *value);
 extern bool	  ff_json_is_array(Jsonb *value);
 extern bool	  ff_json_is_null(Jsonb *value);
 extern Jsonb *ff_json_null(void);
+extern Jsonb *ff_json_empty_object(void);
 extern Jsonb *ff_json_from_text(const char *text);
 
 /* Builds an object or array; keys and texts are copied by ff_jb_finish. A NULL text or document

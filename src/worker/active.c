@@ -8,6 +8,7 @@
 #include "utils/memutils.h"
 
 #include "worker/executor.h"
+#include "worker/turn.h"
 
 #define QUEUE_LIMIT 20000 /* ids; beyond it rows wait in their table for the next sweep */
 
@@ -74,6 +75,7 @@ void
 ff_active_drop(FfRun *run)
 {
 	hash_search(active, &run->id, HASH_REMOVE, NULL);
+	ff_advance_forget(run);
 	ff_run_free(run);
 }
 

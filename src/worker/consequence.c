@@ -11,6 +11,7 @@
 #include "event/event.h"
 #include "function/function.h"
 #include "slot/hint.h"
+#include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
 #include "util/spi.h"
@@ -253,6 +254,8 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 
 	if (function == NULL)
 		problem = psprintf("could not find function with ID: %s", invocation->slug);
+	if (function == NULL && invocation->detached)
+		ereport(ERROR, (errcode(FF_ERR_FUNCTION_NOT_FOUND), errmsg("%s", problem)));
 	if (function == NULL || problem != NULL)
 	{
 		refuse_invocation(change, invocation, problem);
@@ -261,8 +264,13 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 	run.tenant_id = change->run->tenant_id;
 	run.function_id = function->function_id;
 	run.version = function->version;
-	run.parent_run_id = change->run->id;
-	run.parent_step_id = invocation->step_id;
+	run.has_run_id = invocation->detached;
+	run.run_id = invocation->run_id;
+	if (!invocation->detached)
+	{
+		run.parent_run_id = change->run->id;
+		run.parent_step_id = invocation->step_id;
+	}
 	run.depth = change->run->depth + 1;
 	event.tenant_id = run.tenant_id;
 	event.name = "inngest/function.invoked";
@@ -318,10 +326,12 @@ ff_write_consequences(FfChange *change)
 {
 	ListCell *cell;
 
-	if (!change->ended)
+	foreach (cell, change->invocations)
 	{
-		foreach (cell, change->invocations)
-			start_invocation(change, lfirst(cell));
+		const FfInvocation *invocation = lfirst(cell);
+
+		if (!change->ended || invocation->detached)
+			start_invocation(change, invocation);
 	}
 	write_metadata(change);
 	tell_parent(change);

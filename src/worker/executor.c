@@ -203,7 +203,7 @@ time_to_wait(void)
 	/* While a group cannot be written there is nothing to be done but wait. */
 	if (ff_group_held())
 		return wait;
-	if (ff_inbox_waiting() || ff_calls_unhandled() ||
+	if (ff_inbox_waiting() || ff_calls_unhandled() || ff_advance_waiting() ||
 		(ff_queue_length() > 0 && ff_active_count() < 2 * ff_max_in_flight))
 		wait = 0;
 	return wait;

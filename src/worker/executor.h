@@ -65,8 +65,13 @@ extern TimestampTz ff_timer_beyond;
 
 /* --- group.c: what is to be written --- */
 
-/* Notes that a run has a change to be written. */
+/* Notes that a run has a change to be written, and may have to advance before it is. */
 extern void ff_group_add(FfRun *run);
+/* The same for a run that has advanced. */
+extern void ff_group_keep(FfRun *run);
+/* A run could not go on: it fails, if that is because of what is in it, and is still in memory
+ * then (true); otherwise it leaves memory unwritten and is read again in a while. */
+extern bool ff_group_refuse(FfRun *run, const FfFailure *failure);
 /* Writes the group if it is full, old enough, or `now` is forced. */
 extern void ff_group_flush(bool force);
 /* Whether the group could not be written and is kept for later. */

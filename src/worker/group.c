@@ -12,10 +12,12 @@
 #include "commands/async.h"
 #include "utils/memutils.h"
 
+#include "run/driver.h"
 #include "slot/hint.h"
 #include "util/id.h"
 #include "worker/call.h"
 #include "worker/executor.h"
+#include "worker/turn.h"
 
 #define CHANNEL "flowforge"
 #define NOTIFIED_RUNS 190 /* as many ids as a payload holds */
@@ -30,6 +32,14 @@ static TimestampTz retry_at = 0;
 
 void
 ff_group_add(FfRun *run)
+{
+	ff_group_keep(run);
+	if (run->change != NULL && ff_run_advances(run))
+		ff_advance_push(run);
+}
+
+void
+ff_group_keep(FfRun *run)
 {
 	MemoryContext old;
 
@@ -172,6 +182,23 @@ quarantine(FfChange *change, const FfFailure *failure)
 	change->written = true;
 }
 
+bool
+ff_group_refuse(FfRun *run, const FfFailure *failure)
+{
+	if (run->change != NULL && !transient(failure))
+	{
+		quarantine(run->change, failure);
+		ff_group_keep(run);
+		return true;
+	}
+	ff_abandon(run);
+	group = list_delete_ptr(group, run);
+	ff_timer_push(GetCurrentTimestamp() + RETRY_AFTER_MS * 1000, &run->id);
+	ff_inbox_look();
+	ff_active_drop(run);
+	return false;
+}
+
 /* Writes changes, in halves if need be; false when what is not yet written must be tried again
  * later. */
 static bool
@@ -231,14 +258,16 @@ go_on(List *runs)
 void
 ff_group_flush(bool force)
 {
-	List		 *runs = group;
+	List		 *runs;
 	List		 *changes = NIL;
 	MemoryContext old;
 	MemoryContext written_context = ff_group_context;
 	ListCell	 *cell;
 
+	ff_advance_turn();
 	if (group == NIL || (!force && !due()))
 		return;
+	runs = group;
 	old = MemoryContextSwitchTo(written_context);
 	foreach (cell, runs)
 	{

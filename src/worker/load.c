@@ -9,6 +9,8 @@
 #include "utils/memutils.h"
 
 #include "function/function.h"
+#include "graph/graph.h"
+#include "run/driver.h"
 #include "util/id.h"
 #include "util/jcs.h"
 #include "util/json.h"
@@ -95,6 +97,16 @@ new_keys(int capacity)
 		INT4ARRAYOID, UUIDARRAYOID, UUIDOID, UUIDOID \
 	}
 
+static void
+key_values(Keys *keys, Datum *values)
+{
+	values[0] = PointerGetDatum(
+		construct_array(keys->tenants, keys->count, INT4OID, 4, true, TYPALIGN_INT));
+	values[1] = ff_store_uuids(keys->ids, keys->count);
+	values[2] = UUIDPGetDatum(&keys->low);
+	values[3] = UUIDPGetDatum(&keys->high);
+}
+
 /* Runs a statement of KEYS_ARGS: tenants, ids, the least id and the greatest. */
 static uint64
 run_for_keys(FfPlan *plan, Keys *keys)
@@ -103,11 +115,7 @@ run_for_keys(FfPlan *plan, Keys *keys)
 
 	if (keys->count == 0)
 		return 0;
-	values[0] = PointerGetDatum(
-		construct_array(keys->tenants, keys->count, INT4OID, 4, true, TYPALIGN_INT));
-	values[1] = ff_store_uuids(keys->ids, keys->count);
-	values[2] = UUIDPGetDatum(&keys->low);
-	values[3] = UUIDPGetDatum(&keys->high);
+	key_values(keys, values);
 	return ff_spi_run(plan, values, NULL, false);
 }
 
@@ -148,6 +156,53 @@ read_events(List *runs)
 	return found;
 }
 
+#define LARGE_MEMO 4000 /* bytes as stored: larger ones are read when they are wanted */
+
+/* Reads the checkpoints of runs that are driven here. */
+static void
+read_outcomes(List *runs)
+{
+	static FfPlan plan = {
+		"select n.place::integer, s.step_id, s.status, s.memo "
+		"from unnest($1, $2) with ordinality as n (tenant_id, run_id, place) cross join lateral ("
+		"select t.step_id, t.status, case when t.status <> 'completed' or pg_column_size(t.memo) < $5 then t.memo end as memo, t.position "
+		"from flowforge.step t where t.tenant_id = n.tenant_id and t.run_id = n.run_id "
+		"and t.run_id >= $3 and t.run_id <= $4 offset 0) s order by n.place, s.position",
+		5,
+		{INT4ARRAYOID, UUIDARRAYOID, UUIDOID, UUIDOID, INT4OID}};
+	Keys	  keys = new_keys(list_length(runs));
+	FfRun	**asked = palloc(sizeof(FfRun *) * Max(list_length(runs), 1));
+	Datum	  values[5];
+	ListCell *cell;
+	uint64	  rows;
+
+	foreach (cell, runs)
+	{
+		FfRun *run = lfirst(cell);
+
+		if (run->driver == NULL || run->group == 0)
+			continue;
+		asked[keys.count] = run;
+		add_key(&keys, run->tenant_id, &run->id);
+	}
+	if (keys.count == 0)
+		return;
+	key_values(&keys, values);
+	values[4] = Int32GetDatum(LARGE_MEMO);
+	rows = ff_spi_run(&plan, values, NULL, false);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool   isnull;
+		FfRun *run = asked[DatumGetInt32(ff_spi_value(i, 1, &isnull)) - 1];
+		char  *step_id = TextDatumGetCString(ff_spi_value(i, 2, &isnull));
+		char  *status = TextDatumGetCString(ff_spi_value(i, 3, &isnull));
+		Datum  memo = ff_spi_value(i, 4, &isnull);
+
+		run->step_count++;
+		run->driver->restore(run, step_id, status, isnull ? NULL : DatumGetJsonbP(memo));
+	}
+}
+
 /* Reads the checkpoints of the runs that have any, in order of completion. */
 static void
 read_memos(List *runs)
@@ -167,7 +222,7 @@ read_memos(List *runs)
 	{
 		FfRun *run = lfirst(cell);
 
-		if (run->group == 0)
+		if (run->driver != NULL || run->group == 0)
 			continue; /* it has never answered with operations */
 		asked[keys.count] = run;
 		add_key(&keys, run->tenant_id, &run->id);
@@ -190,8 +245,11 @@ read_policy(FfRun *run)
 {
 	const FfFunction *function = ff_function_get(run->tenant_id, run->function_id, run->version);
 
-	if (function != NULL)
-		run->policy = function->policy;
+	if (function == NULL)
+		return;
+	run->policy = function->policy;
+	if (function->graph)
+		run->driver = &ff_graph_driver;
 }
 
 List *
@@ -214,9 +272,10 @@ ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz
 	for (uint64 i = 0; i < rows; i++)
 		runs = lappend(runs, read_run(i, parent, now));
 	runs = read_events(runs);
-	read_memos(runs);
 	foreach (cell, runs)
 		read_policy(lfirst(cell));
+	read_memos(runs);
+	read_outcomes(runs);
 	return runs;
 }
 

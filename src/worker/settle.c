@@ -14,6 +14,7 @@
 #include "util/spi.h"
 #include "worker/call.h"
 #include "worker/executor.h"
+#include "worker/turn.h"
 
 typedef struct Lookup
 {
@@ -154,6 +155,21 @@ hold(FfRun *run, TimestampTz now)
 
 /* --- calling --- */
 
+/* A driver bounds how many of its run's steps are worked on at once; those it has just begun it has
+ * counted itself. */
+static bool
+has_turn(const FfRun *run, const FfItem *item)
+{
+	int		  busy = 0;
+	ListCell *cell;
+
+	if (run->max_running == 0 || item->attempt == 0)
+		return true;
+	foreach (cell, run->items)
+		busy += ((FfItem *) lfirst(cell))->call != NULL;
+	return busy < run->max_running;
+}
+
 static void
 call_what_is_due(FfRun *run, TimestampTz now)
 {
@@ -190,8 +206,13 @@ call_what_is_due(FfRun *run, TimestampTz now)
 		 * to be written. */
 		if (!ff_may_call(run))
 			break;
-		if (!is_due(item, now))
+		if (!is_due(item, now) || !has_turn(run, item))
 			continue;
+		if (run->driver != NULL && item->id[0] == '\0')
+		{
+			ff_advance_push(run);
+			continue;
+		}
 		if (ff_sql_runs(item))
 		{
 			ff_sql_start(run, item);
@@ -265,6 +286,6 @@ ff_settle(FfRun *run)
 	if (has_call_due(run, GetCurrentTimestamp()))
 		call_what_is_due(run, GetCurrentTimestamp());
 	ff_set_timer(run);
-	if (run->change == NULL && run->lane == NULL && !has_call_under_way(run))
+	if (run->change == NULL && run->lane == NULL && !run->advancing && !has_call_under_way(run))
 		ff_active_drop(run);
 }

@@ -143,14 +143,25 @@ refuse(RoleLook *look, const char *message, const char *hint)
 	MemoryContextSwitchTo(old);
 }
 
-/* The role of the run's app, if its steps may run as it: flowforge.role_problem says why not. */
+/* How to give it a role, or another one. */
+static const char *
+role_hint(bool app, const char *what)
+{
+	return app ? psprintf("Give %s: select ff_set_app_role('app', 'role').", what)
+			   : psprintf("Give %s: select ff_workflow_set_role('workflow', 'role').", what);
+}
+
+/* The role of the run's function, or else its app's, if statements may run as it:
+ * flowforge.role_problem says why not. */
 static void
 look_at_role(void *arg)
 {
 	static FfPlan plan = {
-		"select r.oid, a.role, flowforge.role_problem(a.role, a.role_mark) from flowforge.function f "
+		"select r.oid, w.role, flowforge.role_problem(w.role, w.mark), f.app_id is not null from flowforge.function f "
 		"left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id "
-		"left join pg_catalog.pg_roles r on r.rolname = a.role "
+		"cross join lateral (select coalesce(f.role, a.role) as role, "
+		"case when f.role is null then a.role_mark else f.role_mark end as mark) w "
+		"left join pg_catalog.pg_roles r on r.rolname = w.role "
 		"where f.tenant_id = $1 and f.function_id = $2",
 		2,
 		{INT4OID, INT4OID}};
@@ -158,20 +169,26 @@ look_at_role(void *arg)
 	Datum values[2] = {Int32GetDatum(look->run->tenant_id), Int32GetDatum(look->run->function_id)};
 	bool  found = ff_spi_run(&plan, values, NULL, true) > 0;
 	bool  isnull = true;
+	bool  app = true;
 	Datum problem;
 
 	if (found)
+	{
+		app = DatumGetBool(ff_spi_value(0, 4, &isnull));
 		look->role = DatumGetObjectId(ff_spi_value(0, 1, &isnull));
+	}
 	if (!found || (isnull && (ff_spi_value(0, 2, &isnull), isnull)))
 	{
-		refuse(look, "the app has no database role to run statements as",
-			   "Give it one: select ff_set_app_role('app', 'role').");
+		refuse(look,
+			   app ? "the app has no database role to run statements as"
+				   : "the workflow has no database role to run statements as",
+			   role_hint(app, "it one"));
 		return;
 	}
 	problem = ff_spi_value(0, 3, &isnull);
 	if (!isnull)
 		refuse(look, TextDatumGetCString(problem),
-			   "Give the app another role: select ff_set_app_role('app', 'role').");
+			   role_hint(app, app ? "the app another role" : "the workflow another role"));
 }
 
 /* --- starting --- */

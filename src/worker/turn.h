@@ -50,6 +50,18 @@ extern void ff_timers_turn(void);
 extern void		   ff_wake_turn(void);
 extern TimestampTz ff_wake_next(void); /* when either is to be done */
 
+/* --- advance.c: runs whose functions live in the server --- */
+
+extern int ff_executor_memory; /* kB: beyond it, results that can be read again are forgotten */
+
+/* The run's driver is to say what comes next. */
+extern void ff_advance_push(FfRun *run);
+/* It leaves memory. */
+extern void ff_advance_forget(FfRun *run);
+extern bool ff_advance_waiting(void);
+/* Advances all of them; what they do joins the group. */
+extern void ff_advance_turn(void);
+
 /* --- clock.c: the schedules --- */
 
 /* Starts what is due by a schedule, in executor 0. */

@@ -27,7 +27,8 @@ declare
 begin
 	begin
 		case kind
-			when 'strict', 'filter' then perform public.ff_eval(source, context, kind);
+			when 'strict', 'filter', 'graph' then perform public.ff_eval(source, context, kind);
+			when 'bind' then perform flowforge.bound_expression(source, context);
 			when 'print' then
 				if flowforge.canonical_expression(flowforge.canonical_expression(source)) <> flowforge.canonical_expression(source) then
 					result := 'it is printed in two ways';
@@ -99,7 +100,8 @@ FILTERS = ["upper", "lower", "title", "trim", "length", "first", "last", "join('
            "sha256", "date('%A %d %B')", "date('YYYY Month TH')", "date(s)", "join(s)", "round(n)", "slice(n)", "truncate(n, no, s, zero)"]
 SEEDS = ["event.data.total > 100 && event.data.kind == 'x'", "a + b * -3 % (s.size() - 1)", "l.map(x, x * 2).filter(y, y > 2)", "o['deep'].list[-1] if 'k' in o else null", "matches(s, '^h[a-zé]+$') ? 1.50e2 : .5",
          "{{ o.deep.list.-1 | default('x') | upper }}", "a {%- if n > 2 -%} {{ s }} {%- else %} b {% endif %} c", "{% for x in items2 %}{{ loop.index }}: {{ x.name }}{% endfor %}", "{% set y = n + 1 %}{{ y }}{# c #}",
-         "{{ {'a': [1, (2, 3)]} | tojson }}", "\"\\u00e9\\ud83d\\ude00\" + 'it\\'s'", "{{ first name.x-y | join(sep=', ') }}", "default(o.x, coalesce(none, 3)) == 3 and not has(o.x)"]
+         "{{ {'a': [1, (2, 3)]} | tojson }}", "\"\\u00e9\\ud83d\\ude00\" + 'it\\'s'", "{{ first name.x-y | join(sep=', ') }}", "default(o.x, coalesce(none, 3)) == 3 and not has(o.x)",
+         "{{ o.deep.list.-1 }} == True and '{{ s }} {% if n %}{{ n }}{% endif %}' != {{ first name.x-y | default(1) }}"]
 
 
 def random_value(source, depth=0):
@@ -159,9 +161,14 @@ class GrammarInputs:
     def template(self):
         return self.random.choices([self.templates.template, self.filtered, lambda: "{{ " + self.speller.spell(self.trees.any(5)) + " }}", self.bomb], [8, 6, 4, 1])[0]()
 
+    def operands(self):
+        """Expressions with templates among their parts."""
+        parts = [self.random.choice([self.expression, self.template, lambda: repr(self.template())])() for _ in range(self.random.randint(1, 3))]
+        return self.random.choice([" == ", " and ", " + ", " in ", " ? 1 : "]).join(parts)[:16384]
+
     def case(self):
-        kind = self.random.choice(["strict", "filter", "print", "render", "config", "refs"])
-        text = self.expression() if kind in ("strict", "filter", "print") else self.template()
+        kind = self.random.choice(["strict", "filter", "graph", "bind", "print", "render", "config", "refs"])
+        text = self.operands() if kind in ("graph", "bind") else self.expression() if kind in ("strict", "filter", "print") else self.template()
         if self.random.random() < 0.3:
             text = self.broken(text)
         return [kind, text, random_context(self.random)]
@@ -190,7 +197,7 @@ class ByteInputs:
         text = self.mutated()
         if self.random.random() < 0.2:
             self.pool[self.random.randint(len(SEEDS), len(self.pool)) - 1 if len(self.pool) > 300 else len(self.pool):] = [text]
-        return [self.random.choice(["strict", "filter", "print", "render", "config", "refs"]), text, random_context(self.random)]
+        return [self.random.choice(["strict", "filter", "graph", "bind", "print", "render", "config", "refs"]), text, random_context(self.random)]
 
 
 # --- the loop ---

@@ -139,6 +139,42 @@ def data_is_never_rendered():
     return len(cases)
 
 
+def braces_change_nothing():
+    """an expression in braces, as a graph writes it, gives what it gives without them"""
+    _, texts = random_expressions()
+    texts = [text for text in texts if not any(sign in text for sign in ("|", "{{", "{%"))]  # which are filters and templates there
+    plain = session.evaluate([[text, grammar.CONTEXT] for text in texts])
+    braced = session.evaluate([["{{ " + text + " }}", grammar.CONTEXT] for text in texts], "graph")
+    bare = session.evaluate([[text, grammar.CONTEXT] for text in texts], "graph")
+    for text, *results in zip(texts, plain, braced, bare):
+        assert len({str((x.get("value"), x.get("error"))) for x in results}) == 1, f"seed {SEED}: {text}\n{results}"
+    return len(texts)
+
+
+def data_never_rewrites_a_condition():
+    """a value compares as itself in a graph's condition, and in a wait's expression that it was bound into, whatever is in it"""
+    source = random.Random(SEED)
+    hostile = PIECES + ["' or true or '", '" or 1 == 1 or "', "\\'", "true", "1", "async", "{{ other }}", "\\u0027", "\t"]
+    cases, expected, waits = [], [], []
+    for _ in range(CASES):
+        value, other = ("".join(source.choice(hostile) for _ in range(source.randint(0, 4))) for _ in range(2))
+        if source.random() < 0.3:
+            value = source.choice([[value, None], {value or "k": [value]}, -1.5, 10**30, True, None, [], {}])
+        context = {"v": value, "w": other, "l": [value]}
+        form, result = source.choice([("{{ v }} == {{ w }}", value == other), ("'<{{ w }}>' == '<' + w + '>'", True), ("{{ v }} in l and {{ v }} == v", True), ("[{{ v }}, '{{ w }}']", [value, other]),
+                                      ("{{ l }} == [{{ v }}]", True), ("l.all(x, x == {{ v }})", True)])
+        cases.append([form, context])
+        expected.append(result)
+        waits.append([value, other])
+    for case, ours, wanted in zip(cases, session.evaluate(cases, "graph"), expected):
+        assert typed(ours.get("value")) == typed(wanted), f"seed {SEED}: {case}\nours: {ours}\nwanted: {wanted}"
+    bound = session.bind([["async.v == {{ v }} && '{{ w }}' == async.w", {"v": v, "w": w}] for v, w in waits])
+    for (v, w), text, same, other in zip(waits, bound, session.evaluate([[b.get("value", ""), {"async": {"v": v, "w": w}}] for b, (v, w) in zip(bound, waits)], "filter"),
+                                         session.evaluate([[b.get("value", ""), {"async": {"v": [v], "w": w}}] for b, (v, w) in zip(bound, waits)], "filter")):
+        assert (same.get("value"), other.get("value")) == (True, False), f"seed {SEED}: {v!r} {w!r}: {text}\n{same} {other}"
+    return len(cases)
+
+
 def text_is_left_alone():
     """a text without {{ and {% comes back unchanged"""
     source = random.Random(SEED)
@@ -183,5 +219,5 @@ def examples_of_the_manual():
 
 if __name__ == "__main__":
     session.create_database()
-    sys.exit(0 if session.run_tests([python_agrees, printing_keeps_the_meaning, filter_mode_never_fails, jinja_agrees, data_is_never_rendered, text_is_left_alone,
+    sys.exit(0 if session.run_tests([python_agrees, printing_keeps_the_meaning, filter_mode_never_fails, jinja_agrees, data_is_never_rendered, braces_change_nothing, data_never_rewrites_a_condition, text_is_left_alone,
                                      references_are_all_that_is_read, examples_of_the_manual]) else 1)

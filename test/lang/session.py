@@ -20,6 +20,13 @@ exception when others then
 	return jsonb_build_object('error', sqlstate, 'message', sqlerrm);
 end
 $$;
+create or replace function pg_temp.try_bind(expression text, context jsonb) returns jsonb language plpgsql as $$
+begin
+	return jsonb_build_object('value', flowforge.bound_expression(expression, context));
+exception when others then
+	return jsonb_build_object('error', sqlstate, 'message', sqlerrm);
+end
+$$;
 create or replace function pg_temp.try_render(template jsonb, context jsonb) returns jsonb language plpgsql as $$
 begin
 	return jsonb_build_object('value', public.ff_render(template, context));
@@ -64,6 +71,11 @@ def call_many(call, cases):
 def evaluate(cases, mode="strict"):
     """cases: [expression, context]"""
     return call_many(f"pg_temp.try_eval(c->>0, c->1, '{mode}')", cases)
+
+
+def bind(cases):
+    """cases: [expression, context]"""
+    return call_many("pg_temp.try_bind(c->>0, c->1)", cases)
 
 
 def render(cases):

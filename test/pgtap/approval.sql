@@ -21,13 +21,12 @@ select is((select string_agg(prompt, ', ' order by prompt) from flowforge.approv
 	'but not those of live runs');
 select throws_ok(format('select ff_approve(%L)', (select approval_id from flowforge.approval where prompt = 'young')), 'FF407',
 	'the run that asked has ended', 'nobody waits for a decision then');
-select is(flowforge.form_problem('{"a": [1, {"b": null}]}', '{"properties": {"a": {"items": {"properties": {"b": {"type": "string"}}}}}}'),
-	'data.a[1].b is of type null, not string', 'a problem names its place');
--- Twice as long for each level would be years.
-set local statement_timeout = '20s';
-select is(right(flowforge.form_problem((repeat('{"a": [', 30) || '1' || repeat(']}', 30))::jsonb,
-	(repeat('{"properties": {"a": {"items": ', 30) || '{"type": "string"}' || repeat('}}}', 30))::jsonb), 30),
-	' is of type number, not string', 'a form may be nested deeply');
+insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, form, expires_at)
+values (1, :'live', 'f', 'f', 'form', '{"type": "object", "required": ["reason"], "properties": {"amounts": {"items": {"type": "number"}}}}', now() + interval '1 day');
+select throws_ok(format('select ff_approve(%L, %L)', (select approval_id from flowforge.approval where prompt = 'form'), '{"amounts": [1, "2"]}'), 'FF409',
+	'the data is not what the form asks for', 'the data must be what the form asks for');
+select is(flowforge.findings_text(flowforge.schema_check((select form from flowforge.approval where prompt = 'form'), '{"amounts": [1, "2"]}'), 'data'),
+	E'data must have the member "reason".\ndata/amounts/1 must be a number, not a text.', 'and every problem names its place');
 
 select * from finish();
 rollback;

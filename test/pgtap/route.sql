@@ -4,56 +4,17 @@ set local client_min_messages = warning;
 create extension if not exists flowforge;
 create extension if not exists pgtap;
 
--- What is wrong with a value by a JSON Schema; of the standard as much as our schemas use.
-create function pg_temp.type_of(value jsonb) returns text
+-- What is wrong with an answer by the schema of its route, which refers to the components of the document it is in.
+create function pg_temp.wrong(given jsonb, wanted jsonb) returns text
 language sql as $$
-	select case when jsonb_typeof(value) = 'number' and value::text !~ '[.]' then 'integer' else jsonb_typeof(value) end
-$$;
-create function pg_temp.wrong(given jsonb, wanted jsonb, place text default '$') returns setof text
-language plpgsql as $$
-declare
-	types constant jsonb := case jsonb_typeof(wanted -> 'type') when 'string' then jsonb_build_array(wanted -> 'type') else wanted -> 'type' end;
-begin
-	if wanted ? '$ref' then
-		return query
-		select pg_temp.wrong(given, s.schema, place) from flowforge.route_schema s
-		where wanted ->> '$ref' = '#/components/schemas/' || s.name;
-	end if;
-	if wanted ? 'oneOf' then
-		return query
-		select place || ' is none of those it may be'
-		where not exists (
-			select from jsonb_array_elements(wanted -> 'oneOf') o where not exists (select from pg_temp.wrong(given, o.value, place)));
-	end if;
-	if types is not null and not types ? pg_temp.type_of(given) and not (types ? 'number' and pg_temp.type_of(given) = 'integer') then
-		return next format('%s is %s, not %s', place, pg_temp.type_of(given), types);
-	end if;
-	if wanted ? 'enum' and not wanted -> 'enum' @> given then
-		return next format('%s is %s', place, given);
-	end if;
-	if wanted ? 'const' and wanted -> 'const' <> given then
-		return next format('%s is %s', place, given);
-	end if;
-	return query
-	select format('%s.%s is missing', place, r) from jsonb_array_elements_text(wanted -> 'required') r
-	where jsonb_typeof(given) = 'object' and not given ? r;
-	return query
-	select pg_temp.wrong(given, a.value, place) from jsonb_array_elements(wanted -> 'allOf') a;
-	if jsonb_typeof(given) = 'object' then
-		return query
-		select w from jsonb_each(wanted -> 'properties') p, pg_temp.wrong(given -> p.key, p.value, place || '.' || p.key) w
-		where given ? p.key;
-	elsif jsonb_typeof(given) = 'array' and wanted ? 'items' then
-		return query
-		select w from jsonb_array_elements(given) with ordinality e, pg_temp.wrong(e.value, wanted -> 'items', format('%s[%s]', place, e.ordinality - 1)) w;
-	end if;
-end
+	select flowforge.findings_text(flowforge.schema_check(wanted || jsonb_build_object('components', jsonb_build_object('schemas', (
+		select jsonb_object_agg(s.name, s.schema) from flowforge.route_schema s))), given), '$')
 $$;
 
 select plan(10 + (select count(*)::integer from flowforge.route where response_schema ->> 'contentMediaType' is null));
 
 select is_empty('select pattern from flowforge.route where summary = '''' or summary ~ ''[.]$''', 'every route has a summary');
-select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|hooks|schedules|watches):(send|read|manage))$''',
+select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|workflows|hooks|schedules|watches):(send|read|manage))$''',
 	'every route has a known scope');
 select is_empty('select pattern from flowforge.route where response_schema = ''{}''', 'every route has a schema of its answer');
 select is_empty('select pattern from flowforge.route where method in (''POST'', ''PUT'', ''PATCH'') and request_schema = ''{}''',
@@ -88,6 +49,7 @@ select 1, function_id, now(), 0 from flowforge.function where slug = 'routes-a' 
 select app_id as app from flowforge.app where name = 'routes' \gset
 insert into flowforge.signal (tenant_id, name, run_id, step_id) values (1, 'routes', :'run', 'def');
 
+select id as workflow from ff_workflow_create('Routes', '{"nodes": [{"id": "a", "type": "transform", "data": {"config": {"mapping": {"x": 1}}}}], "edges": []}') \gset
 create table public.routes_orders (id integer primary key);
 
 create temp table request (method text, pattern text, path text, body text);
@@ -139,6 +101,17 @@ insert into request values
 ('POST', '/v1/cancellations', '/v1/cancellations',
 	'{"app_id": "routes", "function_id": "a", "started_before": "2020-01-01T00:00:00Z"}'),
 ('GET', '/v1/cancellations', '/v1/cancellations', null), ('DELETE', '/v1/cancellations/{id}', '/v1/cancellations/' || :'cancellation', null),
+('GET', '/api/v1/workflows', '/api/v1/workflows', null), ('POST', '/api/v1/workflows', '/api/v1/workflows', '{"name": "Routes 2", "triggers": [{"event": "x/y"}]}'),
+('POST', '/api/v1/workflows/{id}/validate', '/api/v1/workflows/routes-2/validate', null),
+('POST', '/api/v1/workflows/{id}/test-run', '/api/v1/workflows/routes/test-run', null),
+('POST', '/api/v1/workflows/{id}/publish', '/api/v1/workflows/' || :'workflow' || '/publish', null),
+('POST', '/api/v1/workflows/{id}/run', '/api/v1/workflows/routes/run', '{"input": {}}'),
+('PUT', '/api/v1/workflows/{id}', '/api/v1/workflows/Routes', '{"definition": {"nodes": [{"id": "b"}], "edges": []}}'),
+('GET', '/api/v1/workflows/{id}', '/api/v1/workflows/routes', null), ('GET', '/api/v1/workflows/{id}/versions', '/api/v1/workflows/routes/versions', null),
+('GET', '/api/v1/workflows/{id}/diff', '/api/v1/workflows/routes/diff', null),
+('POST', '/api/v1/workflows/{id}/duplicate', '/api/v1/workflows/routes/duplicate', null),
+('POST', '/api/v1/workflows/{id}/archive', '/api/v1/workflows/routes-copy/archive', null),
+('DELETE', '/api/v1/workflows/{id}', '/api/v1/workflows/routes-copy', null),
 ('GET', '/api/v1/hooks', '/api/v1/hooks', null), ('POST', '/api/v1/hooks', '/api/v1/hooks', '{"path": "routes-2", "event": "routes/hook"}'),
 ('DELETE', '/api/v1/hooks/{path}', '/api/v1/hooks/routes', null),
 ('GET', '/api/v1/schedules', '/api/v1/schedules', null),
@@ -152,7 +125,7 @@ from request q, flowforge.serve(q.method, q.path, '', '{}', convert_to(q.body, '
 
 -- No call is under way here that a checkpoint could belong to.
 select is(
-	case when a.json is null then 'not asked' when a.status = 409 then null else (select string_agg(w, '; ') from pg_temp.wrong(a.json, r.response_schema) w) end,
+	case when a.json is null then 'not asked' when a.status = 409 then null else pg_temp.wrong(a.json, r.response_schema) end,
 	null, format('%s %s answers what its schema says', r.method, r.pattern))
 from flowforge.route r
 left join answer a using (method, pattern)

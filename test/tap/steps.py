@@ -196,15 +196,22 @@ def test_the_data_is_what_the_form_asks_for(use):
         "tags": {"type": "array", "items": {"type": "string"}}}}
     run_id = start(cluster, app, [op("Approval", "ask", prompt="?", form=form)])
     request = request_of(cluster, run_id)
-    for data, said in (("null", "of type null"), ('{}', "data.amount is missing"), ('{"amount": "1"}', "data.amount is of type string"),
-                       ('{"amount": 1.5}', "of type number"), ('{"amount": 11}', "more than 10"), ('{"amount": 0}', "less than 1"),
-                       ('{"amount": 1, "why": "because"}', "longer than 5"), ('{"amount": 1, "kind": "c"}', "none of"),
-                       ('{"amount": 1, "tags": ["a", 1]}', "data.tags[1] is of type number")):
+    for data, said in (("null", "data must be an object, not null"), ('{}', 'data must have the member "amount"'),
+                       ('{"amount": "1"}', "data/amount must be a whole number, not a text"), ('{"amount": 1.5}', "not 1.5"),
+                       ('{"amount": 11}', "must be at most 10"), ('{"amount": 0}', "must be at least 1"),
+                       ('{"amount": 1, "why": "because"}', "must have at most 5 characters"), ('{"amount": 1, "kind": "c"}', "must be one of"),
+                       ('{"amount": 1, "tags": ["a", 1]}', "data/tags/1 must be a text, not a number")):
         done = cluster.psql("-c", f"select ff_approve('{request}', '{data}')", check=False)
         assert said in done.stderr, (data, done.stderr)
     assert sqlstate(cluster, f"select ff_approve('{request}')") == "FF409"
     assert cluster.sql(f"""select ff_approve('{request}', '{{"amount": 2.0, "why": "ok", "kind": "a", "tags": []}}')""") == "approved"
     assert end(cluster, run_id)[0] == "completed"
+
+
+def test_a_form_that_is_no_schema_fails_the_step(use):
+    cluster, app = shared()
+    error = error_of(one(cluster, app, op("Approval", "bad", prompt="?", form={"properties": {"a": {"type": "text"}}})))
+    assert 'a form that is not a JSON Schema: at "/properties/a/type"' in error["message"], error
 
 
 def test_approvals_over_http(use):

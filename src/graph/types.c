@@ -1,0 +1,68 @@
+/*
+ * types.c - the types of nodes: one line each; what a type does is in step_<type>.c.
+ */
+#include "postgres.h"
+
+#include "graph/type.h"
+
+static const char *const code_member[] = {"code", NULL};
+
+static const FfNodeType http_request = {.name = "http_request", .place = FF_NODE_WORKS};
+static const FfNodeType llm_call = {.name = "llm_call", .place = FF_NODE_WORKS, .pure = true};
+static const FfNodeType inline_code = {.name = "inline_code",
+									   .place = FF_NODE_WORKS,
+									   .raw = code_member,
+									   .code = "code",
+									   .pure = true};
+static const FfNodeType send_email = {.name = "send_email", .place = FF_NODE_WORKS};
+static const FfNodeType webhook = {.name = "webhook", .place = FF_NODE_WORKS};
+
+static const FfNodeType *const types[] = {
+	&http_request,			 &llm_call,			 &inline_code,	 &ff_node_condition,
+	&ff_node_database_query, &ff_node_transform, &ff_node_delay, &ff_node_wait_for_approval,
+	&ff_node_wait_for_event, &send_email,		 &webhook,		 &ff_node_for_each,
+	&ff_node_function_call,
+};
+
+const FfNodeType *
+ff_node_type_at(int i)
+{
+	return i >= 0 && i < (int) lengthof(types) ? types[i] : NULL;
+}
+
+const FfNodeType *
+ff_node_type(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(types); i++)
+	{
+		if (strcmp(types[i]->name, name) == 0)
+			return types[i];
+	}
+	return NULL;
+}
+
+const FfExpression *
+ff_node_expression(const FfNodeType *type, const char *key)
+{
+	return type != NULL && type->expression.name != NULL && strcmp(type->expression.name, key) == 0
+			   ? &type->expression
+			   : NULL;
+}
+
+bool
+ff_node_is_code(const FfNodeType *type, const char *key)
+{
+	return type != NULL && type->code != NULL && strcmp(type->code, key) == 0;
+}
+
+bool
+ff_node_is_raw(const FfNodeType *type, const char *key)
+{
+	for (const char *const *raw = type != NULL ? type->raw : NULL; raw != NULL && *raw != NULL;
+		 raw++)
+	{
+		if (strcmp(*raw, key) == 0)
+			return true;
+	}
+	return false;
+}
