@@ -48,14 +48,13 @@ as $$
 $$;
 comment on function flowforge.is_id(text) is 'Whether a text can be the id of an app or a function: 1 to 255 bytes without control characters.';
 
--- A setting that is absent, null or an empty list is not there.
-create function flowforge.setting(config jsonb, variadic path text[]) returns jsonb
+create function flowforge.setting(config jsonb, name text) returns jsonb
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select case when config #> path not in ('null', '[]') then config #> path end
+	select case when config -> name not in ('null', '[]') then config -> name end
 $$;
-comment on function flowforge.setting(jsonb, text[]) is 'A part of a function''s configuration; null when absent, null or an empty list.';
+comment on function flowforge.setting(jsonb, text) is 'A part of a configuration; null when absent, null or an empty list.';
 
 create function flowforge.setting_list(config jsonb, name text) returns table (field text, value jsonb)
 language sql immutable
@@ -382,7 +381,7 @@ as $$
 declare
 	taken record;
 begin
-	select f.slug, coalesce(a.name, 'this database') as owner into taken
+	select f.slug, coalesce('the app "' || a.name || '"', case f.kind when 'graph' then 'a workflow' else 'this database' end) as owner into taken
 	from flowforge.wanted_functions(payload) w
 	cross join lateral (select x.* from flowforge.function x where x.tenant_id = tenant and x.slug = w.slug offset 0) f
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
@@ -390,7 +389,7 @@ begin
 		select from flowforge.workflow o where o.tenant_id = f.tenant_id and o.function_id = f.function_id))
 	limit 1;
 	if found then
-		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to the app "%s"', taken.slug, taken.owner),
+		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to %s', taken.slug, taken.owner),
 			detail = format('The app "%s" registered a function of the same id.', payload ->> 'appName'),
 			hint = 'Give one of them another id, or register the other app without it first.';
 	end if;
@@ -422,7 +421,8 @@ as $$
 	select tenant, app, w.slug, w.name, w.url
 	from flowforge.wanted_functions(payload) w
 	on conflict (tenant_id, slug) do update
-	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null, kind = 'sdk', role = null, role_mark = null;
+	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null, kind = 'sdk', role = null,
+		role_mark = null;
 
 	with changed as (
 		select f.function_id, case when v.version is null then f.version else f.version + 1 end as version, w.retries, w.config
@@ -458,8 +458,7 @@ as $$
 		coalesce(t.value ->> 'event', h.event), coalesce(t.value ->> 'expression', t.value ->> 'if'), t.value ->> 'cron'
 	from flowforge.function f
 	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
-	cross join lateral jsonb_array_elements(case jsonb_typeof(v.config -> 'triggers')
-		when 'array' then v.config -> 'triggers' when 'object' then jsonb_build_array(v.config -> 'triggers') else '[]' end) with ordinality t
+	cross join lateral jsonb_array_elements(case jsonb_typeof(v.config -> 'triggers') when 'array' then v.config -> 'triggers' else '[]' end) with ordinality t
 	left join flowforge.hook h on h.tenant_id = tenant and f.kind = 'graph' and h.path = t.value ->> 'webhook'
 	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and f.archived_at is null
 		and coalesce(t.value ->> 'event', h.event, t.value ->> 'cron') is not null
