@@ -36,7 +36,7 @@ def test_the_extension_can_be_dropped_with_runs_in_flight_and_created_again(use)
 
 def test_another_database_can_be_dropped_while_executors_wait_on_a_slow_app(use):
     cluster = use(Cluster())
-    slow = use(App(steps=1, delay=4))
+    slow = use(App(steps=1, delay=8))
     cluster.register(slow)
     cluster.send(slow.event, 8)
     cluster.sql("create database other", database="postgres")
@@ -45,7 +45,7 @@ def test_another_database_can_be_dropped_while_executors_wait_on_a_slow_app(use)
     started = time.monotonic()
     cluster.sql("drop database other", database="postgres")
     took = time.monotonic() - started
-    assert took < 1, f"it took {took:.2f} s"
+    assert took < 3, f"it took {took:.2f} s"
     cluster.wait_all_ended(8)
 
 
