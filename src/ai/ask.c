@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "ai/wire.h"
+#include "util/url.h"
 
 /* --- reading options --- */
 
@@ -322,15 +323,9 @@ ff_ai_open_array(FfAiAsk *ask, const char *key)
 }
 
 void
-ff_ai_put_segment(StringInfo url, const char *text)
+ff_ai_put_model(StringInfo url, const FfAiAsk *ask)
 {
-	for (; *text != '\0'; text++)
-	{
-		unsigned char c = (unsigned char) *text;
+	const char *model = ask->provider->model;
 
-		if (isalnum(c) || strchr("-_.~", c) != NULL)
-			appendStringInfoChar(url, (char) c);
-		else
-			appendStringInfo(url, "%%%02X", c);
-	}
+	ff_url_put(url, model, (int) strlen(model), false);
 }

@@ -246,7 +246,7 @@ static void
 path(StringInfo url, const FfAiAsk *ask)
 {
 	appendStringInfoString(url, "/model/");
-	ff_ai_put_segment(url, ask->provider->model);
+	ff_ai_put_model(url, ask);
 	appendStringInfoString(url, ask->stream ? "/converse-stream" : "/converse");
 }
 

@@ -203,7 +203,7 @@ azure_path(StringInfo url, const FfAiAsk *ask)
 	const char *version = ask->provider->api_version;
 
 	appendStringInfoString(url, "/openai/deployments/");
-	ff_ai_put_segment(url, ask->provider->model);
+	ff_ai_put_model(url, ask);
 	appendStringInfo(url, "/chat/completions?api-version=%s", version ? version : AZURE_VERSION);
 }
 

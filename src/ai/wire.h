@@ -95,8 +95,8 @@ extern void ff_ai_put_option(FfAiAsk *ask, const char *option, const char *key);
 /* Begins an object or a list that is a member. */
 extern void ff_ai_open_object(FfAiAsk *ask, const char *key);
 extern void ff_ai_open_array(FfAiAsk *ask, const char *key);
-/* A segment of a path, encoded. */
-extern void ff_ai_put_segment(StringInfo url, const char *text);
+/* The model's name as a segment of a path. */
+extern void ff_ai_put_model(StringInfo url, const FfAiAsk *ask);
 
 /* --- what is answered (result.c) --- */
 

@@ -183,4 +183,4 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 	"since": {"type": "integer", "minimum": 0,
 		"description": "Begin with the events after this seq instead of a snapshot; the header Last-Event-ID does the same."}}}',
 '{"type": "string", "contentMediaType": "text/event-stream",
-	"description": "Messages: snapshot {type, run_id, run_status, seq, run, context, steps}, then a RunEvent each, named by its type; id is the seq."}');
+	"description": "Messages: snapshot {type, run_id, run_status, seq, run, context, steps}, then a RunEvent each, named by its type; id is the seq. step.delta {type, run_id, step_id, attempt, offset, text}, without an id, is text of a model''s answer as it comes."}');

@@ -76,7 +76,7 @@ problem(Jsonb *config, const FfNodeType **type)
 		return psprintf("items has %u items, at most %d are allowed", JB_ROOT_COUNT(items),
 						FF_MAX_ITEMS);
 	if (handler == NULL)
-		return "it has no handler: the step type that each item is given to";
+		return NULL; /* the items are the results */
 	if (*type == NULL)
 		return psprintf("there is no step type \"%s\" for its handler", handler);
 	if ((*type)->alone)
@@ -144,10 +144,53 @@ open_each(FfRun *run, const FfNode *node, Jsonb *config)
 	return each;
 }
 
+static Jsonb *
+output_of(Jsonb *items, Jsonb *results)
+{
+	FfJsonBuilder builder = {0};
+
+	ff_jb_object(&builder);
+	ff_jb_key(&builder, "items");
+	ff_jb_json(&builder, items);
+	ff_jb_key(&builder, "count");
+	ff_jb_int(&builder, JB_ROOT_COUNT(items));
+	ff_jb_key(&builder, "results");
+	ff_jb_json(&builder, results);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
+static bool
+hands_on(Jsonb *config)
+{
+	Jsonb			 *items = ff_json_member(config, "items");
+	const FfNodeType *type;
+
+	return ff_json_text(config, "handler") == NULL && items != NULL &&
+		   problem(config, &type) == NULL;
+}
+
+/* Without a handler nothing is done for the items: they are the results. */
+static void
+hand_on(FfRun *run, const FfNode *node, Jsonb *config)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Jsonb	   *items = ff_json_member(config, "items");
+	FfPlace		place = {.node = node,
+						 .inner = node,
+						 .state = &ff_graph_run(run)->nodes[node->index],
+						 .step_id = node->id};
+
+	ff_node_complete(run, &place, output_of(items, items), 0, ff_node_detail(node, config), now,
+					 now);
+}
+
 void
 ff_each_begin(FfRun *run, const FfNode *node, Jsonb *config)
 {
-	if (open_each(run, node, config) != NULL)
+	if (hands_on(config))
+		hand_on(run, node, config);
+	else if (open_each(run, node, config) != NULL)
 		ff_each_step(run, node, GetCurrentTimestamp());
 }
 
@@ -259,18 +302,11 @@ gathered(const FfEach *each)
 {
 	FfJsonBuilder builder = {0};
 
-	ff_jb_object(&builder);
-	ff_jb_key(&builder, "items");
-	ff_jb_json(&builder, each->items);
-	ff_jb_key(&builder, "count");
-	ff_jb_int(&builder, each->count);
-	ff_jb_key(&builder, "results");
 	ff_jb_array(&builder);
 	for (int i = 0; i < each->count; i++)
 		ff_jb_json(&builder, each->results[i]);
 	ff_jb_end(&builder);
-	ff_jb_end(&builder);
-	return ff_jb_finish(&builder);
+	return output_of(each->items, ff_jb_finish(&builder));
 }
 
 static void

@@ -37,6 +37,7 @@ typedef struct FfHttpCall
 	MemoryContext	   context;
 	void			  *owner;  /* the caller's */
 	void			  *detail; /* the caller's */
+	void			  *talker; /* the worker's, while those who follow the run are told of it */
 	void			  *easy;   /* CURL * */
 	void			  *sent;   /* struct curl_slist * */
 	StringInfoData	   request;

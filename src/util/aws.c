@@ -12,6 +12,7 @@
 
 #include "util/aws.h"
 #include "util/json.h"
+#include "util/url.h"
 
 #define DIGEST_BYTES 32
 #define DIGEST_HEX (2 * DIGEST_BYTES + 1)
@@ -83,23 +84,6 @@ sign(const char *secret, const char *date, const char *region, const char *servi
 	return true;
 }
 
-/* The path as it is sent, encoded once more. */
-static void
-put_path(StringInfo out, const char *path, int length)
-{
-	if (length == 0)
-		appendStringInfoChar(out, '/');
-	for (int i = 0; i < length; i++)
-	{
-		unsigned char c = (unsigned char) path[i];
-
-		if (isalnum(c) || strchr("-_.~/", c) != NULL)
-			appendStringInfoChar(out, (char) c);
-		else
-			appendStringInfo(out, "%%%02X", c);
-	}
-}
-
 /* Lines "name: value", the names in lower case, by name. */
 static int
 compare_lines(const ListCell *a, const ListCell *b)
@@ -128,7 +112,7 @@ signed_lines(List *headers)
 	return lines;
 }
 
-/* The request as it is signed; gives the names of what is. */
+/* The request as it is signed, its path encoded once more; gives the names of the headers. */
 static char *
 put_request(StringInfo out, const char *path, int path_length, List *lines, const char *body_hash)
 {
@@ -137,7 +121,7 @@ put_request(StringInfo out, const char *path, int path_length, List *lines, cons
 
 	initStringInfo(&names);
 	appendStringInfoString(out, "POST\n");
-	put_path(out, path, path_length);
+	ff_url_put(out, path_length > 0 ? path : "/", Max(path_length, 1), true);
 	appendStringInfoString(out, "\n\n");
 	foreach (cell, lines)
 	{

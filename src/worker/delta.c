@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "commands/async.h"
+#include "lib/ilist.h"
 #include "mb/pg_wchar.h"
 #include "utils/guc.h"
 #include "utils/json.h"
@@ -33,12 +34,13 @@ typedef struct Talker
 	const FfItem *item;
 	void		 *found;
 	pg_uuid_t	  run_id;
-	bool		  pending; /* it may have something to say */
 	TimestampTz	  said_at;
+	bool		  pending; /* in the list of those that may have something to say */
+	dlist_node	  node;
 } Talker;
 
-static List			*talkers = NIL; /* of Talker */
-static List			*outbox = NIL;	/* of char *: payloads to be notified this turn */
+static dlist_head	 pending = DLIST_STATIC_INIT(pending);
+static List			*outbox = NIL; /* of char *: payloads to be notified this turn */
 static MemoryContext outbox_context = NULL;
 
 /* --- payloads --- */
@@ -95,7 +97,6 @@ say(Talker *talker, bool last)
 	char		 *text;
 	int			  left;
 
-	talker->pending = false;
 	if (!ff_is_followed(&ff_my_database->followed, &talker->run_id))
 		return;
 	if (outbox_context == NULL)
@@ -119,52 +120,41 @@ say(Talker *talker, bool last)
 
 /* --- talkers --- */
 
-static Talker *
-find(const FfHttpCall *call)
+static void
+set_pending(Talker *talker, bool is_pending)
 {
-	ListCell *cell;
-
-	foreach (cell, talkers)
-	{
-		Talker *talker = lfirst(cell);
-
-		if (talker->call == call)
-			return talker;
-	}
-	return NULL;
+	if (is_pending && !talker->pending)
+		dlist_push_tail(&pending, &talker->node);
+	if (!is_pending && talker->pending)
+		dlist_delete(&talker->node);
+	talker->pending = is_pending;
 }
 
 void
 ff_news_note(FfHttpCall *call, const FfRun *run, const FfItem *item, void *found)
 {
-	Talker		 *talker = find(call);
-	MemoryContext old;
+	Talker *talker = call->talker;
 
 	if (talker == NULL)
 	{
-		old = MemoryContextSwitchTo(TopMemoryContext);
-		talker = palloc0(sizeof(Talker));
-		talkers = lappend(talkers, talker);
-		MemoryContextSwitchTo(old);
+		talker = call->talker = MemoryContextAllocZero(call->context, sizeof(Talker));
 		talker->call = call;
 		talker->item = item;
 		talker->found = found;
 		talker->run_id = run->id;
 	}
-	talker->pending = true;
+	set_pending(talker, true);
 }
 
 void
 ff_news_end(FfHttpCall *call, bool answered)
 {
-	Talker *talker = find(call);
-
-	if (talker == NULL)
+	if (call->talker == NULL)
 		return;
+	set_pending(call->talker, false);
 	if (answered)
-		say(talker, true);
-	talkers = list_delete_ptr(talkers, talker);
-	pfree(talker);
+		say(call->talker, true);
+	call->talker = NULL;
 }
 
 /* --- turns --- */
@@ -185,32 +175,37 @@ TimestampTz
 ff_news_next(void)
 {
 	TimestampTz next = DT_NOEND;
-	ListCell   *cell;
+	dlist_iter	at;
 
-	foreach (cell, talkers)
-	{
-		const Talker *talker = lfirst(cell);
-
-		if (talker->pending)
-			next = Min(next, talker->said_at + PAUSE_US);
-	}
+	dlist_foreach (at, &pending)
+		next = Min(next, dlist_container(Talker, node, at.cur)->said_at + PAUSE_US);
 	return next;
+}
+
+/* Those that may have something to say, and have been silent for long enough. */
+static void
+let_speak(void)
+{
+	TimestampTz		   now = GetCurrentTimestamp();
+	dlist_mutable_iter at;
+
+	dlist_foreach_modify (at, &pending)
+	{
+		Talker *talker = dlist_container(Talker, node, at.cur);
+
+		if (talker->said_at + PAUSE_US > now)
+			continue;
+		set_pending(talker, false);
+		say(talker, false);
+	}
 }
 
 void
 ff_news_turn(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	FfFailure	failure;
-	ListCell   *cell;
+	FfFailure failure;
 
-	foreach (cell, talkers)
-	{
-		Talker *talker = lfirst(cell);
-
-		if (talker->pending && talker->said_at + PAUSE_US <= now)
-			say(talker, false);
-	}
+	let_speak();
 	if (outbox == NIL)
 		return;
 	/* What cannot be said, when the queue of notifications is full, is not said. */

@@ -357,6 +357,35 @@ def test_a_node_that_cannot_be_answered_fails_or_is_tried_again(use):
     assert status == "failed" and "either messages or a prompt" in json.dumps(error), error
 
 
+def test_what_a_provider_is_told_is_checked_and_what_may_be_secret_is_sealed(use):
+    cluster, _, _ = prepared(use)
+    for arguments in ("'b', 'AK:SK', format => 'bedrock'", "'b', 'AK:SK', region => 'US EAST', format => 'bedrock'", "'azure', 'k', 'https://x', api_version => 'a b'",
+                      "'azure', 'k'", "'x', 'k', 'http://x', headers => '[]'", "'x', 'k', 'http://x', headers => '{\"a\": 7}'",
+                      "'x', 'k', 'http://x', headers => '{\"a b\": \"c\"}'", "'x', 'k', 'http://x', headers => '{\"a\": \"c\\nd: e\"}'",
+                      "'x', 'k', 'http://x', headers => '{\"Host\": \"elsewhere\"}'", "'x', 'k', 'http://x', headers => '{\"\": \"\"}'"):
+        done = cluster.psql("-v", "VERBOSITY=sqlstate", "-c", f"select ff_set_ai_provider({arguments})", check=False)
+        assert "FF412" in done.stderr, (arguments, done.stdout, done.stderr)
+    rows = cluster.sql("select row_to_json(p) || ' ' || row_to_json(v) from flowforge.ai_provider p, flowforge.ai_providers v "
+                       "where p.name = 'openrouter' and v.name = 'openrouter'")
+    assert "HTTP-Referer" in rows and "shop.example" not in rows and "shop.example".encode().hex() not in rows, rows
+    assert cluster.sql("select base_url from flowforge.ai_providers where name = 'bedrock'").startswith("http://127.0.0.1")
+    cluster.sql("select ff_set_ai_provider('bedrock', 'AK:SK', region => 'eu-west-3')")
+    assert cluster.sql("select base_url from flowforge.ai_providers where name = 'bedrock'") == "https://bedrock-runtime.eu-west-3.amazonaws.com"
+
+
+def test_a_secret_header_is_in_no_answer_and_a_key_of_bedrock_is_a_bearer(use):
+    cluster, app, web = prepared(use)
+    cluster.sql(f"select ff_set_ai_provider('proxy', null, '{web.url}', headers => '{{\"X-Api-Token\": \"hush-hush-hush\"}}')")
+    answer = {"choices": [{"message": {"content": "you said hush-hush-hush"}, "finish_reason": "stop"}]}
+    web.answers = Everywhere(reply(200, json.dumps(answer), content_type="application/json"))
+    assert one(cluster, app, op("Ai", "ask", model="proxy/m", prompt="x"))["data"]["content"] == "you said [redacted]"
+    assert web.asked[-1].headers["x-api-token"] == "hush-hush-hush"
+    cluster.sql(f"select ff_set_ai_provider('bedrock', 'ABSKkey-of-bedrock', '{web.url}', region => 'eu-west-3')")
+    web.answers = Everywhere(reply(200, json.dumps({"output": {"message": {"content": [{"text": "x"}]}}}), content_type="application/json"))
+    assert one(cluster, app, op("Ai", "ask", provider="bedrock", model="m", prompt="x"))["data"]["content"] == "x"
+    assert web.asked[-1].headers["authorization"] == "Bearer ABSKkey-of-bedrock" and "x-amz-date" not in web.asked[-1].headers
+
+
 def test_every_invariant_holds_after_all_of_this(use):
     cluster, _ = shared()
     cluster.assert_sound()
