@@ -1,12 +1,12 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [fuzz]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [fuzz]. Ends with "N passed, N failed".
 # FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
-kinds=${*:-regress pgtap isolation lang schema sandbox tap gateway cli docs e2e}
+kinds=${*:-regress pgtap isolation lang graph schema sandbox tap gateway cli docs e2e}
 bin=$(pg_config --bindir)
 work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
 chmod 755 "$work"
@@ -57,7 +57,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang schema template operand send trigger cron hook watch sdk register api tools control starters openapi workflow \
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang schema template operand graph send trigger cron hook watch sdk register api tools control starters openapi workflow \
 		>"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do
@@ -191,7 +191,7 @@ run_e2e() {
 	done
 }
 
-case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' schema '* | *' docs '* | *' fuzz '*) start_cluster || count 'a private cluster starts' 1 ;; esac
+case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' graph '* | *' schema '* | *' docs '* | *' fuzz '*) start_cluster || count 'a private cluster starts' 1 ;; esac
 for kind in $kinds; do
 	case $kind in
 		regress) run_regress ;;
@@ -199,7 +199,8 @@ for kind in $kinds; do
 		pgtap) run_pgtap ;;
 		lang) take_tap 'lang properties' python3 test/lang/properties.py ;;
 		schema) take_tap 'schema properties' python3 test/schema/properties.py ;;
-		fuzz) take_tap 'fuzz lang' python3 test/fuzz/lang.py "${FUZZ_SECONDS:-60}"; grep '^ok' "$work/tap.out" ;;
+		fuzz) for fuzzer in lang graph; do take_tap "fuzz $fuzzer" python3 test/fuzz/$fuzzer.py "${FUZZ_SECONDS:-60}"; grep '^ok' "$work/tap.out"; done ;;
+		graph) take_tap 'graph properties' python3 test/graph/properties.py ;;
 		sandbox) run_sandbox ;;
 		tap) run_taps tap $(cd test/tap && grep -lE '^run\(|^\s+run\(|__main__' *.py) ;;
 		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;

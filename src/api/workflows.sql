@@ -288,9 +288,6 @@ insert into flowforge.route_schema (name, schema) values
 			"id": {"type": "string"}, "changes": {"$ref": "#/components/schemas/Changes"}}}}
 	}
 }'),
-('RunStart', '{"type": "object", "properties": {
-	"input": {"type": "object", "default": {}, "description": "What the workflow''s input_schema asks for."},
-	"idempotency_key": {"type": "string", "description": "A repeat starts nothing and gives the first run."}}}'),
 ('RunStarted', '{"type": "object", "required": ["id", "ulid"], "properties": {
 	"id": {"type": "string", "format": "uuid"}, "ulid": {"type": "string"}}}');
 
@@ -320,7 +317,8 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 '{"type": ["object", "null"], "description": "Nothing is needed."}', '{"$ref": "#/components/schemas/Workflow"}'),
 ('POST', '/api/v1/workflows/{id}/validate', 'flowforge.api_workflow_validate', 'workflows:read', 'workflows',
 'Validate the working definition, or the one in the body',
-'{"anyOf": [{"$ref": "#/components/schemas/WorkflowContent"}, {"type": "null"}]}', '{"$ref": "#/components/schemas/Validation"}'),
+'{"type": ["object", "null"], "description": "As WorkflowContent; what it lacks is as stored.", "properties": {
+	"definition": {"type": "object"}, "input_schema": {}, "settings": {"type": "object"}, "triggers": {"type": "array"}}}', '{"$ref": "#/components/schemas/Validation"}'),
 ('POST', '/api/v1/workflows/{id}/duplicate', 'flowforge.api_workflow_duplicate', 'workflows:manage', 'workflows',
 'Make a draft of a workflow under another name',
 '{"type": ["object", "null"], "properties": {"name": {"type": "string", "description": "Without it: name (copy)."}}}',
@@ -329,9 +327,13 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 'Take a workflow out of use: nothing starts it any more',
 '{"type": ["object", "null"], "description": "Nothing is needed."}', '{"$ref": "#/components/schemas/Workflow"}'),
 ('POST', '/api/v1/workflows/{id}/run', 'flowforge.api_workflow_run', 'runs:manage', 'workflows', 'Run the published version',
-'{"anyOf": [{"$ref": "#/components/schemas/RunStart"}, {"type": "null"}]}', '{"$ref": "#/components/schemas/RunStarted"}'),
+'{"type": ["object", "null"], "properties": {
+	"input": {"type": "object", "default": {}, "description": "What its input_schema asks for."},
+	"idempotency_key": {"type": "string", "description": "A repeat starts nothing and gives the first run."}}}', '{"$ref": "#/components/schemas/RunStarted"}'),
 ('POST', '/api/v1/workflows/{id}/test-run', 'flowforge.api_workflow_run', 'workflows:manage', 'workflows', 'Run the working definition once, published or not',
-'{"anyOf": [{"$ref": "#/components/schemas/RunStart"}, {"type": "null"}]}', '{"$ref": "#/components/schemas/RunStarted"}'),
+'{"type": ["object", "null"], "properties": {
+	"input": {"type": "object", "default": {}, "description": "What its input_schema asks for."},
+	"idempotency_key": {"type": "string", "description": "A repeat starts nothing and gives the first run."}}}', '{"$ref": "#/components/schemas/RunStarted"}'),
 ('GET', '/api/v1/workflows/{id}/versions', 'flowforge.api_workflow_versions', 'workflows:read', 'workflows', 'List the published versions, newest first', '{}',
 '{"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {
 	"type": "object", "required": ["version", "current", "name", "nodes", "edges", "published_at"], "properties": {

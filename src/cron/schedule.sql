@@ -225,9 +225,9 @@ as $$
 		coalesce(flowforge.duration(t.value ->> 'catchUpWindow'), '1 day')
 	from flowforge.function f
 	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
-	cross join lateral flowforge.setting_list(v.config, 'triggers') t
+	cross join lateral jsonb_array_elements(case jsonb_typeof(v.config -> 'triggers') when 'array' then v.config -> 'triggers' else '[]' end) t
 	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and f.archived_at is null
-		and flowforge.setting(t.value, 'cron') is not null
+		and coalesce(t.value -> 'cron', 'null') not in ('null', '[]')
 $$;
 comment on function flowforge.wanted_schedules(integer, uuid, integer) is 'The schedules that the triggers of an app''s functions ask for.';
 

@@ -48,14 +48,13 @@ as $$
 $$;
 comment on function flowforge.is_id(text) is 'Whether a text can be the id of an app or a function: 1 to 255 bytes without control characters.';
 
--- A setting that is absent, null or an empty list is not there.
-create function flowforge.setting(config jsonb, variadic path text[]) returns jsonb
+create function flowforge.setting(config jsonb, name text) returns jsonb
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select case when config #> path not in ('null', '[]') then config #> path end
+	select case when config -> name not in ('null', '[]') then config -> name end
 $$;
-comment on function flowforge.setting(jsonb, text[]) is 'A part of a function''s configuration; null when absent, null or an empty list.';
+comment on function flowforge.setting(jsonb, text) is 'A part of a configuration; null when absent, null or an empty list.';
 
 create function flowforge.setting_list(config jsonb, name text) returns table (field text, value jsonb)
 language sql immutable
@@ -68,38 +67,69 @@ as $$
 $$;
 comment on function flowforge.setting_list(jsonb, text) is 'The elements of a list in a function''s configuration, or the one object that stands in its place.';
 
-create function flowforge.config_texts(config jsonb) returns table (field text, kind text, value jsonb)
+-- Ten thousand functions may be registered at once, so what follows looks at all of them together, a kind of problem at a time.
+create function flowforge.listed_functions(payload jsonb) returns table (number bigint, config jsonb)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select t.field || '.' || k.key, k.kind, t.value -> k.key
-	from flowforge.setting_list(config, 'triggers') t
+	select e.ordinality, e.value
+	from jsonb_array_elements(case jsonb_typeof(payload -> 'functions') when 'array' then payload -> 'functions' else '[]' end) with ordinality e
+	where jsonb_typeof(e.value) = 'object'
+$$;
+comment on function flowforge.listed_functions(jsonb) is 'The functions of a registration, numbered from 1; what is no object is none.';
+
+create function flowforge.listed_settings(payload jsonb, name text) returns table (number bigint, field text, value jsonb)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select f.number, format('%s[%s]', name, e.ordinality - 1), e.value
+	from flowforge.listed_functions(payload) f
+	cross join lateral jsonb_array_elements(case jsonb_typeof(f.config -> name) when 'array' then f.config -> name else '[]' end) with ordinality e
+	union all
+	select f.number, name, f.config -> name
+	from flowforge.listed_functions(payload) f
+	where jsonb_typeof(f.config -> name) = 'object'
+$$;
+comment on function flowforge.listed_settings(jsonb, text) is
+'The elements of a list in the configuration of each function, or the one object that stands in its place.';
+
+create function flowforge.config_texts(payload jsonb) returns table (number bigint, field text, kind text, value jsonb)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select t.number, t.field || '.' || k.key, k.kind, t.value -> k.key
+	from flowforge.listed_settings(payload, 'triggers') t
 	cross join (values ('event', 'event'), ('expression', 'expression'), ('cron', 'cron'), ('jitter', 'jitter'),
 		('catchUp', 'catch up'), ('catchUpWindow', 'window')) as k (key, kind)
+	where t.value ? k.key
 	union all
-	select c.field || '.' || k.key, k.kind, c.value -> k.key
-	from flowforge.setting_list(config, 'cancel') c
+	select c.number, c.field || '.' || k.key, k.kind, c.value -> k.key
+	from flowforge.listed_settings(payload, 'cancel') c
 	cross join (values ('event', 'event'), ('if', 'expression'), ('timeout', 'duration')) as k (key, kind)
+	where c.value ? k.key
 	union all
-	select c.field || '.key', 'expression', c.value -> 'key'
-	from flowforge.setting_list(config, 'concurrency') c
+	select c.number, c.field || '.key', 'expression', c.value -> 'key'
+	from flowforge.listed_settings(payload, 'concurrency') c
+	where c.value ? 'key'
 	union all
-	select k.field, k.kind, config #> string_to_array(k.field, '.')
-	from (values
-		('name', 'text'), ('idempotency', 'expression'), ('priority.run', 'expression'),
-		('batchEvents.key', 'expression'), ('batchEvents.if', 'expression'), ('batchEvents.timeout', 'duration'),
-		('rateLimit.key', 'expression'), ('rateLimit.period', 'duration'),
-		('throttle.key', 'expression'), ('throttle.period', 'duration'),
-		('debounce.key', 'expression'), ('debounce.period', 'duration'), ('debounce.timeout', 'duration'),
-		('singleton.key', 'expression'), ('timeouts.start', 'duration'), ('timeouts.finish', 'duration'), ('timeouts.step', 'duration')) as k (field, kind)
+	select f.number, array_to_string(k.path, '.'), k.kind, f.config #> k.path
+	from flowforge.listed_functions(payload) f
+	cross join (values
+		('{name}'::text[], 'text'), ('{idempotency}', 'expression'), ('{priority,run}', 'expression'),
+		('{batchEvents,key}', 'expression'), ('{batchEvents,if}', 'expression'), ('{batchEvents,timeout}', 'duration'),
+		('{rateLimit,key}', 'expression'), ('{rateLimit,period}', 'duration'),
+		('{throttle,key}', 'expression'), ('{throttle,period}', 'duration'),
+		('{debounce,key}', 'expression'), ('{debounce,period}', 'duration'), ('{debounce,timeout}', 'duration'),
+		('{singleton,key}', 'expression'), ('{timeouts,start}', 'duration'), ('{timeouts,finish}', 'duration'), ('{timeouts,step}', 'duration')) as k (path, kind)
+	where f.config ? k.path[1] and f.config #> k.path is not null
 $$;
-comment on function flowforge.config_texts(jsonb) is 'Every setting of a function that is text, and of what kind: event, expression, cron, duration, jitter, catch up, window or any text.';
+comment on function flowforge.config_texts(jsonb) is 'Every setting of functions that is text, and of what kind: event, expression, cron, duration, jitter, catch up, window or any text.';
 
-create function flowforge.text_problems(config jsonb) returns table (field text, problem text, fix text)
+create function flowforge.text_problems(payload jsonb) returns table (number bigint, field text, problem text, fix text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select c.field, c.problem, case c.kind
+	select c.number, c.field, c.problem, case c.kind
 			when 'expression' then 'Write it like event.data.total > 100.'
 			when 'duration' then 'Write it like 30s, 10m or 1h30m.'
 			when 'cron' then 'Write it like 0 9 * * 1, @daily or TZ=Europe/Paris 0 9 * * 1.'
@@ -110,40 +140,44 @@ as $$
 			else 'Make it a text or leave it out.'
 		end
 	from (
-		select t.field, t.kind, case
+		-- Most durations and names are plain: nothing can be wrong with them.
+		select t.number, t.field, t.kind, case
 			when jsonb_typeof(t.value) <> 'string' then format('is of type %s, not text', jsonb_typeof(t.value))
 			when t.kind = 'expression' then flowforge.check_expression(t.value #>> '{}')
-			when t.kind = 'duration' then flowforge.check_duration(t.value #>> '{}')
+			when t.kind = 'duration' and t.value #>> '{}' !~ '^\d+[smhd]$' then flowforge.check_duration(t.value #>> '{}')
 			when t.kind = 'cron' then flowforge.check_cron(t.value #>> '{}')
 			when t.kind = 'jitter' then flowforge.check_span(t.value #>> '{}', '1 day')
 			when t.kind = 'window' then flowforge.check_span(t.value #>> '{}', '31 days')
 			when t.kind = 'catch up' and t.value not in ('"skip"', '"last"', '"all"') then format('%s is not a catch-up policy', t.value)
-			when t.kind = 'event' then flowforge.check_event_name(t.value #>> '{}')
+			when t.kind = 'event' and t.value #>> '{}' !~ '^[A-Za-z0-9_./-]{1,100}$' then flowforge.check_event_name(t.value #>> '{}')
 		end as problem
-		from flowforge.config_texts(config) t
+		from flowforge.config_texts(payload) t
 		where t.value <> 'null'
 	) c
 	where c.problem is not null
 $$;
-comment on function flowforge.text_problems(jsonb) is 'What is wrong with a function''s settings that are text.';
+comment on function flowforge.text_problems(jsonb) is 'What is wrong with functions'' settings that are text.';
 
-create function flowforge.number_problems(config jsonb) returns table (field text, problem text, fix text)
+create function flowforge.number_problems(payload jsonb) returns table (number bigint, field text, problem text, fix text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 	with numbers as (
-		select c.field || '.limit' as field, c.value -> 'limit' as value, 0 as low, 1000000 as high
-		from flowforge.setting_list(config, 'concurrency') c
+		select c.number, c.field || '.limit' as field, c.value -> 'limit' as value, 0 as low, 1000000 as high
+		from flowforge.listed_settings(payload, 'concurrency') c
 		union all
-		select 'concurrency', config -> 'concurrency', 0, 1000000
-		where jsonb_typeof(config -> 'concurrency') = 'number'
+		select f.number, 'concurrency', f.config -> 'concurrency', 0, 1000000
+		from flowforge.listed_functions(payload) f
+		where jsonb_typeof(f.config -> 'concurrency') = 'number'
 		union all
-		select k.field, config #> string_to_array(k.field, '.'), k.low, k.high
-		from (values
-			('steps.step.retries.attempts', 0, 20), ('batchEvents.maxSize', 1, 1000), ('rateLimit.limit', 1, 1000000000),
-			('throttle.limit', 1, 1000000000), ('throttle.burst', 0, 1000000000)) as k (field, low, high)
+		select f.number, array_to_string(k.path, '.'), f.config #> k.path, k.low, k.high
+		from flowforge.listed_functions(payload) f
+		cross join (values
+			('{steps,step,retries,attempts}'::text[], 0, 20), ('{batchEvents,maxSize}', 1, 1000), ('{rateLimit,limit}', 1, 1000000000),
+			('{throttle,limit}', 1, 1000000000), ('{throttle,burst}', 0, 1000000000)) as k (path, low, high)
+		where f.config #> k.path is not null
 	)
-	select n.field, format('%s is not a whole number from %s to %s', n.value, n.low, n.high),
+	select n.number, n.field, format('%s is not a whole number from %s to %s', n.value, n.low, n.high),
 		format('Make it a number from %s to %s.', n.low, n.high)
 	from numbers n
 	where n.value <> 'null' and case
@@ -151,81 +185,96 @@ as $$
 		else (n.value #>> '{}')::numeric % 1 <> 0 or (n.value #>> '{}')::numeric not between n.low and n.high
 	end
 $$;
-comment on function flowforge.number_problems(jsonb) is 'What is wrong with a function''s settings that are numbers.';
+comment on function flowforge.number_problems(jsonb) is 'What is wrong with functions'' settings that are numbers.';
 
-create function flowforge.shape_problems(config jsonb) returns table (field text, problem text, fix text)
+create function flowforge.shape_problems(payload jsonb) returns table (number bigint, field text, problem text, fix text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select 'id', case when config ->> 'id' is null then 'is missing' else format('%s is not a usable id', config -> 'id') end,
+	select f.number, 'id', case when f.config ->> 'id' is null then 'is missing' else format('%s is not a usable id', f.config -> 'id') end,
 		'Give the function an id of 1 to 255 bytes without control characters.'
-	where jsonb_typeof(config -> 'id') is distinct from 'string' or not flowforge.is_id(config ->> 'id')
+	from flowforge.listed_functions(payload) f
+	where jsonb_typeof(f.config -> 'id') is distinct from 'string'
+		or f.config ->> 'id' !~ '^[A-Za-z0-9_./-]{1,100}$' and not flowforge.is_id(f.config ->> 'id')
 	union all
-	select k.field, format('is of type %s, not %s', jsonb_typeof(config -> k.field), array_to_string(k.types, ' or ')),
+	select f.number, k.field, format('is of type %s, not %s', jsonb_typeof(f.config -> k.field), array_to_string(k.types, ' or ')),
 		format('Make it of type %s or leave it out.', k.types[1])
-	from (values
+	from flowforge.listed_functions(payload) f
+	cross join (values
 		('triggers', '{array}'::text[]), ('cancel', '{array}'), ('concurrency', '{array,object,number}'), ('batchEvents', '{object}'),
 		('rateLimit', '{object}'), ('throttle', '{object}'), ('debounce', '{object}'), ('priority', '{object}'),
 		('singleton', '{object}'), ('timeouts', '{object}')) as k (field, types)
-	where jsonb_typeof(config -> k.field) <> all (k.types || 'null'::text)
+	where f.config ? k.field and jsonb_typeof(f.config -> k.field) <> all (k.types || 'null'::text)
 	union all
-	select k.field, format('has %s elements', jsonb_array_length(config -> k.field)), format('Use at most %s.', k.most)
-	from (values ('triggers', 10), ('cancel', 5), ('concurrency', 2)) as k (field, most)
-	where case jsonb_typeof(config -> k.field) when 'array' then jsonb_array_length(config -> k.field) > k.most end
+	select f.number, k.field, format('has %s elements', jsonb_array_length(f.config -> k.field)), format('Use at most %s.', k.most)
+	from flowforge.listed_functions(payload) f
+	cross join (values ('triggers', 10), ('cancel', 5), ('concurrency', 2)) as k (field, most)
+	where case jsonb_typeof(f.config -> k.field) when 'array' then jsonb_array_length(f.config -> k.field) > k.most end
 	union all
-	select t.field, 'needs either an event or a cron schedule', 'Give each trigger one of event and cron; use two triggers for both.'
-	from flowforge.setting_list(config, 'triggers') t
-	where (flowforge.setting(t.value, 'event') is null) = (flowforge.setting(t.value, 'cron') is null)
+	select t.number, t.field, 'needs either an event or a cron schedule', 'Give each trigger one of event and cron; use two triggers for both.'
+	from flowforge.listed_settings(payload, 'triggers') t
+	where (coalesce(t.value -> 'event', 'null') in ('null', '[]')) = (coalesce(t.value -> 'cron', 'null') in ('null', '[]'))
 	union all
-	select c.field || '.event', 'is missing', 'Name the event that cancels the run.'
-	from flowforge.setting_list(config, 'cancel') c
-	where flowforge.setting(c.value, 'event') is null
+	select c.number, c.field || '.event', 'is missing', 'Name the event that cancels the run.'
+	from flowforge.listed_settings(payload, 'cancel') c
+	where coalesce(c.value -> 'event', 'null') in ('null', '[]')
 	union all
-	select c.field || '.scope', format('%s is not a scope', c.value -> 'scope'), 'Use "fn", "env" or "account".'
-	from flowforge.setting_list(config, 'concurrency') c
-	where flowforge.setting(c.value, 'scope') not in ('"fn"', '"env"', '"account"')
+	select c.number, c.field || '.scope', format('%s is not a scope', c.value -> 'scope'), 'Use "fn", "env" or "account".'
+	from flowforge.listed_settings(payload, 'concurrency') c
+	where coalesce(c.value -> 'scope', 'null') not in ('null', '[]', '"fn"', '"env"', '"account"')
 	union all
-	select 'singleton.mode', format('%s is not a mode', config #> '{singleton,mode}'), 'Use "skip" or "cancel".'
-	where flowforge.setting(config, 'singleton', 'mode') not in ('"skip"', '"cancel"')
+	select f.number, 'singleton.mode', format('%s is not a mode', f.config #> '{singleton,mode}'), 'Use "skip" or "cancel".'
+	from flowforge.listed_functions(payload) f
+	where coalesce(f.config #> '{singleton,mode}', 'null') not in ('null', '[]', '"skip"', '"cancel"')
 	union all
-	select 'batchEvents', format('cannot be combined with %s', k.field), format('Remove batchEvents or %s.', k.field)
-	from (values ('cancel'), ('debounce'), ('singleton'), ('priority')) as k (field)
-	where flowforge.setting(config, 'batchEvents') is not null and flowforge.setting(config, k.field) is not null
+	select f.number, 'batchEvents', format('cannot be combined with %s', k.field), format('Remove batchEvents or %s.', k.field)
+	from flowforge.listed_functions(payload) f
+	cross join (values ('cancel'), ('debounce'), ('singleton'), ('priority')) as k (field)
+	where coalesce(f.config -> 'batchEvents', 'null') not in ('null', '[]') and coalesce(f.config -> k.field, 'null') not in ('null', '[]')
 $$;
-comment on function flowforge.shape_problems(jsonb) is 'What is wrong with the form of a function''s configuration and with combinations of settings.';
+comment on function flowforge.shape_problems(jsonb) is 'What is wrong with the form of functions'' configurations and with combinations of settings.';
 
-create function flowforge.runtime_problems(config jsonb) returns table (field text, problem text, fix text)
+create function flowforge.runtime_problems(payload jsonb) returns table (number bigint, field text, problem text, fix text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select 'steps.step.runtime.type', format('%s is not served', config #> '{steps,step,runtime,type}'), 'Serve the function over HTTP: type "http".'
-	where coalesce(flowforge.setting(config, 'steps', 'step', 'runtime', 'type'), '"http"') <> '"http"'
+	select f.number, 'steps.step.runtime.type', format('%s is not served', f.config #> '{steps,step,runtime,type}'), 'Serve the function over HTTP: type "http".'
+	from flowforge.listed_functions(payload) f
+	where coalesce(f.config #> '{steps,step,runtime,type}', 'null') not in ('null', '[]', '"http"')
 	union all
-	select 'steps.step.runtime.url', case
-			when flowforge.setting(config, 'steps', 'step', 'runtime', 'url') is null then 'is missing'
-			else format('%s is not an http or https URL', config #> '{steps,step,runtime,url}')
+	select f.number, 'steps.step.runtime.url', case
+			when coalesce(f.config #> '{steps,step,runtime,url}', 'null') in ('null', '[]') then 'is missing'
+			else format('%s is not an http or https URL', f.config #> '{steps,step,runtime,url}')
 		end, 'Give the URL at which the app serves the function, like http://localhost:3000/api/inngest?fnId=app-function&stepId=step.'
-	where coalesce(config #>> '{steps,step,runtime,url}', '') !~ '^https?://[^\s/?#]+[^\s]*$'
+	from flowforge.listed_functions(payload) f
+	where coalesce(f.config #>> '{steps,step,runtime,url}', '') !~ '^https?://[^\s/?#]+[^\s]*$'
 $$;
-comment on function flowforge.runtime_problems(jsonb) is 'What is wrong with where a function''s configuration says it is called.';
+comment on function flowforge.runtime_problems(jsonb) is 'What is wrong with where functions'' configurations say they are called.';
 
-create function flowforge.time_problems(config jsonb) returns table (field text, problem text, fix text)
+create function flowforge.time_problems(payload jsonb) returns table (number bigint, field text, problem text, fix text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select 'steps.step.retries', flowforge.check_retries(config #> '{steps,step,retries}'),
+	select f.number, 'steps.step.retries', flowforge.check_retries(f.config #> '{steps,step,retries}'),
 		'Write it like {"attempts": 3, "backoff": "exponential", "base": "2s", "cap": "5m", "jitter": 0.5}; backoff is fixed, linear, '
 		'exponential or a list of delays like ["1s", "10s", "1m"].'
-	where jsonb_typeof(config #> '{steps,step,retries}') = 'object' and flowforge.check_retries(config #> '{steps,step,retries}') is not null
+	from flowforge.listed_functions(payload) f
+	where jsonb_typeof(f.config #> '{steps,step,retries}') = 'object' and flowforge.check_retries(f.config #> '{steps,step,retries}') is not null
 	union all
-	select 'steps.step.retries', format('is of type %s, not object', jsonb_typeof(config #> '{steps,step,retries}')), 'Write it like {"attempts": 3}.'
-	where jsonb_typeof(config #> '{steps,step,retries}') not in ('object', 'null')
+	select f.number, 'steps.step.retries', format('is of type %s, not object', jsonb_typeof(f.config #> '{steps,step,retries}')), 'Write it like {"attempts": 3}.'
+	from flowforge.listed_functions(payload) f
+	where jsonb_typeof(f.config #> '{steps,step,retries}') not in ('object', 'null')
 	union all
-	select t.field, format('"%s" is an instant; it must be a duration', t.value), 'Write it like 30s, 10m or 1h30m.'
-	from (select 'timeouts.' || k.key as field, config #>> array['timeouts', k.key] as value from unnest('{start,finish,step}'::text[]) as k (key)) t
+	select t.number, t.field, format('"%s" is an instant; it must be a duration', t.value), 'Write it like 30s, 10m or 1h30m.'
+	from (
+		select f.number, 'timeouts.' || k.key as field, f.config #>> array['timeouts', k.key] as value
+		from flowforge.listed_functions(payload) f
+		cross join unnest('{start,finish,step}'::text[]) as k (key)
+		where f.config ? 'timeouts'
+	) t
 	where t.value ~ '^\d{4}-'
 $$;
-comment on function flowforge.time_problems(jsonb) is 'What is wrong with a function''s retries, and with its timeouts where they are instants.';
+comment on function flowforge.time_problems(jsonb) is 'What is wrong with functions'' retries, and with their timeouts where they are instants.';
 
 create function flowforge.app_problems(payload jsonb) returns table (field text, problem text, fix text)
 language sql immutable
@@ -258,18 +307,23 @@ create function flowforge.registration_problems(payload jsonb) returns table (fi
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select p.field, p.problem, p.fix from flowforge.app_problems(payload) p
-	union all
-	select s.field || '.' || p.field, p.problem, p.fix
-	from flowforge.setting_list(payload, 'functions') s
-	cross join lateral (
-		select * from flowforge.shape_problems(s.value)
-		union all select * from flowforge.runtime_problems(s.value)
-		union all select * from flowforge.number_problems(s.value)
-		union all select * from flowforge.text_problems(s.value)
-		union all select * from flowforge.time_problems(s.value)
-	) p
-	where jsonb_typeof(payload -> 'functions') = 'array' and jsonb_typeof(s.value) = 'object'
+	select a.field, a.problem, a.fix
+	from (
+		select p.field, p.problem, p.fix, p.number, row_number() over () as place
+		from (
+			select 0 as number, p.* from flowforge.app_problems(payload) p
+			union all
+			select f.number, format('functions[%s].%s', f.number - 1, f.field), f.problem, f.fix
+			from (
+				select * from flowforge.shape_problems(payload)
+				union all select * from flowforge.runtime_problems(payload)
+				union all select * from flowforge.number_problems(payload)
+				union all select * from flowforge.text_problems(payload)
+				union all select * from flowforge.time_problems(payload)
+			) f
+		) p
+	) a
+	order by a.number, a.place
 $$;
 comment on function flowforge.registration_problems(jsonb) is
 'Everything that is wrong with what an app registered: where, what, and what to do about it. Nothing for what can be accepted.';
@@ -327,7 +381,7 @@ as $$
 declare
 	taken record;
 begin
-	select f.slug, coalesce(a.name, 'this database') as owner into taken
+	select f.slug, coalesce('the app "' || a.name || '"', case f.kind when 'graph' then 'a workflow' else 'this database' end) as owner into taken
 	from flowforge.wanted_functions(payload) w
 	join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
@@ -335,7 +389,7 @@ begin
 		select from flowforge.workflow o where o.tenant_id = f.tenant_id and o.function_id = f.function_id))
 	limit 1;
 	if found then
-		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to the app "%s"', taken.slug, taken.owner),
+		raise exception using errcode = 'FF209', message = format('the function "%s" belongs to %s', taken.slug, taken.owner),
 			detail = format('The app "%s" registered a function of the same id.', payload ->> 'appName'),
 			hint = 'Give one of them another id, or register the other app without it first.';
 	end if;
@@ -349,8 +403,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 	update flowforge.function f
 	set archived_at = now()
+	-- "not in" is looked up in a hash, however few functions the planner expects.
 	where f.tenant_id = tenant and f.app_id = app and f.archived_at is null
-		and not exists (select from flowforge.wanted_functions(payload) w where w.slug = f.slug);
+		and f.slug not in (select w.slug from flowforge.wanted_functions(payload) w);
 $$;
 comment on function flowforge.archive_functions(integer, uuid, jsonb) is 'Archives the functions an app no longer serves; their runs go on.';
 
@@ -362,7 +417,8 @@ as $$
 	select tenant, app, w.slug, w.name, w.url
 	from flowforge.wanted_functions(payload) w
 	on conflict (tenant_id, slug) do update
-	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null, kind = 'sdk', role = null;
+	set app_id = excluded.app_id, name = excluded.name, url = excluded.url, archived_at = null, kind = 'sdk', role = null,
+		role_mark = null;
 
 	with changed as (
 		select f.function_id, case when v.version is null then f.version else f.version + 1 end as version, w.retries, w.config
@@ -397,11 +453,11 @@ as $$
 		coalesce(t.value ->> 'event', h.event), coalesce(t.value ->> 'expression', t.value ->> 'if'), t.value ->> 'cron'
 	from flowforge.function f
 	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
-	cross join lateral flowforge.setting_list(v.config, 'triggers') t
+	cross join lateral jsonb_array_elements(case jsonb_typeof(v.config -> 'triggers') when 'array' then v.config -> 'triggers' else '[]' end) with ordinality t
 	left join flowforge.hook h on h.tenant_id = tenant and f.kind = 'graph' and h.path = t.value ->> 'webhook'
 	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and f.archived_at is null
 		and coalesce(t.value ->> 'event', h.event, t.value ->> 'cron') is not null
-	order by f.function_id, t.field;
+	order by f.function_id, t.ordinality;
 $$;
 comment on function flowforge.store_triggers(integer, uuid, integer) is
 'Makes the triggers of an app''s functions, or of one function, what their current versions say.';
@@ -529,8 +585,14 @@ as $$
 		where a.role is not null and a.role_mark is distinct from flowforge.role_mark(a.role) and flowforge.role_is_same(a.role_mark, flowforge.role_mark(a.role))
 			and flowforge.role_mark(a.role) is not null
 		returning 1
+	), bound_functions as (
+		update flowforge.function f
+		set role_mark = flowforge.role_mark(f.role)
+		where f.role is not null and f.role_mark is distinct from flowforge.role_mark(f.role) and flowforge.role_is_same(f.role_mark, flowforge.role_mark(f.role))
+			and flowforge.role_mark(f.role) is not null
+		returning 1
 	)
-	select count(*)::integer from bound
+	select (select count(*) from bound)::integer + (select count(*) from bound_functions)::integer
 $$;
 comment on function flowforge.bind_roles() is 'Notes which roles the names in a restored database mean. Gives how many. Executors call it when they start and every hour.';
 

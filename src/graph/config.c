@@ -89,8 +89,9 @@ check_schema(FfCheck *check, const FfNode *node, const FfNodeType *type, Jsonb *
 	{
 		const char *path = dotted(prefix, found->list[i].path);
 
-		/* for_each_items says more of these. */
-		if (strcmp(path, "items") == 0 && strcmp(type->name, "for_each") == 0)
+		/* check_items says more of the only member that a for_each must have. */
+		if (strcmp(type->name, "for_each") == 0 &&
+			(strcmp(path, "items") == 0 || strcmp(found->list[i].keyword, "required") == 0))
 			continue;
 		ff_check_fault(
 			check, node, FF_FAULT_CONFIG_SCHEMA, *path != '\0' ? path : NULL,

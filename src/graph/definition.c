@@ -553,7 +553,11 @@ refuse(const FfGraph *graph, bool (*is_fatal)(FfFaultCode))
 		if (is_fatal(fault->code))
 			ereport(ERROR,
 					(errcode(fault->code == FF_FAULT_CYCLE ? FF_ERR_GRAPH_CYCLE : FF_ERR_GRAPH),
-					 errmsg("%s", fault->message), fault->hint ? errhint("%s", fault->hint) : 0));
+					 errmsg("%s", fault->message),
+					 fault->node >= 0
+						 ? errdetail("It is node %d of the definition.", fault->node + 1)
+						 : 0,
+					 fault->hint ? errhint("%s", fault->hint) : 0));
 	}
 }
 

@@ -23,3 +23,11 @@ comment on function @extschema@.ff_workflow_validate(jsonb) is
 'Everything that is wrong with a graph {"nodes": [...], "edges": [...], "settings": {...}}: {"valid": boolean, "errors": [finding], "warnings": '
 '[finding]}, in the order of the document. A finding is {"code", "message", "node_id" or "edge_id", "path": the member of the node''s config, or of '
 'the document, "hint"}; docs/graphs.md has the codes. Errors keep a graph from being published, warnings do not. Raises nothing, whatever it is given.';
+revoke execute on function @extschema@.ff_workflow_validate(jsonb) from public;
+
+create function flowforge.graph_compiled(config jsonb) returns jsonb
+language c volatile strict
+as 'MODULE_PATHNAME', 'ff_sql_graph_compiled';
+comment on function flowforge.graph_compiled(jsonb) is
+'What a run makes of a definition, or of a version''s configuration: of each node its policy (delays between attempts and timeout in milliseconds), '
+'the nodes whose outputs it needs, and its ways [[target, branch]]. Errors: FF501 it cannot run, FF502 a cycle, FF101 to FF110 its texts.';

@@ -141,30 +141,19 @@ add_term(const FfGraph *graph, Terms *terms, Term term)
 		terms->vague = true;
 }
 
-/* The term with one more decision; false when it decides the condition otherwise already. */
-static bool
-decide(const Term *term, int decision, Term *out)
+/* The term with one more decision. No way comes to a condition twice, so it has none of it yet. */
+static Term
+with(const Term *term, int decision)
 {
-	int at = 0;
+	Term result = {term->count + 1, palloc(sizeof(int) * (term->count + 1))};
+	int	 at = 0;
 
 	while (at < term->count && term->decisions[at] < decision)
 		at++;
-	if (at < term->count && term->decisions[at] == decision)
-	{
-		*out = *term;
-		return true;
-	}
-	for (int i = Max(at - 1, 0); i <= at && i < term->count; i++)
-	{
-		if (term->decisions[i] / MAX_LABELS == decision / MAX_LABELS)
-			return false;
-	}
-	out->count = term->count + 1;
-	out->decisions = palloc(sizeof(int) * out->count);
-	memcpy(out->decisions, term->decisions, sizeof(int) * at);
-	out->decisions[at] = decision;
-	memcpy(out->decisions + at + 1, term->decisions + at, sizeof(int) * (term->count - at));
-	return true;
+	memcpy(result.decisions, term->decisions, sizeof(int) * at);
+	result.decisions[at] = decision;
+	memcpy(result.decisions + at + 1, term->decisions + at, sizeof(int) * (term->count - at));
+	return result;
 }
 
 /* --- nodes --- */
@@ -179,19 +168,20 @@ static void
 add_edge(const FfGraph *graph, const FfEdge *edge, const Terms *source, const char *const *taken,
 		 Terms *target)
 {
+	bool decides = edge->label != NULL && taken[edge->source] == NULL;
+	int	 decision = 0;
+
 	if (!ff_edge_may_be_taken(graph, edge, taken))
 		return;
+	if (decides)
+		decision =
+			edge->source * MAX_LABELS + label_index(graph->nodes[edge->source].type, edge->label);
 	target->vague |= source->vague;
 	for (int i = 0; i < source->count && !is_always(target); i++)
 	{
-		Term term = source->terms[i];
+		const Term *term = &source->terms[i];
 
-		if (edge->label == NULL || taken[edge->source] != NULL ||
-			decide(&source->terms[i],
-				   edge->source * MAX_LABELS +
-					   label_index(graph->nodes[edge->source].type, edge->label),
-				   &term))
-			add_term(graph, target, term);
+		add_term(graph, target, decides ? with(term, decision) : *term);
 	}
 }
 

@@ -8,7 +8,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	with triggers as (
-		select t.value, format('triggers[%s]', t.ordinality - 1) as path
+		select t.value, format('triggers[%s]', t.ordinality - 1) as path, t.ordinality as number
 		from jsonb_array_elements(config -> 'triggers') with ordinality t
 	), problems as (
 		select t.path, 'is not an object' as problem, 'Write it like {"event": "order/created", "if": "event.data.total > 100"}.' as fix
@@ -29,11 +29,12 @@ as $$
 		select 'triggers', format('there are %s', jsonb_array_length(config -> 'triggers')), 'Use at most 10.'
 		where jsonb_array_length(config -> 'triggers') > 10
 		union all
-		select p.field, p.problem, p.fix
-		from flowforge.text_problems(jsonb_build_object('triggers', (
-			select jsonb_agg(t.value || case when t.value ? 'if' then jsonb_build_object('expression', t.value -> 'if') else '{}' end order by t.path)
-			from triggers t
-			where jsonb_typeof(t.value) = 'object'))) p
+		select case when config #> string_to_array(translate(p.field, '[]', '.'), '.') is null then replace(p.field, 'expression', 'if') else p.field end,
+			p.problem, p.fix
+		from flowforge.text_problems(jsonb_build_object('functions', jsonb_build_array(jsonb_build_object('triggers', (
+			select jsonb_agg(case when jsonb_typeof(t.value) = 'object' then t.value || case when t.value ? 'if' then jsonb_build_object('expression', t.value -> 'if')
+				else '{}' end else '{}' end order by t.number)
+			from triggers t))))) p
 	)
 	select coalesce(jsonb_agg(jsonb_build_object('code', 'bad_trigger', 'message', format('%s %s', p.path, p.problem), 'path', p.path, 'hint', p.fix)
 		order by p.path), '[]')

@@ -126,7 +126,7 @@ end
 $$;
 comment on function flowforge.check_name_free(integer, text) is 'Raises FF209 or FF404 when a name is another function''s.';
 
-create function flowforge.store_sql_function(tenant integer, slug text, acting text, wanted jsonb) returns void
+create function flowforge.store_sql_function(tenant integer, title text, acting text, wanted jsonb) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -136,7 +136,7 @@ declare
 	current jsonb;
 begin
 	insert into flowforge.function as f (tenant_id, slug, name, version, url, kind, role, role_mark)
-	values (tenant, store_sql_function.slug, store_sql_function.slug, 0, '', 'sql', acting, flowforge.role_mark(acting))
+	values (tenant, title, title, 0, '', 'sql', acting, flowforge.role_mark(acting))
 	on conflict (tenant_id, slug) do update
 	set name = excluded.name, role = excluded.role, role_mark = excluded.role_mark, kind = 'sql', app_id = null, url = '', archived_at = null
 	returning f.function_id, f.version into id, latest;

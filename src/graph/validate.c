@@ -89,26 +89,21 @@ check_constant(FfCheck *check, const FfNode *node)
 			"Compare something of the run: {{ input.total }} > 100");
 }
 
-/* A node at a live end of an edge, that runs under no decisions: its conditions contradict. */
+/* Of nodes that never run, the first on their way. */
 static void
 check_never(FfCheck *check, const FfNode *node)
 {
+	bool first = false;
+
 	if (check->live == NULL || !ff_live_never(check->live, node->index))
 		return;
 	for (int i = 0; i < node->in_count; i++)
-	{
-		const FfEdge *edge = &check->graph->edges[node->in[i]];
-
-		if (ff_edge_may_be_taken(check->graph, edge, check->taken) &&
-			!ff_live_never(check->live, edge->source))
-		{
-			ff_check_fault(
-				check, node, FF_FAULT_UNREACHABLE_BRANCH, NULL,
-				psprintf("node \"%s\" never runs: the conditions before it contradict", node->id),
-				NULL);
-			return;
-		}
-	}
+		first |= !ff_live_never(check->live, check->graph->edges[node->in[i]].source);
+	if (first)
+		ff_check_fault(
+			check, node, FF_FAULT_UNREACHABLE_BRANCH, NULL,
+			psprintf("node \"%s\" never runs: no branch that leads to it is ever taken", node->id),
+			NULL);
 }
 
 static void

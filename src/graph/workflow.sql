@@ -223,12 +223,13 @@ $$;
 comment on function flowforge.check_workflow_name(text) is 'Raises FF515 unless a text can be a workflow''s name.';
 
 create function flowforge.slug_of(name text) returns text
-language sql immutable
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select coalesce(nullif(btrim(regexp_replace(lower(name), '[^[:alnum:]]+', '-', 'g'), '-'), ''), 'workflow')
+	select coalesce(nullif(btrim(regexp_replace(lower(n.plain), '[^a-z0-9]+', '-', 'g'), '-'), ''), 'workflow')
+	from (select case when getdatabaseencoding() = 'UTF8' then regexp_replace(normalize(name, nfkd), '[\u0300-\u036f]', '', 'g') else name end as plain) n
 $$;
-comment on function flowforge.slug_of(text) is 'What a workflow''s name is in addresses: lower case, with hyphens.';
+comment on function flowforge.slug_of(text) is 'What a workflow''s name is in addresses: lower case, without accents, with hyphens.';
 
 -- The id of a function for a new workflow: a new function, or one of that slug that neither an app nor a workflow has any more. It is archived until
 -- something is published.

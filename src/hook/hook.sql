@@ -112,6 +112,11 @@ begin
 		raise exception using errcode = 'FF312', message = format('the webhook "%s" cannot be made', path), detail = 'The path is taken.',
 			hint = 'Choose another path.';
 	end if;
+	perform flowforge.store_triggers(tenant, null, f.function_id)
+	from flowforge.function f
+	join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
+	where f.tenant_id = tenant and f.kind = 'graph' and f.archived_at is null
+		and v.config -> 'triggers' @> jsonb_build_array(jsonb_build_object('webhook', path));
 	return '/hooks/' || path;
 end
 $$;

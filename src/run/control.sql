@@ -16,6 +16,7 @@ comment on function flowforge.await_run(uuid, bigint) is 'Blocks on the process 
 create function @extschema@.ff_wait(run uuid, timeout interval default '1 minute') returns flowforge.runs
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
 declare
 	result flowforge.runs;

@@ -6,7 +6,7 @@ as $$
 	select case
 		when r.oid is null then format('the role "%s" does not exist', role)
 		when not flowforge.role_is_same(mark, flowforge.role_mark(role)) then
-			format('the role "%s" is not the one the app was given: that one has been dropped', role)
+			format('the role "%s" is not the one that was meant: that one has been dropped', role)
 		when exists (select from pg_roles s where s.rolsuper and pg_has_role(r.oid, s.oid, 'member')) then
 			format('the role "%s" is a superuser or may become one', role)
 		when pg_has_role(r.oid, (select e.extowner from pg_extension e where e.extname = 'flowforge'), 'member') then

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The benchmarks: run.sh [lang] [sandbox] [send] [triggers] [throughput] [latency] [sleepers]. Prints figures as ratios to limits measured in the same run.
+# The benchmarks: run.sh [lang] [sandbox] [send] [triggers] [throughput] [latency] [graphs] [sleepers]. Prints figures as ratios to limits measured in the same run.
 set -eu
 cd "$(dirname "$0")"
 app=$(mktemp /tmp/flowforge-noop-XXXXXX)

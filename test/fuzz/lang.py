@@ -24,6 +24,7 @@ create or replace function pg_temp.attempt(kind text, source text, context jsonb
 declare
 	began timestamptz := clock_timestamp();
 	result text := 'ok';
+	verdict jsonb;
 begin
 	begin
 		case kind
@@ -35,11 +36,18 @@ begin
 				end if;
 			when 'render' then perform public.ff_render(to_jsonb(source), context);
 			when 'config' then perform public.ff_render(jsonb_build_object('a', jsonb_build_array(source, 1, source), source, null), context);
+			when 'validate' then
+				verdict := public.ff_workflow_validate(context);
+				if (verdict -> 'valid')::boolean then
+					perform public.ff_workflow_plan(context), flowforge.graph_compiled(context);
+				end if;
+			when 'plan' then perform public.ff_workflow_plan(context);
+			when 'compile' then perform flowforge.graph_compiled(context);
 			when 'refs' then perform public.ff_template_refs(to_jsonb(source));
 		end case;
 	exception when others then
 		result := sqlstate;
-		if result not like 'FF%' then
+		if result not like 'FF%' or kind = 'validate' then
 			result := format('%s %s', sqlstate, sqlerrm);
 		end if;
 	end;
@@ -226,9 +234,12 @@ def find_culprit(cases):
     return None, "no single case does it"
 
 
+INPUTS = {"grammar": GrammarInputs, "bytes": ByteInputs}
+
+
 def fuzz(kind, seconds, seed):
     """What is wrong, or None; and what was done."""
-    inputs = {"grammar": GrammarInputs, "bytes": ByteInputs}[kind](seed)
+    inputs = INPUTS[kind](seed)
     server = Server()
     start = server.memory()
     deadline = time.monotonic() + seconds
@@ -256,7 +267,7 @@ def fuzz(kind, seconds, seed):
 def main():
     seconds = int(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
-    kinds = sys.argv[3:] or ["grammar", "bytes"]
+    kinds = sys.argv[3:] or list(INPUTS)
     session.create_database()
     failed = False
     for number, kind in enumerate(kinds, 1):
