@@ -147,7 +147,7 @@ def test_a_killed_zygote_is_replaced_and_its_code_fails_or_is_tried_again(use):
 
 def test_a_killed_executor_leaves_no_process_and_its_code_runs_again(use):
     cluster, app = shared()
-    run_id = start(cluster, app, [code("slow", "const end = Date.now() + 1500; while (Date.now() < end); return {at: 'end'}")])
+    run_id = start(cluster, app, [code("slow", "const end = Date.now() + 4000; while (Date.now() < end); return {at: 'end'}", timeout="30s")])
     busy = wait_for(lambda: [e for e in executors(cluster) if any(family(zygote) for zygote in family(e))], what="the code runs")
     processes = family(busy[0])
     assert len(processes) >= 2, processes
@@ -275,16 +275,16 @@ def test_a_config_that_is_none_fails_the_node(use):
 
 def test_a_for_each_of_code_has_an_item_and_its_number(use):
     cluster, app = shared()
-    workflow = graph(cluster, {"all": ("for_each", {"items": "{{ input.list }}", "handler": "inline_code", "max_parallel": 8,
-                                                    "item_config": {"code": "return {v: context._item * 10 + context._index}"}})})
+    workflow = graph(cluster, {"base": js("return {n: 1000}"), "all": ("for_each", {"items": "{{ input.list }}", "handler": "inline_code", "max_parallel": 8,
+                                                    "item_config": {"code": "return {v: context._item * 10 + context._index + context.base.n}"}})}, "base>all")
     status, output = end(cluster, run_graph(cluster, workflow, {"list": list(range(60))}))
-    assert status == "completed" and [one["v"] for one in output["results"]] == [i * 11 for i in range(60)], output
+    assert status == "completed" and [one["v"] for one in output["results"]] == [i * 11 + 1000 for i in range(60)], output
 
 
 def test_a_killed_executor_runs_a_graphs_code_again_with_its_context(use):
     cluster, app = shared()
     workflow = graph(cluster, {"first": js("return {big: 'x'.repeat(10000), n: 7}"),
-                               "slow": js("const end = Date.now() + 1500; while (Date.now() < end); return {n: context.first.n, l: context.first.big.length}")},
+                               "slow": js("const end = Date.now() + 4000; while (Date.now() < end); return {n: context.first.n, l: context.first.big.length}", timeout_seconds=30)},
                      "first>slow")
     run_id = run_graph(cluster, workflow, {})
     slow = "select count(*) from flowforge.calls() where step_id = 'slow'"
