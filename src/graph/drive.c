@@ -196,7 +196,10 @@ finish(FfRun *run, FfItem *item, const char *status, Jsonb *memo, TimestampTz no
 	FfArrival arrival = {.item = item, .status = status, .retry_after = -1};
 
 	if (strcmp(status, "failed") == 0)
+	{
 		arrival.error = ff_json_member(memo, "error");
+		arrival.retry = item->kind == FF_ITEM_INVOKE;
+	}
 	else if (item->kind == FF_ITEM_SLEEP)
 		arrival.data = slept(item, now);
 	else if (item->kind == FF_ITEM_WAIT)
@@ -261,24 +264,41 @@ take_arrivals(FfRun *run, FfGraphRun *state, TimestampTz now)
 
 /* --- what begins --- */
 
+/* Whether a for_each is at work, or could be: while its items only wait it takes no room. */
+static bool
+each_works(const FfEach *each)
+{
+	return each->working > 0 || (each->inner.type->place != FF_NODE_WAITS &&
+								 each->next < each->count && each->running < each->room);
+}
+
 static void
 count_busy(FfRun *run, FfGraphRun *state, TimestampTz now)
 {
 	ListCell *cell;
+	FfPlace	  place;
 
 	state->busy = 0;
+	for (int i = 0; i < state->graph->node_count; i++)
+	{
+		if (state->nodes[i].each != NULL)
+			state->nodes[i].each->working = 0;
+	}
 	foreach (cell, run->items)
 	{
 		const FfItem *item = lfirst(cell);
 		bool		  backs_off = item->call == NULL && item->due > now;
 
-		if (item->id[0] != '\0' && ff_item_is_work(item) && !backs_off &&
-			ff_graph_node(state->graph, item->id) != NULL)
+		if (item->id[0] == '\0' || !ff_item_is_work(item) || backs_off ||
+			!find_place(state, item->id, &place))
+			continue;
+		if (place.each != NULL)
+			place.each->working++;
+		else
 			state->busy++;
 	}
 	for (int i = 0; i < state->graph->node_count; i++)
-		state->busy +=
-			state->nodes[i].each != NULL && state->nodes[i].progress == FF_PROGRESS_ACTIVE;
+		state->busy += state->nodes[i].each != NULL && each_works(state->nodes[i].each);
 }
 
 static void
@@ -291,7 +311,8 @@ start(FfRun *run, FfGraphRun *state, int index)
 	/* Reading first: if it fails nothing has happened yet. */
 	ff_context_fetch(run, node);
 	ff_node_start(run, &place);
-	if (place.state->progress == FF_PROGRESS_ACTIVE && node->type->place == FF_NODE_WORKS)
+	if (place.state->progress == FF_PROGRESS_ACTIVE && node->type->place == FF_NODE_WORKS &&
+		(place.state->each == NULL || place.state->each->inner.type->place != FF_NODE_WAITS))
 		state->busy++;
 }
 
@@ -370,17 +391,21 @@ is_called(const FfRun *run)
 static const FfItem *
 waited_for(const FfRun *run)
 {
-	ListCell *cell;
+	const FfItem *first = NULL;
+	ListCell	 *cell;
 
 	foreach (cell, run->items)
 	{
 		const FfItem *item = lfirst(cell);
 
+		if (item->kind == FF_ITEM_LOOP)
+			continue; /* its items are among them */
 		if (item->kind != FF_ITEM_WAIT && item->kind != FF_ITEM_SIGNAL &&
 			(item->kind != FF_ITEM_STEP || ff_item_is_work(item)))
 			return NULL;
+		first = first ? first : item;
 	}
-	return run->items == NIL ? NULL : linitial(run->items);
+	return first;
 }
 
 static void
@@ -452,7 +477,7 @@ advance(FfRun *run, bool may_start, TimestampTz now)
 /* --- the rest of a driver --- */
 
 /* A run that ends takes along what is under way; a statement may still turn out to have happened
- * (step/sql.c). */
+ * (step/sql.c, settle). */
 static void
 end(FfRun *run, const char *status, TimestampTz now)
 {
@@ -463,7 +488,7 @@ end(FfRun *run, const char *status, TimestampTz now)
 		const FfItem *item = lfirst(cell);
 		FfStepRow	 *row;
 
-		if (item->id[0] == '\0' || (item->step != NULL && item->step->place == FF_STEP_SQL))
+		if (item->id[0] == '\0')
 			continue;
 		row = palloc0(sizeof(FfStepRow));
 		strlcpy(row->id, item->id, sizeof(row->id));
@@ -476,6 +501,25 @@ end(FfRun *run, const char *status, TimestampTz now)
 		row->ended = now;
 		row->position = ++run->step_count;
 		run->change->steps = lappend(run->change->steps, row);
+	}
+}
+
+/* A step that the run's end has cut short had happened before. */
+static void
+settle(FfRun *run, const FfItem *item, Jsonb *memo, TimestampTz started)
+{
+	ListCell *cell;
+
+	foreach (cell, run->change->steps)
+	{
+		FfStepRow *row = lfirst(cell);
+
+		if (strcmp(row->id, item->id) != 0)
+			continue;
+		row->status = "completed";
+		row->memo = memo;
+		row->started = started;
+		ff_log_settled(run, item, ff_json_member(memo, "data"), started, row->ended);
 	}
 }
 
@@ -540,4 +584,5 @@ const FfDriver ff_graph_driver = {.advance = advance,
 								  .log = ff_graph_log,
 								  .end = end,
 								  .context = context,
+								  .settle = settle,
 								  .shrink = shrink};

@@ -117,6 +117,7 @@ typedef struct FfEach
 	int		count;
 	int		next;	 /* the first that may not have been begun */
 	int		running; /* under way */
+	int		working; /* of those, what somebody works on */
 	int		done;
 	int		room;	  /* max_parallel */
 	bool	fail;	  /* an item that fails fails the node */
@@ -176,7 +177,9 @@ extern void ff_node_fail(FfRun *run, const FfPlace *place, Jsonb *error, int att
 						 TimestampTz started, TimestampTz now);
 /* The request of an item that has lost it. */
 extern void ff_node_restate(FfRun *run, const FfPlace *place, FfItem *item);
-/* Its config with templates rendered; raises FF. */
+/* Which attempt of a step comes first, from 0: what ff_retry begins again counts on. */
+extern int ff_node_first_attempt(const FfRun *run, const char *step_id);
+/* Its config with templates rendered, or as it was edited for a replay; raises FF. */
 extern Jsonb *ff_node_config(FfRun *run, const FfPlace *place);
 /* {input: config without secrets} */
 extern Jsonb *ff_node_detail(const FfNode *node, Jsonb *config);
@@ -185,7 +188,8 @@ extern Jsonb *ff_node_detail(const FfNode *node, Jsonb *config);
 
 /* Which for_each and item a step id like `id[3]` names; false when it names none. */
 extern bool ff_each_find(FfGraphRun *state, const char *step_id, FfPlace *place);
-extern void ff_each_begin(FfRun *run, const FfNode *node, Jsonb *config);
+extern void ff_each_begin(FfRun *run, const FfNode *node, Jsonb *config, int attempt,
+						  TimestampTz started);
 /* Reads the items again of one that was under way. */
 extern void ff_each_resume(FfRun *run, const FfNode *node);
 /* Starts what has room; ends the node when all is done. */
@@ -200,6 +204,9 @@ extern void ff_graph_log(FfRun *run, const char *type, const char *step_id, cons
 extern void ff_log_started(FfRun *run, const FfPlace *place, int attempt, TimestampTz at);
 extern void ff_log_completed(FfRun *run, const FfPlace *place, Jsonb *output, TimestampTz started,
 							 TimestampTz at);
+/* A step that had completed before the run ended. */
+extern void ff_log_settled(FfRun *run, const FfItem *item, Jsonb *output, TimestampTz started,
+						   TimestampTz at);
 /* `output` is what it leaves in the context, or NULL. */
 extern void ff_log_failed(FfRun *run, const FfPlace *place, Jsonb *error, Jsonb *output,
 						  int attempt, TimestampTz at);

@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "graph/drive.h"
+#include "graph/option.h"
 #include "util/json.h"
 
 static const char *const raw_members[] = {"item_config", NULL};
@@ -50,16 +51,14 @@ ff_each_find(FfGraphRun *state, const char *step_id, FfPlace *place)
 
 /* --- beginning --- */
 
-static void
-fail(FfRun *run, const FfNode *node, Jsonb *config, const char *message, TimestampTz now)
+/* The node itself. */
+static FfPlace
+whole(FfRun *run, const FfNode *node)
 {
-	FfPlace place = {.node = node,
+	return (FfPlace){.node = node,
 					 .inner = node,
 					 .state = &ff_graph_run(run)->nodes[node->index],
 					 .step_id = node->id};
-
-	ff_node_fail(run, &place, ff_run_error("ForEachError", message), 0,
-				 ff_node_detail(node, config), now, now);
 }
 
 /* What is wrong with its config, or NULL. */
@@ -75,11 +74,11 @@ problem(Jsonb *config, const FfNodeType **type)
 	if (JB_ROOT_COUNT(items) > FF_MAX_ITEMS)
 		return psprintf("items has %u items, at most %d are allowed", JB_ROOT_COUNT(items),
 						FF_MAX_ITEMS);
-	if (handler == NULL)
-		return NULL; /* the items are the results */
-	if (*type == NULL)
+	if (handler == NULL && ff_option(config, "handler") != NULL)
+		return "its handler is not a text";
+	if (handler != NULL && *type == NULL)
 		return psprintf("there is no step type \"%s\" for its handler", handler);
-	if ((*type)->alone)
+	if (handler != NULL && (*type)->alone)
 		return psprintf("a %s cannot be its handler", handler);
 	return NULL;
 }
@@ -94,10 +93,9 @@ room_of(Jsonb *config)
 }
 
 static Jsonb *
-item_config(const FfNode *node)
+item_config(Jsonb *config)
 {
-	Jsonb *config = ff_json_member(node->config, "item_config");
-
+	config = ff_json_member(config, "item_config");
 	return config && ff_json_is_object(config) ? config : ff_json_empty_object();
 }
 
@@ -117,81 +115,94 @@ make(FfRun *run, const FfNode *node, Jsonb *config, const FfNodeType *type)
 	each->inner = *node;
 	each->inner.type = type;
 	each->inner.type_name = type->name;
-	each->inner.config = item_config(node);
-	return each;
-}
-
-static FfEach *
-open_each(FfRun *run, const FfNode *node, Jsonb *config)
-{
-	FfGraphRun		 *state = ff_graph_run(run);
-	const FfNodeType *type;
-	const char		 *wrong = problem(config, &type);
-	MemoryContext	  old;
-	FfEach			 *each;
-
-	if (wrong != NULL)
-	{
-		fail(run, node, config, wrong, GetCurrentTimestamp());
-		return NULL;
-	}
-	old = MemoryContextSwitchTo(run->context);
-	each = make(run, node, config, type);
-	state->nodes[node->index].each = each;
-	state->nodes[node->index].progress = FF_PROGRESS_ACTIVE;
-	run->max_running += each->room;
-	MemoryContextSwitchTo(old);
+	each->inner.config = ff_context_keep(run, item_config(config));
 	return each;
 }
 
 static Jsonb *
-output_of(Jsonb *items, Jsonb *results)
+item_at(const FfEach *each, int index)
+{
+	return JsonbValueToJsonb(getIthJsonbValueFromContainer(&each->items->root, index));
+}
+
+static Jsonb *
+gathered(const FfEach *each)
 {
 	FfJsonBuilder builder = {0};
 
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "items");
-	ff_jb_json(&builder, items);
+	ff_jb_json(&builder, each->items);
 	ff_jb_key(&builder, "count");
-	ff_jb_int(&builder, JB_ROOT_COUNT(items));
+	ff_jb_int(&builder, each->count);
 	ff_jb_key(&builder, "results");
-	ff_jb_json(&builder, results);
+	ff_jb_array(&builder);
+	for (int i = 0; i < each->count; i++)
+		ff_jb_json(&builder, each->results ? each->results[i] : item_at(each, i));
+	ff_jb_end(&builder);
 	ff_jb_end(&builder);
 	return ff_jb_finish(&builder);
 }
 
-static bool
-hands_on(Jsonb *config)
+/* NULL when its config is wrong: then it has failed. */
+static FfEach *
+open_each(FfRun *run, const FfNode *node, Jsonb *config, int attempt, TimestampTz started)
 {
-	Jsonb			 *items = ff_json_member(config, "items");
+	FfPlace			  place = whole(run, node);
 	const FfNodeType *type;
+	const char		 *wrong = problem(config, &type);
+	MemoryContext	  old;
 
-	return ff_json_text(config, "handler") == NULL && items != NULL &&
-		   problem(config, &type) == NULL;
+	if (wrong != NULL)
+	{
+		ff_node_fail(run, &place, ff_run_error("ForEachError", wrong), attempt,
+					 ff_node_detail(node, config), started, GetCurrentTimestamp());
+		return NULL;
+	}
+	old = MemoryContextSwitchTo(run->context);
+	place.state->each = make(run, node, config, type);
+	place.state->progress = FF_PROGRESS_ACTIVE;
+	run->max_running += place.state->each->room;
+	MemoryContextSwitchTo(old);
+	return place.state->each;
 }
 
-/* Without a handler nothing is done for the items: they are the results. */
+/* Its own item says that it is under way, since when and with what. */
 static void
-hand_on(FfRun *run, const FfNode *node, Jsonb *config)
+note_begin(FfRun *run, const FfNode *node, Jsonb *config, int attempt, TimestampTz started)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	Jsonb	   *items = ff_json_member(config, "items");
-	FfPlace		place = {.node = node,
-						 .inner = node,
-						 .state = &ff_graph_run(run)->nodes[node->index],
-						 .step_id = node->id};
+	FfItem *item = ff_item_add(run, FF_ITEM_LOOP, node->id, node->label, run->group, started);
 
-	ff_node_complete(run, &place, output_of(items, items), 0, ff_node_detail(node, config), now,
-					 now);
+	item->type = node->type_name;
+	item->attempt = attempt;
+	item->max_attempts = attempt + node->max_attempts;
+	item->input = ff_run_keep_json(run, ff_node_detail(node, config));
+}
+
+/* Without a handler the items are the results. */
+static void
+give_items(FfRun *run, const FfNode *node, Jsonb *config, int attempt, TimestampTz started)
+{
+	FfPlace place = whole(run, node);
+	Jsonb  *items = ff_json_member(config, "items");
+	FfEach	each = {.items = items, .count = JB_ROOT_COUNT(items)};
+
+	ff_node_complete(run, &place, gathered(&each), attempt, ff_node_detail(node, config), started,
+					 GetCurrentTimestamp());
 }
 
 void
-ff_each_begin(FfRun *run, const FfNode *node, Jsonb *config)
+ff_each_begin(FfRun *run, const FfNode *node, Jsonb *config, int attempt, TimestampTz started)
 {
-	if (hands_on(config))
-		hand_on(run, node, config);
-	else if (open_each(run, node, config) != NULL)
+	const FfNodeType *type;
+
+	if (ff_option(config, "handler") == NULL && problem(config, &type) == NULL)
+		give_items(run, node, config, attempt, started);
+	else if (open_each(run, node, config, attempt, started) != NULL)
+	{
+		note_begin(run, node, config, attempt, started);
 		ff_each_step(run, node, GetCurrentTimestamp());
+	}
 }
 
 /* --- after a pause or a crash --- */
@@ -221,16 +232,24 @@ void
 ff_each_resume(FfRun *run, const FfNode *node)
 {
 	FfGraphRun *state = ff_graph_run(run);
-	FfPlace		place = {
-			.node = node, .inner = node, .state = &state->nodes[node->index], .step_id = node->id};
-	FfEach	 *each;
-	ListCell *cell;
-	FfPlace	  item;
+	FfPlace		place = whole(run, node);
+	TimestampTz now = GetCurrentTimestamp();
+	Jsonb	   *config;
+	FfEach	   *each;
+	ListCell   *cell;
+	FfPlace		item;
 
 	ff_context_fetch(run, node);
-	each = open_each(run, node, ff_node_config(run, &place));
+	config = ff_node_config(run, &place);
+	each = open_each(run, node, config, 0, now);
 	if (each == NULL)
 		return;
+	if (ff_item_find(run, node->id) == NULL)
+	{
+		/* A life after that in which it failed, or another run: it begins with items done. */
+		ff_log_started(run, &place, ff_node_first_attempt(run, node->id), now);
+		note_begin(run, node, config, ff_node_first_attempt(run, node->id), now);
+	}
 	take_kept(each, place.state);
 	foreach (cell, run->items)
 	{
@@ -297,36 +316,25 @@ fetch_results(FfRun *run, const FfNode *node, FfEach *each)
 		each->results[places[i]] = found[i];
 }
 
-static Jsonb *
-gathered(const FfEach *each)
-{
-	FfJsonBuilder builder = {0};
-
-	ff_jb_array(&builder);
-	for (int i = 0; i < each->count; i++)
-		ff_jb_json(&builder, each->results[i]);
-	ff_jb_end(&builder);
-	return output_of(each->items, ff_jb_finish(&builder));
-}
-
 static void
 close_each(FfRun *run, const FfNode *node, FfEach *each, TimestampTz now)
 {
-	FfGraphRun *state = ff_graph_run(run);
-	FfPlace		place = {
-			.node = node, .inner = node, .state = &state->nodes[node->index], .step_id = node->id};
-	Jsonb *output;
+	FfPlace place = whole(run, node);
+	FfItem *item = ff_item_find(run, node->id);
+	Jsonb  *output = NULL;
 
-	if (each->error != NULL)
+	if (each->error == NULL)
 	{
-		place.state->each = NULL;
-		ff_node_fail(run, &place, each->error, 0, NULL, now, now);
-		return;
+		fetch_results(run, node, each);
+		output = gathered(each);
 	}
-	fetch_results(run, node, each);
-	output = gathered(each);
 	place.state->each = NULL;
-	ff_node_complete(run, &place, output, 0, NULL, now, now);
+	run->max_running -= each->room;
+	ff_item_remove(run, item);
+	if (each->error != NULL)
+		ff_node_fail(run, &place, each->error, item->attempt, item->input, item->created, now);
+	else
+		ff_node_complete(run, &place, output, item->attempt, item->input, item->created, now);
 }
 
 void

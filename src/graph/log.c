@@ -168,17 +168,23 @@ keys_of(Jsonb *output)
 
 /* --- what nodes do --- */
 
-void
-ff_log_started(FfRun *run, const FfPlace *place, int attempt, TimestampTz at)
+static void
+log_started(FfRun *run, const char *step_id, const char *type, const char *label, int attempt,
+			TimestampTz at)
 {
 	FfJsonBuilder builder = {0};
 
 	ff_jb_object(&builder);
-	put_text(&builder, "step_type", place->inner->type_name);
-	put_text(&builder, "step_label", place->node->label);
+	put_text(&builder, "step_type", type);
+	put_text(&builder, "step_label", label);
 	put_int(&builder, "attempt", attempt + 1);
-	ff_run_log_event(run, "step.started", place->step_id, place->node->label, attempt,
-					 finish(&builder), at);
+	ff_run_log_event(run, "step.started", step_id, label, attempt, finish(&builder), at);
+}
+
+void
+ff_log_started(FfRun *run, const FfPlace *place, int attempt, TimestampTz at)
+{
+	log_started(run, place->step_id, place->inner->type_name, place->node->label, attempt, at);
 }
 
 static void
@@ -192,21 +198,41 @@ log_updated(FfRun *run, const char *step_id, Jsonb *output, TimestampTz at)
 	ff_run_log_event(run, "context.updated", step_id, NULL, -1, finish(&builder), at);
 }
 
-void
-ff_log_completed(FfRun *run, const FfPlace *place, Jsonb *output, TimestampTz started,
-				 TimestampTz at)
+static void
+log_completed(FfRun *run, const char *step_id, const char *type, const char *label, Jsonb *output,
+			  TimestampTz started, TimestampTz at)
 {
 	FfJsonBuilder builder = {0};
 
 	ff_jb_object(&builder);
-	put_text(&builder, "step_type", place->inner->type_name);
+	put_text(&builder, "step_type", type);
 	put_text(&builder, "status", "completed");
 	put_json(&builder, "output_summary", summary(output));
 	put_duration(&builder, started, at);
-	ff_run_log_event(run, "step.completed", place->step_id, place->node->label, -1,
-					 finish(&builder), at);
+	ff_run_log_event(run, "step.completed", step_id, label, -1, finish(&builder), at);
+}
+
+void
+ff_log_completed(FfRun *run, const FfPlace *place, Jsonb *output, TimestampTz started,
+				 TimestampTz at)
+{
+	log_completed(run, place->step_id, place->inner->type_name, place->node->label, output, started,
+				  at);
 	if (place->each == NULL)
 		log_updated(run, place->step_id, output, at);
+}
+
+/* The run may have come into memory only to end: then its graph is not known. */
+void
+ff_log_settled(FfRun *run, const FfItem *item, Jsonb *output, TimestampTz started, TimestampTz at)
+{
+	bool of_item = item->id[strlen(item->id) - 1] == ']'; /* no node is called so */
+
+	if (item->error != NULL)
+		log_started(run, item->id, item->type, item->name, item->attempt, started);
+	log_completed(run, item->id, item->type, item->name, output, started, at);
+	if (!of_item)
+		log_updated(run, item->id, output, at);
 }
 
 void

@@ -90,10 +90,30 @@ resolve(const FfNode *node, const FfScope *scope)
 				  members(node->config, raw, true));
 }
 
+/* What a replayed step is to run with instead of its resolved config, or NULL. */
+static Jsonb *
+edited(const FfRun *run, const char *step_id)
+{
+	JsonbValue *first;
+
+	if (run->edited_input == NULL || strcmp(run->edited_step, step_id) != 0)
+		return NULL;
+	first = getIthJsonbValueFromContainer(&run->edited_input->root, 0);
+	return first != NULL && first->type == jbvBinary ? JsonbValueToJsonb(first) : NULL;
+}
+
+static Jsonb *
+config_of(const FfRun *run, const FfPlace *place, const FfScope *scope)
+{
+	Jsonb *config = edited(run, place->step_id);
+
+	return config != NULL && ff_json_is_object(config) ? config : resolve(place->inner, scope);
+}
+
 Jsonb *
 ff_node_config(FfRun *run, const FfPlace *place)
 {
-	return resolve(place->inner, ff_context_scope(run, place));
+	return config_of(run, place, ff_context_scope(run, place));
 }
 
 Jsonb *
@@ -152,18 +172,6 @@ is_ours(int sqlstate)
 	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(FF_ERR_EXPRESSION_SYNTAX);
 }
 
-/* What a replayed step is to run with instead of its resolved config, or NULL. */
-static Jsonb *
-edited(const FfRun *run, const char *step_id)
-{
-	JsonbValue *first;
-
-	if (run->edited_input == NULL || strcmp(run->edited_step, step_id) != 0)
-		return NULL;
-	first = getIthJsonbValueFromContainer(&run->edited_input->root, 0);
-	return first != NULL && first->type == jbvBinary ? JsonbValueToJsonb(first) : NULL;
-}
-
 /* Resolves the config and asks the type what is to be done. Errors of ours are the step's: neither
  * holds anything that an aborted transaction would have to give back. */
 static Jsonb *
@@ -174,9 +182,7 @@ ask_type(const FfPlace *place, FfNodeStart *start, FfOp *op)
 
 	PG_TRY();
 	{
-		config = edited(start->run, place->step_id);
-		if (config == NULL || !ff_json_is_object(config))
-			config = resolve(place->inner, start->scope);
+		config = config_of(start->run, place, start->scope);
 		start->config = config;
 		if (place->inner->type->start != NULL)
 			place->inner->type->start(start, op);
@@ -429,9 +435,8 @@ new_op(const FfPlace *place)
 	return op;
 }
 
-/* A step the user's code retried by ff_retry counts on from where it was. */
-static int
-first_attempt(const FfRun *run, const char *step_id)
+int
+ff_node_first_attempt(const FfRun *run, const char *step_id)
 {
 	int64 attempt;
 
@@ -439,7 +444,8 @@ first_attempt(const FfRun *run, const char *step_id)
 }
 
 static void
-begin(FfRun *run, const FfPlace *place, FfOp *op, Jsonb *detail, int attempt, TimestampTz now)
+begin(FfRun *run, const FfPlace *place, FfOp *op, Jsonb *detail, int attempt, int max_attempts,
+	  TimestampTz now)
 {
 	FfItem *item;
 
@@ -449,7 +455,7 @@ begin(FfRun *run, const FfPlace *place, FfOp *op, Jsonb *detail, int attempt, Ti
 	if (item == NULL)
 		return;
 	item->attempt = attempt;
-	item->max_attempts = attempt + place->inner->max_attempts;
+	item->max_attempts = max_attempts;
 	item->timeout = place->inner->timeout;
 	item->input = detail ? ff_run_keep_json(run, detail) : NULL;
 	place->state->progress = place->each ? place->state->progress : FF_PROGRESS_ACTIVE;
@@ -462,11 +468,10 @@ unknown_type(const FfNode *node)
 												node->type_name ? node->type_name : ""));
 }
 
-void
-ff_node_start(FfRun *run, const FfPlace *place)
+static void
+start_attempt(FfRun *run, const FfPlace *place, int attempt, int max_attempts)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int			attempt = first_attempt(run, place->step_id);
 	FfNodeStart start = {.run = run,
 						 .graph = ff_graph_run(run)->graph,
 						 .node = place->inner,
@@ -489,11 +494,19 @@ ff_node_start(FfRun *run, const FfPlace *place)
 	if (op->kind == FF_OP_FAILED || op->kind == FF_OP_ERROR)
 		ff_node_fail(run, place, op->error, attempt, detail, now, GetCurrentTimestamp());
 	else if (place->inner->type == &ff_node_for_each)
-		ff_each_begin(run, place->node, config);
+		ff_each_begin(run, place->node, config, attempt, now);
 	else if (op->kind == FF_OP_COMPLETED)
 		ff_node_complete(run, place, op->data, attempt, detail, now, GetCurrentTimestamp());
 	else
-		begin(run, place, op, detail, attempt, now);
+		begin(run, place, op, detail, attempt, max_attempts, now);
+}
+
+void
+ff_node_start(FfRun *run, const FfPlace *place)
+{
+	int attempt = ff_node_first_attempt(run, place->step_id);
+
+	start_attempt(run, place, attempt, attempt + place->inner->max_attempts);
 }
 
 /* What it requests was in memory only: it is made again from the same config. */
@@ -532,6 +545,22 @@ close_item(FfRun *run, FfItem *item)
 	ff_item_remove(run, item);
 }
 
+/* What waits for nobody any more, for the time until it is tried again: a sleep that has an
+ * error. */
+static FfItem *
+sleep_instead(FfRun *run, FfItem *item, TimestampTz now)
+{
+	FfItem *sleep;
+
+	close_item(run, item);
+	sleep = ff_item_add(run, FF_ITEM_SLEEP, item->id, item->name, item->group, now);
+	sleep->type = item->type;
+	sleep->attempt = item->attempt;
+	sleep->max_attempts = item->max_attempts;
+	sleep->input = item->input;
+	return sleep;
+}
+
 /* True when the item is tried again; in a run that has failed nothing is. */
 static bool
 tried_again(FfRun *run, FfItem *item, const FfNodeFault *fault, TimestampTz now)
@@ -541,8 +570,24 @@ tried_again(FfRun *run, FfItem *item, const FfNodeFault *fault, TimestampTz now)
 	if (!fault->retry || item->attempt + 1 >= item->max_attempts ||
 		ff_graph_run(run)->broken != NULL)
 		return false;
+	if (!ff_item_is_work(item))
+		item = sleep_instead(run, item, now);
 	ff_run_retry(run, item, item->id, item->name, fault->error, &answer, now);
 	return true;
+}
+
+/* Its backoff is over: what waits for somebody begins anew. */
+static void
+begin_again(FfRun *run, const FfPlace *place, FfItem *item)
+{
+	if (ff_graph_run(run)->broken != NULL)
+	{
+		item->due = DT_NOEND; /* nothing begins any more; the run's end closes it */
+		return;
+	}
+	ff_context_fetch(run, place->node);
+	ff_item_remove(run, item);
+	start_attempt(run, place, item->attempt, item->max_attempts);
 }
 
 static Jsonb *
@@ -569,6 +614,7 @@ output_of(const FfPlace *place, const FfArrival *arrival, FfNodeFault *fault)
 	if (arrival->data == NULL)
 	{
 		fault->error = timed_out(place);
+		fault->retry = true;
 		return NULL;
 	}
 	if (type == NULL || type->output == NULL)
@@ -582,11 +628,17 @@ ff_node_arrive(FfRun *run, const FfPlace *place, FfArrival *arrival, TimestampTz
 {
 	FfItem	   *item = arrival->item;
 	FfNodeFault fault = {.retry_after = -1};
-	Jsonb	   *output = output_of(place, arrival, &fault);
 	TimestampTz started = Max(item->created, item->called_at);
 	Jsonb	   *detail = item->input;
+	Jsonb	   *output;
 
-	if (item->attempt > item->max_attempts - place->inner->max_attempts)
+	if (item->kind == FF_ITEM_SLEEP && item->error != NULL)
+	{
+		begin_again(run, place, item);
+		return;
+	}
+	output = output_of(place, arrival, &fault);
+	if (item->error != NULL)
 		ff_log_started(run, place, item->attempt, started);
 	if (arrival->detail != NULL)
 		detail = detail ? joined(detail, arrival->detail) : arrival->detail;

@@ -79,6 +79,16 @@ ff_option_duration(Jsonb *config, const char *key, int64 *usec)
 	return true;
 }
 
+int64
+ff_option_limit(const FfNodeStart *start, const char *key)
+{
+	int64 limit = 0;
+
+	if (ff_option_duration(start->config, key, &limit) && limit > 0 && start->node->timeout > 0)
+		return Min(limit, start->node->timeout);
+	return Max(limit, start->node->timeout);
+}
+
 void
 ff_op_fail(FfOp *op, const char *name, const char *message)
 {

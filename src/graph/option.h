@@ -33,4 +33,7 @@ extern void ff_op_fail(FfOp *op, const char *name, const char *message);
 /* A step the server takes, of a kind (run/kind.h), with its options. */
 extern void ff_op_step(FfOp *op, const char *kind, Jsonb *options, TimestampTz now);
 
+/* The shorter of a member of the config, a duration, and the node's time limit; 0: neither. */
+extern int64 ff_option_limit(const FfNodeStart *start, const char *key);
+
 #endif

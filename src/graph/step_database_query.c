@@ -7,7 +7,6 @@
 
 #include "graph/option.h"
 #include "graph/type.h"
-#include "util/duration.h"
 #include "util/json.h"
 
 static const char *const raw[] = {"query", NULL};
@@ -21,23 +20,11 @@ put(FfJsonBuilder *builder, const char *key, Jsonb *value)
 	ff_jb_json(builder, value);
 }
 
-/* The shorter of the config's and the node's. */
-static int64
-time_limit(const FfNodeStart *start)
-{
-	int64 limit = 0;
-
-	if (ff_option_duration(start->config, "timeout_seconds", &limit) && limit > 0 &&
-		start->node->timeout > 0)
-		return Min(limit, start->node->timeout);
-	return Max(limit, start->node->timeout);
-}
-
 static void
 start(const FfNodeStart *start, FfOp *op)
 {
 	FfJsonBuilder builder = {0};
-	int64		  limit = time_limit(start);
+	int64		  limit = ff_option_limit(start, "timeout_seconds");
 
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "query");

@@ -50,15 +50,14 @@ static void
 start(const FfNodeStart *start, FfOp *op)
 {
 	Jsonb *args = ff_option(start->config, "args");
-	int64  timeout = FF_MAX_DURATION_US;
+	int64  limit = ff_option_limit(start, "timeout");
 
 	if (args != NULL && !ff_json_is_object(args))
 		ff_option_wrong("args", "is not an object");
 	op->kind = FF_OP_INVOKE;
 	op->function = ff_option_text(start->config, "function");
 	op->payload = ff_run_wrap("data", args ? args : ff_json_empty_object());
-	(void) ff_option_duration(start->config, "timeout", &timeout);
-	op->due = start->now + timeout;
+	op->due = start->now + (limit > 0 ? limit : FF_MAX_DURATION_US);
 	if (start->run->depth >= ff_invoke_depth_limit)
 		ff_op_fail(op, "InvocationTooDeep",
 				   psprintf("this run is the %dth of a chain of invocations; "

@@ -24,17 +24,17 @@ start(const FfNodeStart *start, FfOp *op)
 {
 	FfJsonBuilder builder = {0};
 	char		 *prompt = ff_json_text(start->config, "prompt");
-	int64		  timeout;
+	int64		  limit = ff_option_limit(start, "timeout");
 
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "prompt");
 	ff_jb_text(&builder, prompt && *prompt ? prompt : "Please review and approve to continue.");
 	put(&builder, "approvers", ff_option(start->config, "approvers"));
 	put(&builder, "form", ff_option(start->config, "form"));
-	if (ff_option_duration(start->config, "timeout", &timeout))
+	if (limit > 0)
 	{
 		ff_jb_key(&builder, "timeout");
-		ff_jb_text(&builder, psprintf(INT64_FORMAT "us", timeout));
+		ff_jb_text(&builder, psprintf(INT64_FORMAT "us", limit));
 	}
 	ff_jb_end(&builder);
 	ff_op_step(op, "Approval", ff_jb_finish(&builder), start->now);
@@ -49,6 +49,7 @@ output(const FfNode *node, Jsonb *decision, FfNodeFault *fault)
 
 	if (ff_json_bool(decision, "approved"))
 		return data && !ff_json_is_null(data) ? data : ff_json_empty_object();
+	fault->retry = by == NULL;
 	if (by == NULL)
 		fault->error =
 			ff_run_error("TimedOut", psprintf("nobody decided on \"%s\" in time", node->label));

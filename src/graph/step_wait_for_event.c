@@ -78,7 +78,7 @@ start(const FfNodeStart *start, FfOp *op)
 {
 	Jsonb *match = ff_option(start->config, "match");
 	Jsonb *filter = ff_option(start->config, "if");
-	int64  timeout = FF_MAX_DURATION_US;
+	int64  limit = ff_option_limit(start, "timeout");
 
 	op->kind = FF_OP_WAIT;
 	op->event = ff_option_text(start->config, "event_name");
@@ -89,8 +89,7 @@ start(const FfNodeStart *start, FfOp *op)
 	/* What cannot be read would wait for nothing. */
 	if (op->expression != NULL)
 		(void) ff_expr_compile(op->expression, CurrentMemoryContext);
-	(void) ff_option_duration(start->config, "timeout", &timeout);
-	op->due = start->now + timeout;
+	op->due = start->now + (limit > 0 ? limit : FF_MAX_DURATION_US);
 }
 
 static Jsonb *

@@ -52,6 +52,10 @@ typedef struct FfDriver
 	 * when the run has to be advanced before. In a transaction, with SPI connected. */
 	bool (*context)(FfRun *run, const FfItem *item, StringInfo json);
 
+	/* A step that was under way at the end turns out, while that is written, to have completed
+	 * before it. The run's last event has been taken away for a moment. */
+	void (*settle)(FfRun *run, const FfItem *item, Jsonb *memo, TimestampTz started);
+
 	/* The run's memory is wanted for others: what has been written may be read again. */
 	void (*shrink)(FfRun *run);
 } FfDriver;

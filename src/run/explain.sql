@@ -150,8 +150,9 @@ begin
 	latest := coalesce(' until ' || flowforge.say_time(until) || ' at the latest', '');
 	case op
 		when 'sleep' then
-			cause := 'sleeping';
-			sentence := format('%s sleeps until %s', what, flowforge.say_time(until));
+			cause := case when item ? 'e' then 'backing off' else 'sleeping' end;
+			sentence := case when item ? 'e' then format('%s failed at attempt %s of %s (%s) and is tried again at %s', what, item ->> 'a', item ->> 'm',
+				flowforge.say_error(item -> 'e'), flowforge.say_time(until)) else format('%s sleeps until %s', what, flowforge.say_time(until)) end;
 		when 'wait' then
 			cause := 'waiting for an event';
 			select format('%s waits for the event "%s"%s%s', what, w.event_name, ' that meets ' || w.expression, latest) into sentence
@@ -216,6 +217,7 @@ begin
 	select c.*
 	from jsonb_array_elements(coalesce(live.state -> 'items', '[{"id": "", "op": "run", "a": 0}]')) i
 	cross join lateral flowforge.item_cause(live, i.value) c
+	where i.value ->> 'op' <> 'loop' -- its items say what it waits for
 	union all
 	select 'deadline', null, null, to_timestamp((live.state ->> 'end')::numeric / 1000000),
 		format('it is cancelled at %s if it is not done by then (timeouts)', flowforge.say_time(to_timestamp((live.state ->> 'end')::numeric / 1000000)))

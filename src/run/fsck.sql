@@ -23,7 +23,7 @@ create function flowforge.op_waits(op text) returns boolean
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select op in ('sleep', 'wait', 'invoke', 'signal', 'approval', 'lock')
+	select op in ('sleep', 'wait', 'invoke', 'signal', 'approval', 'lock', 'loop')
 $$;
 comment on function flowforge.op_waits(text) is 'Whether a step of this kind waits for something; the others are done by calling somebody.';
 

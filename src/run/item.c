@@ -296,6 +296,8 @@ ff_item_op(const FfItem *item)
 			return "fetch";
 		case FF_ITEM_AI:
 			return "ai";
+		case FF_ITEM_LOOP:
+			return "loop";
 		case FF_ITEM_CALL:
 			break;
 	}

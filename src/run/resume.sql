@@ -9,6 +9,14 @@ as $$
 $$;
 comment on function flowforge.op_resumable(text) is 'Whether a step of this kind waits for something that data can stand for.';
 
+create function flowforge.item_resumable(item jsonb) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.op_resumable(item ->> 'op') and not item ? 'e'
+$$;
+comment on function flowforge.item_resumable(jsonb) is 'Whether data can stand for what an item of a state waits for; one that has failed and is to be tried again waits for its time only.';
+
 -- The state's item of the step; null when it has finished.
 create function flowforge.resumed_item(run uuid, step text) returns jsonb
 language plpgsql stable
@@ -23,7 +31,7 @@ begin
 	cross join lateral jsonb_array_elements(l.state -> 'items') with ordinality i
 	where l.slot = flowforge.slot(run) and l.run_id = run and i.value ->> 'id' <> ''
 		and (step is null or step in (i.value ->> 'id', i.value ->> 'n'))
-		and (flowforge.op_resumable(i.value ->> 'op') or step is not null);
+		and (flowforge.item_resumable(i.value) or step is not null);
 	if step is not null and cardinality(found_items) > 1 then
 		found_items := coalesce((select array_agg(f) from unnest(found_items) f where f ->> 'id' = step), found_items);
 	end if;
@@ -38,7 +46,7 @@ begin
 	elsif step is null and found_items is null then
 		raise exception using errcode = 'FF014', message = format('no step of run %s waits for anything that data could stand for', run),
 			detail = format('Why it is not running: %s.', @extschema@.ff_explain(run)), hint = 'Sleeps and waits for events, signals and approvals can be resumed.';
-	elsif found_items is not null and not flowforge.op_resumable(found_items[1] ->> 'op') then
+	elsif found_items is not null and not flowforge.item_resumable(found_items[1]) then
 		raise exception using errcode = 'FF014', message = format('step "%s" waits for nothing that data could stand for', step),
 			detail = format('It is of the kind "%s".', found_items[1] ->> 'op'), hint = 'Sleeps and waits for events, signals and approvals can be resumed.';
 	end if;

@@ -223,6 +223,8 @@ receive_result(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 
 	if (item->kind != FF_ITEM_INVOKE)
 		return;
+	if (ff_json_bool(payload, "refused"))
+		item->max_attempts = item->attempt; /* it would be refused again */
 	if (error != NULL)
 		ff_item_finish(run, item, "failed", ff_run_wrap("error", error), now);
 	else
@@ -278,8 +280,8 @@ receive_resume(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 
 	if ((item->kind != FF_ITEM_WAIT && item->kind != FF_ITEM_SIGNAL &&
 		 item->kind != FF_ITEM_SLEEP) ||
-		memo == NULL)
-		return;
+		item->error != NULL || memo == NULL)
+		return; /* one that has failed sleeps until it is tried again */
 	ff_run_log(run, "step.resumed", item->id, item->name, -1,
 			   ff_run_wrap("by", ff_json_member(payload, "by")), now);
 	ff_item_finish(run, item, "completed", memo, now);

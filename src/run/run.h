@@ -30,6 +30,7 @@ typedef enum FfItemKind
 	FF_ITEM_SIGNAL,
 	FF_ITEM_FETCH, /* make a request for the step */
 	FF_ITEM_AI,	   /* the same, to a model's provider */
+	FF_ITEM_LOOP,  /* a step of a driver that is over when steps of its own are */
 	FF_ITEM_STEP   /* a step the server takes itself (kind.h) */
 } FfItemKind;
 

@@ -5,10 +5,10 @@
  * ULID, "pstep": id, "depth": invocations, "from": us, when it was made to go on, "end": us, its
  * deadline, "edit": {step: input}, "defers": [{"id", "f": slug, "p": payload, "x": aborted}],
  * "locks": [keys of locks the run may hold], "items": [...]}; an item is {"id", "n": name, "op":
- * run|sleep|wait|invoke|signal|fetch|ai, "a": attempt, "g": group, "r": race, "at": us, "due": us,
- * "e": error, "t": {timeout, retries}, "rem": remote, "u": unreachable count, "us": since}. A step
- * the server takes itself has the name of its kind as op, its options as "o" and its attempts as
- * "m". Times are microseconds since 1970. Members that say nothing are left out.
+ * run|sleep|wait|invoke|signal|fetch|ai|loop, "a": attempt, "g": group, "r": race, "at": us, "due":
+ * us, "e": error, "t": {timeout, retries}, "rem": remote, "u": unreachable count, "us": since}. A
+ * step the server takes itself has the name of its kind as op, its options as "o" and its attempts
+ * as "m". Times are microseconds since 1970. Members that say nothing are left out.
  */
 #include "postgres.h"
 
@@ -24,7 +24,7 @@
 static const char *const kind_names[] = {
 	[FF_ITEM_CALL] = "run",		 [FF_ITEM_SLEEP] = "sleep",	  [FF_ITEM_WAIT] = "wait",
 	[FF_ITEM_INVOKE] = "invoke", [FF_ITEM_SIGNAL] = "signal", [FF_ITEM_FETCH] = "fetch",
-	[FF_ITEM_AI] = "ai"};
+	[FF_ITEM_AI] = "ai",		 [FF_ITEM_LOOP] = "loop"};
 
 FfRun *
 ff_run_new(const pg_uuid_t *id, MemoryContext parent)
@@ -264,8 +264,9 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	{
 		ff_jb_key(builder, "o");
 		ff_jb_json(builder, item->options);
-		put_int(builder, "m", item->max_attempts);
 	}
+	if (item->options != NULL || item->type != NULL)
+		put_int(builder, "m", item->max_attempts);
 	if (item->unreachable > 0)
 	{
 		put_int(builder, "u", item->unreachable);

@@ -47,7 +47,8 @@ union all
 select r.tenant_id, r.run_id, i.value ->> 'id', i.value ->> 'n', coalesce(i.value ->> 'ty', i.value ->> 'op'),
 	case
 		when c.run_id is not null then 'running'
-		when i.value ->> 'op' = 'sleep' then 'sleeping'
+		when i.value ->> 'op' = 'loop' then 'running'
+		when i.value ->> 'op' = 'sleep' then case when i.value ? 'e' then 'retrying' else 'sleeping' end
 		when i.value ->> 'op' in ('wait', 'invoke', 'signal', 'approval', 'lock') then 'waiting'
 		when i.value ? 'due' then 'retrying'
 		else 'pending'

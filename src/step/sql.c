@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "run/actor.h"
+#include "run/driver.h"
 #include "step/step.h"
 #include "util/duration.h"
 #include "util/id.h"
@@ -214,8 +215,12 @@ keep(FfRun *run, const FfItem *item, Jsonb *payload)
 		started = ff_unix_us(item->created);
 	change->events = list_delete_last(change->events);
 	run->seq--;
-	ff_step_checkpoint(run, item->id, "sql", item->name, "completed", item->attempt,
-					   ff_json_member(payload, "memo"), ff_from_unix_us(started), change->ended_at);
+	if (run->driver != NULL)
+		run->driver->settle(run, item, ff_json_member(payload, "memo"), ff_from_unix_us(started));
+	else
+		ff_step_checkpoint(run, item->id, "sql", item->name, "completed", item->attempt,
+						   ff_json_member(payload, "memo"), ff_from_unix_us(started),
+						   change->ended_at);
 	change->events = lappend(change->events, end);
 	run->seq++;
 	MemoryContextSwitchTo(old);

@@ -212,6 +212,8 @@ refuse_invocation(FfChange *change, const FfInvocation *invocation, const char *
 	ff_jb_text(&builder, invocation->step_id);
 	ff_jb_key(&builder, "error");
 	ff_jb_json(&builder, ff_run_error("Error", problem));
+	ff_jb_key(&builder, "refused");
+	ff_jb_bool(&builder, true);
 	ff_jb_end(&builder);
 	ff_inbox_post(change->run->tenant_id, &change->run->id, "invoked", ff_jb_finish(&builder));
 }
