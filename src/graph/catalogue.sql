@@ -202,7 +202,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"required": ["event_name"],
 	"properties": {
 		"event_name": {"type": "string", "title": "Event", "minLength": 1, "maxLength": 256, "examples": ["order/paid"]},
-		"match": {"type": ["string", "null"], "title": "Match", "description": "A member that this event has in common with the run''s own.", "examples": ["data.order_id"], "default": null},
+		"match": {"type": ["string", "object", "null"], "title": "Match", "description": "A member that this event has in common with the run''s own, or the values that its data must have.", "examples": ["data.order_id", {"order_id": "{{ order.id }}"}], "default": null},
 		"if": {"type": ["string", "null"], "title": "If", "description": "An expression over async, the event that comes, and event, the run''s own.", "x-control": "expression", "examples": ["async.data.order == {{ order.id }}"], "default": null},
 		"timeout": {"type": ["string", "number", "null"], "title": "Timeout", "description": "A duration such as 30m, 12h or 7d, or seconds; then the node fails.", "default": null}
 	}

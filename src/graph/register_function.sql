@@ -75,11 +75,12 @@ as $$
 	select jsonb_build_object('name', name, 'description', coalesce(obj_description(function, 'pg_proc'), ''), 'function', function::regprocedure::text,
 		'input_schema', input_schema, 'output_schema', output_schema, 'triggers', '[]'::jsonb,
 		'settings', '{"max_concurrency": 1, "run_timeout_seconds": null}'::jsonb,
-		'graph', jsonb_build_object('edges', '[]'::jsonb, 'nodes', jsonb_build_array(jsonb_build_object('id', 'call', 'type', 'database_query',
+		'graph', jsonb_build_object('edges', '[{"id": "call-result", "source": "call", "target": "result"}]'::jsonb, 'nodes', jsonb_build_array(jsonb_build_object('id', 'call', 'type', 'database_query',
 			'data', jsonb_build_object('label', name, 'config', jsonb_build_object('query', flowforge.call_query(function, output_schema),
-				'params', case when (select p.pronargs from pg_proc p where p.oid = function) = 0 then '[]'::jsonb else '["{{ input }}"]'::jsonb end))))))
+				'params', case when (select p.pronargs from pg_proc p where p.oid = function) = 0 then '[]'::jsonb else '["{{ input }}"]'::jsonb end))),
+			'{"id": "result", "type": "transform", "data": {"label": "Result", "config": {"mapping": "{{ call.rows.0.result }}"}}}'::jsonb)))
 $$;
-comment on function flowforge.function_config(text, oid, jsonb, jsonb) is 'The configuration of a registered database function: a graph of one statement.';
+comment on function flowforge.function_config(text, oid, jsonb, jsonb) is 'The configuration of a registered database function: a graph of one statement, and of its result as what the run gives.';
 
 create function flowforge.check_registrable(name text, function oid, input_schema jsonb, output_schema jsonb, acting text) returns void
 language plpgsql stable
