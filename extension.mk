@@ -4,14 +4,14 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.contr
 MODULE_big = flowforge
 
 # Folders in the order they depend on each other.
-ROOMS = util lang schema slot function event cron run graph ai step http protocol worker api hook watch
+ROOMS = util lang schema http slot function event cron run graph ai step sandbox protocol worker api hook watch
 OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
 
 # The install script is the rooms' SQL in this order.
-SQL_PARTS = src/util/util.sql src/lang/lang.sql src/schema/schema.sql src/team/team.sql src/function/function.sql src/event/event.sql src/cron/cron.sql src/run/run.sql \
+SQL_PARTS = src/util/util.sql src/http/outbound.sql src/lang/lang.sql src/schema/schema.sql src/team/team.sql src/function/function.sql src/event/event.sql src/cron/cron.sql src/run/run.sql \
 	src/run/partition.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/run/metadata.sql \
 	src/run/repeat.sql src/run/bulk.sql src/run/pause.sql src/run/explain.sql src/step/lock.sql src/run/fsck.sql src/function/register.sql \
-	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql \
+	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql src/ai/price.sql \
 	$(foreach part,sql approval,src/step/$(part).sql) src/run/resume.sql \
 	$(foreach part,catalogue graph workflow publish diff public register_function,src/graph/$(part).sql) \
 	$(foreach part,route answer repeat serve health events runs control approvals workflows stream apps catalog sdk endpoint v1 cancellation graphql openapi page,src/api/$(part).sql) \
@@ -28,7 +28,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 override with_llvm = no
 include $(PGXS)
 
-all: gateway
+all: gateway sandbox
 .DEFAULT_GOAL := all
 
 $(DATA_built): $(SQL_PARTS) flowforge.control extension.mk
@@ -36,7 +36,7 @@ $(DATA_built): $(SQL_PARTS) flowforge.control extension.mk
 
 $(OBJS): $(wildcard src/*/*.h)
 
-.PHONY: gateway
+.PHONY: gateway sandbox
 
 gateway:
 	@$(MAKE) --no-print-directory -C src/gateway PG_CONFIG=$(PG_CONFIG)
@@ -48,3 +48,14 @@ install-gateway: gateway
 clean: clean-gateway
 clean-gateway:
 	@$(MAKE) --no-print-directory -C src/gateway clean PG_CONFIG=$(PG_CONFIG)
+
+sandbox:
+	@$(MAKE) --no-print-directory -C src/sandbox/program PG_CONFIG=$(PG_CONFIG)
+
+install: install-sandbox
+install-sandbox: sandbox
+	@$(MAKE) --no-print-directory -C src/sandbox/program install PG_CONFIG=$(PG_CONFIG)
+
+clean: clean-sandbox
+clean-sandbox:
+	@$(MAKE) --no-print-directory -C src/sandbox/program clean

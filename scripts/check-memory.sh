@@ -44,6 +44,7 @@ build() {
 	make -s -f extension.mk -j2 flowforge.so flowforge--0.1.0.sql PG_CONFIG="$config" COPT="-DUSE_ASSERT_CHECKING $flags" \
 		SHLIB_LINK="-lcurl -lcrypto -fsanitize=$sanitizers" &&
 		make -s -j2 -C src/gateway SANITIZE=1 PG_CONFIG="$config" &&
+		make -s -j2 -C src/sandbox/program install PG_CONFIG="$config" &&
 		$module -Wl,-z,initfirst -o "$copy/preload.so" test/memory/preload.c &&
 		$module -DUSE_ASSERT_CHECKING $flags -o "$("$config" --pkglibdir)/canary.so" test/memory/canary.c &&
 		install -m 755 flowforge.so "$("$config" --pkglibdir)/" &&

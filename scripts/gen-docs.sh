@@ -77,6 +77,7 @@ errors() {
 	error_area 2 'The HTTP API'
 	error_area 3 'Triggers: schedules, webhooks and watched tables'
 	error_area 4 'Steps the server takes itself'
+	error_area 5 'Graphs, workflows and registered functions'
 	cat <<-END
 		## Others
 
@@ -92,7 +93,7 @@ server_settings() {
 	query "
 		select format('| \`%s\` | %s | %s | %s | %s |', name,
 			case when extra_desc like 'By default %' then 'by machine' when boot_val = '' then 'empty' else '\`' || boot_val || coalesce(' ' || nullif(unit, ''), '') || '\`' end,
-			case vartype when 'bool' then 'on, off' when 'string' then 'text' else min_val || ' to ' || max_val || coalesce(' ' || nullif(unit, ''), '') end,
+			case vartype when 'bool' then 'on, off' when 'string' then 'text' when 'enum' then array_to_string(enumvals, ', ') else min_val || ' to ' || max_val || coalesce(' ' || nullif(unit, ''), '') end,
 			case context when 'postmaster' then 'restart' when 'sighup' then 'reload' when 'superuser' then 'a superuser, in a session' else context end,
 			concat_ws(' ', short_desc, extra_desc))
 		from pg_settings
@@ -141,7 +142,7 @@ command_line() {
 
 	END
 	help_of
-	for command in dev serve send 'runs list' 'runs get' 'runs tail' 'runs explain' 'runs cancel' 'runs retry' 'runs replay' 'runs resume' 'functions list' 'functions run' 'functions pause' 'functions resume' doctor psql version; do
+	for command in dev serve send 'runs list' 'runs get' 'runs tail' 'runs explain' 'runs cancel' 'runs retry' 'runs replay' 'runs resume' 'functions list' 'functions run' 'functions pause' 'functions resume' 'workflows list' 'workflows get' 'workflows export' 'workflows import' 'workflows validate' 'workflows publish' 'workflows diff' 'workflows run' 'workflows archive' doctor psql version; do
 		printf '## flowforge %s\n\n```\n' "$command"
 		# shellcheck disable=SC2086
 		NO_COLOR=1 src/gateway/flowforge $command --help

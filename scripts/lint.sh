@@ -24,7 +24,8 @@ for file in $(git ls-files 'src/*.c'); do
 	echo "$file"
 done | xargs -P2 -n4 clang-tidy --quiet --checks="$checks" --warnings-as-errors='*' 2>/dev/null >/tmp/flowforge-tidy.$$ \
 	--extra-arg=-Isrc --extra-arg=-I"$server" --extra-arg=-I/usr/include/postgresql --extra-arg=-D_GNU_SOURCE --extra-arg='-DFF_VERSION="0"' \
-	--extra-arg='-DFF_PG_BINDIR="/"' --extra-arg=-Wno-macro-redefined || { grep -E 'error:|warning:' /tmp/flowforge-tidy.$$ | sort -u | head -40; status=1; }
+	--extra-arg='-DFF_PG_BINDIR="/"' --extra-arg=-Wno-macro-redefined --extra-arg=-Isrc/sandbox/program \
+	$(pkg-config --cflags-only-I javascriptcoregtk-4.1 | sed 's/-I/--extra-arg=-I/g') || { grep -E 'error:|warning:' /tmp/flowforge-tidy.$$ | sort -u | head -40; status=1; }
 rm -f /tmp/flowforge-tidy.$$
 
 [ $status = 0 ] && echo 'lint: clean'

@@ -24,7 +24,7 @@ select d, findings(d) from unnest(array['5', 'null', '"x"', '[]', '{}', '{"nodes
 	'{"graph": {"nodes": [{"id": "a", "type": "transform", "data": {"config": {"output": 1}}}]}}', '{"nodes": [{"id": "a", "data": {"type": "transform", "config": {"output": 1}}}], "settings": []}',
 	'{"nodes": [{"id": "a", "type": "", "data": {"type": "", "label": 5}}, {"id": "b", "type": 7}]}']::jsonb[]) d;
 -- Ids.
-select findings('{"nodes": [{"id": "a", "type": "delay"}, {"id": "a", "type": "delay"}, {"id": "input", "type": "delay"}, {"id": "_item"}, {"id": "_index"}, {"id": "secret"}, {"id": "a[3]"}, {"id": "a[x]", "type": "delay", "data": {"config": {"seconds": 1}}}, {"id": "0123456789abcdef0123456789abcdef0123456789"}, {"id": "01234567-89ab-cdef-0123-456789abcdef", "type": "zip"}]}');
+select findings('{"nodes": [{"id": "a", "type": "delay"}, {"id": "a", "type": "delay"}, {"id": "input", "type": "delay"}, {"id": "_item"}, {"id": "_index"}, {"id": "secret"}, {"id": "a[3]"}, {"id": "a[x]", "type": "delay", "data": {"config": {"seconds": 1}}}, {"id": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, {"id": "01234567-89ab-cdef-0123-456789abcdef", "type": "zip"}]}');
 -- Edges with unknown ends; the nodes they were to tie are no orphans. Loops.
 select findings(graph('{a transform,b transform,c transform}', '{a x,y b}'));
 select findings(graph('{a transform,b transform,c transform,d transform}', '{a b,b c,c b,c d}')), ff_workflow_validate(graph('{a transform,b transform}', '{a b,b a}')) -> 'errors' -> 0 ->> 'hint' as hint;
@@ -43,6 +43,8 @@ select e ->> 'message' as message, e ->> 'hint' as hint from jsonb_array_element
 -- Texts that cannot be read, with the place.
 select findings(graph('{"a transform {\"mapping\": {\"x\": [\"{{ input. }}\", {\"y\": \"{% if %}\"}], \"z\": \"{{ input.x | uper }}\", \"ok\": \"{{\", \"{{ bad. }}\": 1}}","c condition {\"expression\": \"{{ a.x }} = 5\"}","d condition {\"expression\": \"nosuch(a)\"}",t transform}', '{a c,c d true,c d false,d t true,d t false}'));
 select findings(graph(array['a transform ' || jsonb_build_object('output', '{{ ' || repeat('(', 200) || '1' || repeat(')', 200) || ' }}')::text, 'b transform ' || jsonb_build_object('output', '{{ a }}' || repeat('x', 20000))::text], '{a b}'));
+-- A query is no template; its parameters are.
+select findings(graph('{"a transform","q database_query {\"query\": \"select {{ a.x }}\", \"params\": [\"{{ a.x }}\", \"{{ b.x }}\"]}"}', '{a q}'));
 -- Items.
 select items, findings(jsonb_build_object('nodes', jsonb_build_array(jsonb_build_object('id', 'l', 'type', 'for_each', 'data', jsonb_build_object('config', items)))))
 from unnest(array['{}', '{"items": 5}', '{"items": null}', '{"items": "abc"}', '{"items": "x{{ input.l }}"}', '{"items": {"a": 1}}', '{"items": 5, "x": "{{ input.y }}"}']::jsonb[]) items;

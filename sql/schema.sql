@@ -135,3 +135,11 @@ select jsonb_array_length(flowforge.schema_check('{"items": {"type": "null"}}', 
 -- the public door
 select ff_schema_validate('{"type": "object", "required": ["name"]}', '{"name": "Ann"}');
 select ff_schema_validate('{"type": "object", "required": ["name"]}', '{}');
+-- everybody may ask
+create role schema_nobody;
+set role schema_nobody;
+select ff_schema_validate('{"type": "null"}', '1') -> 'valid';
+select ff_schema_require(null, '{"type": "null"}');
+select ff_schema_require('1', '{"type": "null"}');
+reset role;
+drop role schema_nobody;

@@ -13,11 +13,15 @@
 #include "function/filter.h"
 #include "function/function.h"
 #include "http/client.h"
+#include "http/guard.h"
+#include "http/smtp.h"
 #include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/run.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
+#include "sandbox/client.h"
+#include "sandbox/wire.h"
 #include "step/step.h"
 #include "util/json.h"
 #include "util/seal.h"
@@ -74,6 +78,15 @@ check_key(char **value, void **extra, GucSource source)
 	return false;
 }
 
+/* Of a value that is checked when it is set. */
+static void
+define_list(const char *name, const char *description, const char *more, char **variable,
+			const char *start, GucStringCheckHook check, GucStringAssignHook assign)
+{
+	DefineCustomStringVariable(name, description, more, variable, start, PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, check, assign, NULL);
+}
+
 static void
 define_key(const char *name, const char *description, char **variable)
 {
@@ -101,10 +114,11 @@ define_worker_settings(void)
 			   &ff_group_size, 128, 1, 1000, PGC_SIGHUP, 0);
 	define_int("flowforge.group_wait", "How long a change may wait for others to be written with.",
 			   &ff_group_wait, 2, 0, 1000, PGC_SIGHUP, GUC_UNIT_MS);
-	define_int("flowforge.executor_memory",
-			   "Memory for runs beyond which an executor forgets results of graphs' steps that it can "
-			   "read again.",
-			   &ff_executor_memory, 256 * 1024, 1024, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_KB);
+	define_int(
+		"flowforge.executor_memory",
+		"Memory for runs beyond which an executor forgets results of graphs' steps that it can "
+		"read again.",
+		&ff_executor_memory, 256 * 1024, 1024, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_KB);
 	define_int("flowforge.sweep_interval",
 			   "How long after work came in the executors look whether a hint was lost.",
 			   &ff_sweep_interval, 5000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
@@ -163,6 +177,55 @@ define_call_settings(void)
 		&ff_signing_key_fallback);
 }
 
+/* Settings of calls to others than apps. */
+static void
+define_outbound_settings(void)
+{
+	define_list("flowforge.outbound_allow",
+				"What steps may call beside public addresses: networks, hosts, either with a port "
+				"(comma-separated).",
+				"Like 10.1.0.0/16, vault.internal, 127.0.0.1:8080, [::1]:8080.", &ff_outbound_allow,
+				"", ff_guard_check_allow, ff_guard_assign_allow);
+	define_list(
+		"flowforge.outbound_ports", "The ports steps may call: ports and ranges (comma-separated).",
+		"At first the ports of the web, and those that nobody needs privileges to listen at.",
+		&ff_outbound_ports, "80,443,1024-65535", ff_guard_check_ports, ff_guard_assign_ports);
+	define_int("flowforge.outbound_timeout", "How long a call that a step makes may take.",
+			   &ff_outbound_timeout, 600000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS);
+	define_text("flowforge.ca_file",
+				"The file of certificates of authorities that calls trust; empty: the system's.",
+				&ff_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_int("flowforge.max_in_flight_per_host",
+			   "Calls that steps make to one host an executor has under way at most.",
+			   &ff_max_in_flight_per_host, 64, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
+}
+
+/* Settings of mails. */
+static void
+define_mail_settings(void)
+{
+	static const struct config_enum_entry levels[] = {{"required", FF_SMTP_TLS_REQUIRED, false},
+													  {"offered", FF_SMTP_TLS_OFFERED, false},
+													  {"never", FF_SMTP_TLS_NEVER, false},
+													  {NULL, 0, false}};
+
+	define_list("flowforge.smtp_url",
+				"The mail server, like smtp://mail.example.com:587 or smtps://mail.example.com.",
+				NULL, &ff_smtp_url, "", ff_smtp_check_url, NULL);
+	define_list("flowforge.smtp_from", "Who mails are from when a step does not say.", NULL,
+				&ff_smtp_from, "", ff_smtp_check_from, NULL);
+	define_text("flowforge.smtp_user", "The user the mail server knows us by; empty: none.",
+				&ff_smtp_user, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_text("flowforge.smtp_password_file",
+				"The file whose first line is that user's password.", &ff_smtp_password_file, "",
+				PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	DefineCustomEnumVariable("flowforge.smtp_tls",
+							 "Whether mails go encrypted only (required, but not to a server on "
+							 "this machine), when it is offered, or never.",
+							 NULL, &ff_smtp_tls, FF_SMTP_TLS_REQUIRED, levels, PGC_SIGHUP, 0, NULL,
+							 NULL, NULL);
+}
+
 /* Settings of the steps the server takes itself. */
 static void
 define_step_settings(void)
@@ -177,6 +240,13 @@ define_step_settings(void)
 	define_int("flowforge.sql_timeout",
 			   "How long a statement of a Sql step may take when the step does not say.",
 			   &ff_sql_timeout, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_text("flowforge.sandbox_program",
+				"The program that runs code; empty is flowforge-sandbox beside the server's own.",
+				&ff_sandbox_program, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_int("flowforge.sandbox_processes", "Processes of each executor that run code at once.",
+			   &ff_sandbox_processes, 4, 1, FF_SANDBOX_MAX_CHILDREN, PGC_SIGHUP, 0);
+	define_int("flowforge.sandbox_memory", "The memory a process that runs code may have.",
+			   &ff_sandbox_memory, 128, 16, 2048, PGC_SIGHUP, GUC_UNIT_MB);
 }
 
 /* Settings of events. */
@@ -232,6 +302,8 @@ _PG_init(void)
 	}
 	define_worker_settings();
 	define_call_settings();
+	define_outbound_settings();
+	define_mail_settings();
 	define_event_settings();
 	define_step_settings();
 	MarkGUCPrefixReserved("flowforge");

@@ -1,22 +1,21 @@
 /*
- * answer.c - what a model's provider has answered (see ai.h).
+ * answer.c - what a model's provider has answered, whole or in pieces: the result, or a fault that
+ * says whether asking again may help (see ai.h).
  */
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
 
-#include "ai/ai.h"
-#include "util/json.h"
+#include "ai/stream.h"
+#include "util/duration.h"
 #include "util/redact.h"
 
 #define SHOWN_BYTES 500 /* of an answer that is not understood */
 
-/* --- text from outside --- */
+/* --- errors --- */
 
-/* UTF-8 without the key: where a provider repeats what it was sent, nothing of it is kept. */
+/* UTF-8 without secrets: where a provider repeats what it was sent, nothing of it is kept. */
 static char *
 clean(const FfAiProvider *provider, const char *text, int length)
 {
@@ -24,29 +23,35 @@ clean(const FfAiProvider *provider, const char *text, int length)
 
 	if (!pg_verifymbstr(rest, (int) strlen(rest), true) || (int) strlen(rest) != length)
 		return pstrdup("(not text)");
-	return provider->key ? ff_redact_text(rest, list_make1(provider->key)) : rest;
+	return ff_redact_text(rest, provider->secrets);
+}
+
+static void
+put_text(FfJsonBuilder *builder, const char *key, const char *text)
+{
+	if (text == NULL)
+		return;
+	ff_jb_key(builder, key);
+	ff_jb_text(builder, text);
 }
 
 static Jsonb *
-make_error(const char *message, long status, const char *body)
+make_error(const char *message, long status, const char *code, const char *body)
 {
 	FfJsonBuilder builder = {0};
 
 	ff_jb_object(&builder);
-	ff_jb_key(&builder, "name");
-	ff_jb_text(&builder, "AiError");
-	ff_jb_key(&builder, "message");
-	ff_jb_text(&builder, message);
+	put_text(&builder, "name", "AiError");
+	put_text(&builder, "message", message);
+	put_text(&builder, "code", code);
 	if (status > 0)
 	{
 		ff_jb_key(&builder, "status");
 		ff_jb_int(&builder, status);
 	}
 	if (body != NULL)
-	{
-		ff_jb_key(&builder, "stack");
-		ff_jb_text(&builder, pnstrdup(body, pg_mbcliplen(body, (int) strlen(body), SHOWN_BYTES)));
-	}
+		put_text(&builder, "stack",
+				 pnstrdup(body, pg_mbcliplen(body, (int) strlen(body), SHOWN_BYTES)));
 	ff_jb_end(&builder);
 	return ff_jb_finish(&builder);
 }
@@ -54,272 +59,291 @@ make_error(const char *message, long status, const char *body)
 Jsonb *
 ff_ai_error(const FfAiProvider *provider, const char *message)
 {
-	return make_error(clean(provider, message, (int) strlen(message)), 0, NULL);
+	return make_error(clean(provider, message, (int) strlen(message)), 0, NULL, NULL);
 }
 
-/* --- finding one's way --- */
-
-/* A member, or an element of a list, by a path like choices.0.message; NULL when there is none. */
-static Jsonb *
-at(Jsonb *json, const char *path)
-{
-	char *parts = pstrdup(path);
-	char *part;
-
-	while (json != NULL && (part = strsep(&parts, ".")) != NULL)
-	{
-		if (ff_json_is_array(json))
-		{
-			JsonbValue *value = getIthJsonbValueFromContainer(&json->root, (uint32) atoi(part));
-
-			json = value ? JsonbValueToJsonb(value) : NULL;
-		}
-		else
-			json = ff_json_is_object(json) ? ff_json_member(json, part) : NULL;
-	}
-	return json;
-}
-
+/* The first of these places that holds a text. */
 static char *
-text_at(Jsonb *json, const char *path)
+first_text(Jsonb *json, const char *const *places)
 {
-	Jsonb	  *found = at(json, path);
-	JsonbValue value;
+	char *text = NULL;
 
-	if (found == NULL || !JsonbExtractScalar(&found->root, &value) || value.type != jbvString)
-		return NULL;
-	return pnstrdup(value.val.string.val, value.val.string.len);
+	for (; json != NULL && text == NULL && *places != NULL; places++)
+		text = ff_ai_text_at(json, *places);
+	return text;
 }
 
+/* Google says among an error's details when to come again: "37s" or "1.5s". */
 static int64
-count_at(Jsonb *json, const char *path)
+told_delay(Jsonb *json)
 {
-	Jsonb	  *found = at(json, path);
-	JsonbValue value;
-	bool	   overflow = false;
-	int32	   number;
+	Jsonb *details = ff_ai_list_at(json, "error.details");
+	char  *rest;
+	double seconds;
 
-	if (found == NULL || !JsonbExtractScalar(&found->root, &value) || value.type != jbvNumeric ||
-		numeric_is_nan(value.val.numeric))
-		return 0;
-	number = numeric_int4_opt_error(value.val.numeric, &overflow);
-	return overflow ? 0 : number;
+	for (uint32 i = 0; details != NULL && i < JB_ROOT_COUNT(details); i++)
+	{
+		char *text = ff_ai_text_at(ff_ai_element(details, i), "retryDelay");
+
+		if (text == NULL)
+			continue;
+		seconds = strtod(text, &rest);
+		if (rest != text && strcmp(rest, "s") == 0 && seconds >= 0 && seconds < 86400)
+			return (int64) (seconds * USECS_PER_SEC);
+	}
+	return -1;
+}
+
+/* Too much at once, too slow, or broken on their side; but who has no money left will have none
+ * then either. */
+static bool
+is_retriable(long status, const char *code)
+{
+	if (code != NULL && strcmp(code, "insufficient_quota") == 0)
+		return false;
+	return status == 408 || status == 409 || status == 424 || status == 425 || status == 429 ||
+		   status >= 500;
+}
+
+/* A refusal, by status or in words. */
+static void
+refuse(const FfAiProvider *provider, FfAiFault *fault, long status, const char *body, Jsonb *json)
+{
+	static const char *const messages[] = {"error.message", "message", "Message",
+										   "error",			"detail",  NULL};
+	static const char *const codes[] = {"error.code", "error.status", "error.type",
+										"code",		  "type",		  NULL};
+	char					*message = first_text(json, messages);
+	char					*code = first_text(json, codes);
+
+	if (message != NULL)
+		message = clean(provider, message, (int) strlen(message));
+	fault->error = make_error(
+		psprintf("the provider answered %s%s%s", status > 0 ? psprintf("%ld", status) : "an error",
+				 message ? ": " : "", message ? message : ""),
+		status, code ? clean(provider, code, (int) strlen(code)) : NULL, body);
+	/* An error without a status says nothing against asking again. */
+	fault->retry = status == 0 || is_retriable(status, code);
+	fault->retry_after = told_delay(json);
 }
 
 /* --- the result --- */
 
-typedef struct Result
-{
-	char		 *model;
-	char		 *content;
-	char		 *finish_reason;
-	int64		  input;
-	int64		  output;
-	FfJsonBuilder calls; /* an open list */
-} Result;
-
-/* {id, name, arguments}; arguments are an object even where a provider writes them as text. */
+/* What stands for the content of a provider without JSON formats becomes it. */
 static void
-add_call(Result *result, const char *id, const char *name, Jsonb *arguments)
+lift_answer(FfAiResult *result)
 {
-	JsonbValue	value;
+	ListCell *cell;
+
+	foreach (cell, result->calls)
+	{
+		FfAiToolCall *call = lfirst(cell);
+
+		if (call->name == NULL || strcmp(call->name, FF_AI_ANSWER_TOOL) != 0)
+			continue;
+		resetStringInfo(&result->content);
+		ff_ai_add_text(result, call->arguments ? JsonbToCString(NULL, &call->arguments->root,
+																VARSIZE(call->arguments))
+											   : call->text.data);
+		result->calls = list_delete_ptr(result->calls, call);
+		break;
+	}
+	if (result->calls == NIL && result->finish_reason != NULL &&
+		strcmp(result->finish_reason, "tool_calls") == 0)
+		ff_ai_set_text(result, &result->finish_reason, "stop");
+}
+
+/* Arguments that came as text are read; those that are no object, as models err, are kept beside
+ * it. */
+static void
+put_call(FfJsonBuilder *builder, FfAiToolCall *call)
+{
 	FfJsonError error;
+	bool		blank = call->text.data[strspn(call->text.data, " \t\r\n")] == '\0';
+	bool		readable;
 
-	if (arguments != NULL && JsonbExtractScalar(&arguments->root, &value) &&
-		value.type == jbvString)
-	{
-		Jsonb *parsed =
-			ff_json_parse(value.val.string.val, value.val.string.len, ff_json_depth_limit, &error);
-
-		arguments = parsed ? parsed : arguments;
-	}
-	ff_jb_object(&result->calls);
-	ff_jb_key(&result->calls, "id");
-	ff_jb_text(&result->calls, id);
-	ff_jb_key(&result->calls, "name");
-	ff_jb_text(&result->calls, name);
-	ff_jb_key(&result->calls, "arguments");
-	ff_jb_json(&result->calls, arguments);
-	ff_jb_end(&result->calls);
-}
-
-static bool
-read_openai(Result *result, Jsonb *json)
-{
-	Jsonb *calls = at(json, "choices.0.message.tool_calls");
-
-	if (!ff_json_is_object(at(json, "choices.0.message")))
-		return false;
-	result->content = text_at(json, "choices.0.message.content");
-	result->finish_reason = text_at(json, "choices.0.finish_reason");
-	result->model = text_at(json, "model");
-	result->input = count_at(json, "usage.prompt_tokens");
-	result->output = count_at(json, "usage.completion_tokens");
-	for (uint32 i = 0; ff_json_is_array(calls) && i < JB_ROOT_COUNT(calls); i++)
-	{
-		Jsonb *call = at(calls, psprintf("%u", i));
-
-		add_call(result, text_at(call, "id"), text_at(call, "function.name"),
-				 at(call, "function.arguments"));
-	}
-	return true;
-}
-
-static void
-add_text(Result *result, const char *text)
-{
-	if (text != NULL)
-		result->content = psprintf("%s%s", result->content ? result->content : "", text);
-}
-
-static bool
-read_anthropic(Result *result, Jsonb *json)
-{
-	Jsonb *blocks = at(json, "content");
-
-	if (!ff_json_is_array(blocks))
-		return false;
-	result->finish_reason = text_at(json, "stop_reason");
-	result->model = text_at(json, "model");
-	result->input = count_at(json, "usage.input_tokens");
-	result->output = count_at(json, "usage.output_tokens");
-	for (uint32 i = 0; i < JB_ROOT_COUNT(blocks); i++)
-	{
-		Jsonb *block = at(blocks, psprintf("%u", i));
-		char  *type = text_at(block, "type");
-
-		if (type != NULL && strcmp(type, "tool_use") == 0)
-			add_call(result, text_at(block, "id"), text_at(block, "name"), at(block, "input"));
-		else
-			add_text(result, text_at(block, "text"));
-	}
-	return true;
-}
-
-static bool
-read_gemini(Result *result, Jsonb *json)
-{
-	Jsonb *parts = at(json, "candidates.0.content.parts");
-
-	if (!ff_json_is_object(at(json, "candidates.0")))
-		return false;
-	result->finish_reason = text_at(json, "candidates.0.finishReason");
-	result->model = text_at(json, "modelVersion");
-	result->input = count_at(json, "usageMetadata.promptTokenCount");
-	result->output = count_at(json, "usageMetadata.candidatesTokenCount");
-	for (uint32 i = 0; ff_json_is_array(parts) && i < JB_ROOT_COUNT(parts); i++)
-	{
-		Jsonb *part = at(parts, psprintf("%u", i));
-
-		if (at(part, "functionCall") != NULL)
-			add_call(result, psprintf("call_%u", i), text_at(part, "functionCall.name"),
-					 at(part, "functionCall.args"));
-		else
-			add_text(result, text_at(part, "text"));
-	}
-	return true;
-}
-
-static void
-put_cost(FfJsonBuilder *builder, const FfAiProvider *provider, const Result *result)
-{
-	double cost =
-		(result->input * provider->input_price + result->output * provider->output_price) / 1e6;
-
-	ff_jb_key(builder, "cost_usd");
-	if (provider->priced)
-		ff_jb_json(builder, DatumGetJsonbP(DirectFunctionCall1(
-								jsonb_in, CStringGetDatum(psprintf("%.8f", cost)))));
-	else
-		ff_jb_json(builder, NULL);
-}
-
-static void
-put_usage(FfJsonBuilder *builder, const FfAiProvider *provider, const Result *result, int64 took_ms)
-{
-	ff_jb_key(builder, "usage");
+	if (call->arguments == NULL && !blank)
+		call->arguments =
+			ff_json_parse(call->text.data, call->text.len, ff_json_depth_limit, &error);
+	readable = ff_json_is_object(call->arguments);
 	ff_jb_object(builder);
-	ff_jb_key(builder, "prompt_tokens");
-	ff_jb_int(builder, result->input);
-	ff_jb_key(builder, "completion_tokens");
-	ff_jb_int(builder, result->output);
-	ff_jb_key(builder, "total_tokens");
-	ff_jb_int(builder, result->input + result->output);
-	put_cost(builder, provider, result);
-	ff_jb_key(builder, "latency_ms");
-	ff_jb_int(builder, took_ms);
+	ff_jb_key(builder, "id");
+	ff_jb_text(builder, call->id);
+	ff_jb_key(builder, "name");
+	ff_jb_text(builder, call->name);
+	ff_jb_key(builder, "arguments");
+	ff_jb_json(builder, readable ? call->arguments : ff_json_parse("{}", 2, 1, &error));
+	if (!readable && !blank)
+		put_text(builder, "invalid_arguments", call->text.data);
+	put_text(builder, "thought_signature", call->signature);
 	ff_jb_end(builder);
 }
 
+static void
+put_count(FfJsonBuilder *builder, const char *key, int64 count)
+{
+	ff_jb_key(builder, key);
+	ff_jb_int(builder, count);
+}
+
+static void
+put_usage(FfJsonBuilder *builder, const FfAiProvider *provider, const FfAiResult *result,
+		  int64 took_ms)
+{
+	Jsonb *cost = ff_ai_cost(&provider->price, result);
+
+	ff_jb_key(builder, "usage");
+	ff_jb_object(builder);
+	put_count(builder, "prompt_tokens", result->input);
+	put_count(builder, "completion_tokens", result->output);
+	put_count(builder, "total_tokens", result->input + result->output);
+	if (result->cached > 0)
+		put_count(builder, "cached_tokens", result->cached);
+	if (result->cache_write > 0)
+		put_count(builder, "cache_write_tokens", result->cache_write);
+	if (result->reasoning > 0)
+		put_count(builder, "reasoning_tokens", result->reasoning);
+	ff_jb_key(builder, "cost_usd");
+	ff_jb_json(builder, cost);
+	ff_jb_key(builder, "cost_known");
+	ff_jb_bool(builder, cost != NULL);
+	put_count(builder, "latency_ms", took_ms);
+	ff_jb_end(builder);
+}
+
+static void
+put_content(FfJsonBuilder *builder, const FfAiResult *result, FfAiShape shape)
+{
+	bool		has = result->content.len > 0 || (result->has_content && result->calls == NIL);
+	FfJsonError error;
+	Jsonb	   *parsed =
+		 shape == FF_AI_ANY || !has
+				 ? NULL
+				 : ff_json_parse(result->content.data, result->content.len, ff_json_depth_limit, &error);
+
+	ff_jb_key(builder, "content");
+	ff_jb_text(builder, has ? result->content.data : NULL);
+	if (parsed != NULL)
+	{
+		ff_jb_key(builder, "parsed");
+		ff_jb_json(builder, parsed);
+	}
+}
+
 static Jsonb *
-write_result(const FfAiProvider *provider, Result *result, int64 took_ms)
+write_result(const FfAiProvider *provider, FfAiResult *result, FfAiShape shape, int64 took_ms)
 {
 	FfJsonBuilder builder = {0};
+	ListCell	 *cell;
+	const char	 *reason = result->finish_reason;
 
-	ff_jb_end(&result->calls);
+	/* Not all say by the reason that tools were called. */
+	if (result->calls != NIL && reason != NULL && strcmp(reason, "stop") == 0)
+		reason = "tool_calls";
 	ff_jb_object(&builder);
-	ff_jb_key(&builder, "content");
-	ff_jb_text(&builder, result->content);
+	put_content(&builder, result, shape);
 	ff_jb_key(&builder, "finish_reason");
-	ff_jb_text(&builder, result->finish_reason);
+	ff_jb_text(&builder, reason);
 	ff_jb_key(&builder, "model");
 	ff_jb_text(&builder, result->model ? result->model : provider->model);
 	ff_jb_key(&builder, "provider");
 	ff_jb_text(&builder, provider->name);
 	ff_jb_key(&builder, "tool_calls");
-	ff_jb_json(&builder, ff_jb_finish(&result->calls));
+	ff_jb_array(&builder);
+	foreach (cell, result->calls)
+		put_call(&builder, lfirst(cell));
+	ff_jb_end(&builder);
 	put_usage(&builder, provider, result, took_ms);
 	ff_jb_end(&builder);
 	return ff_jb_finish(&builder);
 }
 
-static bool
-read_result(Result *result, FfAiFormat format, Jsonb *json)
+/* The result without secrets. Those that came in pieces are whole only now. */
+static Jsonb *
+clean_result(const FfAiProvider *provider, Jsonb *json)
 {
-	switch (format)
-	{
-		case FF_AI_ANTHROPIC:
-			return read_anthropic(result, json);
-		case FF_AI_GEMINI:
-			return read_gemini(result, json);
-		case FF_AI_OPENAI:
-			break;
-	}
-	return read_openai(result, json);
+	char	   *text = JsonbToCString(NULL, &json->root, VARSIZE(json));
+	char	   *cleaned = ff_redact_text(text, provider->secrets);
+	FfJsonError error;
+
+	if (strcmp(text, cleaned) == 0)
+		return json;
+	return ff_json_parse(cleaned, strlen(cleaned), ff_json_depth_limit + 8, &error);
+}
+
+/* --- the answer --- */
+
+static void
+misunderstand(FfAiFault *fault, const char *why, long status, const char *body)
+{
+	fault->error = make_error(psprintf("the provider's answer is not one of a model: %s", why),
+							  status, NULL, body);
+	fault->retry = true;
+	fault->retry_after = -1;
 }
 
 static Jsonb *
-refused(long status, const char *text, Jsonb *json)
+conclude(const FfAiProvider *provider, Jsonb *options, FfAiReply *reply, FfAiResult *result,
+		 const char *body, FfAiFault *fault)
 {
-	char *message = json ? text_at(json, "error.message") : NULL;
+	Jsonb	 *schema;
+	FfAiShape shape = ff_ai_shape(options, &schema);
 
-	if (message == NULL && json != NULL)
-		message = text_at(json, "error");
-	return make_error(psprintf("the provider answered %ld%s%s", status, message ? ": " : "",
-							   message ? message : ""),
-					  status, text);
+	if (result->error != NULL)
+	{
+		char *text = JsonbToCString(NULL, &result->error->root, VARSIZE(result->error));
+
+		refuse(provider, fault, result->error_status, clean(provider, text, (int) strlen(text)),
+			   result->error);
+		return NULL;
+	}
+	if (result->malformed != NULL || !result->complete)
+	{
+		misunderstand(fault,
+					  result->malformed
+						  ? clean(provider, result->malformed, (int) strlen(result->malformed))
+						  : "its stream ended before it was whole",
+					  reply->status, body);
+		fault->retry = !result->too_large;
+		return NULL;
+	}
+	if (provider->wire->answer_tool)
+		lift_answer(result);
+	return clean_result(provider, write_result(provider, result, shape, reply->took_ms));
+}
+
+static Jsonb *
+read_whole(const FfAiProvider *provider, Jsonb *options, FfAiReply *reply, FfAiFault *fault)
+{
+	char	   *text = clean(provider, reply->body->data, reply->body->len);
+	FfJsonError error;
+	Jsonb *json = ff_json_parse(reply->body->data, reply->body->len, ff_json_depth_limit, &error);
+	FfAiResult result;
+
+	if (reply->status < 200 || reply->status > 299)
+	{
+		refuse(provider, fault, reply->status, text, json);
+		return NULL;
+	}
+	if (!ff_json_is_object(json))
+	{
+		misunderstand(fault,
+					  json ? "it is not an object" : psprintf("it is not JSON: %s", error.message),
+					  reply->status, text);
+		return NULL;
+	}
+	ff_ai_result(&result, CurrentMemoryContext);
+	provider->wire->read(&result, json);
+	return conclude(provider, options, reply, &result, text, fault);
 }
 
 Jsonb *
-ff_ai_answer(const FfAiProvider *provider, long status, const char *body, int length, int64 took_ms,
-			 Jsonb **error, bool *retry)
+ff_ai_answer(const FfAiProvider *provider, Jsonb *options, FfAiReply *reply, FfAiFault *fault)
 {
-	char	   *text = clean(provider, body, length);
-	FfJsonError fault;
-	Jsonb	   *json = ff_json_parse(text, strlen(text), ff_json_depth_limit, &fault);
-	Result		result = {0};
-
-	*error = NULL;
-	*retry = status == 408 || status == 409 || status == 429 || status >= 500;
-	if (status < 200 || status > 299)
-	{
-		*error = refused(status, text, json);
-		return NULL;
-	}
-	ff_jb_array(&result.calls);
-	if (json != NULL && read_result(&result, provider->format, json))
-		return write_result(provider, &result, took_ms);
-	*retry = true;
-	*error = make_error("the provider's answer is not one of a model", status, text);
-	return NULL;
+	memset(fault, 0, sizeof(*fault));
+	fault->retry_after = -1;
+	ff_ai_progress(provider, reply, CurrentMemoryContext);
+	if (reply->stream != NULL)
+		return conclude(provider, options, reply, &reply->stream->result, NULL, fault);
+	return read_whole(provider, options, reply, fault);
 }

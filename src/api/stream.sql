@@ -54,6 +54,25 @@ end
 $$;
 comment on function flowforge.run_messages(uuid, integer, integer) is 'The first events of a run after a seq, as the API shows them.';
 
+-- What is only for watching, a model's answer as it comes, is written nowhere. Executors notify it on a channel whose name only the gateway
+-- can listen to, and only of runs that somebody follows.
+create function flowforge.stream_follow(runs uuid[]) returns void
+language c volatile strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_stream_follow';
+comment on function flowforge.stream_follow(uuid[]) is 'Tells executors that somebody follows these runs live, for the next 40 seconds.';
+revoke execute on function flowforge.stream_follow(uuid[]) from public;
+
+create function flowforge.stream_listen() returns void
+language c volatile strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_stream_listen';
+comment on function flowforge.stream_listen() is
+'Has this session hear what is only for watching: notifications "run-id json", each the data of a message step.delta {type, run_id, step_id, '
+'attempt, offset, text}.';
+revoke execute on function flowforge.stream_listen() from public;
+grant execute on function flowforge.stream_listen() to flowforge_gateway;
+
 create function flowforge.stream_read(runs uuid[], cursors integer[])
 returns table (run_id uuid, last_seq integer, sse text, final boolean)
 language plpgsql stable security definer
@@ -64,6 +83,7 @@ as $$
 declare
 	tenant constant integer := flowforge.current_tenant();
 begin
+	perform flowforge.stream_follow(runs);
 	return query
 	select w.run_id, coalesce(n.last_seq, w.cursor), coalesce(n.sse, ''), r.run_id is null or d.run_id is not null
 	from unnest(runs, cursors) as w (run_id, cursor)
@@ -163,4 +183,4 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 	"since": {"type": "integer", "minimum": 0,
 		"description": "Begin with the events after this seq instead of a snapshot; the header Last-Event-ID does the same."}}}',
 '{"type": "string", "contentMediaType": "text/event-stream",
-	"description": "Messages: snapshot {type, run_id, run_status, seq, run, context, steps}, then a RunEvent each, named by its type; id is the seq."}');
+	"description": "Messages: snapshot {type, run_id, run_status, seq, run, context, steps}, then a RunEvent each, named by its type; id is the seq. step.delta {type, run_id, step_id, attempt, offset, text}, without an id, is text of a model''s answer as it comes."}');

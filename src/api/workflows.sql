@@ -152,16 +152,16 @@ end
 $$;
 comment on function flowforge.api_workflow_duplicate(flowforge.request) is 'POST /api/v1/workflows/{id}/duplicate.';
 
--- A definition in the body is validated in place of the stored one: what an editor has before it saves.
+-- A definition in the body is validated in place of the stored one: what an editor has before it saves. The id "-" stands for no stored one.
 create function flowforge.api_workflow_validate(request flowforge.request) returns flowforge.response
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	stored constant jsonb := flowforge.workflow_config(flowforge.find_workflow(request.params ->> 'id'));
+	stored constant jsonb := case when request.params ->> 'id' <> '-' then flowforge.workflow_config(flowforge.find_workflow(request.params ->> 'id')) end;
 	document jsonb;
 begin
-	if request.json is null then
+	if request.json is null and stored is not null then
 		return flowforge.answer(flowforge.validate_config(stored));
 	end if;
 	document := flowforge.workflow_document(request);
@@ -316,7 +316,7 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 'Freeze the draft as the next version; 422 with the findings when it is not valid',
 '{"type": ["object", "null"], "description": "Nothing is needed."}', '{"$ref": "#/components/schemas/Workflow"}'),
 ('POST', '/api/v1/workflows/{id}/validate', 'flowforge.api_workflow_validate', 'workflows:read', 'workflows',
-'Validate the working definition, or the one in the body',
+'Validate the working definition, or the one in the body; with the id "-" one that is not stored',
 '{"type": ["object", "null"], "description": "As WorkflowContent; what it lacks is as stored.", "properties": {
 	"definition": {"type": "object"}, "input_schema": {}, "settings": {"type": "object"}, "triggers": {"type": "array"}}}', '{"$ref": "#/components/schemas/Validation"}'),
 ('POST', '/api/v1/workflows/{id}/duplicate', 'flowforge.api_workflow_duplicate', 'workflows:manage', 'workflows',

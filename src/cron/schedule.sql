@@ -241,7 +241,7 @@ begin
 	delete from flowforge.schedule s
 	using flowforge.function f
 	where f.tenant_id = tenant and (f.app_id = app or f.function_id = function) and s.tenant_id = tenant and s.function_id = f.function_id
-		and not exists (select from flowforge.wanted_schedules(tenant, app, function) w where w.function_id = s.function_id and w.cron = s.cron);
+		and (s.function_id, s.cron) not in (select w.function_id, w.cron from flowforge.wanted_schedules(tenant, app, function) w);
 	changed := found;
 	insert into flowforge.schedule as s (tenant_id, function_id, cron, jitter, catch_up, catch_up_window)
 	select tenant, w.function_id, w.cron, w.jitter, w.catch_up, w.catch_up_window

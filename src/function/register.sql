@@ -383,7 +383,7 @@ declare
 begin
 	select f.slug, coalesce('the app "' || a.name || '"', case f.kind when 'graph' then 'a workflow' else 'this database' end) as owner into taken
 	from flowforge.wanted_functions(payload) w
-	join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
+	cross join lateral (select x.* from flowforge.function x where x.tenant_id = tenant and x.slug = w.slug offset 0) f
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
 	where f.app_id is distinct from app and (f.archived_at is null or exists (
 		select from flowforge.workflow o where o.tenant_id = f.tenant_id and o.function_id = f.function_id))
@@ -409,9 +409,13 @@ as $$
 $$;
 comment on function flowforge.archive_functions(integer, uuid, jsonb) is 'Archives the functions an app no longer serves; their runs go on.';
 
+-- How many functions there are the planner learns too late, so it is told what to do: each is looked up by the index ("offset 0"), and what
+-- has changed is joined by a hash.
 create function flowforge.store_functions(tenant integer, app uuid, payload jsonb) returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
+set enable_nestloop = off
+set enable_seqscan = off
 as $$
 	insert into flowforge.function as f (tenant_id, app_id, slug, name, url)
 	select tenant, app, w.slug, w.name, w.url
@@ -423,9 +427,10 @@ as $$
 	with changed as (
 		select f.function_id, case when v.version is null then f.version else f.version + 1 end as version, w.retries, w.config
 		from flowforge.wanted_functions(payload) w
-		join flowforge.function f on f.tenant_id = tenant and f.slug = w.slug
-		left join flowforge.function_version v
-			on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = f.version
+		cross join lateral (select x.* from flowforge.function x where x.tenant_id = tenant and x.slug = w.slug offset 0) f
+		left join lateral (
+			select x.config, x.version from flowforge.function_version x
+			where x.tenant_id = tenant and x.function_id = f.function_id and x.version = f.version offset 0) v on true
 		where v.config is distinct from w.config
 	), published as (
 		insert into flowforge.function_version (tenant_id, function_id, version, retries, config)
@@ -579,20 +584,24 @@ create function flowforge.bind_roles() returns integer
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-	with bound as (
+	with known as materialized (
+		select n.role, flowforge.role_mark(n.role) as mark
+		from (select a.role from flowforge.app a union select f.role from flowforge.function f) n
+		where n.role is not null
+	), apps as (
 		update flowforge.app a
-		set role_mark = flowforge.role_mark(a.role)
-		where a.role is not null and a.role_mark is distinct from flowforge.role_mark(a.role) and flowforge.role_is_same(a.role_mark, flowforge.role_mark(a.role))
-			and flowforge.role_mark(a.role) is not null
+		set role_mark = k.mark
+		from known k
+		where k.role = a.role and a.role_mark is distinct from k.mark and flowforge.role_is_same(a.role_mark, k.mark) and k.mark is not null
 		returning 1
-	), bound_functions as (
+	), functions as (
 		update flowforge.function f
-		set role_mark = flowforge.role_mark(f.role)
-		where f.role is not null and f.role_mark is distinct from flowforge.role_mark(f.role) and flowforge.role_is_same(f.role_mark, flowforge.role_mark(f.role))
-			and flowforge.role_mark(f.role) is not null
+		set role_mark = k.mark
+		from known k
+		where k.role = f.role and f.role_mark is distinct from k.mark and flowforge.role_is_same(f.role_mark, k.mark) and k.mark is not null
 		returning 1
 	)
-	select (select count(*) from bound)::integer + (select count(*) from bound_functions)::integer
+	select count(*)::integer from (select from apps union all select from functions) b
 $$;
 comment on function flowforge.bind_roles() is 'Notes which roles the names in a restored database mean. Gives how many. Executors call it when they start and every hour.';
 

@@ -167,6 +167,7 @@ extern FfExit ff_command_serve(int argc, char **argv);
 extern FfExit ff_command_send(int argc, char **argv);
 extern FfExit ff_command_runs(int argc, char **argv);
 extern FfExit ff_command_functions(int argc, char **argv);
+extern FfExit ff_command_workflows(int argc, char **argv);
 extern FfExit ff_command_doctor(int argc, char **argv);
 extern FfExit ff_command_psql(int argc, char **argv);
 

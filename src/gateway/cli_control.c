@@ -23,10 +23,8 @@ typedef struct Verb
 	const char *many; /* the path that takes a filter */
 } Verb;
 
-/* The JSON an option gives, NULL with the user told when it is none; `object` when it must be one.
- */
-static json_t *
-read_json(const char *command, const char *option, const char *text, bool object)
+json_t *
+ff_read_json(const char *command, const char *option, const char *text, bool object)
 {
 	json_error_t error;
 	json_t		*value = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
@@ -42,16 +40,15 @@ read_json(const char *command, const char *option, const char *text, bool object
 	return value;
 }
 
-static void
-set_text(json_t *body, const char *name, const char *text)
+void
+ff_set_text(json_t *body, const char *name, const char *text)
 {
 	if (text != NULL)
 		json_object_set_new(body, name, json_string(text));
 }
 
-/* "/api/v1/{collection}/{id}{rest}". To be freed. */
-static char *
-item_path(const char *collection, const char *id, const char *rest)
+char *
+ff_item_path(const char *collection, const char *id, const char *rest)
 {
 	char *escaped = ff_url_escape(id);
 	char *path = ff_text("/api/v1/%s/%s%s", collection, escaped, rest);
@@ -76,13 +73,12 @@ print_result(const FfServer *server, const json_t *answer, const char *what, con
 	free(clean);
 }
 
-/* Asks for one thing to be done to one item and prints `member` of the answer. */
-static FfExit
-act_on(const FfServer *server, const char *collection, const char *id, const char *rest,
-	   json_t *body, const char *member)
+FfExit
+ff_act_on(const FfServer *server, const char *collection, const char *id, const char *rest,
+		  json_t *body, const char *member)
 {
 	FfExit	result = FF_EXIT_DONE;
-	char   *path = item_path(collection, id, rest);
+	char   *path = ff_item_path(collection, id, rest);
 	json_t *answer = ff_api(server, "POST", path, body, &result);
 
 	if (answer != NULL)
@@ -124,14 +120,14 @@ static json_t *
 read_filter(const char *command, const char *where, bool dry_run, const char *reason,
 			const char *from)
 {
-	json_t *filter = read_json(command, "--where", where, true);
+	json_t *filter = ff_read_json(command, "--where", where, true);
 
 	if (filter == NULL)
 		return NULL;
 	if (dry_run)
 		json_object_set_new(filter, "dry_run", json_true());
-	set_text(filter, "reason", reason);
-	set_text(filter, "from_step", from);
+	ff_set_text(filter, "reason", reason);
+	ff_set_text(filter, "from_step", from);
 	return filter;
 }
 
@@ -143,7 +139,7 @@ act_on_each(const FfServer *server, const Verb *verb, const FfList *ids, json_t 
 
 	for (int at = 0; at < ids->count && result != FF_EXIT_UNREACHABLE; at++)
 	{
-		FfExit one = act_on(server, "runs", ids->item[at], verb->one, body, member);
+		FfExit one = ff_act_on(server, "runs", ids->item[at], verb->one, body, member);
 
 		if (one != FF_EXIT_DONE)
 			result = one;
@@ -186,7 +182,7 @@ cancel_or_retry(int argc, char **argv, const Verb *verb, bool with_reason)
 	if (body == NULL)
 		return FF_EXIT_USAGE;
 	if (where == NULL)
-		set_text(body, "reason", reason);
+		ff_set_text(body, "reason", reason);
 	ff_server_resolve(&server);
 	result = where != NULL ? act_where(&server, verb->many, body)
 						   : act_on_each(&server, verb, &ids, body, "result");
@@ -248,13 +244,13 @@ ff_runs_replay(int argc, char **argv)
 		return ff_misused(verb.command, "--dry-run goes with --where");
 	if (input != NULL && where != NULL)
 		return ff_misused(verb.command, "--data goes with ids");
-	if (input != NULL && (value = read_json(verb.command, "--data", input, false)) == NULL)
+	if (input != NULL && (value = ff_read_json(verb.command, "--data", input, false)) == NULL)
 		return FF_EXIT_USAGE;
 	body = where != NULL ? read_filter(verb.command, where, dry_run, NULL, from) : json_object();
 	if (body == NULL)
 		return FF_EXIT_USAGE;
 	if (where == NULL)
-		set_text(body, "from_step", from);
+		ff_set_text(body, "from_step", from);
 	if (value != NULL)
 		json_object_set_new(body, "input", value);
 	ff_server_resolve(&server);
@@ -291,14 +287,14 @@ ff_runs_resume(int argc, char **argv)
 	if (words.count != 1)
 		return words.count == 0 ? ff_misused("runs resume", "runs resume needs a run's id")
 								: ff_misused("runs resume", "unexpected %s", words.item[1]);
-	value = read_json("runs resume", "--data", data != NULL ? data : "{}", false);
+	value = ff_read_json("runs resume", "--data", data != NULL ? data : "{}", false);
 	if (value == NULL)
 		return FF_EXIT_USAGE;
 	body = json_pack("{s:o}", "data", value);
-	set_text(body, "step_id", step);
-	set_text(body, "by", by);
+	ff_set_text(body, "step_id", step);
+	ff_set_text(body, "by", by);
 	ff_server_resolve(&server);
-	result = act_on(&server, "runs", words.item[0], "/resume", body, "result");
+	result = ff_act_on(&server, "runs", words.item[0], "/resume", body, "result");
 	json_decref(body);
 	return result;
 }
@@ -321,7 +317,7 @@ ff_runs_explain(int argc, char **argv)
 		return words.count == 0 ? ff_misused("runs explain", "runs explain needs a run's id")
 								: ff_misused("runs explain", "unexpected %s", words.item[1]);
 	ff_server_resolve(&server);
-	path = item_path("runs", words.item[0], "/explain");
+	path = ff_item_path("runs", words.item[0], "/explain");
 	answer = ff_api(&server, "GET", path, NULL, &result);
 	if (answer != NULL && server.json)
 		ff_json_print(answer);
@@ -421,13 +417,13 @@ functions_run(int argc, char **argv)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (words.count != 1)
 		return ff_misused("functions run", "functions run needs one function's id");
-	input = read_json("functions run", "--data", data != NULL ? data : "{}", true);
+	input = ff_read_json("functions run", "--data", data != NULL ? data : "{}", true);
 	if (input == NULL)
 		return FF_EXIT_USAGE;
 	body = json_pack("{s:o}", "input", input);
-	set_text(body, "idempotency_key", key);
+	ff_set_text(body, "idempotency_key", key);
 	ff_server_resolve(&server);
-	result = act_on(&server, "functions", words.item[0], "/run", body, "id");
+	result = ff_act_on(&server, "functions", words.item[0], "/run", body, "id");
 	json_decref(body);
 	return result;
 }
@@ -453,9 +449,9 @@ pause_or_resume(int argc, char **argv, const char *command, const char *rest, co
 	if (words.count < 1 || words.count > 2)
 		return ff_misused(command, "%s needs an id and, perhaps, a reason", command);
 	body = json_object();
-	set_text(body, "reason", words.count == 2 ? words.item[1] : NULL);
+	ff_set_text(body, "reason", words.count == 2 ? words.item[1] : NULL);
 	ff_server_resolve(&server);
-	result = act_on(&server, app ? "apps" : "functions", words.item[0], rest, body, "result");
+	result = ff_act_on(&server, app ? "apps" : "functions", words.item[0], rest, body, "result");
 	json_decref(body);
 	return result;
 }

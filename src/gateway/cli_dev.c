@@ -178,6 +178,54 @@ stop_asked(void)
 
 /* ---- the database ---- */
 
+/* The host and port of a URL of this machine; NULL when it is of another. To be freed. */
+static char *
+local_origin(const char *url)
+{
+	const char *host = strstr(url, "://");
+	const char *after;
+	int			length;
+	char	   *origin;
+
+	host = host != NULL ? host + 3 : url;
+	length = (int) strcspn(host, "/?#");
+	if (strncmp(host, "localhost", 9) != 0 && strncmp(host, "127.", 4) != 0 &&
+		strncmp(host, "[::1]", 5) != 0)
+		return NULL;
+	origin = ff_text("%.*s", length, host);
+	after = strrchr(origin, ']');
+	if (strchr(after != NULL ? after : origin, ':') == NULL)
+	{
+		char *with_port = ff_text("%s:%d", origin, strncmp(url, "https", 5) == 0 ? 443 : 80);
+
+		free(origin);
+		origin = with_port;
+	}
+	return origin;
+}
+
+/* What steps may call on this machine: this server and the apps that were named, at their very
+ * ports. To be freed. */
+static char *
+local_callees(const Dev *dev)
+{
+	char *allowed = ff_text("localhost:%d, 127.0.0.1:%d", dev->port, dev->port);
+
+	for (int at = 0; at < dev->apps.count; at++)
+	{
+		char *origin = local_origin(dev->apps.item[at]);
+		char *longer = origin != NULL ? ff_text("%s, %s", allowed, origin) : NULL;
+
+		if (longer != NULL)
+		{
+			free(allowed);
+			allowed = longer;
+		}
+		free(origin);
+	}
+	return allowed;
+}
+
 static bool
 start_cluster(Dev *dev)
 {
@@ -190,6 +238,7 @@ start_cluster(Dev *dev)
 		return false;
 	if (!ff_cluster_create(&dev->cluster) || stop_asked())
 		return false;
+	dev->cluster.allowed = local_callees(dev);
 	if (!ff_cluster_start(&dev->cluster, dev->server.signing_key, dev->server.event_key))
 		return false;
 	dev->server.database_url = ff_cluster_url(&dev->cluster);
@@ -535,6 +584,8 @@ print_box(const Dev *dev)
 											: ff_text("%s  (any will do)", dev->server.event_key));
 	for (int at = 0; at < dev->apps.count && at < 4; at++)
 		lines[count++] = field(at == 0 ? "apps" : "", dev->apps.item[at]);
+	if (dev->has_cluster)
+		lines[count++] = field("outbound", ff_text("steps may call %s", dev->cluster.allowed));
 	lines[count++] = ff_text("%s", "");
 	lines[count++] =
 		field("try", ff_text("%s send %s -d '{\"id\": \"1\"}' --wait", dev->program, event));

@@ -143,6 +143,27 @@ ff_api_unreachable(const FfServer *server, const char *failure)
 	return FF_EXIT_UNREACHABLE;
 }
 
+/* What is wrong with a workflow or an input, a line each; other errors say it in the detail. */
+static void
+tell_findings(const json_t *errors)
+{
+	for (size_t at = 0; at < json_array_size(errors); at++)
+	{
+		const json_t *finding = json_array_get(errors, at);
+		const char	 *place = ff_json_text(finding, "node_id");
+		char		 *text;
+
+		if (ff_json_text(finding, "message") == NULL)
+			continue;
+		if (place == NULL)
+			place = ff_json_text(finding, "path");
+		text = ff_term_clean(ff_json_text(finding, "message"), 0);
+		fprintf(stderr, "  · %s%s%s\n", place != NULL ? place : "",
+				place != NULL && place[0] != '\0' ? ": " : "", text);
+		free(text);
+	}
+}
+
 FfExit
 ff_api_complain(const char *what, const FfReply *reply)
 {
@@ -168,6 +189,7 @@ ff_api_complain(const char *what, const FfReply *reply)
 		fprintf(stderr, "  %s%s\n", at == 0 ? "" : "→ ", text);
 		free(text);
 	}
+	tell_findings(json_object_get(problem, "errors"));
 	json_decref(problem);
 	return FF_EXIT_FAILED;
 }

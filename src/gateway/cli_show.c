@@ -327,7 +327,8 @@ ff_show_event(FfShown *shown, const json_t *event)
 		line(shown, at, mark_again, "the function", detail);
 		free(detail);
 	}
-	if (strncmp(type, "step.", 5) != 0)
+	/* What a model says as it comes is shown when it is whole. */
+	if (strncmp(type, "step.", 5) != 0 || strcmp(type, "step.delta") == 0)
 		return;
 	name = step_name(shown, ff_json_text(event, "step_id"), event);
 	if (strcmp(type, "step.completed") == 0 || strcmp(type, "step.failed") == 0)

@@ -639,6 +639,8 @@ write_config(const FfCluster *cluster, const char *signing_key, const char *even
 			"log_line_prefix = '%%m [%%p] '\n",
 			cluster->port);
 		write_setting(file, "unix_socket_directories", socket);
+		if (cluster->allowed != NULL)
+			write_setting(file, "flowforge.outbound_allow", cluster->allowed);
 		if (signing_key != NULL)
 		{
 			write_setting(file, "flowforge.signing_key", signing_key);

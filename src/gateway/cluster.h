@@ -25,6 +25,7 @@ typedef struct FfCluster
 	uid_t uid;
 	gid_t gid;
 	int	  port;		  /* of the socket and on 127.0.0.1 */
+	char *allowed;	  /* what steps may call beside public addresses; NULL: nothing */
 	int	  lock;		  /* file descriptor that holds the lock */
 	bool  fresh;	  /* made by this start */
 	pid_t postmaster; /* 0: not running */

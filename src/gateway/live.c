@@ -44,6 +44,7 @@ typedef enum Errand
 	NOTHING,
 	LISTEN_ROUTE,
 	READ_ROUTES,
+	LISTEN_NEWS,
 	LISTEN,
 	UNLISTEN,
 	READ_STREAMS
@@ -66,6 +67,7 @@ static FfLink	listener = {.watch.fd = -1, .owner = &owner};
 static Errand	errand;
 static bool		hears_routes; /* LISTEN flowforge_route is in force */
 static bool		hears_runs;	  /* LISTEN flowforge is in force */
+static bool		hears_news;	  /* and so is that of what is only for watching */
 static bool		routes_stale;
 static FfTopic *buckets[BUCKETS];
 static int		topic_count;
@@ -261,6 +263,8 @@ next_errand(void)
 		return LISTEN_ROUTE;
 	if (routes_stale)
 		return READ_ROUTES;
+	if (!hears_news)
+		return LISTEN_NEWS;
 	if (hears_runs != (topic_count > 0))
 		return hears_runs ? UNLISTEN : LISTEN;
 	return dirty_count > 0 ? READ_STREAMS : NOTHING;
@@ -276,6 +280,8 @@ send_errand(FfLink *link)
 		case READ_ROUTES:
 			routes_stale = false;
 			return ff_link_send(link, "routes", 0, NULL, NULL, NULL, 0);
+		case LISTEN_NEWS:
+			return ff_link_send_text(link, "select flowforge.stream_listen()");
 		case LISTEN:
 			return ff_link_send_text(link, "listen flowforge");
 		case UNLISTEN:
@@ -316,6 +322,9 @@ ended(FfLink *link, FfOutcome outcome)
 			if (outcome == FF_DONE)
 				take_routes(link->result[0]);
 			break;
+		case LISTEN_NEWS:
+			hears_news = outcome == FF_DONE;
+			break;
 		case LISTEN:
 			hears_runs = outcome == FF_DONE;
 			set_all_dirty();
@@ -339,17 +348,39 @@ down(FfLink *link)
 {
 	if (link->useless)
 		link->retry_at = ff_loop_now() + PAUSE_MS;
-	hears_routes = hears_runs = false;
+	hears_routes = hears_runs = hears_news = false;
 	errand = NOTHING;
+}
+
+/* What is only for watching, "run json", is handed on as it is: it has no seq, so it moves no
+ * cursor and is not sent again. A subscriber may leave while it is served. */
+static void
+take_news(const char *payload)
+{
+	char		  run[RUN_SIZE];
+	size_t		  length = strcspn(payload, " ");
+	FfTopic		 *topic;
+	FfSubscriber *next;
+	FfBuffer	  message = {0};
+
+	snprintf(run, sizeof(run), "%.*s", (int) length, payload);
+	topic = find_topic(run);
+	if (topic == NULL || payload[length] != ' ')
+		return;
+	ff_buffer_format(&message, "event: step.delta\ndata: %s\n\n", payload + length + 1);
+	for (FfSubscriber *subscriber = topic->first; subscriber != NULL; subscriber = next)
+	{
+		next = subscriber->next;
+		subscriber->deliver(subscriber, ff_buffer_at(&message), ff_buffer_length(&message), false);
+	}
+	ff_buffer_free(&message);
 }
 
 /* Marks the runs named in the payload; without any, all. */
 static void
-notified(FfLink *link, const char *channel, const char *payload)
+take_bell(const char *payload)
 {
-	if (strcmp(channel, "flowforge_route") == 0)
-		routes_stale = true;
-	else if (payload[strspn(payload, " ")] == '\0')
+	if (payload[strspn(payload, " ")] == '\0')
 		set_all_dirty();
 	for (const char *at = payload; hears_runs && *at != '\0';)
 	{
@@ -365,6 +396,17 @@ notified(FfLink *link, const char *channel, const char *payload)
 		if (topic != NULL)
 			set_dirty(topic, true);
 	}
+}
+
+static void
+notified(FfLink *link, const char *channel, const char *payload)
+{
+	if (strcmp(channel, "flowforge_route") == 0)
+		routes_stale = true;
+	else if (strcmp(channel, "flowforge") == 0)
+		take_bell(payload);
+	else
+		take_news(payload);
 	if (link->state == FF_LINK_IDLE)
 		idle(link);
 }

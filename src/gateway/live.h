@@ -5,6 +5,9 @@
  * database is only a bell; what is new is then read from the run's log, for all followed runs in
  * one query. Nothing is lost when a bell is: after a reconnection, and every 15 seconds, everything
  * is read again.
+ *
+ * What is only for watching, the text of a model's answer as it comes, is a notification itself: it
+ * is passed on at once, has no seq, moves no cursor, and is lost for whoever is not there.
  */
 #ifndef FF_LIVE_H
 #define FF_LIVE_H

@@ -29,7 +29,16 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 		"params": {"type": ["object", "null"], "title": "Query", "description": "Parameters that are added to the URL.", "x-control": "table", "default": {}},
 		"body": {"title": "Body", "description": "A text is sent as it is, anything else as JSON.", "x-control": "code", "default": null},
 		"timeout_seconds": {"type": ["number", "null"], "title": "Timeout", "description": "Seconds until the answer must be complete.", "exclusiveMinimum": 0, "maximum": 3600, "default": 30},
-		"auth": {"type": ["string", "null"], "title": "Credential", "description": "The name of a stored credential.", "x-control": "credential", "default": null}
+		"max_redirects": {"type": ["integer", "null"], "title": "Redirects", "description": "How many are followed.", "minimum": 0, "maximum": 10, "default": 0},
+		"auth": {
+			"type": ["object", "null"], "title": "Credential", "description": "Who asks. It is shown nowhere once the request is made.", "x-control": "credential",
+			"required": ["type"],
+			"properties": {
+				"type": {"enum": ["basic", "bearer", "header"], "title": "Kind"}, "username": {"type": "string"}, "password": {"type": "string"},
+				"token": {"type": "string"}, "name": {"type": "string", "description": "Of the header."}, "value": {"type": "string"}
+			},
+			"default": null
+		}
 	}
 }', '{
 	"type": "object",
@@ -37,7 +46,8 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"properties": {
 		"status_code": {"type": "integer", "title": "Status"},
 		"headers": {"type": "object", "title": "Headers", "description": "By their names in lower case."},
-		"body": {"title": "Body", "description": "Parsed when it is JSON, otherwise a text."}
+		"body": {"title": "Body", "description": "Parsed when it is JSON, otherwise a text."},
+		"encoding": {"const": "base64", "title": "Encoding", "description": "Of a body that is no text."}
 	}
 }'),
 (2, 'webhook', 'Webhook', 'webhook', 'integrations', 'Sends a signed message to a URL, by Standard Webhooks.', '{
@@ -46,6 +56,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"properties": {
 		"url": {"type": "string", "title": "URL", "minLength": 1, "examples": ["https://example.com/hooks/orders"]},
 		"payload": {"title": "Payload", "description": "What is sent, as JSON.", "x-control": "code", "default": {}},
+		"timeout_seconds": {"type": ["number", "null"], "title": "Timeout", "description": "Seconds until the answer must be complete.", "exclusiveMinimum": 0, "maximum": 3600, "default": 30},
 		"secret": {"type": ["string", "null"], "title": "Secret", "description": "What the message is signed with; the receiver knows it too.", "x-control": "credential", "examples": ["{{ secret.ORDERS_HOOK }}"], "default": null}
 	}
 }', '{
@@ -73,7 +84,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 		"sent_to": {"type": "array", "items": {"type": "string"}, "title": "Sent to"},
 		"subject": {"type": "string", "title": "Subject"},
 		"message_id": {"type": "string", "title": "Message id"},
-		"status": {"type": "string", "title": "Status", "description": "What the mail server said."}
+		"status": {"const": "sent", "title": "Status", "description": "The mail server has taken it."}
 	}
 }'),
 (4, 'llm_call', 'Model call', 'sparkles', 'ai', 'Asks a language model.', '{
@@ -81,34 +92,42 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"required": ["model"],
 	"anyOf": [{"required": ["messages"]}, {"required": ["prompt"]}],
 	"properties": {
-		"provider": {"type": ["string", "null"], "title": "Provider", "description": "A provider that is set up; usually the one whose model it is.", "examples": ["openai", "anthropic", "gemini"], "default": null},
-		"model": {"type": "string", "title": "Model", "minLength": 1},
+		"provider": {"type": ["string", "null"], "title": "Provider", "description": "A provider that is set up; usually the one whose model it is.", "examples": ["openai", "anthropic", "gemini", "bedrock"], "default": null},
+		"model": {"type": "string", "title": "Model", "description": "As its provider calls it; provider/model names both.", "minLength": 1, "maxLength": 200, "examples": ["gpt-4o", "claude-sonnet-4-5", "mistral/mistral-small-2506"]},
 		"prompt": {"type": ["string", "null"], "title": "Prompt", "description": "One message of the user.", "x-control": "text"},
 		"system": {"type": ["string", "null"], "title": "System", "description": "What the model is to be and to do.", "x-control": "text"},
 		"messages": {
 			"type": ["array", "null"], "title": "Messages", "description": "A conversation, instead of a prompt.", "x-control": "list",
-			"items": {"type": "object", "required": ["role"], "properties": {"role": {"enum": ["system", "user", "assistant", "tool"]}, "content": {"title": "Content"}}}
+			"items": {"type": "object", "required": ["role"], "properties": {"role": {"enum": ["system", "developer", "user", "assistant", "tool"]}, "content": {"title": "Content"}}}
 		},
 		"temperature": {"type": ["number", "null"], "title": "Temperature", "description": "0: the likeliest answer, higher: more variety.", "minimum": 0, "maximum": 2},
 		"max_tokens": {"type": ["integer", "null"], "title": "Longest answer", "description": "In tokens.", "minimum": 1},
 		"tools": {"type": ["array", "null"], "title": "Tools", "description": "What the model may ask to be called.", "x-control": "code", "items": {"type": "object"}},
-		"response_format": {"title": "Form of the answer", "description": "json, or a JSON Schema.", "x-control": "schema", "type": ["string", "object", "null"], "pattern": "^(text|json)$"}
+		"tool_choice": {"type": ["string", "object", "null"], "title": "Use of tools", "description": "auto, none, required, or {name} of the one to be called.", "pattern": "^(auto|none|required)$"},
+		"stop": {"type": ["string", "array", "null"], "title": "Stop at", "description": "Texts at which the answer ends.", "x-control": "list", "items": {"type": "string"}, "maxItems": 16},
+		"response_format": {"title": "Form of the answer", "description": "json, or a JSON Schema.", "x-control": "schema", "type": ["string", "object", "null"], "pattern": "^(text|json)$"},
+		"stream": {"type": ["boolean", "null"], "title": "Show it as it comes", "description": "To those who follow the run live.", "default": false}
 	}
 }', '{
 	"type": "object",
 	"required": ["content", "model", "usage", "finish_reason"],
 	"properties": {
-		"content": {"title": "Answer", "description": "A text; a value when a JSON Schema was asked for."},
+		"content": {"type": ["string", "null"], "title": "Answer"},
+		"parsed": {"title": "Answer as a value", "description": "When JSON was asked for, and the answer is JSON."},
 		"model": {"type": "string", "title": "Model"},
+		"provider": {"type": "string", "title": "Provider"},
 		"usage": {
 			"type": "object", "title": "Usage",
 			"properties": {
 				"prompt_tokens": {"type": "integer"}, "completion_tokens": {"type": "integer"}, "total_tokens": {"type": "integer"},
-				"cost_usd": {"type": ["number", "null"], "description": "Null when the price is not known."}, "latency_ms": {"type": "number"}
+				"cost_usd": {"type": ["number", "null"], "description": "Null when the price is not known."}, "cost_known": {"type": "boolean"}, "latency_ms": {"type": "number"}
 			}
 		},
-		"finish_reason": {"type": ["string", "null"], "title": "Why it ended"},
-		"tool_calls": {"type": "array", "title": "Tool calls", "items": {"type": "object"}}
+		"finish_reason": {"type": ["string", "null"], "title": "Why it ended", "description": "stop, length, tool_calls or content_filter; rarely a word of the provider''s own."},
+		"tool_calls": {
+			"type": "array", "title": "Tool calls",
+			"items": {"type": "object", "properties": {"id": {"type": ["string", "null"]}, "name": {"type": ["string", "null"]}, "arguments": {"type": "object"}}}
+		}
 	}
 }'),
 (5, 'condition', 'Condition', 'git-branch', 'logic', 'Takes one of two ways.', '{
@@ -160,7 +179,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"type": "object",
 	"required": ["query"],
 	"properties": {
-		"query": {"type": "string", "title": "Query", "description": "One statement; $1 is the first parameter.", "x-control": "code", "minLength": 1, "examples": ["select id, total from orders where customer = $1"]},
+		"query": {"type": "string", "title": "Query", "description": "One statement, no template; $1 is the first parameter.", "x-control": "code", "minLength": 1, "examples": ["select id, total from orders where customer = $1"]},
 		"params": {"type": ["array", "null"], "title": "Parameters", "description": "Bound to $1, $2, ..., never pasted.", "x-control": "list", "default": []},
 		"role": {"type": ["string", "null"], "title": "Role", "description": "The database role it runs as; usually the workflow''s.", "default": null},
 		"timeout_seconds": {"type": ["number", "null"], "title": "Timeout", "description": "Seconds it may run.", "minimum": 0, "maximum": 86400, "default": null}
@@ -177,7 +196,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"type": "object",
 	"anyOf": [{"required": ["seconds"]}, {"required": ["until"]}],
 	"properties": {
-		"seconds": {"title": "Seconds", "type": ["number", "string", "null"], "minimum": 0, "maximum": 31622400, "pattern": "^[0-9]+([.][0-9]+)?$"},
+		"seconds": {"title": "Seconds", "description": "Or a duration such as 1h30m.", "type": ["number", "string", "null"], "minimum": 0, "maximum": 31622400, "pattern": "^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h|d|w)?)+$"},
 		"until": {"type": ["string", "null"], "title": "Until", "description": "An instant, instead of seconds.", "examples": ["2030-01-31T12:00:00Z", "{{ input.due }}"]}
 	}
 }', '{
@@ -202,7 +221,7 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"required": ["event_name"],
 	"properties": {
 		"event_name": {"type": "string", "title": "Event", "minLength": 1, "maxLength": 256, "examples": ["order/paid"]},
-		"match": {"type": ["string", "object", "null"], "title": "Match", "description": "A member that this event has in common with the run''s own, or the values that its data must have.", "examples": ["data.order_id", {"order_id": "{{ order.id }}"}], "default": null},
+		"match": {"type": ["string", "object", "null"], "title": "Match", "description": "A member that this event has in common with the run''s own, or members of its data and their values.", "examples": ["data.order_id"], "default": null},
 		"if": {"type": ["string", "null"], "title": "If", "description": "An expression over async, the event that comes, and event, the run''s own.", "x-control": "expression", "examples": ["async.data.order == {{ order.id }}"], "default": null},
 		"timeout": {"type": ["string", "number", "null"], "title": "Timeout", "description": "A duration such as 30m, 12h or 7d, or seconds; then the node fails.", "default": null}
 	}
@@ -228,8 +247,9 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"required": ["function"],
 	"properties": {
 		"function": {"type": "string", "title": "Function", "x-control": "function", "minLength": 1},
-		"args": {"title": "Arguments", "description": "What it is given.", "x-control": "code", "default": {}},
-		"wait": {"type": ["boolean", "null"], "title": "Wait for its result", "default": true}
+		"args": {"type": ["object", "null"], "title": "Arguments", "description": "The data of the event that it is called with.", "x-control": "table", "default": {}},
+		"wait": {"type": ["boolean", "null"], "title": "Wait for its result", "default": true},
+		"timeout": {"type": ["string", "number", "null"], "title": "Timeout", "description": "A duration such as 30m, or seconds, to wait at the most.", "default": null}
 	}
 }', '{
 	"type": "object",

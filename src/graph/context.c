@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 
 #include "graph/drive.h"
 #include "util/json.h"
@@ -145,7 +146,7 @@ ff_context_scope(FfRun *run, const FfPlace *place)
 		bind(bindings, &count, "_item", JsonbValueToJsonb(item));
 		bind(bindings, &count, "_index", number(place->index));
 	}
-	bind(bindings, &count, "input", run->event.data);
+	bind(bindings, &count, "input", state->input);
 	for (int i = 0; i < wanted; i++)
 	{
 		int			 other = node->needs_all ? i : node->needs[i];
@@ -157,6 +158,39 @@ ff_context_scope(FfRun *run, const FfPlace *place)
 	scope->bindings = bindings;
 	scope->count = count;
 	return scope;
+}
+
+/* --- what code sees --- */
+
+static void
+write_value(StringInfo json, Jsonb *value)
+{
+	if (value == NULL)
+		appendStringInfoString(json, "null");
+	else
+		(void) JsonbToCString(json, &value->root, VARSIZE(value));
+}
+
+/* The context has the input, too, as templates know it. */
+void
+ff_context_write(FfRun *run, const FfPlace *place, StringInfo json)
+{
+	FfScope *scope;
+
+	ff_context_fetch(run, place->inner);
+	scope = ff_context_scope(run, place);
+	appendStringInfoString(json, "\"input\":");
+	write_value(json, run->event.data);
+	appendStringInfoString(json, ",\"context\":{");
+	for (int i = 0; i < scope->count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(json, ',');
+		escape_json(json, scope->bindings[i].name);
+		appendStringInfoChar(json, ':');
+		write_value(json, scope->bindings[i].value);
+	}
+	appendStringInfoChar(json, '}');
 }
 
 /* --- what the run gives --- */

@@ -567,6 +567,14 @@ ff_graph_check(const FfGraph *graph)
 	refuse(graph, is_structural);
 }
 
+static Jsonb *
+read_input_schema(Jsonb *config)
+{
+	Jsonb *schema = ff_json_member(config, "input_schema");
+
+	return schema == NULL || ff_json_is_null(schema) ? NULL : schema;
+}
+
 FfGraph *
 ff_graph_compile(Jsonb *config, MemoryContext context)
 {
@@ -577,6 +585,7 @@ ff_graph_compile(Jsonb *config, MemoryContext context)
 	caller = MemoryContextSwitchTo(graph->context);
 	for (int i = 0; i < graph->node_count; i++)
 		ff_node_read_needs(graph, &graph->nodes[i]);
+	graph->input_schema = read_input_schema(config);
 	MemoryContextSwitchTo(caller);
 	MemoryContextSetParent(graph->context, context);
 	return graph;

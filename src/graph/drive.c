@@ -145,6 +145,9 @@ attach(FfRun *run, FfGraphRun *state, TimestampTz now)
 	ListCell	  *cell;
 
 	state->graph = graph;
+	state->input = ff_graph_input(run);
+	if (run->step_count == 0)
+		state->refused = ff_graph_refuse_input(graph, state->input);
 	ff_progress_begin(state);
 	foreach (cell, state->kept)
 		take_kept(state, lfirst(cell));
@@ -454,6 +457,11 @@ advance(FfRun *run, bool may_start, TimestampTz now)
 	state->bytes = 0;
 	if (state->graph == NULL)
 		attach(run, state, now);
+	if (state->refused != NULL)
+	{
+		ff_run_end(run, "failed", NULL, state->refused, now);
+		return;
+	}
 	take_arrivals(run, state, now);
 	if (may_start && state->broken == NULL)
 	{
@@ -537,6 +545,18 @@ backoff(FfRun *run, const FfItem *item, int attempt)
 							attempt - (item->max_attempts - place.inner->max_attempts));
 }
 
+static bool
+context(FfRun *run, const FfItem *item, StringInfo json)
+{
+	FfGraphRun *state = ff_graph_run(run);
+	FfPlace		place;
+
+	if (state->graph == NULL || !find_place(state, item->id, &place))
+		return false;
+	ff_context_write(run, &place, json);
+	return true;
+}
+
 static void
 shrink(FfRun *run)
 {
@@ -563,5 +583,6 @@ const FfDriver ff_graph_driver = {.advance = advance,
 								  .backoff = backoff,
 								  .log = ff_graph_log,
 								  .end = end,
+								  .context = context,
 								  .settle = settle,
 								  .shrink = shrink};

@@ -79,6 +79,7 @@ typedef struct FfArrival
 typedef struct FfGraphRun
 {
 	const FfGraph *graph; /* NULL until the run advances for the first time in this memory */
+	Jsonb		  *input; /* of the run */
 	FfNodeState	  *nodes;
 	FfNodeQueue	   here;	  /* ready, and taking no room */
 	FfNodeQueue	   works;	  /* ready when there is room */
@@ -90,8 +91,13 @@ typedef struct FfGraphRun
 	List		  *kept;	  /* of FfKept, until there is a graph */
 	List		  *arrivals;
 	const FfNode  *broken;
-	Jsonb		  *error; /* of it */
+	Jsonb		  *error;	/* of it */
+	Jsonb		  *refused; /* why the graph does not take its input, or NULL */
 } FfGraphRun;
+
+/* input.c: what a run is given; why the graph does not take it, as an error, or NULL. */
+extern Jsonb *ff_graph_input(const FfRun *run);
+extern Jsonb *ff_graph_refuse_input(const FfGraph *graph, Jsonb *input);
 
 /* An item of a for_each, or the node itself (each NULL). */
 typedef struct FfPlace
@@ -150,6 +156,8 @@ extern int	 ff_queue_take(FfNodeQueue *queue);
 /* Reads what a node names and is not in memory. Needs SPI. */
 extern void		ff_context_fetch(FfRun *run, const FfNode *node);
 extern FfScope *ff_context_scope(FfRun *run, const FfPlace *place);
+/* The same as JSON, "input" and "context", for code. Reads what is not in memory. Needs SPI. */
+extern void ff_context_write(FfRun *run, const FfPlace *place, StringInfo json);
 /* Keeps an output with the run. */
 extern Jsonb *ff_context_keep(FfRun *run, Jsonb *value);
 /* The outputs of steps by their ids, NULL where there is none; palloc'ed. Needs SPI. */

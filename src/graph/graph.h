@@ -133,10 +133,12 @@ typedef struct FfGraph
 	int			 *order; /* indexes of nodes, each after those before it; NULL: there is a cycle */
 	int			  max_concurrency;
 	int64		  run_timeout; /* microseconds, 0: none */
-	FfFault		 *faults;	   /* in the order of the document */
-	FfFault		 *last_fault;
-	uint32		  slot_mask;
-	int			 *slots; /* of a hash of the ids: indexes of nodes, or -1 */
+	Jsonb
+		*input_schema; /* what a run's input must satisfy; NULL: anything. From ff_graph_compile */
+	FfFault *faults;   /* in the order of the document */
+	FfFault *last_fault;
+	uint32	 slot_mask;
+	int		*slots; /* of a hash of the ids: indexes of nodes, or -1 */
 } FfGraph;
 
 /*
@@ -220,6 +222,9 @@ typedef struct FfNodeType
 	/* Members of the config that are not shown in what is stored of it; ends with NULL, or NULL. */
 	const char *const *secret;
 
+	/* The config as people see it, without what is secret; whatever it holds. NULL: as it is. */
+	Jsonb *(*shown)(Jsonb *config);
+
 	/* Members of the config that are not rendered when the node starts; ends with NULL, or NULL. */
 	const char *const *raw;
 
@@ -263,6 +268,9 @@ extern const FfExpression *ff_node_expression(const FfNodeType *type, const char
 
 /* types.c: whether the member of this name is code. */
 extern bool ff_node_is_code(const FfNodeType *type, const char *key);
+
+/* types.c: whether the member of this name is a text that is rendered neither now nor later. */
+extern bool ff_node_is_plain(const FfNodeType *type, const char *key);
 
 /* types.c: whether the member of this name stays as it is when the node starts. */
 extern bool ff_node_is_raw(const FfNodeType *type, const char *key);

@@ -95,10 +95,13 @@ opposite_at(const Term *a, const Term *b)
 static Term
 without(const Term *term, int at)
 {
-	Term result = {term->count - 1, palloc(sizeof(int) * Max(term->count, 1))};
+	Term result = {0, palloc(sizeof(int) * term->count)};
 
-	memcpy(result.decisions, term->decisions, sizeof(int) * at);
-	memcpy(result.decisions + at, term->decisions + at + 1, sizeof(int) * (result.count - at));
+	for (int i = 0; i < term->count; i++)
+	{
+		if (i != at)
+			result.decisions[result.count++] = term->decisions[i];
+	}
 	return result;
 }
 
@@ -145,14 +148,20 @@ add_term(const FfGraph *graph, Terms *terms, Term term)
 static Term
 with(const Term *term, int decision)
 {
-	Term result = {term->count + 1, palloc(sizeof(int) * (term->count + 1))};
-	int	 at = 0;
+	Term result = {0, palloc(sizeof(int) * (term->count + 1))};
+	bool put = false;
 
-	while (at < term->count && term->decisions[at] < decision)
-		at++;
-	memcpy(result.decisions, term->decisions, sizeof(int) * at);
-	result.decisions[at] = decision;
-	memcpy(result.decisions + at + 1, term->decisions + at, sizeof(int) * (term->count - at));
+	for (int i = 0; i < term->count; i++)
+	{
+		if (!put && term->decisions[i] > decision)
+		{
+			result.decisions[result.count++] = decision;
+			put = true;
+		}
+		result.decisions[result.count++] = term->decisions[i];
+	}
+	if (!put)
+		result.decisions[result.count++] = decision;
 	return result;
 }
 

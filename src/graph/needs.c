@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "graph/definition.h"
+#include "graph/type.h"
 #include "util/json.h"
 
 static void
@@ -31,6 +32,26 @@ ff_graph_search(const FfGraph *graph)
 	return (FfSearch){.has = has_name, .argument = graph, .arguments = true};
 }
 
+/* Code reads what it likes, once it mentions the context. */
+static bool
+mentions_context(const JsonbValue *value)
+{
+	return value != NULL && value->type == jbvString &&
+		   memmem(value->val.string.val, value->val.string.len, "context", 7) != NULL;
+}
+
+/* Whether a for_each runs code for its items that may read any output before it. */
+static bool
+items_read_all(const FfNode *node)
+{
+	char			 *handler = ff_json_text(node->config, "handler");
+	const FfNodeType *type = handler ? ff_node_type(handler) : NULL;
+	Jsonb			 *item = ff_json_member(node->config, "item_config");
+
+	return node->type == &ff_node_for_each && type != NULL && type->code != NULL && item != NULL &&
+		   ff_json_is_object(item) && mentions_context(ff_json_get(item, type->code));
+}
+
 static void
 mark_member(const FfGraph *graph, FfNode *node, const char *key, JsonbValue *value, bool *named)
 {
@@ -38,12 +59,11 @@ mark_member(const FfGraph *graph, FfNode *node, const char *key, JsonbValue *val
 	const FfExpression *expression = ff_node_expression(node->type, key);
 	FfReferences		found = {0};
 
+	if (ff_node_is_plain(node->type, key))
+		return;
 	if (ff_node_is_code(node->type, key))
 	{
-		/* Code reads what it likes, once it mentions the context. */
-		node->needs_all |=
-			value->type == jbvString &&
-			memmem(value->val.string.val, value->val.string.len, "context", 7) != NULL;
+		node->needs_all |= mentions_context(value);
 		return;
 	}
 	if (value->type == jbvString && expression != NULL)
@@ -90,6 +110,7 @@ ff_node_read_needs(const FfGraph *graph, FfNode *node)
 			key = NULL;
 		}
 	}
+	node->needs_all |= items_read_all(node);
 	keep(graph, node, named);
 	pfree(named);
 }

@@ -124,6 +124,8 @@ ff_node_detail(const FfNode *node, Jsonb *config)
 
 	if (config == NULL || JB_ROOT_COUNT(config) == 0)
 		return NULL;
+	if (node->type != NULL && node->type->shown != NULL)
+		config = node->type->shown(config);
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "input");
 	if (VARSIZE(config) > MAX_STORED_INPUT)

@@ -1,20 +1,4 @@
--- Functions of this database as functions of FlowForge: a graph of one statement that calls them, run, retried and invoked like any other.
-
-create function @extschema@.ff_schema_require(value jsonb, schema jsonb) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-	findings constant jsonb := flowforge.schema_check(schema, coalesce(value, 'null'));
-begin
-	if findings <> '[]' then
-		raise exception using errcode = 'FF519', message = 'the result is not what its schema says', detail = flowforge.findings_text(findings, 'result'),
-			hint = 'Mend the function, or register it with another output_schema.', datatype = findings::text;
-	end if;
-	return value;
-end
-$$;
-comment on function @extschema@.ff_schema_require(jsonb, jsonb) is 'Gives a value that satisfies a JSON Schema; null counts as JSON null. Error: FF519 it does not.';
+-- Functions of this database as functions of FlowForge: a graph that calls them, run, retried and invoked like any other.
 
 -- The arguments a run's input has to fill: name and type, in order.
 create function flowforge.input_arguments(function oid) returns table (name text, type text, number bigint)
@@ -75,12 +59,15 @@ as $$
 	select jsonb_build_object('name', name, 'description', coalesce(obj_description(function, 'pg_proc'), ''), 'function', function::regprocedure::text,
 		'input_schema', input_schema, 'output_schema', output_schema, 'triggers', '[]'::jsonb,
 		'settings', '{"max_concurrency": 1, "run_timeout_seconds": null}'::jsonb,
-		'graph', jsonb_build_object('edges', '[{"id": "call-result", "source": "call", "target": "result"}]'::jsonb, 'nodes', jsonb_build_array(jsonb_build_object('id', 'call', 'type', 'database_query',
-			'data', jsonb_build_object('label', name, 'config', jsonb_build_object('query', flowforge.call_query(function, output_schema),
-				'params', case when (select p.pronargs from pg_proc p where p.oid = function) = 0 then '[]'::jsonb else '["{{ input }}"]'::jsonb end))),
-			'{"id": "result", "type": "transform", "data": {"label": "Result", "config": {"mapping": "{{ call.rows.0.result }}"}}}'::jsonb)))
+		'graph', jsonb_build_object(
+			'nodes', jsonb_build_array(
+				jsonb_build_object('id', 'call', 'type', 'database_query', 'data', jsonb_build_object('label', name, 'config', jsonb_build_object(
+					'query', flowforge.call_query(function, output_schema),
+					'params', case when (select p.pronargs from pg_proc p where p.oid = function) = 0 then '[]'::jsonb else '["{{ input }}"]'::jsonb end))),
+				'{"id": "result", "type": "transform", "data": {"config": {"output": "{{ call.rows.0.result }}"}}}'::jsonb),
+			'edges', '[{"id": "then", "source": "call", "target": "result"}]'::jsonb))
 $$;
-comment on function flowforge.function_config(text, oid, jsonb, jsonb) is 'The configuration of a registered database function: a graph of one statement, and of its result as what the run gives.';
+comment on function flowforge.function_config(text, oid, jsonb, jsonb) is 'The configuration of a registered database function: a graph of its call and what that gives.';
 
 create function flowforge.check_registrable(name text, function oid, input_schema jsonb, output_schema jsonb, acting text) returns void
 language plpgsql stable
@@ -92,7 +79,6 @@ declare
 		when acting is null then 'a superuser''s functions need another role to run as'
 		when flowforge.schema_problems(input_schema) <> '[]' then 'its input schema is wrong: ' || flowforge.findings_text(flowforge.schema_problems(input_schema), 'at ')
 		when flowforge.schema_problems(output_schema) <> '[]' then 'its output schema is wrong: ' || flowforge.findings_text(flowforge.schema_problems(output_schema), 'at ')
-		when output_schema::text ~ '\{[{%]' then 'its output schema has {{ or {% in it'
 		else flowforge.function_problem(function, acting)
 	end;
 begin

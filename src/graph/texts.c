@@ -269,6 +269,10 @@ check_text(FfCheck *check, const FfNode *node, const FfWalk *walk, const char *m
 		check_code(check, node, &walk->part);
 	else if (walk->depth == 1 && expression != NULL)
 		check_expression(check, &place, expression, &walk->part);
+	else if (ff_walk_at_template(walk) && ff_node_is_plain(node->type, member))
+		ff_check_fault(check, node, FF_FAULT_TEMPLATE_SYNTAX, member,
+					   psprintf("the %s of node \"%s\" is no template", member, node->id),
+					   "Its values are bound: write $1 and put {{ value }} into params.");
 	else if (ff_walk_at_template(walk))
 	{
 		place.item = strcmp(member, "item_config") == 0 && ff_node_is_raw(node->type, member);

@@ -5,22 +5,10 @@
 
 #include "graph/type.h"
 
-static const char *const code_member[] = {"code", NULL};
-
-static const FfNodeType http_request = {.name = "http_request", .place = FF_NODE_WORKS};
-static const FfNodeType llm_call = {.name = "llm_call", .place = FF_NODE_WORKS, .pure = true};
-static const FfNodeType inline_code = {.name = "inline_code",
-									   .place = FF_NODE_WORKS,
-									   .raw = code_member,
-									   .code = "code",
-									   .pure = true};
-static const FfNodeType send_email = {.name = "send_email", .place = FF_NODE_WORKS};
-static const FfNodeType webhook = {.name = "webhook", .place = FF_NODE_WORKS};
-
 static const FfNodeType *const types[] = {
-	&http_request,			 &llm_call,			 &inline_code,	 &ff_node_condition,
-	&ff_node_database_query, &ff_node_transform, &ff_node_delay, &ff_node_wait_for_approval,
-	&ff_node_wait_for_event, &send_email,		 &webhook,		 &ff_node_for_each,
+	&ff_node_http_request,	 &ff_node_llm_call,	  &ff_node_inline_code, &ff_node_condition,
+	&ff_node_database_query, &ff_node_transform,  &ff_node_delay,		&ff_node_wait_for_approval,
+	&ff_node_wait_for_event, &ff_node_send_email, &ff_node_webhook,		&ff_node_for_each,
 	&ff_node_function_call,
 };
 
@@ -53,6 +41,13 @@ bool
 ff_node_is_code(const FfNodeType *type, const char *key)
 {
 	return type != NULL && type->code != NULL && strcmp(type->code, key) == 0;
+}
+
+bool
+ff_node_is_plain(const FfNodeType *type, const char *key)
+{
+	return ff_node_is_raw(type, key) && ff_node_expression(type, key) == NULL &&
+		   !ff_node_is_code(type, key) && strcmp(key, "item_config") != 0;
 }
 
 bool

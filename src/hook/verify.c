@@ -13,69 +13,21 @@
  */
 #include "postgres.h"
 
-#include "common/base64.h"
-#include "common/hmac.h"
-#include "common/sha2.h"
-
 #include "hook/verify.h"
 #include "util/json.h"
 #include "util/sign.h"
+#include "util/webhook.h"
 
-#define DIGEST PG_SHA256_DIGEST_LENGTH
 #define MAX_SIGNATURES 16 /* that are looked at in one header */
 
-typedef struct Part
-{
-	const void *data;
-	size_t		length;
-} Part;
-
-static void
-hmac(const void *key, size_t key_length, const Part *parts, int count, uint8 out[DIGEST])
-{
-	pg_hmac_ctx *context = pg_hmac_create(PG_SHA256);
-	bool		 ok = context != NULL && pg_hmac_init(context, key, key_length) >= 0;
-
-	for (int i = 0; ok && i < count; i++)
-		ok = pg_hmac_update(context, parts[i].data, parts[i].length) >= 0;
-	ok = ok && pg_hmac_final(context, out, DIGEST) >= 0;
-	if (context != NULL)
-		pg_hmac_free(context);
-	if (!ok)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute an HMAC")));
-}
-
 static char *
-hex_of(const uint8 digest[DIGEST])
+hex_of(const uint8 digest[FF_DIGEST])
 {
-	char *hex = palloc(2 * DIGEST + 1);
+	char *hex = palloc(2 * FF_DIGEST + 1);
 
-	for (int i = 0; i < DIGEST; i++)
+	for (int i = 0; i < FF_DIGEST; i++)
 		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 	return hex;
-}
-
-static char *
-base64_of(const uint8 digest[DIGEST])
-{
-	int	  size = pg_b64_enc_len(DIGEST);
-	char *text = palloc(size + 1);
-	int	  length = pg_b64_encode((const char *) digest, DIGEST, text, size);
-
-	text[Max(length, 0)] = '\0';
-	return text;
-}
-
-/* The bytes of a Standard Webhooks secret; false when it is not base64. */
-static bool
-standard_key(const char *secret, uint8 **key, int *length)
-{
-	const char *text = strncmp(secret, "whsec_", 6) == 0 ? secret + 6 : secret;
-	int			size = pg_b64_dec_len((int) strlen(text));
-
-	*key = palloc(size + 1);
-	*length = pg_b64_decode(text, (int) strlen(text), (char *) *key, size);
-	return *length > 0;
 }
 
 static const char *
@@ -128,10 +80,8 @@ check_standard(const FfHookCheck *check)
 	bool		svix = *header_of(check, "webhook-id") == '\0';
 	const char *id = header_of(check, svix ? "svix-id" : "webhook-id");
 	const char *time = header_of(check, svix ? "svix-timestamp" : "webhook-timestamp");
-	Part		parts[5] = {
-			   {id, strlen(id)}, {".", 1}, {time, strlen(time)}, {".", 1}, {check->body, check->length}};
-	char *offered[MAX_SIGNATURES];
-	int	  count =
+	char	   *offered[MAX_SIGNATURES];
+	int			count =
 		split(header_of(check, svix ? "svix-signature" : "webhook-signature"), " ", offered);
 	bool found = false;
 
@@ -141,16 +91,16 @@ check_standard(const FfHookCheck *check)
 		return "webhook-timestamp is not near enough to the present time";
 	for (int s = 0; s < check->secret_count; s++)
 	{
-		uint8  digest[DIGEST];
 		uint8 *key;
 		int	   length;
+		char  *right;
 
-		if (!standard_key(check->secrets[s], &key, &length))
+		if (!ff_webhook_key(check->secrets[s], &key, &length))
 			continue;
-		hmac(key, length, parts, 5, digest);
+		right = ff_webhook_sign(key, length, id, time, check->body, check->length);
 		for (int i = 0; i < count; i++)
-			found |= strncmp(offered[i], "v1,", 3) == 0 &&
-					 ff_equal_constant_time(base64_of(digest), offered[i] + 3);
+			found |=
+				strncmp(offered[i], "v1,", 3) == 0 && ff_equal_constant_time(right, offered[i] + 3);
 	}
 	return found ? NULL
 				 : "the signature in webhook-signature is not that of the secret and the body";
@@ -175,10 +125,10 @@ check_stripe(const FfHookCheck *check)
 		return "the time in stripe-signature is not near enough to the present time";
 	for (int s = 0; s < check->secret_count; s++)
 	{
-		Part  parts[3] = {{time, strlen(time)}, {".", 1}, {check->body, check->length}};
-		uint8 digest[DIGEST];
+		FfBytes parts[3] = {{time, strlen(time)}, {".", 1}, {check->body, check->length}};
+		uint8	digest[FF_DIGEST];
 
-		hmac(check->secrets[s], strlen(check->secrets[s]), parts, 3, digest);
+		ff_hmac(check->secrets[s], strlen(check->secrets[s]), parts, 3, digest);
 		for (int i = 0; i < count; i++)
 			found |= strncmp(fields[i], "v1=", 3) == 0 &&
 					 ff_equal_constant_time(hex_of(digest), lower(fields[i] + 3));
@@ -191,7 +141,7 @@ static const char *
 check_hmac(const FfHookCheck *check, const char *header)
 {
 	const char *given = header_of(check, header);
-	Part		body = {check->body, check->length};
+	FfBytes		body = {check->body, check->length};
 	bool		found = false;
 
 	if (*given == '\0')
@@ -200,11 +150,11 @@ check_hmac(const FfHookCheck *check, const char *header)
 		given += 7;
 	for (int s = 0; s < check->secret_count; s++)
 	{
-		uint8 digest[DIGEST];
+		uint8 digest[FF_DIGEST];
 
-		hmac(check->secrets[s], strlen(check->secrets[s]), &body, 1, digest);
+		ff_hmac(check->secrets[s], strlen(check->secrets[s]), &body, 1, digest);
 		found |= ff_equal_constant_time(hex_of(digest), lower(given)) |
-				 ff_equal_constant_time(base64_of(digest), given);
+				 ff_equal_constant_time(ff_digest_base64(digest), given);
 	}
 	return found ? NULL
 				 : psprintf("the signature in %s is not that of the secret and the body", header);
@@ -247,7 +197,7 @@ ff_hook_secret_problem(const char *scheme, const char *secret)
 
 	if (*secret == '\0')
 		return "a secret is empty";
-	if (strcmp(scheme, "standard") == 0 && !standard_key(secret, &key, &length))
+	if (strcmp(scheme, "standard") == 0 && !ff_webhook_key(secret, &key, &length))
 		return "a secret of Standard Webhooks is whsec_ and base64";
 	return NULL;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "http/client.h"
+#include "http/smtp.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -24,9 +25,11 @@
 #error "FlowForge needs libcurl 7.85 or later"
 #endif
 
-int ff_request_timeout = 7200000;
-int ff_connect_timeout = 10000;
-int ff_response_limit = 4 * 1024 * 1024;
+int	  ff_request_timeout = 7200000;
+int	  ff_connect_timeout = 10000;
+int	  ff_outbound_timeout = 600000;
+char *ff_ca_file = NULL;
+int	  ff_response_limit = 4 * 1024 * 1024;
 
 static CURLM	  *multi = NULL;
 static int		   epoll_fd = -1;
@@ -186,7 +189,7 @@ on_body(char *data, size_t size, size_t count, void *user)
 	const char *type = call->headers[FF_HEADER_CONTENT_TYPE];
 
 	call->streams = type != NULL && pg_strncasecmp(type, "application/x-ndjson", 20) == 0;
-	if (call->streams && !call->grown)
+	if ((call->streams || call->eager) && !call->grown)
 	{
 		dlist_push_tail(&grown, &call->grown_node);
 		call->grown = true;
@@ -289,31 +292,119 @@ set_method(FfHttpCall *call)
 	return CURLE_OK;
 }
 
+/* --- the guard, inside libcurl: nothing here may raise --- */
+
+static bool
+admits(FfHttpCall *call, const FfAddress *address, int port)
+{
+	char *url = NULL;
+	char  host[256];
+	bool  ok;
+
+	call->refusal.message[0] = '\0';
+	if (call->reach != FF_REACH_OUTSIDE &&
+		ff_guard_admits(&ff_guard, call->reach, NULL, address, port, &call->refusal))
+		return true;
+	/* Of a redirect it is the URL that it leads to. */
+	(void) curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url);
+	ok = url != NULL && ff_guard_host(url, host, sizeof(host));
+	call->refusal.message[0] = '\0';
+	return ff_guard_admits(&ff_guard, call->reach, ok ? host : NULL, address, port, &call->refusal);
+}
+
+/* A connection is to be made: the address judged is the one the socket is then connected to. */
+static curl_socket_t
+on_open(void *user, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	FfHttpCall *call = user;
+	FfAddress	address;
+	int			port;
+
+	int made;
+
+	if (!ff_address_of(&to->addr, &address, &port) || !admits(call, &address, port))
+		return CURL_SOCKET_BAD;
+	made = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	if (call->mail != NULL)
+		call->mail->socket = made;
+	return made;
+}
+
+/* A connection is to be used: it may be one that a call of another reach has made. */
+static int
+on_request(void *user, char *remote, char *local, int remote_port, int local_port)
+{
+	FfHttpCall *call = user;
+	FfAddress	address;
+
+	if (!ff_address_parse(remote, &address))
+		return CURL_PREREQFUNC_ABORT;
+	ff_address_unmap(&address);
+	return admits(call, &address, remote_port) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
 static CURLcode
-set_options(FfHttpCall *call, const char *url)
+set_http_options(FfHttpCall *call)
 {
 	CURL *easy = call->easy;
 
-	SET(CURLOPT_URL, url);
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_FOLLOWLOCATION, call->redirects > 0 ? 1L : 0L);
 	SET(CURLOPT_MAXREDIRS, (long) call->redirects);
-	SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_HTTPHEADER, (struct curl_slist *) call->sent);
+	if (call->keep_headers)
+		SET(CURLOPT_ACCEPT_ENCODING, "");
+	return set_method(call);
+}
+
+static CURLcode
+set_guard(FfHttpCall *call)
+{
+	CURL *easy = call->easy;
+
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+	SET(CURLOPT_OPENSOCKETDATA, call);
+	SET(CURLOPT_PREREQFUNCTION, on_request);
+	SET(CURLOPT_PREREQDATA, call);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+	return CURLE_OK;
+}
+
+static int
+time_limit(const FfHttpCall *call)
+{
+	int all = call->reach == FF_REACH_OUTSIDE ? Min(ff_outbound_timeout, ff_request_timeout)
+											  : ff_request_timeout;
+
+	return call->timeout > 0 ? Min(call->timeout, all) : all;
+}
+
+static CURLcode
+set_options(FfHttpCall *call, const char *url)
+{
+	CURL	*easy = call->easy;
+	CURLcode code;
+
+	SET(CURLOPT_URL, url);
+	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, call);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, call);
 	SET(CURLOPT_ERRORBUFFER, call->curl_error);
 	SET(CURLOPT_PRIVATE, call);
-	SET(CURLOPT_TIMEOUT_MS, (long) (call->timeout > 0 ? call->timeout : ff_request_timeout));
+	SET(CURLOPT_TIMEOUT_MS, (long) time_limit(call));
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) ff_connect_timeout);
 	SET(CURLOPT_TCP_NODELAY, 1L);
-	if (call->keep_headers)
-		SET(CURLOPT_ACCEPT_ENCODING, "");
-	return set_method(call);
+	if (ff_ca_file != NULL && *ff_ca_file != '\0')
+		SET(CURLOPT_CAINFO, ff_ca_file);
+	code = set_guard(call);
+	if (code != CURLE_OK)
+		return code;
+	return call->mail != NULL ? (CURLcode) ff_smtp_set_options(call) : set_http_options(call);
 }
 
 bool
@@ -323,6 +414,12 @@ ff_http_start(FfHttpCall *call, const char *url)
 	CURLcode  code;
 	CURLMcode added = CURLM_OK;
 
+	if (!ff_guard_admits_url(&ff_guard, call->reach, url, &call->refusal))
+	{
+		call->refused = true;
+		call->failure = MemoryContextStrdup(call->context, call->refusal.message);
+		return false;
+	}
 	call->easy = take_handle();
 	ff_http_add_header(call, "Expect:");
 	code = set_options(call, url);
@@ -361,9 +458,21 @@ note_outcome(FfHttpCall *call, CURLcode code)
 							 code != CURLE_COULDNT_RESOLVE_HOST);
 	if (code == CURLE_OK)
 		return;
-	call->status = 0;
+	/* A mail server's refusal is no answer to libcurl, and its code is what counts. */
+	if (call->mail == NULL)
+		call->status = 0;
 	call->timed_out = code == CURLE_OPERATION_TIMEDOUT;
-	if (call->too_large)
+	/* What the guard has said of the last address that was tried. */
+	call->refused = call->refusal.message[0] != '\0';
+	if (call->refused)
+	{
+		call->reached = true; /* as far as it ever will be: another attempt would not mend it */
+		call->failure = MemoryContextStrdup(call->context, call->refusal.message);
+	}
+	else if (code == CURLE_LOGIN_DENIED)
+		call->failure = MemoryContextStrdup(
+			call->context, "a redirect leads to a URL with a user or a password in it");
+	else if (call->too_large)
 		call->failure = MemoryContextStrdup(call->context,
 											"the answer is larger than flowforge.response_limit");
 	else
@@ -452,5 +561,7 @@ ff_http_free(FfHttpCall *call)
 	}
 	forget_growth(call);
 	curl_slist_free_all(call->sent);
+	if (call->mail != NULL)
+		curl_slist_free_all(call->mail->to);
 	MemoryContextDelete(call->context);
 }

@@ -14,6 +14,8 @@
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
 
+#include "http/guard.h"
+
 /* The headers of an answer that are kept. */
 typedef enum FfHttpHeader
 {
@@ -28,37 +30,47 @@ typedef enum FfHttpHeader
 	FF_HEADER_COUNT
 } FfHttpHeader;
 
+struct FfMailCall;
+
 typedef struct FfHttpCall
 {
-	MemoryContext  context;
-	void		  *owner;  /* the caller's */
-	void		  *detail; /* the caller's */
-	void		  *easy;   /* CURL * */
-	void		  *sent;   /* struct curl_slist * */
-	StringInfoData request;
-	StringInfoData body;
-	char		  *headers[FF_HEADER_COUNT];
-	bool		   timed_out;
-	const char	  *method;		 /* NULL: POST */
-	int			   timeout;		 /* ms for the whole call; 0: ff_request_timeout */
-	int			   redirects;	 /* how many are followed */
-	bool		   keep_headers; /* all of them, as lines "name: value" */
-	StringInfoData all_headers;
-	bool		   streams; /* the answer comes line by line: progress is told */
-	int			   kept;	/* bytes at the front of the body that whoever reads lines has left */
-	bool		   grown;	/* in the list of those that have */
-	dlist_node	   grown_node;
-	char		  *effective_url; /* where the answer came from */
-	bool		   too_large;
-	bool		   reached; /* false: no connection was made, so nothing was asked of the app */
-	long		   status;	/* of HTTP; 0 when there was no answer */
-	char		  *failure; /* why there was none, or NULL */
-	char		   curl_error[256];
+	MemoryContext	   context;
+	void			  *owner;  /* the caller's */
+	void			  *detail; /* the caller's */
+	void			  *talker; /* the worker's, while those who follow the run are told of it */
+	void			  *easy;   /* CURL * */
+	void			  *sent;   /* struct curl_slist * */
+	StringInfoData	   request;
+	StringInfoData	   body;
+	char			  *headers[FF_HEADER_COUNT];
+	bool			   timed_out;
+	FfReach			   reach;		 /* who has said where it goes */
+	const char		  *method;		 /* NULL: POST */
+	int				   timeout;		 /* ms for the whole call; 0: as long as any */
+	int				   redirects;	 /* how many are followed */
+	bool			   keep_headers; /* all of them, as lines "name: value" */
+	StringInfoData	   all_headers;
+	struct FfMailCall *mail;	/* of a call that sends one (smtp.h), or NULL */
+	bool			   streams; /* the answer comes line by line: progress is told */
+	bool			   eager;	/* progress is told of any answer, whatever its type */
+	int				   kept;  /* bytes at the front of the body that whoever reads lines has left */
+	bool			   grown; /* in the list of those that have */
+	dlist_node		   grown_node;
+	char			  *effective_url; /* where the answer came from */
+	bool			   too_large;
+	FfRefusal		   refusal; /* of the guard, while it is why there was no answer */
+	bool			   refused;
+	bool			   reached; /* false: no connection was made, so nothing was asked of the app */
+	long			   status;	/* of HTTP; 0 when there was no answer */
+	char			  *failure; /* why there was none, or NULL */
+	char			   curl_error[256];
 } FfHttpCall;
 
-extern int ff_request_timeout; /* ms for a whole call */
-extern int ff_connect_timeout; /* ms */
-extern int ff_response_limit;  /* bytes of an answer's body */
+extern int	 ff_request_timeout;  /* ms for a whole call */
+extern int	 ff_connect_timeout;  /* ms */
+extern char *ff_ca_file;		  /* authorities to trust instead of the system's; empty: those */
+extern int	 ff_outbound_timeout; /* ms for a whole call of FF_REACH_OUTSIDE */
+extern int	 ff_response_limit;	  /* bytes of an answer's body */
 
 /* Prepares libcurl; once per executor. Raises when it cannot. */
 extern void ff_http_init(void);
@@ -71,7 +83,8 @@ extern long ff_http_timeout(void);
  * it. */
 extern FfHttpCall *ff_http_new(MemoryContext parent);
 extern void		   ff_http_add_header(FfHttpCall *call, const char *header);
-/* False, with `failure` set, when libcurl does not take it (a malformed URL). */
+/* False, with `failure` set, when libcurl does not take it (a malformed URL) or the guard refuses
+ * it. */
 extern bool ff_http_start(FfHttpCall *call, const char *url);
 
 /* Moves all calls on; `progress` is called for each whose streamed answer has grown, `done` for

@@ -181,6 +181,11 @@ acceptable(FfAnswer *answer, const FfHttpCall *call)
 {
 	FfSignature signature;
 
+	if (call->refused)
+	{
+		set_error(answer, "OutboundRefused", call->failure, false);
+		return false;
+	}
 	if (!call->reached)
 	{
 		set_error(answer, "AppUnreachable",

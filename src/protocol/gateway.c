@@ -7,9 +7,9 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "http/message.h"
 #include "protocol/protocol.h"
 #include "util/duration.h"
 #include "util/json.h"
@@ -35,25 +35,6 @@ static bool
 is_http(const char *url)
 {
 	return pg_strncasecmp(url, "http://", 7) == 0 || pg_strncasecmp(url, "https://", 8) == 0;
-}
-
-/* Of a header or a method: nothing that would begin another line. */
-static bool
-is_one_line(const char *text)
-{
-	for (; *text != '\0'; text++)
-	{
-		if ((unsigned char) *text < 0x20 && *text != '\t')
-			return false;
-	}
-	return true;
-}
-
-static bool
-is_token(const char *text)
-{
-	return *text != '\0' && strspn(text, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-										 "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(text);
 }
 
 /* "Bearer abc" is a secret, and so is abc. */
@@ -99,7 +80,7 @@ copy_headers(FfJsonBuilder *builder, Shape *shape)
 		{
 			char *text = pnstrdup(value.val.string.val, value.val.string.len);
 
-			if (!is_token(name) || !is_one_line(text))
+			if (!ff_http_is_token(name) || !ff_http_is_value(text))
 				return "has a header that HTTP does not allow";
 			given |= shape->auth_name != NULL && pg_strcasecmp(name, shape->auth_name) == 0;
 			put_header(builder, shape, name, text);
@@ -190,7 +171,7 @@ ff_gateway_fetch(Jsonb *opts, Jsonb **request)
 		return "has no http or https URL";
 	if (ff_json_text(opts, "method") != NULL)
 		shape.method = ff_json_text(opts, "method");
-	if (!is_token(shape.method) || strlen(shape.method) > MAX_METHOD_BYTES)
+	if (!ff_http_is_token(shape.method) || strlen(shape.method) > MAX_METHOD_BYTES)
 		return "has a method that HTTP does not allow";
 	fault = read_headers(&shape, opts);
 	shape.body = body_text(opts);
@@ -230,7 +211,7 @@ ff_gateway_ai(Jsonb *opts, Jsonb **request)
 		return "has no http or https URL";
 	format = ff_json_text(opts, "format");
 	key = ff_json_text(opts, "auth_key");
-	if (key != NULL && !is_one_line(key))
+	if (key != NULL && !ff_http_is_value(key))
 		return "has an auth_key that HTTP does not allow";
 	fault = read_headers(&shape, opts);
 	shape.body = body_text(opts);
@@ -298,33 +279,6 @@ secrets_of(Jsonb *request)
 	return secrets;
 }
 
-/* Bytes as text that jsonb can hold: what is no UTF-8, and NUL, becomes U+FFFD. */
-static char *
-clean_text(const char *bytes, int length)
-{
-	StringInfoData out;
-	int			   at = 0;
-
-	initStringInfo(&out);
-	while (at < length)
-	{
-		int size = pg_utf_mblen((const unsigned char *) bytes + at);
-
-		if (bytes[at] != '\0' && at + size <= length &&
-			pg_utf8_islegal((const unsigned char *) bytes + at, size))
-		{
-			appendBinaryStringInfo(&out, bytes + at, size);
-			at += size;
-		}
-		else
-		{
-			appendStringInfoString(&out, "\xef\xbf\xbd");
-			at++;
-		}
-	}
-	return out.data;
-}
-
 /* The request without its secrets, for people. */
 static Jsonb *
 request_shape(Jsonb *request, List *secrets)
@@ -369,37 +323,6 @@ request_shape(Jsonb *request, List *secrets)
 	return ff_jb_finish(&builder);
 }
 
-/* The headers of the answer as an object of lower-case names; of one that came twice both values.
- */
-static void
-put_answer_headers(FfJsonBuilder *builder, const FfHttpCall *call, List *secrets)
-{
-	char *lines = clean_text(call->all_headers.data, call->all_headers.len);
-	char *line;
-
-	ff_jb_object(builder);
-	while ((line = strsep(&lines, "\n")) != NULL)
-	{
-		char  *colon = strchr(line, ':');
-		size_t end = strlen(line);
-
-		if (colon == NULL)
-			continue;
-		while (end > 0 && strchr("\r \t", line[end - 1]) != NULL)
-			line[--end] = '\0';
-		*colon = '\0';
-		for (char *c = line; c < colon; c++)
-			*c = (char) pg_ascii_tolower((unsigned char) *c);
-		/* The body is handed on unpacked. */
-		if (strcmp(line, "content-encoding") == 0 || strcmp(line, "content-length") == 0 ||
-			strcmp(line, "transfer-encoding") == 0)
-			continue;
-		ff_jb_key(builder, line);
-		ff_jb_text(builder, ff_redact_text(colon + 1 + strspn(colon + 1, " \t"), secrets));
-	}
-	ff_jb_end(builder);
-}
-
 static Jsonb *
 fetched(const FfHttpCall *call, const char *text, List *secrets)
 {
@@ -411,7 +334,7 @@ fetched(const FfHttpCall *call, const char *text, List *secrets)
 	ff_jb_key(&builder, "status_code");
 	ff_jb_int(&builder, call->status);
 	ff_jb_key(&builder, "headers");
-	put_answer_headers(&builder, call, secrets);
+	ff_http_put_headers(&builder, call, secrets);
 	ff_jb_key(&builder, "body");
 	ff_jb_text(&builder, text);
 	ff_jb_end(&builder);
@@ -518,9 +441,14 @@ read_inference(FfOp *op, const FfHttpCall *call, const char *text, Jsonb **usage
 static void
 read_outcome(FfOp *op, const FfHttpCall *call, bool ai, List *secrets, Jsonb **usage)
 {
-	char *text = ff_redact_text(clean_text(call->body.data, call->body.len), secrets);
+	char *text = ff_redact_text(ff_http_text(call->body.data, call->body.len), secrets);
 
-	if (!call->reached || call->failure != NULL)
+	if (call->refused)
+	{
+		op->kind = FF_OP_FAILED;
+		op->error = ff_guard_error(ff_redact_text(call->failure, secrets));
+	}
+	else if (!call->reached || call->failure != NULL)
 	{
 		char *reason = ff_redact_text(call->failure ? call->failure : "no connection", secrets);
 

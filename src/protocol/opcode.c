@@ -6,9 +6,11 @@
  */
 #include "postgres.h"
 
+#include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/kind.h"
 #include "util/duration.h"
+#include "util/errors.h"
 #include "util/json.h"
 
 /* sha1("complete"): the id under which an SDK reports the end of the function itself. */
@@ -140,15 +142,44 @@ read_sleep(const Reading *in)
 	return ff_when_too_far(in->out->due, in->now) ? "sleeps for more than 366 days" : NULL;
 }
 
+/* What is wrong with an expression, or NULL. It is stored, and what is stored must be readable. */
+static const char *
+expression_fault(const char *expression)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char *volatile fault = NULL;
+
+	PG_TRY();
+	{
+		(void) ff_expr_compile(expression, context);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TO_CATEGORY(FF_ERR_EXPRESSION_SYNTAX))
+			PG_RE_THROW();
+		FlushErrorState();
+		fault = psprintf("waits for what cannot be read: %s", error->message);
+	}
+	PG_END_TRY();
+	return fault;
+}
+
 static const char *
 read_wait(const Reading *in)
 {
+	const char *fault;
+
 	in->out->kind = FF_OP_WAIT;
 	in->out->event = option_or_name(in, "event");
 	in->out->expression = option(in, "if");
 	if (in->out->event == NULL || *in->out->event == '\0')
 		return "names no event";
-	return read_timeout(in);
+	fault = in->out->expression != NULL ? expression_fault(in->out->expression) : NULL;
+	return fault != NULL ? fault : read_timeout(in);
 }
 
 static const char *

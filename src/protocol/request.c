@@ -220,6 +220,7 @@ ff_protocol_request(FfHttpCall *call, const FfRun *run, const FfItem *item,
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 	char		 *url;
 
+	call->reach = FF_REACH_APP;
 	if (function->endpoint)
 		url = ff_protocol_endpoint(call, run, function);
 	else

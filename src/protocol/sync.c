@@ -61,6 +61,7 @@ write_request(FfHttpCall *call, const char *body, const char *key)
 {
 	appendStringInfoString(&call->request, body);
 	call->method = "PUT";
+	call->reach = FF_REACH_APP;
 	call->timeout = SYNC_TIMEOUT_MS;
 	ff_http_add_header(call, "content-type: application/json");
 	ff_http_add_header(call, "x-inngest-sync-kind: in_band");

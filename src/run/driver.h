@@ -11,6 +11,8 @@
 
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
+
 #include "run/actor.h"
 #include "run/answer.h"
 #include "run/run.h"
@@ -45,6 +47,10 @@ typedef struct FfDriver
 
 	/* The run is about to end; its items are still there. */
 	void (*end)(FfRun *run, const char *status, TimestampTz now);
+
+	/* Writes what an item's code sees: {"input": ..., "context": ...} without the braces. False
+	 * when the run has to be advanced before. In a transaction, with SPI connected. */
+	bool (*context)(FfRun *run, const FfItem *item, StringInfo json);
 
 	/* A step that was under way at the end turns out, while that is written, to have completed
 	 * before it. The run's last event has been taken away for a moment. */

@@ -13,12 +13,15 @@
 #include "run/answer.h"
 #include "run/run.h"
 
+struct FfHttpCall;
+
 /* Who works on a step of the kind. */
 typedef enum FfStepPlace
 {
-	FF_STEP_WAITS, /* nobody: it waits for a message, or until it is due */
-	FF_STEP_SQL,   /* a sql worker */
-	FF_STEP_MODEL  /* a model's provider, called by the run's owner */
+	FF_STEP_WAITS,	/* nobody: it waits for a message, or until it is due */
+	FF_STEP_SQL,	/* a sql worker */
+	FF_STEP_CALL,	/* somebody outside, called by the run's owner */
+	FF_STEP_SANDBOX /* a process that runs code, watched by the run's owner */
 } FfStepPlace;
 
 typedef struct FfStepKind
@@ -46,6 +49,38 @@ typedef struct FfStepKind
 
 	/* A run has ended, whether it has an item of the kind or not. */
 	void (*run_ended)(FfRun *run);
+
+	/* --- of kinds whose place is FF_STEP_CALL --- */
+
+	/* Who is called, as a text: calls to the same one share a lane. NULL, or none: the run's app's
+	 * lane. */
+	char *(*callee)(const FfItem *item);
+
+	/* Reads from tables what the call needs, in a transaction; gives it in `context`. May raise:
+	 * then the step has failed, with an error of the name `error_name`. None: nothing is needed. */
+	void *(*look_up)(const FfRun *run, const FfItem *item, MemoryContext context);
+	const char *error_name;
+
+	/* The options as people see them, without what is secret; whatever they are. None: as they
+	 * are. */
+	Jsonb *(*shown)(Jsonb *options);
+
+	/* Makes the call (http/client.h) and gives its address, in the current context. NULL, with an
+	 * error, when it cannot be made: then the step has failed. Raises nothing. */
+	char *(*request)(struct FfHttpCall *call, const FfRun *run, const FfItem *item, void *found,
+					 Jsonb **error);
+
+	/* More of the answer has come. None: the kind is told of the end only. */
+	void (*progress)(struct FfHttpCall *call, const FfItem *item, void *found);
+	/* What people who follow the run are shown meanwhile: text that begins at character `offset`,
+	 * or NULL. The `last` time all of it. */
+	char *(*news)(struct FfHttpCall *call, const FfItem *item, void *found, bool last,
+				  int64 *offset);
+
+	/* What has come back: op->data, or op->error and whether the answer may be tried again.
+	 * `answer` and `op` are filled but for that. */
+	void (*answer)(struct FfAnswer *answer, FfOp *op, const struct FfHttpCall *call,
+				   const FfItem *item, void *found, TimestampTz now);
 } FfStepKind;
 
 #define FF_MAX_STEP_KINDS 16

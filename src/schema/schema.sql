@@ -21,14 +21,17 @@ as $$
 $$;
 comment on function flowforge.findings_text(jsonb, text) is 'Findings for people, a line each: data/items/0 must be a text, not null.';
 
+-- These two are for everybody: they need no right on the schema flowforge.
 create function @extschema@.ff_schema_validate(schema jsonb, value jsonb) returns jsonb
-language sql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-	select jsonb_build_object('valid', f.findings = '[]', 'errors', f.findings)
-	from (select flowforge.schema_check(schema, value) as findings) f
-$$;
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'ff_sql_schema_validate';
 comment on function @extschema@.ff_schema_validate(jsonb, jsonb) is
 'Checks a value against a JSON Schema (draft 2020-12; docs/schemas.md has the keywords): {"valid": boolean, "errors": [{"path": JSON pointer into '
 'the value, "keyword": what demands it, "message"}]}. A schema that is wrong itself is an error of the keyword "schema"; a check that would take '
 'too long one of the keyword "limit". Raises nothing.';
+
+create function @extschema@.ff_schema_require(value jsonb, schema jsonb) returns jsonb
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'ff_sql_schema_require';
+comment on function @extschema@.ff_schema_require(jsonb, jsonb) is
+'Gives a value that satisfies a JSON Schema; a null value counts as JSON null, without a schema everything passes. Error: FF519 it does not.';

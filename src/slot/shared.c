@@ -57,6 +57,7 @@ init_database(FfDatabase *database, int tranche)
 	for (int i = 0; i < FF_MAX_EXECUTORS; i++)
 		init_executor(&database->executors[i], tranche);
 	ff_pool_init(&database->sql, tranche);
+	ff_follow_init(&database->followed);
 }
 
 static void
@@ -75,6 +76,7 @@ start_shared_memory(void)
 		memset(ff_shared, 0, sizeof(FfShared));
 		LWLockInitialize(&ff_shared->lock, tranche);
 		ff_shared->executors = ff_executors;
+		ff_channel_make(ff_shared->live_channel);
 		for (int i = 0; i < FF_MAX_DATABASES; i++)
 			init_database(&ff_shared->databases[i], tranche);
 	}

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "slot/follow.h"
 #include "slot/pool.h"
 
 #define FF_SLOTS 64
@@ -106,6 +107,7 @@ typedef struct FfDatabase
 	FfSlot	   slots[FF_SLOTS];
 	FfExecutor executors[FF_MAX_EXECUTORS];
 	FfSqlPool  sql;
+	FfFollowed followed;
 } FfDatabase;
 
 typedef struct FfShared
@@ -113,6 +115,7 @@ typedef struct FfShared
 	LWLock	   lock;	  /* guards the choice of database entries */
 	int		   executors; /* per database, fixed while the server runs */
 	Latch	  *launcher;
+	char	   live_channel[FF_CHANNEL_SIZE]; /* what is only for watching is notified on it */
 	FfDatabase databases[FF_MAX_DATABASES];
 } FfShared;
 

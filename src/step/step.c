@@ -9,8 +9,9 @@
 
 int ff_sql_timeout = 300000;
 
-static const FfStepKind *const kinds[] = {&ff_step_sql,	 &ff_step_send_event, &ff_step_approval,
-										  &ff_step_lock, &ff_step_unlock,	  &ff_step_ai};
+static const FfStepKind *const kinds[] = {
+	&ff_step_sql, &ff_step_send_event, &ff_step_approval, &ff_step_lock, &ff_step_unlock,
+	&ff_step_ai,  &ff_step_http,	   &ff_step_webhook,  &ff_step_mail, &ff_step_code};
 
 void
 ff_step_init(void)

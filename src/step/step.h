@@ -21,6 +21,10 @@ extern const FfStepKind ff_step_approval;
 extern const FfStepKind ff_step_lock;
 extern const FfStepKind ff_step_unlock;
 extern const FfStepKind ff_step_ai;
+extern const FfStepKind ff_step_http;
+extern const FfStepKind ff_step_webhook;
+extern const FfStepKind ff_step_mail;
+extern const FfStepKind ff_step_code;
 
 /* An error as a step's: {name, message, code, detail?, hint?, ...}. */
 extern Jsonb *ff_step_error(const char *name, const ErrorData *error);
@@ -37,6 +41,9 @@ extern Jsonb *ff_step_input(Jsonb *options);
 
 /* The item cannot be worked on at all: its step has failed. */
 extern void ff_step_refuse(FfRun *run, FfItem *item, Jsonb *error, TimestampTz now);
+
+/* Microseconds the code of a Code step may run, by the options its item keeps. */
+extern int64 ff_code_timeout(Jsonb *options);
 
 /* --- statements (statement.c) --- */
 

@@ -8,6 +8,7 @@
 
 #include "mb/pg_wchar.h"
 #include "storage/latch.h"
+#include "utils/guc.h"
 #include "utils/resowner.h"
 #include "utils/wait_event.h"
 
@@ -31,6 +32,15 @@
 #else
 #define ff_b64_encode pg_b64_encode
 #define ff_b64_decode pg_b64_decode
+#endif
+
+/* 16 keeps what the check hooks of settings make in a context of its own. */
+#if PG_VERSION_NUM >= 160000
+#define ff_guc_malloc(size) guc_malloc(LOG, (size))
+#define ff_guc_free(pointer) guc_free(pointer)
+#else
+#define ff_guc_malloc(size) malloc(size)
+#define ff_guc_free(pointer) free(pointer)
 #endif
 
 /* 17 lets the caller bring the memory of a JSON lexer. */

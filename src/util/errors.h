@@ -85,6 +85,8 @@
 	X(SECRET_SEALED, '4', '1', '1', 409, "A stored secret does not open")                          \
 	X(AI_PROVIDER, '4', '1', '2', 400,                                                             \
 	  "There is no such provider of models, or it cannot be used")                                 \
+	X(OUTBOUND, '4', '2', '0', 403, "The server may not call this address")                        \
+	X(MAIL, '4', '2', '1', 400, "A mail cannot be written or sent")                                \
 	X(GRAPH, '5', '0', '1', 422, "A graph is not of the form it should have")                      \
 	X(NODE_CONFIG, '5', '0', '3', 400, "A step of a graph was given what it cannot use")           \
 	X(GRAPH_CYCLE, '5', '0', '2', 422, "A graph has a cycle")                                      \

@@ -41,8 +41,8 @@ extern bool	  ff_json_is_array(Jsonb *value);
 extern bool	  ff_json_is_null(Jsonb *value);
 extern Jsonb *ff_json_null(void);
 extern Jsonb *ff_json_empty_object(void);
-extern Jsonb *ff_json_from_text(const char *text); /* the text as a value */
-extern Jsonb *ff_json_literal(const char *json);   /* JSON that is known to be so */
+extern Jsonb *ff_json_from_text(const char *text); /* the text as a JSON string */
+extern Jsonb *ff_json_literal(const char *json);   /* JSON that the code itself wrote */
 
 /* Builds an object or array; keys and texts are copied by ff_jb_finish. A NULL text or document
  * becomes null. */

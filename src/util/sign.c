@@ -3,12 +3,14 @@
  */
 #include "postgres.h"
 
+#include "common/base64.h"
 #include "common/cryptohash.h"
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "utils/builtins.h"
 #include "utils/resowner.h"
 
+#include "util/compat.h"
 #include "util/sign.h"
 
 /*
@@ -49,27 +51,43 @@ to_hex(const uint8 *bytes, int count, char *out)
 		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static void
-sign(const char *key, const char *body, size_t length, int64 t,
-	 char hex[2 * PG_SHA256_DIGEST_LENGTH + 1])
+void
+ff_hmac(const void *key, size_t key_length, const FfBytes *pieces, int count, uint8 out[FF_DIGEST])
 {
 	ResourceOwner owner = enter_owner();
 	pg_hmac_ctx	 *context = pg_hmac_create(PG_SHA256);
-	uint8		  digest[PG_SHA256_DIGEST_LENGTH];
-	const char	 *secret = ff_key_secret(key);
-	char		  time[24];
-	bool		  ok;
+	bool		  ok = context != NULL && pg_hmac_init(context, key, key_length) >= 0;
 
-	snprintf(time, sizeof(time), INT64_FORMAT, t);
-	ok = context != NULL && pg_hmac_init(context, (const uint8 *) secret, strlen(secret)) >= 0 &&
-		 pg_hmac_update(context, (const uint8 *) body, length) >= 0 &&
-		 pg_hmac_update(context, (const uint8 *) time, strlen(time)) >= 0 &&
-		 pg_hmac_final(context, digest, sizeof(digest)) >= 0;
+	for (int i = 0; ok && i < count; i++)
+		ok = pg_hmac_update(context, pieces[i].data, pieces[i].length) >= 0;
+	ok = ok && pg_hmac_final(context, out, FF_DIGEST) >= 0;
 	if (context != NULL)
 		pg_hmac_free(context);
 	CurrentResourceOwner = owner;
 	if (!ok)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute an HMAC")));
+}
+
+char *
+ff_digest_base64(const uint8 digest[FF_DIGEST])
+{
+	int	  size = pg_b64_enc_len(FF_DIGEST);
+	char *text = palloc(size + 1);
+	int	  length = ff_b64_encode((const char *) digest, FF_DIGEST, text, size);
+
+	text[Max(length, 0)] = '\0';
+	return text;
+}
+
+static void
+sign(const char *key, const char *body, size_t length, int64 t, char hex[2 * FF_DIGEST + 1])
+{
+	const char *secret = ff_key_secret(key);
+	char	   *time = psprintf(INT64_FORMAT, t);
+	FfBytes		pieces[2] = {{body, length}, {time, strlen(time)}};
+	uint8		digest[FF_DIGEST];
+
+	ff_hmac(secret, strlen(secret), pieces, 2, digest);
 	to_hex(digest, sizeof(digest), hex);
 }
 

@@ -6,6 +6,8 @@
 
 #include "postgres.h"
 
+#include "common/sha2.h"
+
 #define FF_SIGNATURE_TOLERANCE 300 /* seconds a signature may be old or early */
 
 typedef enum FfSignature
@@ -16,6 +18,19 @@ typedef enum FfSignature
 	FF_SIGNATURE_EXPIRED,
 	FF_SIGNATURE_WRONG
 } FfSignature;
+
+typedef struct FfBytes
+{
+	const void *data;
+	size_t		length;
+} FfBytes;
+
+#define FF_DIGEST PG_SHA256_DIGEST_LENGTH
+
+/* The HMAC-SHA-256 of several pieces, one after another; also between transactions. */
+extern void	 ff_hmac(const void *key, size_t key_length, const FfBytes *pieces, int count,
+					 uint8 out[FF_DIGEST]);
+extern char *ff_digest_base64(const uint8 digest[FF_DIGEST]);
 
 /* The header "t=<seconds>&s=<hex>": HMAC-SHA-256 keyed with the text of the key after its
  * signkey-...- prefix over body and t. */

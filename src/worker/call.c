@@ -55,7 +55,7 @@ ff_call_publish(const FfRun *run, const FfItem *item)
 		free_info = place + 1;
 	}
 	LWLockRelease(&ff_me->calls_lock);
-	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight());
+	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight() + ff_code_in_flight());
 	return place;
 }
 
@@ -68,29 +68,30 @@ ff_call_unpublish(int place)
 		ff_me->calls[place].used = false;
 		LWLockRelease(&ff_me->calls_lock);
 	}
-	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight());
+	pg_atomic_write_u32(&ff_me->in_flight, in_flight + ff_sql_in_flight() + ff_code_in_flight());
 }
 
 /* --- starting and ending calls --- */
 
 typedef struct CallDetail
 {
-	FfItem				*item;
-	FfLane				*lane;
-	int					 info;
-	int					 max_attempts;
-	bool				 step_timeout; /* it is what bounds the call */
-	bool				 checkpoints;  /* the app may report steps by messages meanwhile */
-	struct FfAiProvider *provider;	   /* of a model, or NULL */
+	FfItem *item;
+	FfLane *lane;
+	int		info;
+	int		max_attempts;
+	bool	step_timeout; /* it is what bounds the call */
+	bool	checkpoints;  /* the app may report steps by messages meanwhile */
+	void   *found;		  /* what was looked up for a step of the server's */
 } CallDetail;
 
-/* The shortest of the step's, the app's and everybody's. */
+/* The shortest of the step's, the app's, everybody's, and what the request says itself. */
 static void
 set_time_limit(FfHttpCall *call, int64 step, int64 app)
 {
 	CallDetail *detail = call->detail;
 
-	call->timeout = ff_request_timeout;
+	if (call->timeout == 0 || call->timeout > ff_request_timeout)
+		call->timeout = ff_request_timeout;
 	if (app > 0 && app / 1000 < call->timeout)
 		call->timeout = Max(app / 1000, 1);
 	detail->step_timeout = step > 0 && step / 1000 < call->timeout;
@@ -124,7 +125,7 @@ ff_call_start(FfRun *run, FfItem *item, const FfFunction *function, FfLane *lane
 		url = ff_gateway_request(call, item->request);
 	else if (item->kind == FF_ITEM_STEP)
 	{
-		url = ff_model_request(call, run, item, &detail->provider);
+		url = ff_outside_request(call, run, item, &detail->found);
 		detail->max_attempts = item->max_attempts;
 	}
 	else
@@ -145,7 +146,7 @@ ff_call_start(FfRun *run, FfItem *item, const FfFunction *function, FfLane *lane
 	call->owner = run;
 	call->detail = detail;
 	set_time_limit(call, ff_item_timeout(run, item),
-				   ff_item_requests(item) ? 0 : function->read_timeout);
+				   item->kind == FF_ITEM_CALL ? function->read_timeout : 0);
 	item->call = call;
 	ff_lane_enter(lane);
 	in_flight++;
@@ -165,6 +166,7 @@ forget_call(FfHttpCall *call)
 {
 	CallDetail *detail = call->detail;
 
+	ff_news_end(call, false);
 	detail->item->call = NULL;
 	ff_lane_leave(detail->lane);
 	in_flight--;
@@ -186,6 +188,8 @@ ff_abandon(FfRun *run)
 			continue;
 		if (ff_sql_runs(item))
 			ff_sql_abandon(item);
+		else if (ff_code_runs(item))
+			ff_code_abandon(item);
 		else
 			forget_call(item->call);
 	}
@@ -211,6 +215,19 @@ name_timeout(FfAnswer *answer, const FfHttpCall *call)
 												   : "the time a call to this app may take"));
 }
 
+/* More of the answer to a call of a step of the server's. */
+static void
+note_progress(FfHttpCall *call)
+{
+	CallDetail		 *detail = call->detail;
+	const FfStepKind *kind = detail->item->step;
+
+	if (kind->progress != NULL)
+		kind->progress(call, detail->item, detail->found);
+	if (kind->progress != NULL && kind->news != NULL)
+		ff_news_note(call, call->owner, detail->item, detail->found);
+}
+
 /* Steps that a streamed answer has brought so far. False when they have ended the run, and so the
  * call. */
 static bool
@@ -223,6 +240,11 @@ take_progress(FfHttpCall *call)
 	FfAnswer	 *answer;
 	bool		  ended;
 
+	if (detail->item->kind == FF_ITEM_STEP)
+	{
+		note_progress(call);
+		return true;
+	}
 	/* A call for one step answers with that step, at its end. */
 	if (!ff_protocol_streams(call) || *detail->item->id)
 		return true;
@@ -256,11 +278,12 @@ handle_answer(FfHttpCall *call)
 
 	if (ff_item_requests(detail.item))
 		ff_gateway_answer(answer, call, detail.item, now);
-	else if (detail.provider != NULL)
-		ff_model_answer(answer, call, detail.item, detail.provider, now);
+	else if (detail.item->kind == FF_ITEM_STEP)
+		ff_outside_answer(answer, call, detail.item, detail.found, now);
 	else
 		ff_protocol_answer(answer, call, now);
 	name_timeout(answer, call);
+	ff_news_end(call, true);
 	forget_call(call);
 	ff_run_answer(run, detail.item, answer, detail.max_attempts, now);
 	MemoryContextSwitchTo(old);

@@ -1,6 +1,7 @@
 /*
  * call.h - calling: what a run has to call (settle.c), how much may be under way at once (lane.c),
- * the calls themselves (call.c), and those that are no calls of an app (sql_dispatch.c, model.c).
+ * the calls themselves (call.c), and those that are no calls of an app (sql_dispatch.c, code.c,
+ * outside.c).
  */
 #ifndef FF_WORKER_CALL_H
 #define FF_WORKER_CALL_H
@@ -9,13 +10,13 @@
 
 #include "run/run.h"
 
-struct FfAiProvider;
 struct FfAnswer;
 struct FfFunction;
 struct FfHttpCall;
 
 extern int ff_max_in_flight; /* calls of an executor */
 extern int ff_max_in_flight_per_app;
+extern int ff_max_in_flight_per_host;
 
 /* --- settle.c: what is to be called, and when --- */
 
@@ -88,14 +89,33 @@ extern void ff_sql_abandon(FfItem *item);
 /* Each turn, after the inbox has been read: notices what is over, and lets in who waits. */
 extern void ff_sql_watch(void);
 
-/* --- model.c: calls to models --- */
+/* --- code.c: code under way in the sandbox --- */
 
-/* Makes the call of an item's step; gives its address and who is called, in the current context.
- * NULL when nobody can be called: then the step has failed. */
-extern char *ff_model_request(struct FfHttpCall *call, FfRun *run, FfItem *item,
-							  struct FfAiProvider **provider);
-extern void	 ff_model_answer(struct FfAnswer *answer, const struct FfHttpCall *call,
-							 const FfItem *item, const struct FfAiProvider *provider,
-							 TimestampTz now);
+extern void ff_code_init(void);
+extern int	ff_code_in_flight(void);
+/* Whether an item's step is code. */
+extern bool ff_code_runs(const FfItem *item);
+/* Has the sandbox run an item's code, or keeps the run waiting for room. */
+extern void ff_code_start(FfRun *run, FfItem *item);
+/* Gives up an item's code: its run has ended. */
+extern void ff_code_abandon(FfItem *item);
+/* Each turn: moves on what is under way, and lets in who waits. */
+extern void ff_code_drive(void);
+
+/* --- delta.c: what those who follow a run see while a call goes on --- */
+
+/* A call of a step of the server's has brought more. */
+extern void ff_news_note(struct FfHttpCall *call, const FfRun *run, const FfItem *item,
+						 void *found);
+/* A call is over: if it was answered, the rest is said. */
+extern void ff_news_end(struct FfHttpCall *call, bool answered);
+
+/* --- outside.c: calls that steps of the server's make (FF_STEP_CALL) --- */
+
+/* Makes the call of an item's step; gives its address and what has been looked up for it, in the
+ * current context. NULL when it cannot be made: then the step has failed. */
+extern char *ff_outside_request(struct FfHttpCall *call, FfRun *run, FfItem *item, void **found);
+extern void	 ff_outside_answer(struct FfAnswer *answer, const struct FfHttpCall *call,
+							   const FfItem *item, void *found, TimestampTz now);
 
 #endif

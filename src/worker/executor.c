@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 
 #include "http/client.h"
+#include "sandbox/client.h"
 #include "util/compat.h"
 #include "util/spi.h"
 #include "worker/call.h"
@@ -196,10 +197,12 @@ time_to_wait(void)
 {
 	long wait = shorter(ff_http_timeout(), ff_group_wait_left());
 
+	wait = shorter(wait, ff_sandbox_timeout());
 	wait = shorter(wait, milliseconds_until(ff_wake_next()));
 	wait = shorter(wait, milliseconds_until(ff_clock_next()));
 	wait = shorter(wait, milliseconds_until(ff_maintain_next()));
 	wait = shorter(wait, milliseconds_until(ff_sweep_next()));
+	wait = shorter(wait, milliseconds_until(ff_news_next()));
 	/* While a group cannot be written there is nothing to be done but wait. */
 	if (ff_group_held())
 		return wait;
@@ -212,11 +215,12 @@ time_to_wait(void)
 static WaitEventSet *
 make_wait_set(void)
 {
-	WaitEventSet *set = ff_create_wait_event_set(3);
+	WaitEventSet *set = ff_create_wait_event_set(4);
 
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(set, WL_SOCKET_READABLE, ff_http_descriptor(), NULL, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, ff_sandbox_descriptor(), NULL, NULL);
 	return set;
 }
 
@@ -272,6 +276,8 @@ turn(void)
 	ff_admit_turn();
 	ff_calls_finish();
 	ff_http_drive(ff_call_progress, ff_call_done);
+	ff_news_turn();
+	ff_code_drive();
 	ff_group_flush(false);
 	publish_gauges();
 }
@@ -316,6 +322,7 @@ ff_executor_main(Datum arg)
 	ff_inbox_init();
 	ff_sql_init();
 	ff_http_init();
+	ff_code_init();
 	waits = make_wait_set();
 	turn_context =
 		AllocSetContextCreate(TopMemoryContext, "flowforge turn", ALLOCSET_DEFAULT_SIZES);

@@ -13,15 +13,18 @@
 
 #include "function/function.h"
 #include "run/kind.h"
+#include "http/guard.h"
 #include "util/json.h"
 #include "worker/call.h"
 
 int ff_max_in_flight = 512;
 int ff_max_in_flight_per_app = 128;
+int ff_max_in_flight_per_host = 64;
 
 struct FfLane
 {
-	pg_uuid_t id; /* the key: an app's, or made of a host's name */
+	pg_uuid_t id;	/* the key: an app's, or made of a host's name */
+	bool	  host; /* nobody's app */
 	int		  in_flight;
 	List	 *waiting; /* of FfRun, in order */
 };
@@ -29,21 +32,29 @@ struct FfLane
 static HTAB *lanes = NULL;
 static int	 waiting = 0; /* runs in all lanes */
 
-/* The lane of the host of a URL. */
-static pg_uuid_t
-host_id(const char *url)
+/* Who is called for an item, if that is nobody's app: a host, or whom a step of the server's names.
+ */
+static char *
+callee_of(const FfItem *item)
 {
-	const char *host = strstr(url, "://");
-	pg_uuid_t	id = {{0}};
-	uint64		half;
-	int			length;
+	if (ff_item_requests(item))
+		return ff_guard_origin(ff_json_text(item->request, "url"));
+	if (item->kind == FF_ITEM_STEP && item->step->callee != NULL)
+		return item->step->callee(item);
+	return NULL;
+}
 
-	host = host ? host + 3 : url;
-	length = (int) strcspn(host, "/?#");
-	half = hash_bytes_extended((const unsigned char *) host, length, 1);
-	memcpy(id.data, &half, sizeof(half));
-	half = hash_bytes_extended((const unsigned char *) host, length, 2);
-	memcpy(id.data + sizeof(half), &half, sizeof(half));
+static pg_uuid_t
+callee_id(const char *callee)
+{
+	pg_uuid_t id = {{0}};
+	uint64	  half;
+
+	for (int i = 0; i < 2; i++)
+	{
+		half = hash_bytes_extended((const unsigned char *) callee, (int) strlen(callee), i + 1);
+		memcpy(id.data + i * sizeof(half), &half, sizeof(half));
+	}
 	return id;
 }
 
@@ -51,6 +62,7 @@ FfLane *
 ff_lane_of(const FfItem *item, const FfFunction *function)
 {
 	pg_uuid_t id = function->app_id;
+	char	 *callee;
 	FfLane	 *lane;
 	bool	  found;
 
@@ -63,11 +75,13 @@ ff_lane_of(const FfItem *item, const FfFunction *function)
 		control.hcxt = TopMemoryContext;
 		lanes = hash_create("flowforge lanes", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	if (ff_item_requests(item))
-		id = host_id(ff_json_text(item->request, "url"));
+	callee = callee_of(item);
+	if (callee != NULL)
+		id = callee_id(callee);
 	lane = hash_search(lanes, &id, HASH_ENTER, &found);
 	if (!found)
 	{
+		lane->host = callee != NULL;
 		lane->in_flight = 0;
 		lane->waiting = NIL;
 	}
@@ -77,7 +91,9 @@ ff_lane_of(const FfItem *item, const FfFunction *function)
 bool
 ff_lane_has_room(const FfLane *lane)
 {
-	return lane->in_flight < ff_max_in_flight_per_app && ff_calls_in_flight() < ff_max_in_flight;
+	int room = lane->host ? ff_max_in_flight_per_host : ff_max_in_flight_per_app;
+
+	return lane->in_flight < room && ff_calls_in_flight() < ff_max_in_flight;
 }
 
 void

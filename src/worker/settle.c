@@ -218,6 +218,11 @@ call_what_is_due(FfRun *run, TimestampTz now)
 			ff_sql_start(run, item);
 			continue;
 		}
+		if (ff_code_runs(item))
+		{
+			ff_code_start(run, item);
+			continue;
+		}
 		lane = ff_lane_of(item, &kept);
 		if (!ff_lane_has_room(lane))
 		{

@@ -3,8 +3,7 @@
  *
  * A step is claimed for a worker and then only watched: its result comes through the inbox. A claim
  * that is over without a result (its worker died, or found the step taken) is made again; the
- * worker sees to it that nothing happens twice. Runs that find no room wait by their id alone, not
- * in memory, so that any number of them is in nobody's way.
+ * worker sees to it that nothing happens twice. Runs that find no room wait (room.h).
  */
 #include "postgres.h"
 
@@ -12,7 +11,6 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "slot/pool.h"
@@ -22,6 +20,7 @@
 #include "util/spi.h"
 #include "worker/call.h"
 #include "worker/executor.h"
+#include "worker/room.h"
 #include "worker/turn.h"
 
 #define AGAIN_US USECS_PER_SEC /* after which what could not be done is tried again */
@@ -39,15 +38,9 @@ typedef struct Job
 	BackgroundWorkerHandle *handle; /* of the process asked for, or NULL */
 } Job;
 
-typedef struct Waiting
-{
-	pg_uuid_t run_id; /* the key */
-} Waiting;
-
-static Job	 jobs[FF_MAX_SQL_WORKERS]; /* by place in the pool */
-static int	 job_count = 0;
-static List *waiting = NIL; /* of pg_uuid_t, in order */
-static HTAB *waiting_set = NULL;
+static Job	  jobs[FF_MAX_SQL_WORKERS]; /* by place in the pool */
+static int	  job_count = 0;
+static FfRoom room;
 
 static void finish_job(Job *job);
 static void try_later(FfRun *run, FfItem *item);
@@ -67,51 +60,8 @@ ff_sql_runs(const FfItem *item)
 void
 ff_sql_init(void)
 {
-	HASHCTL control = {0};
-
-	control.keysize = sizeof(pg_uuid_t);
-	control.entrysize = sizeof(Waiting);
-	control.hcxt = TopMemoryContext;
-	waiting_set = hash_create("flowforge runs waiting for sql workers", 64, &control,
-							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ff_room_init(&room, "flowforge runs waiting for sql workers");
 	ff_pool_adopt(ff_my_database, ff_my_number);
-}
-
-/* --- waiting for room --- */
-
-static void
-wait_for_room(const FfRun *run)
-{
-	MemoryContext old;
-	bool		  found;
-
-	hash_search(waiting_set, &run->id, HASH_ENTER, &found);
-	if (found)
-		return;
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	waiting = lappend(waiting, memcpy(palloc(sizeof(pg_uuid_t)), &run->id, sizeof(pg_uuid_t)));
-	MemoryContextSwitchTo(old);
-}
-
-/* As many as there may be room for; those that find none wait again. */
-static void
-let_in(void)
-{
-	int room = Min(ff_pool_room(ff_my_database), list_length(waiting));
-
-	for (; room > 0; room--)
-	{
-		pg_uuid_t *id = linitial(waiting);
-		FfRun	  *run = ff_active_find(id);
-
-		waiting = list_delete_first(waiting);
-		hash_search(waiting_set, id, HASH_REMOVE, NULL);
-		if (run == NULL)
-			ff_queue_push(id, true);
-		else if (ff_may_call(run))
-			ff_settle(run);
-		pfree(id);
-	}
 }
 
 /* --- the role --- */
@@ -290,7 +240,7 @@ ff_sql_start(FfRun *run, FfItem *item)
 	strlcpy(claim.step_id, item->id, sizeof(claim.step_id));
 	answer = ff_pool_claim(ff_my_database, ff_my_number, look.role, &claim, &place, &number);
 	if (answer == FF_POOL_FULL)
-		wait_for_room(run);
+		ff_room_wait(&room, run);
 	else if (!begin_job(run, item, place, number, answer == FF_POOL_START))
 	{
 		complain();
@@ -405,6 +355,6 @@ ff_sql_watch(void)
 			ff_inbox_look();
 		}
 	}
-	if (waiting != NIL)
-		let_in();
+	if (!ff_room_empty(&room))
+		ff_room_let_in(&room, ff_pool_room(ff_my_database));
 }

@@ -73,4 +73,10 @@ extern TimestampTz ff_clock_next(void);
 extern void		   ff_maintain_turn(void);
 extern TimestampTz ff_maintain_next(void);
 
+/* --- delta.c: what those who follow runs see of calls under way --- */
+
+/* Says what calls have brought; and when it wants to again (DT_NOEND: never). */
+extern void		   ff_news_turn(void);
+extern TimestampTz ff_news_next(void);
+
 #endif

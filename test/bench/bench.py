@@ -9,7 +9,7 @@ import sys
 import time
 
 from bench_tools import anonymous_kb, cpu_seconds, executor_pids, percentile, say, server_cpu_seconds
-from graphs import graphs
+from graph_bench import graphs
 from harness import BIN, Cluster, free_port, wait_for
 
 

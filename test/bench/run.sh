@@ -1,11 +1,17 @@
 #!/bin/bash
-# The benchmarks: run.sh [lang] [send] [triggers] [throughput] [latency] [graphs] [sleepers]. Prints figures as ratios to limits measured in the same run.
+# The benchmarks: run.sh [lang] [definitions] [sandbox] [send] [triggers] [throughput] [latency] [graphs] [sleepers]. Without a name, all of
+# them. Prints figures as ratios to limits measured in the same run.
 set -eu
 cd "$(dirname "$0")"
+rest=()
+for part in ${*:-lang definitions sandbox send triggers throughput latency graphs sleepers}; do
+	case $part in
+		lang | definitions | sandbox) python3 "$part.py" ;;
+		*) rest+=("$part") ;;
+	esac
+done
+[ ${#rest[@]} = 0 ] && exit
 app=$(mktemp /tmp/flowforge-noop-XXXXXX)
 trap 'rm -f "$app"' EXIT
-case " ${*:-lang} " in *' lang '*) python3 lang.py ;; esac
-[ "$*" = lang ] && exit
-set -- ${*//lang/}
 gcc -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o "$app" noop_app.c
-NOOP_APP=$app python3 bench.py "$@"
+NOOP_APP=$app python3 bench.py "${rest[@]}"

@@ -118,6 +118,9 @@ def test_dev_serves_says_how_and_ctrl_c_stops_all_of_it(use: Any) -> None:
     box = dev.box()
     for text in (f"API        http://localhost:{dev.port}/api/v1", "database   postgresql://", "event key  dev", "send ", "runs list", "psql -c"):
         assert text in box, f"{text}\n{box}"
+    allowed = f"localhost:{dev.port}, 127.0.0.1:{dev.port}, 127.0.0.1:{app.port}"
+    assert f"outbound   steps may call {allowed}" in box, box
+    assert flowforge("psql", "-XAtc", "show flowforge.outbound_allow", cwd=dev.home).expect(DONE).out == allowed + "\n"
     assert len({len(line) for line in box.splitlines()[:-1]}) == 1, box
     assert "\x1b" not in dev.out.text and dev.err.text == ""
     assert flowforge("psql", "-XAtc", "select 5", cwd=dev.home).expect(DONE).out == "5\n"

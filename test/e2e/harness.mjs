@@ -95,6 +95,7 @@ class Cluster {
 			fsync: "off",
 			log_min_messages: "info",
 			"flowforge.databases": "flow",
+			"flowforge.outbound_allow": "127.0.0.1, ::1, localhost", // what steps call here
 			...settings,
 		}).map(([name, value]) => `${name} = '${value}'`);
 		writeFileSync(join(cluster.data, "postgresql.conf"), `${lines.join("\n")}\n`);

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { digest, largeText } from "./functions.mjs";
-import { logOnFailure, pause, startApp, startServer, until } from "./harness.mjs";
+import { freePort, logOnFailure, pause, startApp, startServer, until } from "./harness.mjs";
 import { Host } from "./host.mjs";
 import { functionId, id, op, runComplete, startPlayed, stepRun } from "./played.mjs";
 
@@ -313,9 +313,16 @@ describe("the protocol", () => {
 		}
 
 		it("to nobody fail the step", async () => {
-			const { run } = await play((call) => (call.has("a") ? call.done(call.memo("a").error) : call.ops(get("a", "http://127.0.0.1:9/"))));
+			const nobody = `http://127.0.0.1:${await freePort()}/`;
+			const { run } = await play((call) => (call.has("a") ? call.done(call.memo("a").error) : call.ops(get("a", nobody))));
 			assert.equal(run.output.name, "FetchError");
 			assert.match(run.output.message, /request failed: .*(connect|refused)/i);
+		});
+
+		it("to where steps may not go fail the step, once", async () => {
+			const { run } = await play((call) => (call.has("a") ? call.done(call.memo("a").error) : call.ops(get("a", "http://10.0.0.1/"))));
+			assert.deepEqual([run.output.name, run.output.code], ["OutboundRefused", "FF420"]);
+			assert.match(run.output.message, /10\.0\.0\.0\/8 is private, and flowforge\.outbound_allow/);
 		});
 	});
 

@@ -77,3 +77,12 @@ as $$
 	join flowforge.news n on n.run_id = w.run_id and n.seq > w.cursor
 	group by n.run_id
 $$;
+
+-- The real one's name of the channel is a secret.
+create function flowforge.stream_listen() returns void
+language plpgsql
+as $$
+begin
+	listen flowforge_secret;
+end
+$$;

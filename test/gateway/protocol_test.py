@@ -941,6 +941,20 @@ def stream_survives(bench: Bench) -> None:
 
 
 @check
+def stream_deltas(bench: Bench) -> None:
+    """what is only for watching is passed on at once to who follows that run, without an id, and moves no cursor"""
+    bench.sql("truncate flowforge.news")
+    client = follow(bench)
+    payload = '{"run_id": "x", "text": "Hé\\n"}'
+    for nonsense in ("no run", "", "x" * 7000, RUN, "019a0000-0000-7000-8000-0000000000ff {}"):
+        bench.sql(f"select pg_notify('flowforge_secret', '{nonsense}')")
+    bench.sql(f"select pg_notify('flowforge_secret', '{RUN} {payload}')")
+    equal(client.read_until(b"\n\n"), f"event: step.delta\ndata: {payload}".encode())
+    news(bench, 1)
+    equal(client.read_until(b"\n\n"), b"id: 1")
+
+
+@check
 def stream_ping(bench: Bench) -> None:
     """a quiet stream gets a comment after 15 seconds, and the database is told when nobody listens"""
     client = follow(bench)

@@ -1,10 +1,11 @@
 """Ai steps: the engine asks a model's provider, with a key that is nowhere to be found afterwards."""
 import json
 import os
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from harness import run
+from harness import BIN, free_port, run
 from script import end, one, op, play, shared, start
 
 KEY = "sk-secret-0123456789abcdef"
@@ -57,7 +58,7 @@ OPENAI = {"id": "c1", "object": "chat.completion", "model": "gpt-4o-2024", "choi
 
 
 def prepared(use):
-    cluster, app = shared()
+    cluster, app = shared({"flowforge.outbound_allow": "'127.0.0.1'"})
     key_file = os.path.join(cluster.directory, "secret.key")
     if not os.path.exists(key_file):
         with open(key_file, "w") as f:
@@ -83,12 +84,12 @@ def error_of(memo):
 
 def test_a_prompt_is_answered_with_usage_and_cost(use):
     cluster, app, provider = prepared(use)
-    cluster.sql("select ff_set_ai_price('gpt-4o*', 2.5, 10); select ff_set_ai_price('gpt*', 1000, 1000)")
+    cluster.sql("select ff_set_model_price('openai', 'gpt-4o*', 2.5, 10); select ff_set_model_price('openai', 'gpt*', 1000, 1000)")
     memo = one(cluster, app, ask(model="gpt-4o", prompt="The capital of France?", system="Be brief.", temperature=0.2, max_tokens=50))
     data = memo["data"]
     assert data["usage"].pop("latency_ms") >= 0
     assert data == {"content": "Paris.", "finish_reason": "stop", "model": "gpt-4o-2024", "provider": "openai", "tool_calls": [],
-                    "usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15, "cost_usd": 0.00006}}, data
+                    "usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15, "cost_usd": 0.00006, "cost_known": True}}, data
     path, headers, body = provider.last()
     assert (path, headers["authorization"]) == ("/v1/chat/completions", f"Bearer {KEY}"), headers
     assert body == {"model": "gpt-4o", "temperature": 0.2, "max_tokens": 50, "messages": [
@@ -105,7 +106,7 @@ def test_tools_and_response_formats_are_passed_on_and_calls_come_back(use):
         {"id": "t1", "type": "function", "function": {"name": "weather", "arguments": "{\"city\": \"Oslo\"}"}}]}, "finish_reason": "tool_calls"}]})
     data = one(cluster, app, ask(model="local/llama", messages=messages, tools=[tool], response_format={"type": "json_object"}))["data"]
     assert data["tool_calls"] == [{"id": "t1", "name": "weather", "arguments": {"city": "Oslo"}}] and data["content"] is None, data
-    assert data["usage"]["cost_usd"] is None and data["usage"]["total_tokens"] == 0, data
+    assert data["usage"]["cost_usd"] is None and data["usage"]["cost_known"] is False and data["usage"]["total_tokens"] == 0, data
     _, headers, body = provider.last()
     assert "authorization" not in headers and body["model"] == "llama", (headers, body)
     assert body["tools"] == [tool] and body["messages"] == messages and body["response_format"] == {"type": "json_object"}, body
@@ -117,7 +118,7 @@ def test_anthropic_is_asked_and_understood_in_its_own_words(use):
         {"type": "text", "text": "Let me "}, {"type": "text", "text": "see."}, {"type": "tool_use", "id": "u1", "name": "look", "input": {"at": 1}}]})
     data = one(cluster, app, ask(model="claude-x", messages=[{"role": "system", "content": "S"}, {"role": "user", "content": "U"}],
                                  tools=[{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]))["data"]
-    assert (data["content"], data["finish_reason"], data["provider"]) == ("Let me see.", "tool_use", "anthropic"), data
+    assert (data["content"], data["finish_reason"], data["provider"]) == ("Let me see.", "tool_calls", "anthropic"), data
     assert data["tool_calls"] == [{"id": "u1", "name": "look", "arguments": {"at": 1}}] and data["usage"]["total_tokens"] == 12, data
     path, headers, body = provider.last()
     assert (path, headers["x-api-key"], headers["anthropic-version"]) == ("/v1/messages", KEY, "2023-06-01"), headers
@@ -132,7 +133,7 @@ def test_gemini_is_asked_and_understood_in_its_own_words(use):
     data = one(cluster, app, ask(model="gemini-2", system="S", max_tokens=9, messages=[
         {"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}, {"role": "user", "content": "V"}]))["data"]
     assert (data["content"], data["model"], data["usage"]["total_tokens"]) == ("Hi", "gemini-2", 6), data
-    assert data["tool_calls"] == [{"id": "call_1", "name": "f", "arguments": {"a": 1}}], data
+    assert data["tool_calls"] == [{"id": "call_0", "name": "f", "arguments": {"a": 1}}], data
     path, headers, body = provider.last()
     assert (path, headers["x-goog-api-key"]) == ("/v1/models/gemini-2:generateContent", KEY), (path, headers)
     assert body == {"systemInstruction": {"parts": [{"text": "S"}]}, "generationConfig": {"maxOutputTokens": 9}, "contents": [
@@ -177,6 +178,8 @@ def test_who_cannot_be_asked_is_an_error_of_the_step(use):
     error = error_of(one(cluster, app, ask(model="mistral/small", prompt="x")))
     assert error["code"] == "FF412" and "mistral" in error["message"], error
     cluster.sql("select ff_set_ai_provider('away', null, 'http://127.0.0.1:1/v1')")
+    assert "port 1 of 127.0.0.1 may not be called" in error_of(one(cluster, app, ask(model="away/x", prompt="x")))["message"]
+    cluster.sql(f"select ff_set_ai_provider('away', null, 'http://127.0.0.1:{free_port()}/v1')")
     assert "could not be asked" in error_of(one(cluster, app, ask(model="away/x", prompt="x", num_retries=0)))["message"]
     # A key sealed for one provider does not open for another, nor with another key file.
     cluster.sql("update flowforge.ai_provider set sealed_key = (select sealed_key from flowforge.ai_provider where name = 'openai') where name = 'local'")
@@ -223,9 +226,17 @@ def test_providers_that_make_no_sense_are_refused(use):
 
 def test_prices_that_make_no_sense_are_refused(use):
     cluster, _ = shared()
-    for arguments in ("null, 1, 1", "'', 1, 1", "'m', null, 1", "'m', 1, -1", "'m', 'NaN', 1", "'m', 1, 'Infinity'"):
-        done = cluster.psql("-v", "VERBOSITY=sqlstate", "-c", f"select ff_set_ai_price({arguments})", check=False)
+    for arguments in ("'p', null, 1, 1", "'p', '', 1, 1", "'p', 'm', null, 1", "'p', 'm', 1, -1", "'p', 'm', 'NaN', 1", "'p', 'm', 1, 'Infinity'",
+                      "null, 'm', 1, 1", "'', 'm', 1, 1", "'p', 'm', 1, 1, -1", "'p', 'm', 1, 1, 1, 'NaN'", "'p', 'm', 1, 1, 1, 1, null"):
+        done = cluster.psql("-v", "VERBOSITY=sqlstate", "-c", f"select ff_set_model_price({arguments})", check=False)
         assert "FF412" in done.stderr, (arguments, done.stderr)
+
+
+def test_a_dump_has_prices_people_set_and_nothing_of_those_that_come_with_the_extension(use):
+    cluster, _ = shared()
+    cluster.sql("select ff_set_model_price('ours', 'dumped', 1.25, 2)")
+    dump = subprocess.check_output([f"{BIN}/pg_dump", "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres", cluster.database], text=True)
+    assert "\tdumped\t" in dump and "claude-sonnet" not in dump, "the prices in the dump are not those people set"
 
 
 def test_every_invariant_holds_after_all_of_this(use):

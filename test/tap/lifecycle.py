@@ -36,7 +36,7 @@ def test_the_extension_can_be_dropped_with_runs_in_flight_and_created_again(use)
 
 def test_another_database_can_be_dropped_while_executors_wait_on_a_slow_app(use):
     cluster = use(Cluster())
-    slow = use(App(steps=1, delay=4))
+    slow = use(App(steps=1, delay=8))
     cluster.register(slow)
     cluster.send(slow.event, 8)
     cluster.sql("create database other", database="postgres")
@@ -45,7 +45,7 @@ def test_another_database_can_be_dropped_while_executors_wait_on_a_slow_app(use)
     started = time.monotonic()
     cluster.sql("drop database other", database="postgres")
     took = time.monotonic() - started
-    assert took < 1, f"it took {took:.2f} s"
+    assert took < 3, f"it took {took:.2f} s"
     cluster.wait_all_ended(8)
 
 
@@ -237,6 +237,44 @@ def test_the_extension_can_be_dropped_while_a_statement_runs_and_its_effect_goes
     wait_for(lambda: cluster.sql("select count(*) from pg_stat_activity where query like 'insert into public.kept%' and state = 'active'") == "0",
              20, "the insert is over")
     assert cluster.sql("select count(*) from public.kept") == "0", "an effect without a step"
+
+
+def test_a_dump_holds_workflows_with_their_versions_and_drafts(use):
+    cluster = use(Cluster(settings={"flowforge.databases": "'flowforge,restored'"}))
+    cluster.sql("""create role ann login; create role bob login;
+        create function half(n numeric) returns numeric language sql as 'select n / 2';
+        create function graph(text) returns jsonb language sql as $f$ select jsonb_build_object('edges', '[]'::jsonb, 'nodes', jsonb_build_array(
+            jsonb_build_object('id', 'a', 'type', 'transform', 'data', jsonb_build_object('config', jsonb_build_object('mapping', jsonb_build_object('is', $1)))))) $f$;
+        select ff_register_function('half', 'half(numeric)', role => 'ann');
+        select ff_workflow_create('Kept', graph('{{ input.n }}'), triggers => '[{"event": "kept/go"}]'), ff_workflow_set_role('kept', 'bob'), ff_workflow_publish('kept');
+        select ff_workflow_update('kept', graph('draft {{ input.n }}')); select ff_workflow_run('kept', draft => true);
+        select ff_workflow_create('Other')""")
+    environment = dict(os.environ, PGHOST=cluster.directory, PGPORT=str(cluster.port), PGUSER="postgres")
+    dump = os.path.join(cluster.directory, "dump")
+    shown = """select jsonb_agg(w order by w.id), (select jsonb_agg(v order by v.function_id, v.version) from flowforge.function_version v),
+        (select jsonb_agg(t order by t.trigger_id) from flowforge.trigger t) from flowforge.workflows w"""
+    before = cluster.sql(shown)
+    subprocess.run(["pg_dump", "-Fc", "-f", dump, "flowforge"], env=environment, check=True)
+    cluster.sql("create database restored", database="postgres")
+    cluster.sql("alter database restored set flowforge.restoring = on", database="postgres")
+    restored = subprocess.run(["pg_restore", "-d", "restored", dump], env=environment, text=True, capture_output=True)
+    assert restored.returncode == 0, restored.stderr
+    cluster.sql("alter database restored reset flowforge.restoring", database="restored")
+    cluster.database = "restored"
+    cluster.wait_working()
+    assert cluster.sql(shown) == before
+
+    def output(call):
+        run_id = cluster.sql(f"select {call}").splitlines()[-1]
+        return cluster.sql(f"select status, output from ff_wait('{run_id}', '20s')")
+
+    assert output("""ff_workflow_run('kept', '{"n": 1}')""") == 'completed|{"is": 1}'
+    assert output("""ff_run('half', '{"n": 3}')""") == 'completed|{"result": 1.5000000000000000}'
+    assert cluster.sql("select version from ff_workflow_publish('kept')") == "2"
+    assert output("""ff_workflow_run('kept', '{"n": 1}')""") == 'completed|{"is": "draft 1"}'
+    assert cluster.sql("select workflow from ff_workflow_create('New')") == "new"
+    wait_for(lambda: cluster.sql("select bool_and(role_mark = flowforge.role_mark(role)) from flowforge.function where role is not null") == "t", 30,
+             "the roles are noted")
 
 
 def test_a_restored_dump_knows_its_requests_locks_and_statements(use):
