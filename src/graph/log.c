@@ -397,8 +397,8 @@ ff_graph_log(FfRun *run, const char *type, const char *step_id, const char *name
 	else if (strcmp(type, "run.completed") == 0 || strcmp(type, "run.failed") == 0 ||
 			 strcmp(type, "run.cancelled") == 0)
 		log_end(run, type, data, at);
-	else if (strcmp(type, "step.planned") == 0)
-		return; /* it was logged as started */
+	else if (strcmp(type, "step.planned") == 0 || strcmp(type, "step.resumed") == 0)
+		return; /* it was logged as started; run.resumed and its end tell of it */
 	else if (item != NULL &&
 			 (strcmp(type, "step.waiting") == 0 || strcmp(type, "step.sleeping") == 0))
 		log_waiting(run, item, at);

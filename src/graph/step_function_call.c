@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "function/function.h"
 #include "graph/option.h"
 #include "graph/type.h"
 #include "run/actor.h"
@@ -21,6 +22,16 @@ waits(Jsonb *config)
 	return wait == NULL || wait->type == jbvNull || wait->val.boolean;
 }
 
+static bool
+is_there(int32 tenant_id, const char *slug)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	bool		  found = ff_function_by_slug(tenant_id, slug) != NULL;
+
+	MemoryContextSwitchTo(caller); /* SPI leaves its own */
+	return found;
+}
+
 /* The run is started with the change that says so, and nobody waits for it. */
 static void
 start_only(const FfNodeStart *start, FfOp *op)
@@ -29,6 +40,13 @@ start_only(const FfNodeStart *start, FfOp *op)
 	FfJsonBuilder builder = {0};
 	char		  ulid[FF_ULID_SIZE];
 
+	/* Nobody would hear of it later. */
+	if (!is_there(start->run->tenant_id, op->function))
+	{
+		ff_op_fail(op, "FunctionNotFound",
+				   psprintf("could not find function with ID: %s", op->function));
+		return;
+	}
 	strlcpy(invocation->step_id, start->step_id, sizeof(invocation->step_id));
 	invocation->name = op->name;
 	invocation->slug = op->function;

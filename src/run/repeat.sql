@@ -150,6 +150,9 @@ begin
 	from flowforge.run_event_batch b
 	where b.tenant_id = row.tenant_id and b.run_id = row.run_id;
 	select * into past from flowforge.forget_failed_steps(row);
+	update flowforge.approval a
+	set status = 'cancelled', decided_at = clock_timestamp(), reason = 'the run had ended'
+	where a.tenant_id = row.tenant_id and a.run_id = row.run_id and a.status = 'pending';
 	insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 	values (row.tenant_id, row.run_id, next, jsonb_build_array(jsonb_build_object('t', 'run.retried', 'at', flowforge.microseconds(clock_timestamp()),
 		'd', jsonb_build_object('was', ended, 'steps', past.forgotten))));
@@ -255,7 +258,7 @@ begin
 	where s.tenant_id = source.tenant_id and s.run_id = source.run_id and s.position < case when after is null then step.position else 2147483647 end
 		and s.step_id not in (select flowforge.lock_steps(source, step.position))
 		and (after is null or step.step_id is not null and s.step_id <> step.step_id and s.status <> 'cancelled' and not (s.status = 'failed' and not s.memo ? 'data')
-			and not after ? s.step_id and not after ? regexp_replace(s.step_id, '\[\d+\]$', ''));
+			and s.step_id <> regexp_replace(step.step_id, '\[\d+\]$', '') and not after ? s.step_id and not after ? regexp_replace(s.step_id, '\[\d+\]$', ''));
 	select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('t', 'step.' || s.status, 'at', now, 's', s.step_id, 'n', s.name, 'a', s.attempt))
 		order by s.position), '[]') into entries
 	from flowforge.step s

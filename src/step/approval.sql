@@ -1,5 +1,6 @@
 -- A request for a person's decision. The owner of the run writes it when the step begins and lets it expire; whoever decides writes the
--- decision. A request of a run that has ended is cancelled, whatever its row says: the view approvals knows.
+-- decision. A request of a run that has ended is cancelled, whatever its row says: the view approvals knows. Its row says so once the run goes
+-- on, which asks again.
 create table flowforge.approval (
 	tenant_id integer not null,
 	approval_id uuid not null default flowforge.uuid7(),
@@ -9,7 +10,7 @@ create table flowforge.approval (
 	prompt text not null,
 	approvers jsonb,
 	form jsonb,
-	status text not null default 'pending' check (status in ('pending', 'approved', 'rejected', 'expired')),
+	status text not null default 'pending' check (status in ('pending', 'approved', 'rejected', 'expired', 'cancelled')),
 	requested_at timestamptz not null default clock_timestamp(),
 	expires_at timestamptz not null,
 	decided_at timestamptz,
@@ -99,6 +100,9 @@ begin
 	if request.status = 'expired' then
 		raise exception using errcode = 'FF407', message = 'the request has expired',
 			detail = format('Nobody had decided by %s.', request.expires_at), hint = 'The run has gone on without a decision.';
+	elsif request.status = 'cancelled' then
+		raise exception using errcode = 'FF407', message = 'the run had ended, and has asked again', detail = format('It is run %s.', request.run_id),
+			hint = 'flowforge.approvals has its pending request.';
 	elsif request.status <> 'pending' then
 		raise exception using errcode = 'FF407', message = format('the request is already %s', request.status),
 			detail = format('"%s" decided at %s%s.', request.decided_by, request.decided_at, coalesce(': ' || request.reason, '')),

@@ -127,6 +127,14 @@ shrink(FfRun *run)
 		run->driver->shrink(run);
 }
 
+/* Once a group has been written: what runs have in memory is then in their rows, too. */
+void
+ff_advance_spare(void)
+{
+	if (MemoryContextMemAllocated(ff_runs_context, true) > (Size) ff_executor_memory * 1024)
+		ff_active_each(shrink);
+}
+
 void
 ff_advance_turn(void)
 {
@@ -136,8 +144,6 @@ ff_advance_turn(void)
 	if (runs == NIL || ff_group_held())
 		return;
 	advancing = NIL;
-	if (MemoryContextMemAllocated(ff_runs_context, true) > (Size) ff_executor_memory * 1024)
-		ff_active_each(shrink);
 	foreach (cell, runs)
 		((FfRun *) lfirst(cell))->advancing = false;
 	runs = advance_runs(runs);

@@ -253,6 +253,7 @@ go_on(List *runs)
 		else
 			ff_settle(run);
 	}
+	ff_advance_spare();
 }
 
 void

@@ -62,6 +62,9 @@ extern bool ff_advance_waiting(void);
 /* Advances all of them; what they do joins the group. */
 extern void ff_advance_turn(void);
 
+/* Gives memory back when runs have more of it than flowforge.executor_memory. */
+extern void ff_advance_spare(void);
+
 /* --- clock.c: the schedules --- */
 
 /* Starts what is due by a schedule, in executor 0. */
