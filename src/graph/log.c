@@ -50,6 +50,13 @@ finish(FfJsonBuilder *builder)
 	return ff_jb_finish(builder);
 }
 
+static JsonbValue *
+closed(FfJsonBuilder *builder)
+{
+	ff_jb_end(builder);
+	return ff_jb_tree(builder);
+}
+
 /* --- the output's summary --- */
 
 /* A text of at most SUMMARY_CHARS characters, none of them cut. */
@@ -145,25 +152,21 @@ summary(Jsonb *output)
 	return has_long_text(output) ? shortened(output) : output;
 }
 
-static Jsonb *
-keys_of(Jsonb *output)
+static void
+put_keys(FfJsonBuilder *builder, Jsonb *output)
 {
-	FfJsonBuilder	   builder = {0};
 	JsonbIterator	  *iterator;
 	JsonbValue		   part;
 	JsonbIteratorToken token;
 
-	ff_jb_array(&builder);
-	if (JB_ROOT_IS_OBJECT(output))
+	ff_jb_array(builder);
+	iterator = JsonbIteratorInit(&output->root);
+	while ((token = JsonbIteratorNext(&iterator, &part, true)) != WJB_DONE)
 	{
-		iterator = JsonbIteratorInit(&output->root);
-		while ((token = JsonbIteratorNext(&iterator, &part, true)) != WJB_DONE)
-		{
-			if (token == WJB_KEY)
-				ff_jb_text(&builder, pnstrdup(part.val.string.val, part.val.string.len));
-		}
+		if (token == WJB_KEY)
+			ff_jb_text(builder, pnstrdup(part.val.string.val, part.val.string.len));
 	}
-	return finish(&builder);
+	ff_jb_end(builder);
 }
 
 /* --- what nodes do --- */
@@ -178,7 +181,7 @@ log_started(FfRun *run, const char *step_id, const char *type, const char *label
 	put_text(&builder, "step_type", type);
 	put_text(&builder, "step_label", label);
 	put_int(&builder, "attempt", attempt + 1);
-	ff_run_log_event(run, "step.started", step_id, label, attempt, finish(&builder), at);
+	ff_run_log_tree(run, "step.started", step_id, label, attempt, closed(&builder), at);
 }
 
 void
@@ -194,8 +197,9 @@ log_updated(FfRun *run, const char *step_id, Jsonb *output, TimestampTz at)
 
 	ff_jb_object(&builder);
 	put_text(&builder, "step_id", step_id);
-	put_json(&builder, "keys_added", keys_of(output));
-	ff_run_log_event(run, "context.updated", step_id, NULL, -1, finish(&builder), at);
+	ff_jb_key(&builder, "keys_added");
+	put_keys(&builder, output);
+	ff_run_log_tree(run, "context.updated", step_id, NULL, -1, closed(&builder), at);
 }
 
 static void
@@ -209,7 +213,7 @@ log_completed(FfRun *run, const char *step_id, const char *type, const char *lab
 	put_text(&builder, "status", "completed");
 	put_json(&builder, "output_summary", summary(output));
 	put_duration(&builder, started, at);
-	ff_run_log_event(run, "step.completed", step_id, label, -1, finish(&builder), at);
+	ff_run_log_tree(run, "step.completed", step_id, label, -1, closed(&builder), at);
 }
 
 void
@@ -246,8 +250,8 @@ ff_log_failed(FfRun *run, const FfPlace *place, Jsonb *error, Jsonb *output, int
 	put_text(&builder, "status", "failed");
 	put_json(&builder, "error", error);
 	put_int(&builder, "attempt", attempt + 1);
-	ff_run_log_event(run, "step.failed", place->step_id, place->node->label, attempt,
-					 finish(&builder), at);
+	ff_run_log_tree(run, "step.failed", place->step_id, place->node->label, attempt,
+					closed(&builder), at);
 	if (output != NULL && place->each == NULL)
 		log_updated(run, place->step_id, output, at);
 }
@@ -260,8 +264,8 @@ ff_log_skipped(FfRun *run, const FfPlace *place, const char *reason, TimestampTz
 	ff_jb_object(&builder);
 	put_text(&builder, "status", "skipped");
 	put_text(&builder, "reason", reason);
-	ff_run_log_event(run, "step.skipped", place->step_id, place->node->label, -1, finish(&builder),
-					 at);
+	ff_run_log_tree(run, "step.skipped", place->step_id, place->node->label, -1, closed(&builder),
+					at);
 }
 
 void
@@ -275,7 +279,7 @@ ff_log_paused(FfRun *run, const FfItem *item, TimestampTz at)
 	put_text(&builder, "waiting_step_id", item->id);
 	put_text(&builder, "reason", prompt ? prompt : psprintf("Waiting for %s", item->name));
 	put_duration(&builder, run->started, at);
-	ff_run_log_event(run, "run.paused", NULL, NULL, -1, finish(&builder), at);
+	ff_run_log_tree(run, "run.paused", NULL, NULL, -1, closed(&builder), at);
 }
 
 void
@@ -286,7 +290,7 @@ ff_log_resumed(FfRun *run, const char *step_id, TimestampTz at)
 	ff_jb_object(&builder);
 	put_text(&builder, "status", "running");
 	put_text(&builder, "resumed_step_id", step_id);
-	ff_run_log_event(run, "run.resumed", NULL, NULL, -1, finish(&builder), at);
+	ff_run_log_tree(run, "run.resumed", NULL, NULL, -1, closed(&builder), at);
 }
 
 /* --- what the run core logs --- */
@@ -327,7 +331,7 @@ log_waiting(FfRun *run, const FfItem *item, TimestampTz at)
 	put_text(&builder, "label", item->name);
 	ff_jb_key(&builder, "until");
 	ff_jb_text(&builder, item->due == 0 || item->due == DT_NOEND ? NULL : instant(item->due));
-	ff_run_log_event(run, "step.waiting", item->id, item->name, -1, finish(&builder), at);
+	ff_run_log_tree(run, "step.waiting", item->id, item->name, -1, closed(&builder), at);
 }
 
 static void
@@ -345,8 +349,8 @@ log_retrying(FfRun *run, const FfItem *item, Jsonb *data, TimestampTz at)
 				   ? ff_json_literal(psprintf("%.3f", Max(due - ff_unix_us(at) / 1000, 0) / 1000.0))
 				   : ff_json_null());
 	put_json(&builder, "error", ff_json_member(data, "error"));
-	ff_run_log_event(run, "step.retrying", item->id, item->name, item->attempt, finish(&builder),
-					 at);
+	ff_run_log_tree(run, "step.retrying", item->id, item->name, item->attempt, closed(&builder),
+					at);
 }
 
 static void
@@ -361,7 +365,7 @@ log_end(FfRun *run, const char *type, Jsonb *data, TimestampTz at)
 	if (strcmp(type, "run.cancelled") == 0)
 	{
 		put_text(&builder, "reason", error ? ff_json_text(error, "message") : NULL);
-		ff_run_log_event(run, type, NULL, NULL, -1, finish(&builder), at);
+		ff_run_log_tree(run, type, NULL, NULL, -1, closed(&builder), at);
 		return;
 	}
 	if (error != NULL)
@@ -373,7 +377,7 @@ log_end(FfRun *run, const char *type, Jsonb *data, TimestampTz at)
 	else if (run->change->output != NULL)
 		put_json(&builder, "output", summary(run->change->output));
 	put_duration(&builder, run->started ? run->started : at, at);
-	ff_run_log_event(run, type, NULL, NULL, -1, finish(&builder), at);
+	ff_run_log_tree(run, type, NULL, NULL, -1, closed(&builder), at);
 }
 
 static Jsonb *

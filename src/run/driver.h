@@ -64,6 +64,10 @@ typedef struct FfDriver
 extern void ff_run_log_event(FfRun *run, const char *type, const char *step_id, const char *name,
 							 int attempt, Jsonb *data, TimestampTz at);
 
+/* The same with data that is a tree yet, which must live until the change has been written. */
+extern void ff_run_log_tree(FfRun *run, const char *type, const char *step_id, const char *name,
+							int attempt, const JsonbValue *data, TimestampTz at);
+
 /* Begins what an operation says, which the driver has made; true when it is finished already. */
 extern bool ff_run_begin(FfRun *run, const FfOp *op, int max_attempts, TimestampTz now);
 

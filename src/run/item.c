@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 
 #include "run/actor.h"
 #include "run/driver.h"
@@ -15,6 +16,8 @@
 #include "util/id.h"
 #include "util/jcs.h"
 #include "util/json.h"
+
+#define EVENT_KEYS 6 /* a, d, n, s, t, at */
 
 /* The run's change, begun when there is none; made in the current context, the group's. */
 FfChange *
@@ -49,32 +52,63 @@ ff_run_log(FfRun *run, const char *type, const char *step_id, const char *name, 
 		ff_run_log_event(run, type, step_id, name, attempt, data, at);
 }
 
+/* One pair of an event's object; its place is the next. */
+static JsonbValue *
+add_pair(JsonbValue *event, const char *key, enum jbvType type)
+{
+	JsonbPair *pair = &event->val.object.pairs[event->val.object.nPairs];
+
+	pair->order = event->val.object.nPairs++;
+	pair->key.type = jbvString;
+	pair->key.val.string.val = unconstify(char *, key);
+	pair->key.val.string.len = (int) strlen(key);
+	pair->value.type = type;
+	return &pair->value;
+}
+
+static void
+add_text(JsonbValue *event, const char *key, const char *text)
+{
+	JsonbValue *value;
+
+	if (text == NULL || *text == '\0')
+		return;
+	value = add_pair(event, key, jbvString);
+	value->val.string.val = pstrdup(text);
+	value->val.string.len = (int) strlen(text);
+}
+
+/*
+ * An event is kept as the tree of its object until the log's row is made of all of them, so that
+ * nothing is put together twice. Its keys are added in the order in which jsonb keeps them: by
+ * length, then by bytes.
+ */
+void
+ff_run_log_tree(FfRun *run, const char *type, const char *step_id, const char *name, int attempt,
+				const JsonbValue *data, TimestampTz at)
+{
+	FfChange   *change = ff_run_change(run);
+	JsonbValue *event = palloc0(sizeof(JsonbValue));
+
+	event->type = jbvObject;
+	event->val.object.pairs = palloc0(sizeof(JsonbPair) * EVENT_KEYS);
+	if (attempt >= 0)
+		add_pair(event, "a", jbvNumeric)->val.numeric = int64_to_numeric(attempt);
+	if (data != NULL)
+		*add_pair(event, "d", jbvNull) = *data;
+	add_text(event, "n", name);
+	add_text(event, "s", step_id);
+	add_text(event, "t", type);
+	add_pair(event, "at", jbvNumeric)->val.numeric = int64_to_numeric(ff_unix_us(at));
+	change->events = lappend(change->events, event);
+	run->seq++;
+}
+
 void
 ff_run_log_event(FfRun *run, const char *type, const char *step_id, const char *name, int attempt,
 				 Jsonb *data, TimestampTz at)
 {
-	FfChange	 *change = ff_run_change(run);
-	FfJsonBuilder builder = {0};
-
-	ff_jb_object(&builder);
-	put_text(&builder, "t", type);
-	ff_jb_key(&builder, "at");
-	ff_jb_int(&builder, ff_unix_us(at));
-	put_text(&builder, "s", step_id);
-	put_text(&builder, "n", name);
-	if (attempt >= 0)
-	{
-		ff_jb_key(&builder, "a");
-		ff_jb_int(&builder, attempt);
-	}
-	if (data != NULL)
-	{
-		ff_jb_key(&builder, "d");
-		ff_jb_json(&builder, data);
-	}
-	ff_jb_end(&builder);
-	change->events = lappend(change->events, ff_jb_finish(&builder));
-	run->seq++;
+	ff_run_log_tree(run, type, step_id, name, attempt, data ? ff_json_tree(data) : NULL, at);
 }
 
 Jsonb *

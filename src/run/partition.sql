@@ -8,6 +8,25 @@ create table flowforge.step_default partition of flowforge.step (primary key (te
 create table flowforge.run_end_default partition of flowforge.run_end (primary key (tenant_id, run_id)) default;
 create table flowforge.run_event_batch_default partition of flowforge.run_event_batch (primary key (tenant_id, run_id, seq)) default;
 
+-- Where the server has it, LZ4: compressing the log of a run of a graph takes an eighth of its time with the built-in method. What is made
+-- like these tables has it, too.
+do $$
+declare
+	wide record;
+begin
+	if exists (select from pg_catalog.pg_settings s where s.name = 'default_toast_compression' and 'lz4' = any (s.enumvals)) then
+		for wide in
+			select a.attrelid::pg_catalog.regclass as name, a.attname
+			from pg_catalog.pg_attribute a
+			where a.attrelid = any ('{flowforge.event_default,flowforge.step_default,flowforge.run_end_default,flowforge.run_event_batch_default}'::pg_catalog.regclass[])
+				and a.atttypid = 'pg_catalog.jsonb'::pg_catalog.regtype
+		loop
+			execute pg_catalog.format('alter table %s alter column %I set compression lz4', wide.name, wide.attname);
+		end loop;
+	end if;
+end
+$$;
+
 select pg_catalog.pg_extension_config_dump('flowforge.event_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.run_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.step_default', '');

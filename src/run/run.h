@@ -201,7 +201,7 @@ typedef struct FfChange
 	FfRun	   *run;
 	FfHome		home_before;
 	int			first_seq;
-	List	   *events;		  /* of Jsonb */
+	List	   *events;		  /* of JsonbValue */
 	List	   *steps;		  /* of FfStepRow */
 	List	   *waits;		  /* of FfWait */
 	List	   *waits_done;	  /* step ids of waits that are over */

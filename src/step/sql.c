@@ -208,7 +208,7 @@ keep(FfRun *run, const FfItem *item, Jsonb *payload)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 	FfChange	 *change = run->change;
-	Jsonb		 *end = llast(change->events);
+	void		 *end = llast(change->events);
 	int64		  started;
 
 	if (!ff_json_int64(payload, "started", &started))

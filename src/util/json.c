@@ -435,6 +435,36 @@ ff_jb_finish(FfJsonBuilder *builder)
 	return JsonbValueToJsonb(builder->result);
 }
 
+JsonbValue *
+ff_jb_tree(FfJsonBuilder *builder)
+{
+	return builder->result;
+}
+
+JsonbValue *
+ff_json_tree(Jsonb *document)
+{
+	JsonbIterator	  *iterator;
+	JsonbParseState	  *state = NULL;
+	JsonbValue		  *tree = palloc(sizeof(JsonbValue));
+	JsonbIteratorToken token;
+	JsonbValue		   part;
+
+	if (JB_ROOT_IS_SCALAR(document))
+	{
+		JsonbExtractScalar(&document->root, tree);
+		return tree;
+	}
+	iterator = JsonbIteratorInit(&document->root);
+	while ((token = JsonbIteratorNext(&iterator, &part, false)) != WJB_DONE)
+	{
+		bool has_value = token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM;
+
+		tree = pushJsonbValue(&state, token, has_value ? &part : NULL);
+	}
+	return tree;
+}
+
 Jsonb *
 ff_json_empty_object(void)
 {

@@ -61,6 +61,11 @@ extern void	  ff_jb_int(FfJsonBuilder *builder, int64 number);
 extern void	  ff_jb_bool(FfJsonBuilder *builder, bool value);
 extern void	  ff_jb_json(FfJsonBuilder *builder, Jsonb *value);
 extern Jsonb *ff_jb_finish(FfJsonBuilder *builder);
+/* The same as a tree that refers to the keys, texts and documents it was given: they must live as
+ * long as it does. */
+extern JsonbValue *ff_jb_tree(FfJsonBuilder *builder);
+/* A document as a tree that refers to it; palloc'ed. */
+extern JsonbValue *ff_json_tree(Jsonb *document);
 
 /* Microseconds since 1970 and back. */
 extern int64	   ff_unix_us(TimestampTz at);

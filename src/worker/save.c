@@ -142,20 +142,19 @@ gather_steps(Rows *group, FfChange *change)
 static void
 gather_log(Rows *group, FfChange *change)
 {
-	FfJsonBuilder builder = {0};
-	Datum		  values[4];
-	ListCell	 *cell;
+	JsonbValue list = {.type = jbvArray};
+	Datum	   values[4];
+	ListCell  *cell;
 
 	if (change->events == NIL)
 		return;
-	ff_jb_array(&builder);
+	list.val.array.elems = palloc(sizeof(JsonbValue) * list_length(change->events));
 	foreach (cell, change->events)
-		ff_jb_json(&builder, lfirst(cell));
-	ff_jb_end(&builder);
+		list.val.array.elems[list.val.array.nElems++] = *(JsonbValue *) lfirst(cell);
 	values[0] = Int32GetDatum(change->run->tenant_id);
 	values[1] = UUIDPGetDatum(&change->run->id);
 	values[2] = Int32GetDatum(change->first_seq);
-	values[3] = JsonbPGetDatum(ff_jb_finish(&builder));
+	values[3] = JsonbPGetDatum(JsonbValueToJsonb(&list));
 	ff_batch_add(&group->logs, values, NULL);
 }
 
