@@ -1,6 +1,6 @@
 #!/bin/sh
-# What `make dev` runs once everything is built: a private server, the example app, one real order followed to its end, then it serves
-# until Ctrl-C. PORT (8288) is the server's, APP_PORT (the first free one from 3000) the app's.
+# What `make dev` runs once everything is built: a private server, the example app, one real order followed to its end, one workflow to where
+# it waits for an approval, then it serves until Ctrl-C. PORT (8288) is the server's, APP_PORT (the first free one from 3000) the app's.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -31,5 +31,5 @@ fi
 
 order="o$(date +%s)"
 exec "$flowforge" dev -p "$port" -u "http://localhost:$app_port/api/inngest" \
-	--demo "flowforge send shop/order.created -d '{\"id\": \"$order\", \"total\": 42}' --wait" \
+	--demo "flowforge send shop/order.created -d '{\"id\": \"$order\", \"total\": 42}' --wait && examples/restock-workflow/run.sh http://localhost:$app_port" \
 	-- env PORT="$app_port" node --import "./$example/node_modules/tsx/dist/loader.mjs" "$example/src/app.ts"

@@ -42,7 +42,9 @@ is_known(const char *word, const char *const *words)
 static const char *
 check_parts(Jsonb *parts)
 {
-	for (uint32 i = 0; i < JB_ROOT_COUNT(parts); i++)
+	uint32 count = parts ? JB_ROOT_COUNT(parts) : 0;
+
+	for (uint32 i = 0; i < count; i++)
 	{
 		Jsonb *part = ff_ai_element(parts, i);
 		char  *type = ff_json_text(part, "type");

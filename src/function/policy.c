@@ -142,8 +142,8 @@ run_timeout(Jsonb *settings)
 
 	if (seconds == NULL || seconds->type != jbvNumeric)
 		return 0;
-	value = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-											   NumericGetDatum(seconds->val.numeric)));
+	value = DatumGetFloat8(
+		DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(seconds->val.numeric)));
 	return value > 0 ? (int64) (Min(value, FF_MAX_DURATION_US / 1e6) * 1e6) : 0;
 }
 

@@ -153,6 +153,8 @@ open_each(FfRun *run, const FfNode *node, Jsonb *config, int attempt, TimestampT
 	const char		 *wrong = problem(config, &type);
 	MemoryContext	  old;
 
+	if (wrong == NULL && type == NULL)
+		wrong = "it has no handler";
 	if (wrong != NULL)
 	{
 		ff_node_fail(run, &place, ff_run_error("ForEachError", wrong), attempt,

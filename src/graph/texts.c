@@ -284,8 +284,8 @@ check_text(FfCheck *check, const FfNode *node, const FfWalk *walk, const char *m
 void
 ff_check_texts(FfCheck *check, const FfNode *node)
 {
-	FfWalk walk;
-	char  *member = NULL;
+	FfWalk		walk;
+	const char *member = "";
 
 	ff_walk_begin(&walk, node->config);
 	while (ff_walk_next(&walk))

@@ -29,3 +29,10 @@ export function addGift(): never {
 }
 
 export const sendVoucher = (order: Order): string => `voucher-${order.id}`;
+
+/** What is on the shelves: how many of each article are missing, and what one costs. */
+export const stock = [
+  { article: "lamp", missing: 3, price: 24.5 },
+  { article: "chair", missing: 0, price: 80 },
+  { article: "vase", missing: 2, price: 12.25 },
+];
