@@ -327,6 +327,36 @@ def test_a_cancelled_run_goes_on_where_it_was_cut_short(use):
     assert ended.types("each").count("step.started") == 2
 
 
+def test_a_loop_that_failed_goes_on_with_the_items_that_have_not_completed(use):
+    cluster = shared()
+    cluster.sql("truncate shop.mark; create table shop.gate (open boolean); insert into shop.gate values (false); alter table shop.gate owner to worker")
+    text = "with m as (insert into shop.mark values ($1)) select 1 / (case when $1 <> '3' or (select open from shop.gate) then 1 else 0 end) as one"
+    run_id = start(cluster, [loop("each", ["1", "2", "3", "4"], "database_query", {"query": text, "params": ["{{ _item }}"]}, on_item_error="fail", max_parallel=1),
+                             value("end", {"n": "{{ each.count }}"})], "each>end")
+    ended = end(cluster, run_id, "failed")
+    assert ended.of("step.failed", "each")[0]["data"]["attempt"] == 1 and "each[3]" not in ended.steps
+    cluster.sql("update shop.gate set open = true")
+    cluster.sql(f"select ff_retry('{run_id}')")
+    ended = end(cluster, run_id)
+    assert ended.output == {"n": 4}
+    assert [e["data"]["attempt"] for e in ended.of("step.started", "each")] == [1, 2] and ended.steps["each"]["attempt"] == 1
+    assert [e["data"]["attempt"] for e in ended.of("step.started", "each[2]")] == [1, 2]
+    assert cluster.sql("select string_agg(what, '' order by at) from shop.mark") == "1234", "what failed left nothing, what completed is not done again"
+
+
+def test_what_backs_off_says_so_and_takes_no_data(use):
+    cluster = shared()
+    run_id = start(cluster, [node("wait", "wait_for_event", {"event_name": "x/never", "timeout": 0.1}, max_attempts=2, backoff_base=60)])
+    reaches(cluster, run_id, "wait", "retrying")
+    assert sqlstate(cluster, f"select ff_resume('{run_id}', 'wait', '{{}}')") == "FF014"
+    assert sqlstate(cluster, f"select ff_resume('{run_id}'::uuid)") == "FF014"
+    assert "failed at attempt 1 of 2" in cluster.sql(f"select ff_explain('{run_id}')"), cluster.sql(f"select ff_explain('{run_id}')")
+    assert status_of(cluster, run_id) == "running"
+    restart(cluster)
+    assert cluster.sql(f"select status || attempt from flowforge.steps where run_id = '{run_id}'") == "retrying1"
+    cancelled(cluster, run_id)
+
+
 def test_a_replay_keeps_what_is_not_downstream(use):
     cluster = shared()
     cluster.sql("truncate shop.mark")
