@@ -179,10 +179,16 @@ extern void ff_node_fail(FfRun *run, const FfPlace *place, Jsonb *error, int att
 extern void ff_node_restate(FfRun *run, const FfPlace *place, FfItem *item);
 /* Which attempt of a step comes first, from 0: what ff_retry begins again counts on. */
 extern int ff_node_first_attempt(const FfRun *run, const char *step_id);
-/* Its config with templates rendered, or as it was edited for a replay; raises FF. */
+
+/* --- resolve.c: configs --- */
+
+/* With templates rendered in a scope, or in the node's own; raise FF. */
+extern Jsonb *ff_config_resolve(const FfRun *run, const FfPlace *place, const FfScope *scope);
 extern Jsonb *ff_node_config(FfRun *run, const FfPlace *place);
-/* {input: config without secrets} */
+/* {input: config without secrets}, or NULL when there is nothing to show */
 extern Jsonb *ff_node_detail(const FfNode *node, Jsonb *config);
+/* The members of two objects, the second's after the first's. */
+extern Jsonb *ff_config_joined(Jsonb *first, Jsonb *second);
 
 /* --- each.c: for_each --- */
 
