@@ -1,4 +1,6 @@
 """Graphs as they run: what is ready when, which way they go, what failures do, what is tried again, and the log of it all."""
+import base64
+import json
 import time
 
 from graphs import (approval, check_log, condition, end, graph, is_paused, launch, log, loop, node, play, publish, query, reaches, shared, start,
@@ -431,6 +433,17 @@ def test_values_keep_their_types_and_every_text_passes_through(use):
     assert got == data, got
     assert ended.output["nothing"] is None
     assert {key: ended.result("a")[key] for key in data} == data
+
+
+def test_rows_keep_exact_numbers_instants_and_bytes(use):
+    cluster = shared()
+    ended = play(cluster, [query("q", "select 12345678901234567890.123456789012345678900::numeric as n, 0.10::numeric(4,2) as price, "
+                                      "'2026-01-31 10:00:00.5+02'::timestamptz at time zone 'UTC' as at, decode('0001ff', 'hex') as bytes, "
+                                      "repeat('x', 60)::bytea as longer, null::bytea as none")], "")
+    text = cluster.sql(f"select s.memo #>> '{{data,rows,0}}' from flowforge.step s where s.run_id = '{ended.run_id}'")
+    row = json.loads(text, parse_float=str, parse_int=str)
+    assert row == {"n": "12345678901234567890.123456789012345678900", "price": "0.10", "at": "2026-01-31T08:00:00.5", "bytes": "AAH/",
+                   "longer": base64.b64encode(b"x" * 60).decode(), "none": None}, row
 
 
 def test_a_mapping_that_is_no_object_is_the_result(use):
