@@ -64,7 +64,7 @@ def start(cluster, app, script, data=None):
     app.scripts[key] = script
     event = json.dumps({**(data or {}), "script": key}).replace("'", "''")
     sent = cluster.sql(f"select ff_send_event('{app.event}', '{event}')")
-    return wait_for(lambda: cluster.sql(f"select run_id from flowforge.run where event_id = '{sent}'"), what="the run exists")
+    return wait_for(lambda: cluster.try_sql(f"select run_id from flowforge.run where event_id = '{sent}'"), what="the run exists")
 
 
 def end(cluster, run, seconds=30):
