@@ -73,6 +73,13 @@ ff_kind_item(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampT
 	return item;
 }
 
+bool
+ff_kind_begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now)
+{
+	ff_item_note(run, ff_kind_item(run, op, group, max_attempts, now), "step.planned", now);
+	return false;
+}
+
 FfEffect *
 ff_run_effect(FfRun *run, FfEffectWrite write, void *detail)
 {

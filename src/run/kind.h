@@ -92,6 +92,9 @@ extern void ff_kind_register(const FfStepKind *kind);
 extern const FfStepKind *ff_kind_by_op(const char *op);
 extern const FfStepKind *ff_kind_by_name(const char *name);
 
+/* The beginning of a kind that somebody works on: an item, and nothing else. */
+extern bool ff_kind_begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now);
+
 /* Tells all kinds that a run has ended. */
 extern void ff_kinds_run_ended(FfRun *run);
 

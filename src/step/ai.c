@@ -37,8 +37,7 @@ begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now)
 
 	if (ff_json_int64(op->options, "num_retries", &retries))
 		max_attempts = (int) retries + 1;
-	ff_item_note(run, ff_kind_item(run, op, group, max_attempts, now), "step.planned", now);
-	return false;
+	return ff_kind_begin(run, op, group, max_attempts, now);
 }
 
 /* A call: who is asked, and what has come of the answer. */

@@ -95,12 +95,8 @@ ff_code_timeout(Jsonb *options)
 	return ff_json_int64(options, "timeout", &timeout) ? timeout : DEFAULT_TIMEOUT_US;
 }
 
-static bool
-begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now)
-{
-	ff_item_note(run, ff_kind_item(run, op, group, max_attempts, now), "step.planned", now);
-	return false;
-}
-
-const FfStepKind ff_step_code = {
-	.op = "Code", .name = "code", .place = FF_STEP_SANDBOX, .read = read_options, .begin = begin};
+const FfStepKind ff_step_code = {.op = "Code",
+								 .name = "code",
+								 .place = FF_STEP_SANDBOX,
+								 .read = read_options,
+								 .begin = ff_kind_begin};

@@ -324,19 +324,6 @@ read_options(FfOp *op, Jsonb *options, TimestampTz now)
 }
 
 static bool
-begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now)
-{
-	ff_item_note(run, ff_kind_item(run, op, group, max_attempts, now), "step.planned", now);
-	return false;
-}
-
-static char *
-callee(const FfItem *item)
-{
-	return ff_guard_origin(ff_json_text(item->options, "url"));
-}
-
-static bool
 is_safe(const char *method)
 {
 	return pg_strcasecmp(method, "GET") == 0 || pg_strcasecmp(method, "HEAD") == 0 ||
@@ -477,8 +464,8 @@ const FfStepKind ff_step_http = {.op = "Http",
 								 .name = "http",
 								 .place = FF_STEP_CALL,
 								 .read = read_options,
-								 .begin = begin,
-								 .callee = callee,
+								 .begin = ff_kind_begin,
+								 .callee = ff_outgoing_callee,
 								 .shown = shown,
 								 .request = request,
 								 .answer = answer};

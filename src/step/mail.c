@@ -22,13 +22,6 @@ read_options(FfOp *op, Jsonb *options, TimestampTz now)
 	return ff_mail_read(&mail, options);
 }
 
-static bool
-begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now)
-{
-	ff_item_note(run, ff_kind_item(run, op, group, max_attempts, now), "step.planned", now);
-	return false;
-}
-
 static char *
 callee(const FfItem *item)
 {
@@ -119,7 +112,7 @@ const FfStepKind ff_step_mail = {.op = "Mail",
 								 .name = "mail",
 								 .place = FF_STEP_CALL,
 								 .read = read_options,
-								 .begin = begin,
+								 .begin = ff_kind_begin,
 								 .callee = callee,
 								 .request = request,
 								 .answer = answer};

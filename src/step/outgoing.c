@@ -214,3 +214,9 @@ ff_outgoing_answer(FfAnswer *answer, FfOp *op, const FfHttpCall *call, bool head
 	else
 		op->data = result(call, headers, secrets);
 }
+
+char *
+ff_outgoing_callee(const FfItem *item)
+{
+	return ff_guard_origin(ff_json_text(item->options, "url"));
+}

@@ -31,4 +31,7 @@ extern void ff_outgoing_answer(FfAnswer *answer, FfOp *op, const FfHttpCall *cal
  * last. */
 extern Jsonb *ff_outgoing_body(const FfHttpCall *call, List *secrets, bool *base64);
 
+/* Whose room a call to the address among an item's options takes: its origin; palloc'ed. */
+extern char *ff_outgoing_callee(const FfItem *item);
+
 #endif

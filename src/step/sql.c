@@ -116,13 +116,6 @@ ff_statement_read(FfStatement *statement, Jsonb *options)
 
 /* --- what may happen --- */
 
-static bool
-begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now)
-{
-	ff_item_note(run, ff_kind_item(run, op, group, max_attempts, now), "step.planned", now);
-	return false;
-}
-
 Jsonb *
 ff_sql_message(const char *step_id, Jsonb *memo, Jsonb *error, bool retry, TimestampTz started)
 {
@@ -271,6 +264,6 @@ const FfStepKind ff_step_sql = {.op = "Sql",
 								.name = "sql",
 								.place = FF_STEP_SQL,
 								.read = read_options,
-								.begin = begin,
+								.begin = ff_kind_begin,
 								.message = receive,
 								.release = release};

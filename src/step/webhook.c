@@ -45,19 +45,6 @@ read_options(FfOp *op, Jsonb *options, TimestampTz now)
 	return NULL;
 }
 
-static bool
-begin(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampTz now)
-{
-	ff_item_note(run, ff_kind_item(run, op, group, max_attempts, now), "step.planned", now);
-	return false;
-}
-
-static char *
-callee(const FfItem *item)
-{
-	return ff_guard_origin(ff_json_text(item->options, "url"));
-}
-
 static void
 sign(FfHttpCall *call, const char *secret, const char *id)
 {
@@ -140,8 +127,8 @@ const FfStepKind ff_step_webhook = {.op = "Webhook",
 									.name = "webhook",
 									.place = FF_STEP_CALL,
 									.read = read_options,
-									.begin = begin,
-									.callee = callee,
+									.begin = ff_kind_begin,
+									.callee = ff_outgoing_callee,
 									.shown = shown,
 									.request = request,
 									.answer = answer};
