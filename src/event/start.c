@@ -16,23 +16,24 @@
 static FfPlan insert_run = {
 	"with r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
 	"values ($2, $3, $4, $5, $6, $7, $8, clock_timestamp())) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
-	"values ($1, $3, $2, $4, $5, $6, $9)",
-	9,
-	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID}};
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
+	"values ($1, $3, $2, $4, $5, $6, $9, $10)",
+	10,
+	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID,
+	 TIMESTAMPTZOID}};
 
 static FfPlan insert_runs = {
-	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state)), "
+	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, rank)), "
 	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
 	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, clock_timestamp() from n) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
-	"select slot, run_id, tenant_id, function_id, version, event_id, state from n",
-	9,
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
+	"select slot, run_id, tenant_id, function_id, version, event_id, state, rank from n",
+	10,
 	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
-	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID}};
+	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
 
-#define COLUMNS 9
+#define COLUMNS 10
 
 /* An invoked run carries its parent in its state, so that its end can tell the parent without
  * another read. */
@@ -69,7 +70,9 @@ run_values(FfNewRun *run, Datum values[COLUMNS], bool nulls[COLUMNS])
 	values[6] = UUIDPGetDatum(&run->parent_run_id);
 	values[7] = parent ? CStringGetTextDatum(run->parent_step_id) : (Datum) 0;
 	values[8] = parent ? JsonbPGetDatum(initial_state(run)) : (Datum) 0;
+	values[9] = TimestampTzGetDatum(run->rank);
 	nulls[6] = nulls[7] = nulls[8] = !parent;
+	nulls[9] = run->rank == 0;
 }
 
 static void
@@ -109,7 +112,7 @@ ff_run_insert(FfNewRun *runs, int count)
 	{
 		if (!runs[i].has_run_id)
 			ff_uuid7(&runs[i].run_id);
-		ff_hint_run(&runs[i].run_id);
+		ff_hint_run(runs[i].tenant_id, &runs[i].run_id, runs[i].rank);
 	}
 	if (count == 1)
 		write_one_run(&runs[0]);

@@ -25,9 +25,9 @@ ff_take_hints(void)
 
 	for (int s = ff_my_number; s < FF_SLOTS; s += ff_shared->executors)
 	{
-		FfSlot	 *slot = &ff_my_database->slots[s];
-		pg_uuid_t taken[FF_RING_SIZE];
-		uint32	  count = 0;
+		FfSlot *slot = &ff_my_database->slots[s];
+		FfReady taken[FF_RING_SIZE];
+		uint32	count = 0;
 
 		/* A look without the lock: who adds something sets our latch afterwards. */
 		if (slot->count == 0 && !slot->overflow && !slot->inbox)
@@ -55,9 +55,9 @@ ff_take_hints(void)
 static void
 sweep_slot(int slot)
 {
-	pg_uuid_t last = {{0}};
-	pg_uuid_t found[SWEEP_BATCH];
-	int		  count;
+	FfRunKey last = {0};
+	FfReady	 found[SWEEP_BATCH];
+	int		 count;
 
 	do
 	{
@@ -70,7 +70,7 @@ sweep_slot(int slot)
 				sweep_wanted = true;
 				return;
 			}
-			last = found[i];
+			last = (FfRunKey){found[i].tenant_id, found[i].run_id};
 		}
 	} while (count == SWEEP_BATCH);
 }
