@@ -18,23 +18,24 @@
 static FfPlan insert_run = {
 	"with r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
 	"values ($2, $3, $4, $5, $6, $7, $8, clock_timestamp())) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
-	"values ($1, $3, $2, $4, $5, $6, $9)",
-	9,
-	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID}};
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
+	"values ($1, $3, $2, $4, $5, $6, $9, $10)",
+	10,
+	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID,
+	 TIMESTAMPTZOID}};
 
 static FfPlan insert_runs = {
-	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state)), "
+	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, rank)), "
 	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
 	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, clock_timestamp() from n) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
-	"select slot, run_id, tenant_id, function_id, version, event_id, state from n",
-	9,
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
+	"select slot, run_id, tenant_id, function_id, version, event_id, state, rank from n",
+	10,
 	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
-	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID}};
+	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
 
-#define COLUMNS 9
+#define COLUMNS 10
 
 /* Runs that have to wait for room, if only for the gate to look at them. */
 static FfPlan insert_claiming = {
@@ -88,7 +89,9 @@ run_values(FfNewRun *run, Datum values[COLUMNS], bool nulls[COLUMNS])
 	values[6] = UUIDPGetDatum(&run->parent_run_id);
 	values[7] = parent ? CStringGetTextDatum(run->parent_step_id) : (Datum) 0;
 	values[8] = parent ? JsonbPGetDatum(initial_state(run)) : (Datum) 0;
+	values[9] = TimestampTzGetDatum(run->rank);
 	nulls[6] = nulls[7] = nulls[8] = !parent;
+	nulls[9] = run->rank == 0;
 }
 
 static void
@@ -173,6 +176,7 @@ add_claiming(FfBatch *batch, FfNewRun *run, const FfClaim *claim, TimestampTz wa
 
 	run_values(run, values, nulls);
 	values[9] = TimestampTzGetDatum(wake_at);
+	nulls[9] = false;
 	values[10] = Int64GetDatum(claim->queue);
 	values[11] = CStringGetTextDatum(ff_claim_keys_text(&claim->keys));
 	values[12] = TimestampTzGetDatum(claim->rank);
@@ -226,7 +230,7 @@ ff_run_insert(FfNewRun *runs, int count)
 	}
 	ready = write_claiming(runs, &ready_count);
 	for (int i = 0; i < ready_count; i++)
-		ff_hint_run(&ready[i].run_id);
+		ff_hint_run(ready[i].tenant_id, &ready[i].run_id, ready[i].rank);
 	if (ready_count == 1)
 		write_one_run(&ready[0]);
 	else if (ready_count > 1)

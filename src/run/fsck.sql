@@ -225,7 +225,7 @@ as $$
 		flowforge.id_time(m.inbox_id))
 	from flowforge.inbox m
 	where flowforge.id_time(m.inbox_id) < now() - interval '1 minute'
-		and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(m.run_id) and l.run_id = m.run_id)
+		and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(m.run_id) and l.tenant_id = m.tenant_id and l.run_id = m.run_id)
 $$;
 comment on function flowforge.fsck_waits(uuid) is 'Part of flowforge.fsck: waits and messages.';
 
