@@ -11,8 +11,8 @@ as $$
 			coalesce((select ' by ' || flowforge.html(f.slug) from flowforge.run r
 				join flowforge.function f on f.tenant_id = r.tenant_id and f.function_id = r.function_id
 				where r.tenant_id = request.tenant_id and r.run_id = request.run_id), ''),
-			coalesce(', for ' || flowforge.html(link.approver), ''), to_char(link.expires_at, 'YYYY-MM-DD HH24:MI TZ'),
-			coalesce('<p class="said failed" role="alert">' || flowforge.html(problem) || '</p>', ''))
+			case when link.approver is not null then ', for ' || flowforge.html(link.approver) end, to_char(link.expires_at, 'YYYY-MM-DD HH24:MI TZ'),
+			case when problem is not null then '<p class="said failed" role="alert">' || flowforge.html(problem) || '</p>' end)
 		-- The Enter key presses the first button, and that one does nothing.
 		|| '<form method="post"><button disabled hidden></button>' || flowforge.form_html(request.form, given)
 		|| '<label for="reason">Comment, or why not</label><textarea name="reason" id="reason" rows="3">' || E'\n' || flowforge.html(given ->> 'reason')

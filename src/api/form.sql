@@ -56,7 +56,7 @@ as $$
 	select case k.kind
 		when 'choice' then '<select' || c.common || '><option value=""></option>' || (
 			select string_agg('<option' || flowforge.html_attributes(jsonb_build_object('value', e.value::text, 'selected', e.value::text = v.value)) || '>'
-				|| flowforge.html(e.value #>> '{}') || '</option>', '' order by e.ordinality)
+				|| flowforge.html(coalesce(e.value #>> '{}', 'null')) || '</option>', '' order by e.ordinality)
 			from jsonb_array_elements(schema -> 'enum') with ordinality e) || '</select>'
 		when 'checkbox' then '<input type="checkbox" value="true"' || flowforge.html_attributes(
 			jsonb_build_object('name', name, 'id', name, 'checked', v.value = 'true')) || '>'
@@ -84,7 +84,7 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 	select format('<label for="%s">%s%s</label>%s%s', flowforge.html(name), flowforge.html(label), case when required then ' *' else '' end,
-		'<p class="dim">' || flowforge.html(schema ->> 'description') || '</p>', flowforge.form_input(name, schema, required, given))
+		case when schema ? 'description' then '<p class="dim">' || flowforge.html(schema ->> 'description') || '</p>' end, flowforge.form_input(name, schema, required, given))
 $$;
 comment on function flowforge.form_field(text, text, jsonb, boolean, text) is 'A field of a form with its label and what it is for.';
 
