@@ -199,6 +199,13 @@ def test_links_are_for_approvers_and_for_a_time(use):
     assert gateway.ask("GET", "/api/v1/approvals")[0] == 401, "everything else needs a key"
 
 
+def test_links_begin_with_the_address_of_a_gateway(use):
+    cluster, _ = place()
+    for url in ("flows.example.com", "ftp://flows.example.com", "https://", "https://a.example/?x=1", "https://a.example/#x", "https://a.example/ b", "javascript:alert(1)"):
+        done = cluster.psql("-c", f"alter system set flowforge.public_url = '{url}'", check=False)
+        assert "It is not the address of a gateway." in done.stderr, (url, done.stderr)
+
+
 def test_a_link_is_over_when_its_run_is(use):
     cluster, gateway = place()
     run_id, request = asking(cluster, prompt="?")
