@@ -253,6 +253,10 @@ define_step_settings(void)
 		"flowforge.secret_key_file",
 		"The file with the key that stored secrets are sealed with (64 hexadecimal digits).",
 		&ff_secret_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	DefineCustomStringVariable("flowforge.public_url",
+							   "Where browsers reach the gateway: what links begin with.",
+							   "Without one they are paths.", &public_url, "", PGC_SIGHUP, 0,
+							   check_public_url, NULL, NULL);
 	define_int("flowforge.sql_timeout",
 			   "How long a statement of a Sql step may take when the step does not say.",
 			   &ff_sql_timeout, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS);
@@ -279,10 +283,6 @@ define_event_settings(void)
 		"flowforge.event_keys",
 		"The keys that may send events over HTTP (comma-separated); unused in development mode.",
 		&ff_event_keys, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
-	DefineCustomStringVariable("flowforge.public_url",
-							   "Where browsers reach the gateway: what links begin with.",
-							   "Without one they are paths.", &public_url, "", PGC_SIGHUP, 0,
-							   check_public_url, NULL, NULL);
 	define_text("flowforge.tenant", "The tenant the session works for.", &tenant_setting, "1",
 				PGC_SUSET, 0);
 }
