@@ -173,18 +173,3 @@ comment on function @extschema@.ff_reject(uuid, text) is
 '"already rejected" when it was. Errors: FF406 no such request, FF407 it is approved, expired, or its run has ended, FF408 the caller is not '
 'among its approvers nor a member of one.';
 revoke execute on function @extschema@.ff_reject(uuid, text) from public;
-
-create function flowforge.forget_approvals(retention interval) returns integer
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-	with gone as (
-		delete from flowforge.approval a
-		where retention > interval '0' and a.requested_at < now() - retention
-			and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(a.run_id) and l.tenant_id = a.tenant_id and l.run_id = a.run_id)
-		returning 1
-	)
-	select count(*)::integer from gone
-$$;
-comment on function flowforge.forget_approvals(interval) is
-'Deletes requests older than `retention` whose runs have ended; 0 keeps them. Gives how many. Executors call it.';
