@@ -136,6 +136,15 @@ is_named(const FfEvent *event)
 	return strcmp(event->name, "inngest/deferred.schedule") == 0;
 }
 
+/* Events without a value do not repeat each other. */
+static const char *
+value_or_none(const FfExpr *expression, Jsonb *event)
+{
+	const char *value = ff_start_key(expression, event);
+
+	return strcmp(value, "null") == 0 ? NULL : value;
+}
+
 /* False when nothing is to be decided. What the cache holds is copied, for it may not stay. */
 static bool
 read_start(FfStart *start, FfNewRun *run, const FfFlow *flow, Jsonb *event, bool held)
@@ -152,7 +161,7 @@ read_start(FfStart *start, FfNewRun *run, const FfFlow *flow, Jsonb *event, bool
 		start->key[FF_RULE_SINGLE] = ff_start_key(flow->singleton.key, event);
 	start->cancels = flow->singleton.cancels;
 	if (flow->idempotency != NULL && !held)
-		start->key[FF_RULE_ONCE] = ff_start_key(flow->idempotency, event);
+		start->key[FF_RULE_ONCE] = value_or_none(flow->idempotency, event);
 	if (flow->rate.limit > 0 && !held)
 		start->key[FF_RULE_RATE] = ff_start_key(flow->rate.key, event);
 	start->rate = flow->rate;
