@@ -187,7 +187,7 @@ read_starts(FfStart *starts, FfNewRun *runs, int count, bool held)
 		const FfFunction *function;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!run->flows)
+		if (run->unlimited)
 			continue;
 		function = ff_function_get(run->tenant_id, run->function_id, run->version);
 		if (function == NULL || function->flow == NULL)
@@ -313,8 +313,6 @@ ff_flow_start(FfNewRun *runs, int *count)
 void
 ff_flow_start_held(FfNewRun *runs, int *count)
 {
-	for (int i = 0; i < *count; i++)
-		runs[i].flows = true;
 	decide(runs, count, true);
 }
 
