@@ -166,7 +166,7 @@ create function flowforge.flow_findings(settings jsonb) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select coalesce(jsonb_agg(jsonb_build_object('code', 'bad_policy', 'message', format('%s %s', p.field, p.problem), 'path', 'settings.' || p.field,
+	select coalesce(jsonb_agg(jsonb_build_object('code', 'bad_policy', 'message', format('%s: %s', p.field, p.problem), 'path', 'settings.' || p.field,
 		'hint', p.fix)), '[]')
 	from flowforge.flow_problems(jsonb_build_object('functions', jsonb_build_array(settings))) p
 $$;
