@@ -191,6 +191,44 @@ as $$
 $$;
 comment on function flowforge.fsck_triggers() is 'Part of flowforge.fsck: triggers.';
 
+-- A key may name a run that is over: whoever wants it next takes it. A live run is without its key once another has taken its place, which it has been
+-- told, and when it was started by name, or again: then another run may have the key.
+create function flowforge.fsck_flows(low uuid) returns table (invariant text, run_id uuid, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'a singleton key has had a run', s.run_id, format('it has the key %s of function %s and there is no such run', s.key, s.function_id)
+	from flowforge.flow_single s
+	where s.run_id >= low and not exists (select from flowforge.run r where r.tenant_id = s.tenant_id and r.run_id = s.run_id)
+	union all
+	select 'a live run has its singleton key', l.run_id, format('no key of function %s names it', l.function_id)
+	from flowforge.live_run l
+	join flowforge.function_version v on v.tenant_id = l.tenant_id and v.function_id = l.function_id and v.version = l.version
+		and jsonb_typeof(case when v.config ? 'graph' then v.config -> 'settings' else v.config end -> 'singleton') = 'object'
+	join flowforge.event e on e.tenant_id = l.tenant_id and e.event_id = l.event_id and e.name not in ('inngest/function.invoked', 'inngest/deferred.schedule')
+	where not exists (select from flowforge.flow_single s where s.tenant_id = l.tenant_id and s.run_id = l.run_id)
+		and not exists (select from flowforge.inbox i where i.slot = l.slot and i.run_id = l.run_id and i.kind = 'cancel')
+		and not exists (select from flowforge.run_event_batch b where b.tenant_id = l.tenant_id and b.run_id = l.run_id
+			and (b.events @> '[{"t": "run.retried"}]' or b.events @> '[{"t": "run.replayed"}]'))
+	union all
+	select 'a rate limit is kept', null::uuid, format('%s starts of key %s of function %s within %s', w.starts, w.key, w.function_id, w.period)
+	from (
+		select f.key, f.function_id, f.period, f.most, sum(f.starts[p + 1]) as starts
+		from flowforge.flow_rate f
+		cross join lateral generate_series(1, cardinality(f.starts), 2) p
+		where f.starts[p] > flowforge.microseconds(f.at) - extract(epoch from f.period) * 1000000
+		group by f.tenant_id, f.function_id, f.key
+	) w
+	where w.starts > w.most
+	union all
+	select 'a skipped run was not started', r.run_id, format('flow control kept its event from starting it: %s', k.reason)
+	from flowforge.run_skip k
+	join flowforge.run r on r.tenant_id = k.tenant_id and r.event_id = k.event_id and r.function_id = k.function_id
+	where r.run_id >= low
+		and not exists (select from flowforge.run_event_batch b where b.tenant_id = r.tenant_id and b.run_id = r.run_id and b.events @> '[{"t": "run.replayed"}]')
+$$;
+comment on function flowforge.fsck_flows(uuid) is 'Part of flowforge.fsck: what flow control keeps of events and runs.';
+
 create function flowforge.fsck_waits(low uuid) returns table (invariant text, run_id uuid, detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -427,6 +465,7 @@ begin
 	union all select * from flowforge.fsck_claims()
 	union all select * from flowforge.fsck_room()
 	union all select * from flowforge.fsck_triggers()
+	union all select * from flowforge.fsck_flows(low)
 	union all select * from flowforge.fsck_waits(low)
 	union all select * from flowforge.fsck_signals()
 	union all select * from flowforge.fsck_locks()

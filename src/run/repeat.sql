@@ -163,12 +163,13 @@ begin
 			from flowforge.function_version v
 			where v.tenant_id = row.tenant_id and v.function_id = row.function_id and v.version = row.version));
 	perform flowforge.hand_over(row.tenant_id, row.run_id);
+	perform flowforge.retake_single(row.tenant_id, row.run_id);
 	return 'retrying';
 end
 $$;
 comment on function @extschema@.ff_retry(uuid) is
 'Makes a run that failed or was cancelled go on, as the same run: what has completed stays, the steps that failed run again with all '
-'their retries, locks it held are asked for again, and its timeouts begin anew. A run that invoked it has had its answer and is not told again. Gives "retrying", or '
+'their retries, locks it held are asked for again, its singleton key is its own again unless another run has it, and its timeouts begin anew. A run that invoked it has had its answer and is not told again. Gives "retrying", or '
 '"already running" when it is live. Errors: FF010 no such run; FF014 it has completed; FF062 its event is no longer kept.';
 
 create function flowforge.replayed_step(source flowforge.run, wanted text) returns flowforge.step
