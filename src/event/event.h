@@ -41,6 +41,8 @@ typedef struct FfNewRun
 	const char	  *parent_step_id; /* NULL: no parent */
 	int			   depth;		   /* of invocation: 0 when an event started it */
 	const FfEvent *event;		   /* event_id's, or NULL: it is read when it is needed */
+	const pg_uuid_t *batch; /* of a run for several events: all of them, event_id first; or NULL */
+	int				 batch_count;
 	bool	  uncancelled; /* no event cancels it, as is known without a look at its function */
 	bool	  has_run_id;
 	pg_uuid_t run_id; /* out, unless has_run_id */

@@ -23,6 +23,8 @@ static struct
 	int		  ended_count;
 	bool	  overflow;
 	bool	  schedules;
+	bool	  starts;
+	TimestampTz starts_at;
 	uint64	  inboxes; /* bit per slot */
 	pg_uuid_t runs[MAX_PENDING];
 	pg_uuid_t ended[MAX_PENDING];
@@ -34,7 +36,7 @@ static bool
 anything_pending(void)
 {
 	return pending.runs_count > 0 || pending.ended_count > 0 || pending.overflow ||
-		   pending.schedules || pending.inboxes != 0;
+		   pending.schedules || pending.starts || pending.inboxes != 0;
 }
 
 static void
@@ -44,6 +46,7 @@ forget(void)
 	pending.ended_count = 0;
 	pending.overflow = false;
 	pending.schedules = false;
+	pending.starts = false;
 	pending.inboxes = 0;
 }
 
@@ -116,6 +119,8 @@ hand_over(void)
 		ff_shared_overflow(database);
 	if (pending.schedules)
 		ff_shared_schedules_changed(database);
+	if (pending.starts && ff_shared_starts_at(database, pending.starts_at))
+		ff_shared_wake(&database->executors[0]);
 	for (int e = 0; e < ff_shared->executors; e++)
 	{
 		if (wake & (1u << e))
@@ -178,6 +183,14 @@ void
 ff_hint_schedules(void)
 {
 	pending.schedules = true;
+}
+
+void
+ff_hint_starts(TimestampTz at)
+{
+	if (!pending.starts || at < pending.starts_at)
+		pending.starts_at = at;
+	pending.starts = true;
 }
 
 void

@@ -75,7 +75,7 @@ sync_jobs(void *arg)
 void
 ff_maintain_turn(void)
 {
-	static char *const tables[] = {"event", "run", "step", "run_end", "run_event_batch"};
+	static char *const tables[] = {"event", "run", "run_batch", "step", "run_end", "run_event_batch"};
 	FfFailure		   failure;
 
 	if (ff_my_number != 0 || GetCurrentTimestamp() < next_maintenance)

@@ -65,6 +65,11 @@ extern void ff_advance_turn(void);
 /* Gives memory back when runs have more of it than flowforge.executor_memory. */
 extern void ff_advance_spare(void);
 
+/* --- starts.c: what was held back and is due --- */
+
+extern void		   ff_starts_turn(void);
+extern TimestampTz ff_starts_next(void);
+
 /* --- clock.c: the schedules --- */
 
 /* Starts what is due by a schedule, in executor 0. */
