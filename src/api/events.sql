@@ -224,7 +224,11 @@ begin
 		select jsonb_agg(flowforge.run_json(r) order by r.run_id)
 		from flowforge.runs r
 		where r.tenant_id = flowforge.current_tenant()
-			and r.run_id = any (array(select flowforge.runs_of_events(flowforge.current_tenant(), array[wanted])))), '[]')));
+			and r.run_id = any (array(select flowforge.runs_of_events(flowforge.current_tenant(), array[wanted])))), '[]'),
+		'skipped', coalesce((
+			select jsonb_agg(jsonb_build_object('function', k.function, 'status', 'skipped', 'reason', k.reason, 'detail', k.detail, 'at', k.at) order by k.function)
+			from flowforge.skipped_runs k
+			where k.tenant_id = flowforge.current_tenant() and k.event_id = wanted), '[]')));
 end
 $$;
 comment on function flowforge.api_event_runs(flowforge.request) is 'GET /api/v1/events/{id}/runs.';
@@ -251,6 +255,16 @@ insert into flowforge.route_schema (name, schema) values
 		"ulid": {"type": "string"},
 		"function": {"type": "string"},
 		"event_id": {"type": "string", "format": "uuid"}
+	}
+}'),
+('SkippedRun', '{
+	"type": "object", "required": ["function", "status", "reason", "detail", "at"],
+	"properties": {
+		"function": {"type": ["string", "null"]},
+		"status": {"const": "skipped"},
+		"reason": {"enum": ["idempotency", "rate_limit", "singleton", "debounced"]},
+		"detail": {"type": ["object", "null"], "description": "The key, the run it was not to be beside, the limit."},
+		"at": {"type": "string", "format": "date-time"}
 	}
 }'),
 ('Event', '{
@@ -309,6 +323,7 @@ insert into flowforge.route (method, pattern, function, lane, scope, style, tag,
 	"next_cursor": {"type": ["string", "null"]}}}'),
 ('GET', '/api/v1/events/{id}', 'flowforge.api_event', 'call', 'events:read', 'problem', 'events', 'One event',
 '{}', '{"$ref": "#/components/schemas/Event"}'),
-('GET', '/api/v1/events/{id}/runs', 'flowforge.api_event_runs', 'call', 'runs:read', 'problem', 'events', 'The runs an event started',
-'{}', '{"type": "object", "required": ["data"], "properties": {
-	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Run"}}}}');
+('GET', '/api/v1/events/{id}/runs', 'flowforge.api_event_runs', 'call', 'runs:read', 'problem', 'events', 'The runs an event started, and those that flow control kept it from starting',
+'{}', '{"type": "object", "required": ["data", "skipped"], "properties": {
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Run"}},
+	"skipped": {"type": "array", "items": {"$ref": "#/components/schemas/SkippedRun"}}}}');

@@ -180,9 +180,10 @@ insert into flowforge.route_schema (name, schema) values
 }'),
 ('RunDetail', '{
 	"allOf": [{"$ref": "#/components/schemas/Run"}],
-	"type": "object", "required": ["event", "output", "error", "metadata"],
+	"type": "object", "required": ["event", "event_ids", "output", "error", "metadata"],
 	"properties": {
 		"event": {"oneOf": [{"$ref": "#/components/schemas/Event"}, {"type": "null"}]},
+		"event_ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "description": "All its events, in order of arrival: several when it is a batch."},
 		"output": {"description": "What the function returned."},
 		"error": {"description": "Why it failed."},
 		"metadata": {"type": "array", "description": "What its function noted about it.", "items": {"type": "object", "properties": {

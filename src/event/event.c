@@ -13,6 +13,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "event/event.h"
+#include "flow/flow.h"
 #include "function/filter.h"
 #include "function/function.h"
 #include "slot/hint.h"
@@ -178,6 +179,7 @@ typedef struct RunList
 	FfNewRun *runs;
 	int		  count;
 	int		  capacity;
+	bool	  flows; /* one of them has flow control */
 } RunList;
 
 static void
@@ -200,6 +202,8 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 	run->event_id = event->id;
 	run->event = event;
 	run->uncancelled = !trigger->cancels;
+	run->flows = trigger->flows;
+	list->flows |= trigger->flows;
 }
 
 /* Every function whose trigger the event meets runs once, whichever and however many of its
@@ -264,6 +268,8 @@ ff_event_record(FfEvent *events, int count)
 		if (!events[i].duplicate)
 			match_triggers(&list, &events[i]);
 	}
+	if (list.flows)
+		ff_flow_start(list.runs, &list.count);
 	/* First the runs: an event may cancel those that events before it in the same call have
 	 * started.
 	 */

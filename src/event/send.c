@@ -322,7 +322,10 @@ start_run(FunctionCallInfo fcinfo, FfEvent *event, const FfFunction *function)
 	run.event_id = event->id;
 	run.event = event;
 	if (!event->duplicate)
+	{
+		ff_flow_start_named(&run);
 		ff_run_insert(&run, 1);
+	}
 	SPI_finish();
 	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "invoke must return a row");

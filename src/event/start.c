@@ -15,24 +15,25 @@
 
 static FfPlan insert_run = {
 	"with r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
-	"values ($2, $3, $4, $5, $6, $7, $8, clock_timestamp())) "
+	"values ($2, $3, $4, $5, $6, $7, $8, coalesce($10, clock_timestamp()))) "
 	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
 	"values ($1, $3, $2, $4, $5, $6, $9)",
-	9,
-	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID}};
+	10,
+	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID,
+	 TIMESTAMPTZOID}};
 
 static FfPlan insert_runs = {
-	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state)), "
+	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, created_at)), "
 	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
-	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, clock_timestamp() from n) "
+	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, coalesce(created_at, clock_timestamp()) from n) "
 	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
 	"select slot, run_id, tenant_id, function_id, version, event_id, state from n",
-	9,
+	10,
 	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
-	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID}};
+	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
 
-#define COLUMNS 9
+#define COLUMNS 10
 
 /* An invoked run carries its parent in its state, so that its end can tell the parent without
  * another read. */
@@ -70,6 +71,8 @@ run_values(FfNewRun *run, Datum values[COLUMNS], bool nulls[COLUMNS])
 	values[7] = parent ? CStringGetTextDatum(run->parent_step_id) : (Datum) 0;
 	values[8] = parent ? JsonbPGetDatum(initial_state(run)) : (Datum) 0;
 	nulls[6] = nulls[7] = nulls[8] = !parent;
+	values[9] = TimestampTzGetDatum(run->created);
+	nulls[9] = run->created == 0;
 }
 
 static void

@@ -83,8 +83,8 @@ read_rows(Held *due, uint64 rows, TimestampTz now, FfBatch *gone, FfBatch *later
 static int
 make_runs(FfNewRun **out, const Held *due, int count)
 {
-	int	   made = 0;
-	int	   capacity = 0;
+	int		  made = 0;
+	int		  capacity = 0;
 	FfNewRun *runs;
 
 	for (int i = 0; i < count; i++)
@@ -107,6 +107,78 @@ make_runs(FfNewRun **out, const Held *due, int count)
 	return made;
 }
 
+/* --- what is asked of the others --- */
+
+static FfPlan read_events = {
+	"select n.place::integer, " FF_EVENT_COLUMNS
+	" from unnest($1, $2) with ordinality as n (tenant_id, event_id, place) "
+	"join flowforge.event ev on ev.tenant_id = n.tenant_id and ev.event_id = n.event_id",
+	2,
+	{INT4ARRAYOID, UUIDARRAYOID}};
+
+/* Whether a run's event has more to say: by a singleton, or by its priority. */
+static bool
+is_asked(const FfNewRun *run)
+{
+	const FfFunction *function = ff_function_get(run->tenant_id, run->function_id, run->version);
+	const FfFlow	 *flow = function ? function->flow : NULL;
+
+	return flow != NULL && (flow->singleton.on || flow->priority != NULL);
+}
+
+static int
+start_asked(FfNewRun *runs, int count)
+{
+	FfBatch	  batch = {.plan = &read_events};
+	FfNewRun *found = palloc(sizeof(FfNewRun) * count);
+	FfEvent	 *events = palloc0(sizeof(FfEvent) * count);
+	uint64	  rows;
+	int		  left;
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum values[2] = {Int32GetDatum(runs[i].tenant_id), UUIDPGetDatum(&runs[i].event_id)};
+
+		ff_batch_add(&batch, values, NULL);
+	}
+	rows = ff_batch_run(&batch);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool isnull;
+
+		found[i] = runs[DatumGetInt32(ff_spi_value(i, 1, &isnull)) - 1];
+		ff_event_read(&events[i], i, 2);
+		events[i].tenant_id = found[i].tenant_id;
+		found[i].event = &events[i];
+	}
+	left = (int) rows;
+	ff_flow_start_held(found, &left);
+	if (left > 0)
+		ff_run_insert(found, left);
+	return left;
+}
+
+/* Gives how many of them have started. */
+static int
+start_runs(FfNewRun *runs, int count)
+{
+	FfNewRun *asked = palloc_extended(sizeof(FfNewRun) * Max(count, 1), MCXT_ALLOC_HUGE);
+	int		  asked_count = 0;
+	int		  free_count = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_asked(&runs[i]))
+			asked[asked_count++] = runs[i];
+		else
+			runs[free_count++] = runs[i];
+	}
+	if (free_count > 0)
+		ff_run_insert(runs, free_count);
+	return free_count + (asked_count > 0 ? start_asked(asked, asked_count) : 0);
+}
+
 static int
 start_rows(TimestampTz now, int most, uint64 *looked)
 {
@@ -123,9 +195,7 @@ start_rows(TimestampTz now, int most, uint64 *looked)
 	ff_batch_run(&later);
 	ff_batch_run(&gone);
 	count = make_runs(&runs, due, count);
-	if (count > 0)
-		ff_run_insert(runs, count);
-	return count;
+	return start_runs(runs, count);
 }
 
 PG_FUNCTION_INFO_V1(ff_flow_start_due);

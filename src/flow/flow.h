@@ -130,4 +130,26 @@ extern int64 ff_flow_lane(int32 function_id, const FfKeys *keys);
 /* When the run counts as made: its age less its head start. */
 extern TimestampTz ff_flow_rank(const FfFlow *flow, Jsonb *event, TimestampTz created);
 
+/* --- start.c: which events start a run --- */
+
+struct FfNewRun;
+
+/*
+ * Takes out of the list the runs that do not start, in the sender's transaction: those that
+ * idempotency, singleton or rateLimit refuse, which are noted in flowforge.run_skip, and those
+ * whose events debounce or batchEvents holds back (held.h). Gives the others their ids and ranks,
+ * and those with a rateLimit the instant at which they count as made. Their rows must then be
+ * written. Needs SPI connected.
+ */
+extern void ff_flow_start(struct FfNewRun *runs, int *count);
+
+/* The same for runs whose events were held: of them a singleton is asked, when they start. */
+extern void ff_flow_start_held(struct FfNewRun *runs, int *count);
+
+/* The rank of a run that somebody starts by its function's name. */
+extern void ff_flow_start_named(struct FfNewRun *run);
+
+/* Whether the runs of a version may have the key of a singleton, which their end gives back. */
+extern bool ff_flow_has_single(int32 tenant_id, int32 function_id, int32 version);
+
 #endif

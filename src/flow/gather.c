@@ -48,12 +48,10 @@ static FfPlan take_events = {
 static void
 add(FfBatch *batch, const FfHold *hold, TimestampTz now)
 {
-	Datum values[COLUMNS] = {Int32GetDatum(hold->run->tenant_id),
-							 Int32GetDatum(hold->run->function_id),
-							 CStringGetTextDatum(hold->key),
-							 TimestampTzGetDatum(now),
-							 TimestampTzGetDatum(now + hold->wait),
-							 UUIDPGetDatum(&hold->run->event_id)};
+	Datum values[COLUMNS] = {
+		Int32GetDatum(hold->run->tenant_id),   Int32GetDatum(hold->run->function_id),
+		CStringGetTextDatum(hold->key),		   TimestampTzGetDatum(now),
+		TimestampTzGetDatum(now + hold->wait), UUIDPGetDatum(&hold->run->event_id)};
 
 	ff_batch_add(batch, values, NULL);
 }
@@ -67,36 +65,15 @@ ff_gather_runs(FfNewRun *runs, const FfNewRun *like, const pg_uuid_t *events, in
 	{
 		FfNewRun *run = &runs[made++];
 
-		*run = *like;
+		*run = (FfNewRun){.tenant_id = like->tenant_id,
+						  .function_id = like->function_id,
+						  .version = like->version,
+						  .uncancelled = like->uncancelled};
 		run->event_id = events[from];
-		run->event = NULL;
 		run->batch = &events[from];
 		run->batch_count = Min(size, count - from);
 	}
 	return made;
-}
-
-/* What was held for the key of a row that was written. */
-static const FfHold *
-hold_of(const FfHold *holds, int count, int32 function_id, const char *key)
-{
-	int low = 0;
-	int high = count - 1;
-
-	while (low < high)
-	{
-		int			  middle = low + (high - low) / 2;
-		const FfHold *at = &holds[middle];
-		bool		  before = at->run->function_id != function_id
-								   ? at->run->function_id < function_id
-								   : strcmp(at->key, key) < 0;
-
-		if (before)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return &holds[low];
 }
 
 static int
@@ -163,10 +140,10 @@ ff_gather_hold(FfHold *holds, int count)
 	rows = ff_batch_run(&batch);
 	for (uint64 i = 0; i < rows; i++)
 	{
-		bool			 isnull;
-		const FfHold	*hold = hold_of(holds, count, DatumGetInt32(ff_spi_value(i, 1, &isnull)),
-										TextDatumGetCString(ff_spi_value(i, 2, &isnull)));
-		int				 gathered;
+		bool		  isnull;
+		const FfHold *hold = ff_holds_find(holds, count, DatumGetInt32(ff_spi_value(i, 1, &isnull)),
+										   TextDatumGetCString(ff_spi_value(i, 2, &isnull)));
+		int			  gathered;
 		const pg_uuid_t *events = uuids(ff_spi_value(i, 3, &isnull), &gathered);
 
 		CHECK_FOR_INTERRUPTS();

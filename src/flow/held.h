@@ -20,17 +20,21 @@
 /* A run that an event would start, and that its function's flow control may hold back. */
 typedef struct FfHold
 {
-	FfNewRun *run;
-	const char *key; /* as rows have it */
-	int		  place; /* the order of arrival */
-	int64	  wait;	 /* microseconds: quiet, or until the batch starts */
-	int64	  bound; /* of a debounce: microseconds after the first event; 0: none */
-	int32	  max;	 /* of a batch: events */
+	FfNewRun   *run;
+	const char *key;   /* as rows have it */
+	int			place; /* the order of arrival */
+	int64		wait;  /* microseconds: quiet, or until the batch starts */
+	int64		bound; /* of a debounce: microseconds after the first event; 0: none */
+	int32		max;   /* of a batch: events */
 } FfHold;
 
 /* Sorts what is to be held by its row: who takes several locks takes them in this order. */
 extern void ff_holds_sort(FfHold *holds, int count);
 extern bool ff_holds_one_row(const FfHold *a, const FfHold *b);
+
+/* The first of those that are sorted for a row. */
+extern const FfHold *ff_holds_find(const FfHold *holds, int count, int32 function_id,
+								   const char *key);
 
 /* --- hold.c --- */
 

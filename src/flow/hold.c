@@ -36,6 +36,27 @@ ff_holds_one_row(const FfHold *a, const FfHold *b)
 	return a->run->function_id == b->run->function_id && strcmp(a->key, b->key) == 0;
 }
 
+const FfHold *
+ff_holds_find(const FfHold *holds, int count, int32 function_id, const char *key)
+{
+	int low = 0;
+	int high = count - 1;
+
+	while (low < high)
+	{
+		int			  middle = low + (high - low) / 2;
+		const FfHold *at = &holds[middle];
+		bool before = at->run->function_id != function_id ? at->run->function_id < function_id
+														  : strcmp(at->key, key) < 0;
+
+		if (before)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return &holds[low];
+}
+
 /* The event of the run being looked at; consecutive runs often have the same. */
 typedef struct Seen
 {
@@ -94,13 +115,13 @@ gather(FfHold *hold, const FfBatching *rule, Seen *seen)
 int
 ff_flow_hold(FfNewRun *runs, int count)
 {
-	FfHold *debounced = palloc(sizeof(FfHold) * count);
-	FfHold *gathered = palloc(sizeof(FfHold) * count);
-	FfNewRun *held = palloc(sizeof(FfNewRun) * count);
-	int		debounced_count = 0;
-	int		gathered_count = 0;
-	int		kept = 0;
-	Seen	seen = {0};
+	FfHold	 *debounced = palloc_extended(sizeof(FfHold) * count, MCXT_ALLOC_HUGE);
+	FfHold	 *gathered = palloc_extended(sizeof(FfHold) * count, MCXT_ALLOC_HUGE);
+	FfNewRun *held = palloc_extended(sizeof(FfNewRun) * count, MCXT_ALLOC_HUGE);
+	int		  debounced_count = 0;
+	int		  gathered_count = 0;
+	int		  kept = 0;
+	Seen	  seen = {0};
 
 	memcpy(held, runs, sizeof(FfNewRun) * count);
 	for (int i = 0; i < count; i++)
@@ -110,14 +131,16 @@ ff_flow_hold(FfNewRun *runs, int count)
 		const FfFlow	 *flow;
 
 		CHECK_FOR_INTERRUPTS();
-		function = ff_function_get(held[i].tenant_id, held[i].function_id, held[i].version);
+		function = held[i].flows
+					   ? ff_function_get(held[i].tenant_id, held[i].function_id, held[i].version)
+					   : NULL;
 		flow = function ? function->flow : NULL;
-		if (flow != NULL && flow->debounce.period > 0 && held[i].event != NULL)
+		if (flow != NULL && flow->debounce.period > 0)
 		{
 			debounce(&hold, &flow->debounce, &seen);
 			debounced[debounced_count++] = hold;
 		}
-		else if (flow != NULL && flow->batch.max_size > 0 && held[i].event != NULL &&
+		else if (flow != NULL && flow->batch.max_size > 0 &&
 				 in_batch(&flow->batch, &seen, held[i].event))
 		{
 			gather(&hold, &flow->batch, &seen);

@@ -10,6 +10,8 @@ create table flowforge.step_default partition of flowforge.step (primary key (te
 create table flowforge.run_end_default partition of flowforge.run_end (primary key (tenant_id, run_id)) default;
 create table flowforge.run_event_batch_default partition of flowforge.run_event_batch (primary key (tenant_id, run_id, seq)) default;
 
+create table flowforge.run_skip_default partition of flowforge.run_skip (primary key (tenant_id, event_id, function_id)) default;
+
 -- Where the server has it, LZ4: compressing the log of a run of a graph takes an eighth of its time with the built-in method. What is made
 -- like these tables has it, too.
 do $$
@@ -35,6 +37,15 @@ select pg_catalog.pg_extension_config_dump('flowforge.run_batch_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.step_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.run_end_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.run_event_batch_default', '');
+select pg_catalog.pg_extension_config_dump('flowforge.run_skip_default', '');
+
+create function flowforge.partition_key(parent text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when parent in ('event', 'run_skip') then 'event_id' else 'run_id' end
+$$;
+comment on function flowforge.partition_key(text) is 'The column whose days are the partitions of one of FlowForge''s partitioned tables.';
 
 create function flowforge.partition_days(parent text)
 returns table (partition text, day date)
@@ -64,7 +75,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	key constant text := case parent when 'event' then 'event_id' else 'run_id' end;
+	key constant text := flowforge.partition_key(parent);
 	low constant uuid := flowforge.id_floor(day::timestamp at time zone 'UTC');
 	high constant uuid := flowforge.id_floor((day + 1)::timestamp at time zone 'UTC');
 	child constant text := parent || to_char(day, '_YYYYMMDD');
@@ -89,7 +100,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
 	return query execute format('select distinct (flowforge.id_time(d.%I) at time zone ''UTC'')::date from flowforge.%I d',
-		case parent when 'event' then 'event_id' else 'run_id' end, parent || '_default');
+		flowforge.partition_key(parent), parent || '_default');
 end
 $$;
 comment on function flowforge.caught_days(text) is 'The days (UTC) of what a default partition holds.';

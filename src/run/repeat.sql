@@ -81,6 +81,7 @@ as $$
 		'parent', flowforge.ulid(run.parent_run_id), 'pstep', run.parent_step_id,
 		'depth', case when run.parent_run_id is not null then flowforge.run_depth(run) end,
 		'from', flowforge.microseconds(clock_timestamp()),
+		'batch', (select true from flowforge.run_batch b where b.tenant_id = run.tenant_id and b.run_id = run.run_id and b.position = 0),
 		'items', jsonb_build_array(jsonb_build_object('id', '', 'op', 'run', 'a', 0, 'at', flowforge.microseconds(clock_timestamp())))))
 $$;
 comment on function flowforge.asking_state(flowforge.run, integer, integer) is 'A state that asks the function of a run what comes next.';
@@ -165,12 +166,13 @@ begin
 			from flowforge.function_version v
 			where v.tenant_id = row.tenant_id and v.function_id = row.function_id and v.version = row.version));
 	perform flowforge.hand_over(row.tenant_id, row.run_id);
+	perform flowforge.retake_single(row.tenant_id, row.run_id);
 	return 'retrying';
 end
 $$;
 comment on function @extschema@.ff_retry(uuid) is
 'Makes a run that failed or was cancelled go on, as the same run: what has completed stays, the steps that failed run again with all '
-'their retries, locks it held are asked for again, and its timeouts begin anew. A run that invoked it has had its answer and is not told again. Gives "retrying", or '
+'their retries, locks it held are asked for again, its singleton key is its own again unless another run has it, and its timeouts begin anew. A run that invoked it has had its answer and is not told again. Gives "retrying", or '
 '"already running" when it is live. Errors: FF010 no such run; FF014 it has completed; FF062 its event is no longer kept.';
 
 create function flowforge.replayed_step(source flowforge.run, wanted text) returns flowforge.step

@@ -69,6 +69,15 @@ select e.event_id, flowforge.ulid(e.event_id) as ulid, e.tenant_id, e.name, e.da
 from flowforge.event e;
 comment on view flowforge.events is 'Every event received.';
 
+create view flowforge.skipped_runs with (security_invoker = true) as
+select k.event_id, flowforge.ulid(k.event_id) as event_ulid, k.tenant_id, e.name as event_name, f.slug as function, k.version, k.reason, k.detail, k.at
+from flowforge.run_skip k
+left join flowforge.function f on f.tenant_id = k.tenant_id and f.function_id = k.function_id
+left join flowforge.event e on e.tenant_id = k.tenant_id and e.event_id = k.event_id;
+comment on view flowforge.skipped_runs is
+'The runs that events did not start because of their functions'' flow control: reason is idempotency, rate_limit, singleton or debounced; detail '
+'has the key, and the run it was not to be beside.';
+
 create view flowforge.functions with (security_invoker = true) as
 select f.function_id, f.tenant_id, f.slug as function, f.name, a.name as app, f.version, v.retries, f.url, f.archived_at,
 	(select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('event', t.event, 'expression', t.expression, 'cron', t.cron, 'next_run_at', (

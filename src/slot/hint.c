@@ -19,15 +19,15 @@
 
 static struct
 {
-	int		  runs_count;
-	int		  ended_count;
-	bool	  overflow;
-	bool	  schedules;
-	bool	  starts;
+	int			runs_count;
+	int			ended_count;
+	bool		overflow;
+	bool		schedules;
+	bool		starts;
 	TimestampTz starts_at;
-	uint64	  inboxes; /* bit per slot */
-	pg_uuid_t runs[MAX_PENDING];
-	pg_uuid_t ended[MAX_PENDING];
+	uint64		inboxes; /* bit per slot */
+	pg_uuid_t	runs[MAX_PENDING];
+	pg_uuid_t	ended[MAX_PENDING];
 } pending;
 
 StaticAssertDecl(FF_SLOTS == 64, "pending.inboxes has a bit for each slot");

@@ -100,7 +100,7 @@ typedef struct FfDatabase
 	pg_atomic_uint32
 		epoch; /* grows when the extension or its settings changed: executors begin anew */
 	pg_atomic_uint32 schedules; /* grows when a schedule changed: the clock is set anew */
-	pg_atomic_uint64 starts; /* a TimestampTz: when held starts are to be looked at next */
+	pg_atomic_uint64 starts;	/* a TimestampTz: when held starts are to be looked at next */
 	bool	   stopping; /* the database is about to be dropped, renamed or copied: no workers */
 	slock_t	   waiters_lock;
 	int		   waiters_used;

@@ -283,6 +283,7 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 	ff_event_insert(&event, 1);
 	run.event_id = event.id;
 	run.event = &event;
+	ff_flow_start_named(&run);
 	ff_run_insert(&run, 1);
 }
 

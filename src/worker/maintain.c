@@ -44,6 +44,14 @@ forget_keys(void *arg)
 }
 
 static void
+forget_flows(void *arg)
+{
+	static FfPlan plan = {"select flowforge.forget_flows()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
+static void
 forget_approvals(void *arg)
 {
 	static FfPlan plan = {
@@ -75,7 +83,8 @@ sync_jobs(void *arg)
 void
 ff_maintain_turn(void)
 {
-	static char *const tables[] = {"event", "run", "run_batch", "step", "run_end", "run_event_batch"};
+	static char *const tables[] = {"event",			  "run",	 "run_batch", "step", "run_end",
+								   "run_event_batch", "run_skip"};
 	FfFailure		   failure;
 
 	if (ff_my_number != 0 || GetCurrentTimestamp() < next_maintenance)
@@ -87,6 +96,7 @@ ff_maintain_turn(void)
 			next_maintenance = GetCurrentTimestamp() + RETRY_S * USECS_PER_SEC;
 	}
 	ff_transaction(forget_keys, NULL, &failure);
+	ff_transaction(forget_flows, NULL, &failure);
 	ff_transaction(forget_approvals, NULL, &failure);
 	ff_transaction(bind_roles, NULL, &failure);
 	ff_transaction(sync_jobs, NULL, &failure);

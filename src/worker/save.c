@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 #include "event/event.h"
+#include "flow/flow.h"
 #include "slot/hint.h"
 #include "util/batch.h"
 #include "util/id.h"
@@ -84,6 +85,14 @@ static FfPlan delete_signals = {
 	3,
 	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID}};
 
+/* What a sender has locked it is about to give to another run (src/flow/single.c). */
+static FfPlan release_singles = {
+	"delete from flowforge.flow_single d where d.ctid = any (array("
+	"select s.ctid from unnest($1, $2) as n (tenant_id, run_id) "
+	"join flowforge.flow_single s on s.tenant_id = n.tenant_id and s.run_id = n.run_id for update of s skip locked))",
+	2,
+	{INT4ARRAYOID, UUIDARRAYOID}};
+
 static FfPlan delete_messages = {
 	"delete from flowforge.inbox i using unnest($1, $2) as n (slot, inbox_id) where i.slot = n.slot and i.inbox_id = n.inbox_id",
 	2,
@@ -102,6 +111,7 @@ typedef struct Rows
 	FfBatch parked_inserted;
 	FfBatch waits_deleted;
 	FfBatch signals_deleted;
+	FfBatch singles_released;
 	FfBatch messages;
 } Rows;
 
@@ -173,6 +183,8 @@ gather_end(Rows *group, FfChange *change)
 	nulls[5] = change->run->started == 0;
 	values[6] = TimestampTzGetDatum(change->ended_at);
 	ff_batch_add(&group->ends, values, nulls);
+	if (ff_flow_has_single(change->run->tenant_id, change->run->function_id, change->run->version))
+		ff_batch_add(&group->singles_released, values, NULL);
 	ff_hint_run_ended(&change->run->id);
 }
 
@@ -263,6 +275,7 @@ write_group(Rows *group)
 	ff_batch_run(&group->steps);
 	ff_batch_run(&group->logs);
 	ff_batch_run(&group->ends);
+	ff_batch_run(&group->singles_released);
 	ff_batch_run(&group->hot_deleted);
 	ff_batch_run(&group->parked_deleted);
 	ff_batch_run(&group->hot_updated);
@@ -346,6 +359,7 @@ ff_store_write(List *changes)
 					   .parked_inserted.plan = &insert_parked,
 					   .waits_deleted.plan = &delete_waits,
 					   .signals_deleted.plan = &delete_signals,
+					   .singles_released.plan = &release_singles,
 					   .messages.plan = &delete_messages};
 	ListCell *cell;
 

@@ -79,6 +79,5 @@ ff_starts_turn(void)
 TimestampTz
 ff_starts_next(void)
 {
-	return ff_my_number == 0 ? (TimestampTz) pg_atomic_read_u64(&ff_my_database->starts)
-							 : DT_NOEND;
+	return ff_my_number == 0 ? (TimestampTz) pg_atomic_read_u64(&ff_my_database->starts) : DT_NOEND;
 }
