@@ -35,7 +35,9 @@ begin
 		raise exception using errcode = 'FF010', message = format('run %s does not exist', coalesce(run::text, 'null')),
 			hint = 'select * from flowforge.runs lists the runs of this tenant.';
 	end if;
-	if not exists (select from flowforge.event e where e.tenant_id = result.tenant_id and e.event_id = result.event_id) then
+	if exists (
+		select from unnest(flowforge.events_of_run(result.tenant_id, result.run_id, result.event_id)) b
+		where not exists (select from flowforge.event e where e.tenant_id = result.tenant_id and e.event_id = b)) then
 		raise exception using errcode = 'FF062', message = format('the event of run %s is no longer kept', run),
 			detail = 'A run is called with the event that started it.', hint = 'flowforge.retention says how many days events are kept.';
 	end if;
@@ -79,6 +81,7 @@ as $$
 		'parent', flowforge.ulid(run.parent_run_id), 'pstep', run.parent_step_id,
 		'depth', case when run.parent_run_id is not null then flowforge.run_depth(run) end,
 		'from', flowforge.microseconds(clock_timestamp()),
+		'batch', (select true from flowforge.run_batch b where b.tenant_id = run.tenant_id and b.run_id = run.run_id and b.position = 0),
 		'items', jsonb_build_array(jsonb_build_object('id', '', 'op', 'run', 'a', 0, 'at', flowforge.microseconds(clock_timestamp())))))
 $$;
 comment on function flowforge.asking_state(flowforge.run, integer, integer) is 'A state that asks the function of a run what comes next.';
@@ -299,6 +302,10 @@ begin
 	copy.parent_step_id := null;
 	copy.created_at := clock_timestamp();
 	insert into flowforge.run select copy.*;
+	insert into flowforge.run_batch (tenant_id, run_id, position, event_id)
+	select b.tenant_id, copy.run_id, b.position, b.event_id
+	from flowforge.run_batch b
+	where b.tenant_id = source.tenant_id and b.run_id = source.run_id and copy.event_id = source.event_id;
 	last := flowforge.copy_steps(source, copy, step);
 	insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state)
 	values (flowforge.slot(copy.run_id), copy.run_id, copy.tenant_id, copy.function_id, copy.version, copy.event_id,
@@ -313,6 +320,7 @@ $$;
 comment on function @extschema@.ff_replay(uuid, text, jsonb) is
 'Runs the function of a run again, as a new run with the same event and the function''s current version. From a step, named by its id or '
 'its name, it keeps what finished before that step. input, for a step, is the list of arguments it is handed instead of what the '
-'function gives it (a value that is no list is the one argument); without a step it takes the place of the event''s data (an object). '
+'function gives it (a value that is no list is the one argument); without a step it takes the place of the event''s data (an object), and of all '
+'events of a batch. '
 'Gives the new run''s id. Errors: FF010 no such run; FF060 no such step; FF002 the input is not an object; FF062 its event is no longer '
 'kept; FF013 its function no longer exists.';

@@ -122,23 +122,26 @@ typedef struct FfRun
 	char				   parent_step[FF_STEP_ID_SIZE];
 	int					   depth; /* of invocation: 0 when an event started it */
 	FfEvent				   event;
-	char				  *event_json;	/* canonical JSON */
-	int					   protocol;	/* the SDK's request version; -1 until it has said it */
-	int					   generation;	/* calls made so far */
-	int					   seq;			/* of the last run event */
-	int					   group;		/* of the last answer with operations */
-	List				  *locks;		/* of char *: keys of locks it may hold or wait for */
-	bool				   plan;		/* steps are to be planned, not executed at once */
-	TimestampTz			   started;		/* 0: not yet */
-	TimestampTz			   queued;		/* when it was made, or made to go on */
-	FfPolicy			   policy;		/* of its version */
-	Jsonb				  *again;		/* attempts that steps have had in a life before, by id */
-	const struct FfDriver *driver;		/* of a function that lives in the server, or NULL */
-	int					   step_count;	/* checkpoints of a run that has a driver */
-	void				  *driven;		/* what its driver knows of it */
-	int					   max_running; /* of its steps at once; 0: any number */
-	bool				   paused;		/* everything waits for somebody outside */
-	bool				   advancing;	/* the executor is about to have it advanced */
+	char				  *event_json;	 /* canonical JSON */
+	bool				   batched;		 /* it may have several events: */
+	char				  *events_json;	 /* all of them, with commas; NULL: the one, or too large */
+	bool				   events_large; /* larger than a call may be */
+	int					   protocol;	 /* the SDK's request version; -1 until it has said it */
+	int					   generation;	 /* calls made so far */
+	int					   seq;			 /* of the last run event */
+	int					   group;		 /* of the last answer with operations */
+	List				  *locks;		 /* of char *: keys of locks it may hold or wait for */
+	bool				   plan;		 /* steps are to be planned, not executed at once */
+	TimestampTz			   started;		 /* 0: not yet */
+	TimestampTz			   queued;		 /* when it was made, or made to go on */
+	FfPolicy			   policy;		 /* of its version */
+	Jsonb				  *again;		 /* attempts that steps have had in a life before, by id */
+	const struct FfDriver *driver;		 /* of a function that lives in the server, or NULL */
+	int					   step_count;	 /* checkpoints of a run that has a driver */
+	void				  *driven;		 /* what its driver knows of it */
+	int					   max_running;	 /* of its steps at once; 0: any number */
+	bool				   paused;		 /* everything waits for somebody outside */
+	bool				   advancing;	 /* the executor is about to have it advanced */
 	char			 edited_step[FF_STEP_ID_SIZE]; /* a step to run with edited input; "": none */
 	Jsonb			*edited_input;
 	FfClaim			*claim;	 /* what it asks of limits, or NULL: nothing limits it */

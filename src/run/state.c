@@ -4,12 +4,12 @@
  * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
  * ULID, "pstep": id, "depth": invocations, "from": us, when it was made to go on, "end": us, its
  * deadline, "edit": {step: input}, "defers": [{"id", "f": slug, "p": payload, "x": aborted}],
- * "ask": steps it has asked room for, "locks": [keys of locks the run may hold], "items": [...]};
- * an item is {"id", "n": name, "op": run|sleep|wait|invoke|signal|fetch|ai|loop, "a": attempt, "g":
- * group, "r": race, "at": us, "due": us, "e": error, "t": {timeout, retries}, "rem": remote, "u":
- * unreachable count, "us": since}. A step the server takes itself has the name of its kind as op,
- * its options as "o" and its attempts as "m". Times are microseconds since 1970. Members that say
- * nothing are left out.
+ * "batch": whether it may have several events, "ask": steps it has asked room for, "locks": [keys
+ * of locks the run may hold], "items": [...]}; an item is {"id", "n": name, "op":
+ * run|sleep|wait|invoke|signal|fetch|ai|loop, "a": attempt, "g": group, "r": race, "at": us, "due":
+ * us, "e": error, "t": {timeout, retries}, "rem": remote, "u": unreachable count, "us": since}. A
+ * step the server takes itself has the name of its kind as op, its options as "o" and its attempts
+ * as "m". Times are microseconds since 1970. Members that say nothing are left out.
  */
 #include "postgres.h"
 
@@ -194,6 +194,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->plan = ff_json_bool(state, "plan");
 		run->paused = ff_json_bool(state, "paused");
 		run->again = ff_json_member(state, "again");
+		run->batched = ff_json_bool(state, "batch");
 		read_locks(run, ff_json_member(state, "locks"));
 		run->started = instant(state, "start", 0);
 		run->queued = instant(state, "from", run->queued);
@@ -316,6 +317,11 @@ ff_run_write_state(const FfRun *run)
 		ff_jb_bool(&builder, true);
 	}
 	put_locks(&builder, run);
+	if (run->batched)
+	{
+		ff_jb_key(&builder, "batch");
+		ff_jb_bool(&builder, true);
+	}
 	if (run->again != NULL)
 	{
 		ff_jb_key(&builder, "again");

@@ -83,7 +83,7 @@ sync_jobs(void *arg)
 void
 ff_maintain_turn(void)
 {
-	static char *const tables[] = {"event",			  "run",	 "step", "run_end",
+	static char *const tables[] = {"event",			  "run",	 "run_batch", "step", "run_end",
 								   "run_event_batch", "run_skip"};
 	FfFailure		   failure;
 
