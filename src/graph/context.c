@@ -83,8 +83,11 @@ fetch(FfRun *run, const int *nodes, int count)
 	found = ff_context_read(run, ids, missing);
 	for (int i = 0; i < missing; i++)
 	{
-		if (found[i] != NULL)
-			state->nodes[places[i]].output = ff_context_keep(run, found[i]);
+		if (found[i] == NULL)
+			continue;
+		state->nodes[places[i]].output = ff_context_keep(run, found[i]);
+		state->bytes += VARSIZE(found[i]);
+		pfree(found[i]);
 	}
 }
 
@@ -215,6 +218,24 @@ outputs_of(FfRun *run, const int *leaves, int count)
 	return ff_jb_finish(&builder);
 }
 
+/* Reads the leaves' outputs; false as soon as they are more than an output may have. */
+static bool
+fetch_leaves(FfRun *run, const int *leaves, int count)
+{
+	const FfNodeState *nodes = ff_graph_run(run)->nodes;
+	Size			   bytes = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (i % FF_READ_AT_ONCE == 0)
+			fetch(run, leaves + i, Min(FF_READ_AT_ONCE, count - i));
+		bytes += nodes[leaves[i]].output ? VARSIZE(nodes[leaves[i]].output) : 0;
+		if (bytes > (Size) ff_output_limit)
+			return false;
+	}
+	return true;
+}
+
 Jsonb *
 ff_context_result(FfRun *run)
 {
@@ -227,7 +248,8 @@ ff_context_result(FfRun *run)
 		if (state->graph->nodes[i].out_count == 0)
 			leaves[count++] = i;
 	}
-	fetch(run, leaves, count);
+	if (!fetch_leaves(run, leaves, count))
+		return NULL;
 	if (count == 1 && state->nodes[leaves[0]].output != NULL)
 		return state->nodes[leaves[0]].output;
 	return outputs_of(run, leaves, count);

@@ -25,7 +25,9 @@ ff_graph_run(FfRun *run)
 bool
 ff_advance_spent(const FfGraphRun *state)
 {
-	return state->steps >= FF_ADVANCE_STEPS || state->bytes >= FF_ADVANCE_BYTES;
+	return state->steps >= FF_ADVANCE_STEPS ||
+		   state->bytes >=
+			   Min(FF_ADVANCE_BYTES, (Size) ff_executor_memory * 1024 / FF_ADVANCE_SHARE);
 }
 
 /* Where a step id is in the graph; false when it is nowhere. */
@@ -139,7 +141,7 @@ take_items(FfRun *run, FfGraphRun *state)
 static void
 attach(FfRun *run, FfGraphRun *state, TimestampTz now)
 {
-	const FfGraph *graph = ff_graph_of(run->tenant_id, run->function_id, run->version);
+	const FfGraph *graph = ff_graph_of(run);
 	MemoryContext  old = MemoryContextSwitchTo(run->context);
 	List		  *dead;
 	ListCell	  *cell;
@@ -413,7 +415,7 @@ complete(FfRun *run, TimestampTz now)
 {
 	Jsonb *output = ff_context_result(run);
 
-	if (ff_limit_output(output, "the run") != NULL)
+	if (output == NULL || ff_limit_output(output, "the run") != NULL)
 		output = ff_json_literal("{\"_truncated\": true}");
 	ff_run_end(run, "completed", output, NULL, now);
 }
@@ -564,10 +566,13 @@ shrink(FfRun *run)
 
 	if (state->graph == NULL || state->arrivals != NIL)
 		return;
+	ff_items_forget(run);
 	for (int i = 0; i < state->graph->node_count; i++)
 	{
 		FfNodeState *node = &state->nodes[i];
 
+		if (node->each != NULL)
+			ff_each_shrink(node->each);
 		if (node->output == NULL || VARSIZE(node->output) < LARGE_OUTPUT)
 			continue;
 		pfree(node->output);

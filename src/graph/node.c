@@ -433,6 +433,7 @@ sleep_instead(FfRun *run, FfItem *item, TimestampTz now)
 	sleep->attempt = item->attempt;
 	sleep->max_attempts = item->max_attempts;
 	sleep->input = item->input;
+	item->input = NULL;
 	return sleep;
 }
 

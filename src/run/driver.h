@@ -75,6 +75,10 @@ extern bool ff_run_begin(FfRun *run, const FfOp *op, int max_attempts, Timestamp
 extern void ff_run_attempt_failed(FfRun *run, FfItem *item, Jsonb *error, bool retry,
 								  int64 retry_after, int max_attempts, TimestampTz now);
 
+/* Gives back what the run's items held that are over: nothing may be unwritten or about to arrive.
+ */
+extern void ff_items_forget(FfRun *run);
+
 /* Whether the driver is to advance the run. */
 extern bool ff_run_advances(const FfRun *run);
 

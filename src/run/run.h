@@ -142,6 +142,7 @@ typedef struct FfRun
 	Jsonb			*edited_input;
 	FfHome			 home;	 /* where the state's row is */
 	List			*items;	 /* of FfItem */
+	List			*gone;	 /* likewise, of a run that has a driver: what is over */
 	List			*defers; /* of FfDefer, by id */
 	FfMemo			*memos;	 /* in order of completion */
 	int				 memo_count;
@@ -279,6 +280,7 @@ extern Jsonb *ff_run_error(const char *name, const char *message);
 extern int ff_invoke_depth_limit; /* runs that invoke runs that invoke ... */
 extern int ff_unreachable_limit;  /* seconds an app may be away before its runs fail */
 extern int ff_endpoint_lease;	  /* seconds a run that began in its app may be silent */
+extern int ff_executor_memory;	  /* kB: beyond it, results that can be read again are forgotten */
 extern int ff_output_limit;		  /* bytes of a step's or a run's result */
 extern int ff_state_limit;		  /* bytes of the results of all steps of a run */
 extern int ff_step_limit;		  /* steps of a run */
