@@ -161,7 +161,8 @@ extern int	 ff_queue_take(FfNodeQueue *queue);
 /* --- context.c: what a node sees --- */
 
 /* Reads what a node names and is not in memory. Needs SPI. */
-extern void		ff_context_fetch(FfRun *run, const FfNode *node);
+extern void ff_context_fetch(FfRun *run, const FfNode *node);
+/* What the node names; raises FF503 when that was too large to be read. */
 extern FfScope *ff_context_scope(FfRun *run, const FfPlace *place);
 /* The same as JSON, "input" and "context", for code. Reads what is not in memory. Needs SPI. */
 extern void ff_context_write(FfRun *run, const FfPlace *place, StringInfo json);

@@ -57,6 +57,7 @@ ask_type(const FfPlace *place, FfNodeStart *start, FfOp *op)
 
 	PG_TRY();
 	{
+		start->scope = ff_context_scope(start->run, place);
 		config = ff_config_resolve(start->run, place, start->scope);
 		start->config = config;
 		if (place->inner->type->start != NULL)
@@ -363,7 +364,6 @@ start_attempt(FfRun *run, const FfPlace *place, int attempt, int max_attempts)
 		ff_node_fail(run, place, unknown_type(place->inner), attempt, NULL, now, now);
 		return;
 	}
-	start.scope = ff_context_scope(run, place);
 	config = ask_type(place, &start, op);
 	detail = ff_node_detail(place->inner, config);
 	if (op->kind == FF_OP_FAILED || op->kind == FF_OP_ERROR)
@@ -396,7 +396,6 @@ ff_node_restate(FfRun *run, const FfPlace *place, FfItem *item)
 						 .now = item->created};
 	FfOp	   *op = new_op(place);
 
-	start.scope = ff_context_scope(run, place);
 	(void) ask_type(place, &start, op);
 	if (op->request != NULL)
 		item->request = ff_run_keep_json(run, op->request);
