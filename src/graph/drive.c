@@ -182,6 +182,13 @@ note_arrival(FfRun *run, const FfArrival *arrival)
 	MemoryContextSwitchTo(old);
 }
 
+/* Whether it has slept for as long as an attempt may take, and should for longer. */
+static bool
+overslept(const FfItem *item, Jsonb *memo)
+{
+	return ff_json_is_null(memo) && item->timeout > 0 && item->due - item->created > item->timeout;
+}
+
 /* How long it was, to a thousandth of a second. */
 static Jsonb *
 slept(const FfItem *item, TimestampTz now)
@@ -203,7 +210,7 @@ finish(FfRun *run, FfItem *item, const char *status, Jsonb *memo, TimestampTz no
 		arrival.retry = item->kind == FF_ITEM_INVOKE;
 	}
 	else if (item->kind == FF_ITEM_SLEEP)
-		arrival.data = slept(item, now);
+		arrival.data = overslept(item, memo) ? NULL : slept(item, now);
 	else if (item->kind == FF_ITEM_WAIT)
 		arrival.data = ff_json_is_null(memo) ? NULL : memo;
 	else
@@ -582,6 +589,7 @@ shrink(FfRun *run)
 
 const FfDriver ff_graph_driver = {.advance = advance,
 								  .restore = restore,
+								  .begin = ff_log_started_again,
 								  .answer = answer,
 								  .finish = finish,
 								  .describe = describe,

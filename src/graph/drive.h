@@ -219,6 +219,8 @@ extern void ff_each_shrink(FfEach *each);
 extern void ff_graph_log(FfRun *run, const char *type, const char *step_id, const char *name,
 						 int attempt, Jsonb *data, TimestampTz at);
 extern void ff_log_started(FfRun *run, const FfPlace *place, int attempt, TimestampTz at);
+/* The same of one whose graph need not be known. */
+extern void ff_log_started_again(FfRun *run, const FfItem *item, TimestampTz at);
 extern void ff_log_completed(FfRun *run, const FfPlace *place, Jsonb *output, TimestampTz started,
 							 TimestampTz at);
 /* A step that had completed before the run ended. */

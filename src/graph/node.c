@@ -513,7 +513,7 @@ ff_node_arrive(FfRun *run, const FfPlace *place, FfArrival *arrival, TimestampTz
 		return;
 	}
 	output = output_of(place, arrival, &fault);
-	if (item->error != NULL)
+	if (item->error != NULL && !item->begun)
 		ff_log_started(run, place, item->attempt, started);
 	if (arrival->detail != NULL)
 		detail = detail ? ff_config_joined(detail, arrival->detail) : arrival->detail;

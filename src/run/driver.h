@@ -28,6 +28,9 @@ typedef struct FfDriver
 	 * was too large to be read before it is wanted. */
 	void (*restore)(FfRun *run, const char *step_id, const char *status, Jsonb *memo);
 
+	/* An item that has failed is about to be called again: that is logged. */
+	void (*begin)(FfRun *run, const FfItem *item, TimestampTz now);
+
 	/* The call of an item has been answered. */
 	void (*answer)(FfRun *run, FfItem *item, const FfAnswer *answer, TimestampTz now);
 

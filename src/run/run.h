@@ -58,6 +58,8 @@ typedef struct FfItem
 	TimestampTz called_at;
 	pg_uuid_t	request_id; /* of that call */
 	bool		advanced;	/* steps of that call have been checkpointed already */
+	bool		begun;		/* that this attempt, not the first, has begun is in the log */
+	pg_uuid_t	child;		/* the run that an invocation waits for; zero: not known */
 	bool		remote;		/* the app is at it by itself; `due` is when the engine takes over */
 	/* What to request, secrets included: only ever in memory. An item read from its row has none
 	 * and asks the function for it again. */
@@ -177,7 +179,7 @@ typedef struct FfInvocation
 	Jsonb	   *payload; /* {data, v?} or NULL */
 	TimestampTz expires;
 	bool		detached; /* nobody waits for its end */
-	pg_uuid_t	run_id;	  /* of a detached one */
+	pg_uuid_t	run_id;
 } FfInvocation;
 
 /*
@@ -265,9 +267,9 @@ extern void ff_run_report(FfRun *run, const struct FfAnswer *answer, int max_att
  * up is cancelled. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
-/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error},
- * signal {step, signal, data | conflict}, resume {step, memo, by}. An event for one of the run's
- * cancelOn waits cancels it. */
+/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, run, output |
+ * error}, signal {step, signal, data | conflict}, resume {step, memo, by}. An event for one of the
+ * run's cancelOn waits cancels it. */
 extern void ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now);
 
 /* The run ends: completed, failed or cancelled. */
