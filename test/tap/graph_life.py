@@ -415,7 +415,7 @@ def test_versions_that_test_runs_had_are_forgotten(use):
     end(cluster, launch(cluster, name, draft=True))
     assert int(cluster.sql("select flowforge.forget_snapshots('30 days')")) >= 1
     assert cluster.sql(versions) == "-3"
-    assert cluster.sql(f"select now() - created_at < interval '1 hour' from flowforge.function_version v join flowforge.function f using (tenant_id, function_id) where f.slug = '{name}'") == "t"
+    assert cluster.sql(f"select now() - v.created_at < interval '1 hour' from flowforge.function_version v join flowforge.function f using (tenant_id, function_id) where f.slug = '{name}'") == "t"
 
 
 def test_a_replay_from_a_condition_may_go_the_other_way(use):
