@@ -259,7 +259,7 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	{
 		ff_ulid_encode(&item->child, child);
 		ff_jb_key(builder, "ch");
-		ff_jb_text(builder, child);
+		ff_jb_text(builder, pstrdup(child)); /* the builder keeps the pointer */
 	}
 	if (item->remote)
 	{

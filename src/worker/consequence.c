@@ -27,7 +27,7 @@ put_run(FfJsonBuilder *builder, const pg_uuid_t *id)
 
 	ff_ulid_encode(id, ulid);
 	ff_jb_key(builder, "run");
-	ff_jb_text(builder, ulid);
+	ff_jb_text(builder, pstrdup(ulid)); /* the builder keeps the pointer */
 }
 
 /* Tells the owner of the run that invoked this one how it ended. */
