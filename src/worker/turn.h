@@ -53,8 +53,6 @@ extern TimestampTz ff_wake_next(void); /* when either is to be done */
 
 /* --- advance.c: runs whose functions live in the server --- */
 
-extern int ff_executor_memory; /* kB: beyond it, results that can be read again are forgotten */
-
 /* The run's driver is to say what comes next. */
 extern void ff_advance_push(FfRun *run);
 /* It leaves memory. */

@@ -10,6 +10,7 @@ import time
 
 from bench_tools import anonymous_kb, cpu_seconds, executor_pids, percentile, say, server_cpu_seconds
 from graph_bench import graphs
+from graph_memory import graph_memory
 from harness import BIN, Cluster, free_port, wait_for
 
 
@@ -191,7 +192,7 @@ def triggers(close):
 
 
 PARTS = {"send": send, "triggers": triggers, "throughput": throughput, "latency": latency, "graphs": graphs,
-         "sleepers": sleepers}
+         "memory": graph_memory, "sleepers": sleepers}
 
 
 def main():
