@@ -1,0 +1,93 @@
+// What is measured: a function a row of the table, each through peer.mjs's interface alone.
+import { now, pause } from "./peer.mjs";
+
+export const percentile = (values, p) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor((values.length * p) / 100))];
+
+/** Runs `work` after the peer was opened, and closes it whatever happens. */
+async function opened(peer, work) {
+	await peer.open();
+	try {
+		return await work();
+	} finally {
+		await peer.close();
+	}
+}
+
+/** How many jobs of a kind that were queued before are done in a second. */
+const drain = (kind) => (peer, n) =>
+	opened(peer, async () => {
+		await peer.sendMany(kind, n);
+		await pause(500);
+		return n / ((await peer.drain(kind, n)) / 1000);
+	});
+
+export const rows = {
+	/** Jobs sent in a second by eight loops, for those that no SQL client can send to. */
+	send: (peer, n) =>
+		opened(peer, async () => {
+			const at = now();
+			let sent = 0;
+			await Promise.all(Array.from({ length: 8 }, async () => {
+				while (sent < n) await peer.send("one", sent++);
+			}));
+			return n / ((now() - at) / 1000);
+		}),
+
+	/** Jobs sent in a second, a thousand a call. */
+	batch: (peer, n) =>
+		opened(peer, async () => {
+			await peer.sendMany("one", 1000);
+			const at = now();
+			await peer.sendMany("one", n);
+			return n / ((now() - at) / 1000);
+		}),
+
+	drain: drain("one"),
+	five: drain("five"),
+	http: drain("http"),
+
+	/** Milliseconds from before a job is sent until its step starts, one at a time. */
+	idle: (peer, n) =>
+		opened(peer, async () => {
+			await peer.work({ busy: false });
+			await pause(1500);
+			const warm = 20;
+			const sent = [];
+			for (let i = 0; i < n + warm; i++) {
+				sent.push(now());
+				await peer.send("one", i);
+				await pause(50);
+			}
+			const late = (await peer.begins(n + warm)).map((at, i) => at - sent[i]).slice(warm);
+			return { p50: percentile(late, 50), p99: percentile(late, 99) };
+		}),
+
+	/** Milliseconds until a job has started n children and all of them are done, the median of five. */
+	fan: (peer, n) =>
+		opened(peer, async () => {
+			await peer.work({ busy: false });
+			await pause(1500);
+			const times = [];
+			for (let i = 0; i < 6; i++) {
+				times.push(await peer.fan(n));
+				await pause(300);
+			}
+			return percentile(times.slice(1), 50);
+		}),
+
+	/** The same with the items of a loop instead of children, for those that tell them apart. */
+	items: (peer, n) => rows.fan(Object.assign(peer, { fan: (count) => Object.getPrototypeOf(peer).fan.call(peer, count, "items") }), n),
+
+	/** Milliseconds that n steps start late that are all due at one instant. */
+	timers: (peer, n) =>
+		opened(peer, async () => {
+			await peer.work({ busy: false });
+			await pause(1000);
+			const due = Math.round(now() + 5000);
+			await peer.sendMany("timer", n, due);
+			if (now() > due - 500) throw new Error(`sending ${n} timers took until they were due`);
+			const late = (await peer.begins(n)).map((at) => at - due);
+			if (Math.min(...late) < -1) throw new Error(`a timer began ${-Math.min(...late)} ms too early`);
+			return { p50: percentile(late, 50), p99: percentile(late, 99) };
+		}),
+};
