@@ -48,6 +48,12 @@ def server_cpu_seconds(cluster):
     return total
 
 
+def busy_seconds():
+    """CPU seconds that the machine has worked, for whomever."""
+    user, nice, system, _, _, irq, softirq = map(int, open("/proc/stat").readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def anonymous_kb(pids):
     return sum(int(re.search(r"RssAnon:\s+(\d+)", open(f"/proc/{pid}/status").read()).group(1)) for pid in pids)
 

@@ -10,10 +10,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))
-from bench_tools import Noop, pgbench, registration  # noqa: E402
+from bench_tools import Noop, busy_seconds, pgbench, registration, server_cpu_seconds  # noqa: E402
 from harness import Cluster, wait_for  # noqa: E402
 from limits import Limits, url  # noqa: E402
 from table import PEERS, print_table, table_rows  # noqa: E402
@@ -90,17 +91,30 @@ class Comparison:
     def count(self, full):
         return max(50, full // 10) if self.options.quick else full
 
+    def used(self):
+        """CPU seconds of this process, the server, and what was started and has ended."""
+        return sum(os.times()[:4]) + server_cpu_seconds(self.cluster)
+
+    def undisturbed(self, system, row):
+        """What is measured, and the share of the machine that others had meanwhile."""
+        busy, used, at = busy_seconds(), self.used(), time.monotonic()
+        value = self.value(system, row)
+        whole = (time.monotonic() - at) * os.cpu_count()
+        others = max(0, busy_seconds() - busy - (self.used() - used))
+        self.others, self.whole = self.others + others, self.whole + whole
+        return value, others / whole
+
     def round(self, rows, systems):
         for row in rows:
             for system in systems:
                 try:
-                    value = self.value(system, row)
+                    value, disturbed = self.undisturbed(system, row)
                 except Exception as error:
                     print(f"{row.name}, {system}: {error}", file=sys.stderr, flush=True)
                     self.failed = True
                     continue
                 if value is not None:
-                    print(f"  {row.name:8} {system:10} {json.dumps(value)}", file=sys.stderr, flush=True)
+                    print(f"  {row.name:8} {system:10} {json.dumps(value):50} others {disturbed:.0%}", file=sys.stderr, flush=True)
                     self.keep(row, system, value)
 
     def keep(self, row, system, value):
@@ -113,7 +127,7 @@ class Comparison:
         else:
             cells[system] = min(value, had) if row.lower or (system == "limit" and row.name == "idle") else max(value, had)
 
-    failed = False
+    failed, others, whole = False, 0, 0
 
 
 def chosen(options):
@@ -140,6 +154,7 @@ def main():
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
             comparison.round(rows, systems)
         print_table([r for r in rows if r.name in comparison.cells], comparison.cells, [s for s in systems if s in PEERS])
+        print(f"other programs had {comparison.others / comparison.whole:.0%} of the machine meanwhile")
     finally:
         comparison.cluster.remove()
     sys.exit(comparison.failed)

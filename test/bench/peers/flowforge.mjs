@@ -93,7 +93,7 @@ export default class FlowForge extends Peer {
 		return Array.from({ length: n }, (_, i) => times.get(i));
 	}
 
-	async fan(children, kind = "fan") {
+	async fan(kind, children) {
 		const before = await this.runsEnded();
 		const at = now();
 		await this.send(kind, children);

@@ -3,6 +3,7 @@
 //
 //   one     a job of one step                       fan     a job that starts children, waits for all of them and ends
 //   five    a job of five steps, each memoized      timer   a job of one step that starts at a given time
+//   items   a job that does one thing for each item of a list, where that is something else than children
 //
 // Handlers call begin(n) where the work of job n starts and end() where it is over, in the process that measures.
 
@@ -86,11 +87,11 @@ export class Peer {
 		return Array.from({ length: n }, (_, i) => this.begun.get(i));
 	}
 
-	/** Does one job of kind `fan`; milliseconds from before it was sent until it has ended. */
-	async fan(children) {
+	/** Does one job of kind `fan` or `items`; milliseconds from before it was sent until it has ended. */
+	async fan(kind, children) {
 		const ended = this.ended;
 		const at = now();
-		await this.send("fan", children);
+		await this.send(kind, children);
 		await until("the join", () => this.ended > ended, 1);
 		return now() - at;
 	}

@@ -47,13 +47,13 @@ export default class Boss extends Peer {
 	}
 
 	/** Joins are looked for every second at most, or when asked to: as soon as the last child is done. */
-	async fan(children) {
+	async fan(kind, children) {
 		this.children = children;
 		const resolve = until("children end", () => this.children === 0).then(async () => {
 			const ended = this.ended;
 			while (this.ended === ended) await this.boss.resolveFlow().then(() => pause(10));
 		});
-		const took = await super.fan(children);
+		const took = await super.fan(kind, children);
 		await resolve;
 		return took;
 	}

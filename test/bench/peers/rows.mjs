@@ -21,6 +21,19 @@ const drain = (kind) => (peer, n) =>
 		return n / ((await peer.drain(kind, n)) / 1000);
 	});
 
+/** Milliseconds until a job has started n children and all of them are done, the median of five. */
+const fan = (kind) => (peer, n) =>
+	opened(peer, async () => {
+		await peer.work({ busy: false });
+		await pause(1500);
+		const times = [];
+		for (let i = 0; i < 6; i++) {
+			times.push(await peer.fan(kind, n));
+			await pause(300);
+		}
+		return percentile(times.slice(1), 50);
+	});
+
 export const rows = {
 	/** Jobs sent in a second by eight loops, for those that no SQL client can send to. */
 	send: (peer, n) =>
@@ -62,21 +75,8 @@ export const rows = {
 			return { p50: percentile(late, 50), p99: percentile(late, 99) };
 		}),
 
-	/** Milliseconds until a job has started n children and all of them are done, the median of five. */
-	fan: (peer, n) =>
-		opened(peer, async () => {
-			await peer.work({ busy: false });
-			await pause(1500);
-			const times = [];
-			for (let i = 0; i < 6; i++) {
-				times.push(await peer.fan(n));
-				await pause(300);
-			}
-			return percentile(times.slice(1), 50);
-		}),
-
-	/** The same with the items of a loop instead of children, for those that tell them apart. */
-	items: (peer, n) => rows.fan(Object.assign(peer, { fan: (count) => Object.getPrototypeOf(peer).fan.call(peer, count, "items") }), n),
+	fan: fan("fan"),
+	items: fan("items"),
 
 	/** Milliseconds that n steps start late that are all due at one instant. */
 	timers: (peer, n) =>
