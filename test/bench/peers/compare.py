@@ -14,10 +14,10 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))
-from bench_tools import Noop, busy_seconds, pgbench, registration, server_cpu_seconds  # noqa: E402
+from bench_tools import Noop, busy_seconds, registration  # noqa: E402
 from harness import Cluster, wait_for  # noqa: E402
-from limits import Limits, url  # noqa: E402
-from table import PEERS, print_table, table_rows  # noqa: E402
+from limits import Limits, metered, url, used  # noqa: E402
+from table import PEERS, print_cpu, print_table, table_rows  # noqa: E402
 
 NODE = os.path.join(HERE, "node_modules", "node", "bin", "node")
 SETTINGS = {"shared_buffers": "'512MB'", "max_wal_size": "'8GB'", "checkpoint_timeout": "'30min'", "max_connections": "200", "jit": "off", "flowforge.databases": "'flowforge'"}
@@ -39,6 +39,7 @@ class Comparison:
         self.options = options
         self.cluster = Cluster(settings=SETTINGS, create=False)
         self.cells = {}
+        os.environ["POSTMASTER"] = str(self.cluster.postmaster())
 
     def prepare(self, systems):
         self.can = {}
@@ -62,17 +63,18 @@ class Comparison:
             self.cluster.sql("checkpoint", database="postgres")
             take = getattr(self.limits, row.name, None)
             return take(self.seconds(5)) if take else None
-        size = row.size if system == "flowforge" else row.peer_size
-        if row.kind not in self.can[system]["kinds"] or size == 0:
+        count = self.count(system, row)
+        if row.kind not in self.can[system]["kinds"] or count == 0:
             return None
         database = self.fresh(system, row)
         try:
             script = self.can[system].get("script")
-            if row.row == "send" and script:
-                return pgbench(self.cluster, script + "\n", self.seconds(5), database=database)
+            if row.row == "send":
+                return (metered(self.cluster, script, self.seconds(5), 8, database) if script else
+                        measure(self.cluster, database, system, "send", self.seconds(5)))
             if row.row == "http":
-                return self.over_http(database, row, self.count(size))
-            return measure(self.cluster, database, system, row.row, self.count(size))
+                return self.over_http(database, row, count)
+            return measure(self.cluster, database, system, row.row, count)
         finally:
             self.cluster.sql(f"drop database {database} with (force)", database="postgres")
 
@@ -88,19 +90,16 @@ class Comparison:
     def seconds(self, full):
         return max(1, full // 4) if self.options.quick else full
 
-    def count(self, full):
-        return max(50, full // 10) if self.options.quick else full
-
-    def used(self):
-        """CPU seconds of this process, the server, and what was started and has ended."""
-        return sum(os.times()[:4]) + server_cpu_seconds(self.cluster)
+    def count(self, system, row):
+        full = row.size if system == "flowforge" else row.peer_size
+        return full // (4 if system == "flowforge" else 10) if self.options.quick and full > 1000 else full
 
     def undisturbed(self, system, row):
         """What is measured, and the share of the machine that others had meanwhile."""
-        busy, used, at = busy_seconds(), self.used(), time.monotonic()
+        busy, own, at = busy_seconds(), used(self.cluster), time.monotonic()
         value = self.value(system, row)
         whole = (time.monotonic() - at) * os.cpu_count()
-        others = max(0, busy_seconds() - busy - (self.used() - used))
+        others = max(0, busy_seconds() - busy - (used(self.cluster) - own))
         self.others, self.whole = self.others + others, self.whole + whole
         return value, others / whole
 
@@ -114,18 +113,14 @@ class Comparison:
                     self.failed = True
                     continue
                 if value is not None:
-                    print(f"  {row.name:8} {system:10} {json.dumps(value):50} others {disturbed:.0%}", file=sys.stderr, flush=True)
+                    print(f"  {row.name:8} {system:10} {json.dumps(value):60} others {disturbed:.0%}", file=sys.stderr, flush=True)
                     self.keep(row, system, value)
 
     def keep(self, row, system, value):
         cells = self.cells.setdefault(row.name, {})
-        had = cells.get(system)
-        if had is None:
-            cells[system] = value
-        elif isinstance(value, dict):
-            cells[system] = {p: min(value[p], had[p]) for p in value}
-        else:
-            cells[system] = min(value, had) if row.lower or (system == "limit" and row.name == "idle") else max(value, had)
+        if not isinstance(value, dict):
+            value = {"ms": value}
+        cells[system] = {name: (max if name == "rate" else min)(v, cells.get(system, value)[name]) for name, v in value.items()}
 
     failed, others, whole = False, 0, 0
 
@@ -143,7 +138,7 @@ def main():
     parser = argparse.ArgumentParser(description="FlowForge, its peers and the raw limits, side by side.")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; the best counts (3)")
     parser.add_argument("--only", metavar="NAME,...", help="rows and systems to measure")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the work, to see that all works; the figures mean little")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the queues, a quarter for FlowForge, and seconds instead of five")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped
     rows, systems = chosen(options)
@@ -153,7 +148,8 @@ def main():
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
             comparison.round(rows, systems)
-        print_table([r for r in rows if r.name in comparison.cells], comparison.cells, [s for s in systems if s in PEERS])
+        for show in (print_table, print_cpu):
+            show([r for r in rows if r.name in comparison.cells], comparison.cells, [s for s in systems if s in PEERS])
         print(f"other programs had {comparison.others / comparison.whole:.0%} of the machine meanwhile")
     finally:
         comparison.cluster.remove()

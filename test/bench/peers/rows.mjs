@@ -1,4 +1,5 @@
 // What is measured: a function a row of the table, each through peer.mjs's interface alone.
+import { cpu } from "./cpu.mjs";
 import { now, pause } from "./peer.mjs";
 
 export const percentile = (values, p) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor((values.length * p) / 100))];
@@ -13,12 +14,16 @@ async function opened(peer, work) {
 	}
 }
 
+/** n jobs in so many milliseconds: the jobs a second, and what each cost since the CPU's meter was at `before`, in microseconds. */
+const rate = (n, ms, before) => ({ rate: n / (ms / 1000), cpu: (cpu() - before) / n });
+
 /** How many jobs of a kind that were queued before are done in a second. */
 const drain = (kind) => (peer, n) =>
 	opened(peer, async () => {
 		await peer.sendMany(kind, n);
 		await pause(500);
-		return n / ((await peer.drain(kind, n)) / 1000);
+		const before = cpu();
+		return rate(n, await peer.drain(kind, n), before);
 	});
 
 /** Milliseconds until a job has started n children and all of them are done, the median of five. */
@@ -35,24 +40,26 @@ const fan = (kind) => (peer, n) =>
 	});
 
 export const rows = {
-	/** Jobs sent in a second by eight loops, for those that no SQL client can send to. */
-	send: (peer, n) =>
+	/** Jobs sent in a second by eight loops in so many seconds, for those that no SQL client can send to. */
+	send: (peer, seconds) =>
 		opened(peer, async () => {
+			const before = cpu();
 			const at = now();
 			let sent = 0;
 			await Promise.all(Array.from({ length: 8 }, async () => {
-				while (sent < n) await peer.send("one", sent++);
+				while (now() < at + seconds * 1000) await peer.send("one", sent++);
 			}));
-			return n / ((now() - at) / 1000);
+			return rate(sent, now() - at, before);
 		}),
 
 	/** Jobs sent in a second, a thousand a call. */
 	batch: (peer, n) =>
 		opened(peer, async () => {
 			await peer.sendMany("one", 1000);
+			const before = cpu();
 			const at = now();
 			await peer.sendMany("one", n);
-			return n / ((now() - at) / 1000);
+			return rate(n, now() - at, before);
 		}),
 
 	drain: drain("one"),
