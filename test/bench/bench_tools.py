@@ -34,18 +34,22 @@ def cpu_seconds(pids):
 
 
 def server_cpu_seconds(cluster):
-    """All processes of the server: executors, backends, writers, and those that have ended."""
+    """All processes of the server: executors, backends, writers, and those that have ended. One that ends meanwhile could be counted in both
+    places, or in none; then all are counted anew."""
     postmaster = cluster.postmaster()
-    total = sum(process_times(postmaster)[1:])
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                parent, own, reaped = process_times(int(name))
-            except FileNotFoundError:
-                continue
-            if parent == postmaster:
-                total += own + reaped
-    return total
+    while True:
+        first = process_times(postmaster)
+        total = sum(first[1:])
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    parent, own, reaped = process_times(int(name))
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+                if parent == postmaster:
+                    total += own + reaped
+        if process_times(postmaster)[2] == first[2]:
+            return total
 
 
 def busy_seconds():

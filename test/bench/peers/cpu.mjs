@@ -3,25 +3,34 @@ import { readFileSync, readdirSync } from "node:fs";
 
 const TICK = 10_000; // microseconds; Linux tells programs hundredths of a second
 
-/** A process' parent, and the microseconds it has used, without and with those of children that have ended. */
+/** A process' parent, and the microseconds that it and its children that have ended have used. */
 function times(pid) {
 	const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").pop().split(" ");
-	const [own, reaped] = [Number(fields[11]) + Number(fields[12]), Number(fields[13]) + Number(fields[14])];
-	return { parent: fields[1], own: own * TICK, all: (own + reaped) * TICK };
+	const [user, system, reapedUser, reapedSystem] = fields.slice(11, 15).map((ticks) => Number(ticks) * TICK);
+	return { parent: fields[1], own: user + system, reaped: reapedUser + reapedSystem };
 }
 
-/** Microseconds of CPU so far. */
-export function cpu() {
-	const postmaster = process.env.POSTMASTER;
-	const { user, system } = process.cpuUsage();
-	let total = user + system + times(postmaster).all;
+/** The same of all processes whose parent is `parent`. */
+function childrenOf(parent) {
+	let total = 0;
 	for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
 		try {
-			const { parent, all } = times(pid);
-			if (parent === postmaster) total += all;
+			const child = times(pid);
+			if (child.parent === parent) total += child.own + child.reaped;
 		} catch {
-			// it has ended meanwhile, and its parent has its times
+			// it has ended meanwhile
 		}
 	}
 	return total;
+}
+
+/** Microseconds of CPU so far. When a process of the server ends while they are added up, they are added up anew. */
+export function cpu() {
+	const postmaster = process.env.POSTMASTER;
+	const { user, system } = process.cpuUsage();
+	for (;;) {
+		const { own, reaped } = times(postmaster);
+		const total = user + system + own + reaped + childrenOf(postmaster);
+		if (times(postmaster).reaped === reaped) return total;
+	}
 }
