@@ -117,6 +117,7 @@ class Comparison:
                     self.keep(row, system, value)
 
     def keep(self, row, system, value):
+        """The best of the rounds, for each thing that was measured by itself."""
         cells = self.cells.setdefault(row.name, {})
         if not isinstance(value, dict):
             value = {"ms": value}
@@ -140,17 +141,20 @@ def main():
     parser.add_argument("--only", metavar="NAME,...", help="rows and systems to measure")
     parser.add_argument("--quick", action="store_true", help="a tenth of the queues, a quarter for FlowForge, and seconds instead of five")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server is stopped
     rows, systems = chosen(options)
     comparison = Comparison(options)
     try:
         comparison.prepare(systems)
-        for number in range(options.rounds):
-            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-            comparison.round(rows, systems)
+        try:
+            for number in range(options.rounds):
+                print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+                comparison.round(rows, systems)
+        except KeyboardInterrupt:  # what was measured until then is told
+            comparison.failed = True
         for show in (print_table, print_cpu):
             show([r for r in rows if r.name in comparison.cells], comparison.cells, [s for s in systems if s in PEERS])
-        print(f"other programs had {comparison.others / comparison.whole:.0%} of the machine meanwhile")
+        print(f"other programs had {comparison.others / max(1, comparison.whole):.0%} of the machine meanwhile")
     finally:
         comparison.cluster.remove()
     sys.exit(comparison.failed)

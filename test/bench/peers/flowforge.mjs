@@ -101,7 +101,10 @@ export default class FlowForge extends Peer {
 		return now() - at;
 	}
 
+	/** All that has ended has done its work. */
 	async close() {
+		const failed = await this.one("select count(*)::int from flowforge.run_end where status <> 'completed'");
 		await this.client.end();
+		if (failed > 0) throw new Error(`${failed} runs have failed`);
 	}
 }
