@@ -183,6 +183,13 @@ select pg_stat_statements_reset() is not null;
 select pg_temp.send('none', '{}', '{}');
 select count(*) from pg_stat_statements where query ~ 'flowforge.flow_|run_skip' and query !~ 'pg_stat_statements';
 
+-- priority: seconds of head start, within bounds, for runs that are started by name, too.
+select pg_temp.function('first', '{"priority": {"run": "event.data.p"}}');
+select pg_temp.send('first', '{"p": 120}', '{"p": -5.5}', '{"p": 601}', '{"p": -1e30}', '{"p": "x"}', '{}');
+select ff_run('flow-first', '{"p": 60}') is not null;
+select e.data -> 'p', round(extract(epoch from flowforge.id_time(h.run_id) - h.rank), 1)
+from flowforge.run_hot h join flowforge.functions f using (function_id) join flowforge.event e on e.event_id = h.event_id where f.function = 'flow-first' order by h.run_id;
+
 -- What is over is forgotten.
 update flowforge.flow_once set expires_at = now() - interval '1 s';
 update flowforge.flow_rate set at = at - interval '3 days';
@@ -190,5 +197,9 @@ select pg_temp.finish('all', false), pg_temp.finish('bulk', false) > 0;
 select flowforge.forget_flows();
 select (select count(*) from flowforge.flow_once), (select count(*) from flowforge.flow_rate), (select count(*) from flowforge.flow_single s where not flowforge.is_live(s.run_id)),
 	(select count(*) from flowforge.flow_single) > 0;
+-- What was skipped is kept by days, as events are.
+select flowforge.maintain('run_skip', 1, '30 days');
+select count(*) > 0 from only flowforge.run_skip_default;
+select count(*) > 0 from flowforge.run_skip;
 delete from flowforge.inbox;
 select ff_register_app('http://127.0.0.1:9/api', a.name, '[]') -> 'ok' from flowforge.app a where a.name like 'flow-%';

@@ -169,6 +169,13 @@ insert into corruption values
 select 1, 'k', pg_temp.run(r), 'a', now() from unnest('{new,asleep}'::text[]) r$$, 'a lock is held by one run: -'),
 ($$insert into flowforge.lock (tenant_id, key, run_id, step_id) values (1, 'k', pg_temp.run('new'), 'a')$$,
 'a lock that is waited for is held: -'),
+($$insert into flowforge.flow_single values (1, 1, 'k', pg_temp.run('nobody'))$$, 'a singleton key has had a run: nobody'),
+($$update flowforge.function_version set config = '{"singleton": {"mode": "skip"}}';
+insert into flowforge.flow_single select 1, 1, k.name, k.run_id from known k where k.name not in ('nobody', 'new')$$, 'a live run has its singleton key: new'),
+($$insert into flowforge.flow_rate values (1, 1, '', array[pg_temp.us(now()) - 3000000, 5, pg_temp.us(now()) - 1000, 2], 2, now(), 1, '2 s')$$,
+'a rate limit is kept: -'),
+($$insert into flowforge.run_skip (tenant_id, event_id, function_id, version, reason) select 1, k.event_id, 1, 1, 'singleton' from known k where k.name = 'new'$$,
+'a skipped run was not started: new'),
 ($$alter table flowforge.event_default drop constraint event_default_pkey$$, 'a partition has its key: -');
 
 select plan(3 + count(*)::integer) from corruption;
