@@ -19,22 +19,22 @@ $$;
 create function pg_temp.runs(name text) returns text
 language sql as $$
 	select string_agg(e.data::text, ' ' order by r.run_id)
-	from flowforge.runs r join flowforge.event e on e.tenant_id = r.tenant_id and e.event_id = r.event_id where r.function = 'flow-' || name
+	from flowforge.runs r join flowforge.event e on e.tenant_id = r.tenant_id and e.event_id = r.event_id where r.function = 'flow-' || $1
 $$;
 -- What was skipped: whether the run it names is one of the function's, not which.
 create function pg_temp.skips(name text) returns text
 language sql as $$
-	select string_agg(concat_ws(' ', e.data, s.reason, s.detail - 'run', (
-			select 'because of ' || (select x.data from flowforge.event x where x.event_id = r.event_id)
+	select string_agg(concat_ws(' ', e.data::text, s.reason, s.detail - 'run', (
+			select 'because of ' || (select x.data::text from flowforge.event x where x.event_id = r.event_id)
 			from flowforge.runs r where r.ulid = s.detail ->> 'run')), E'\n' order by s.event_id)
 	from flowforge.skipped_runs s join flowforge.event e on e.event_id = s.event_id
-	where s.function = 'flow-' || name
+	where s.function = 'flow-' || $1
 $$;
 -- There are no executors here: a run ends because we say so, as its owner would.
 create function pg_temp.finish(name text, release boolean default true) returns bigint
 language sql as $$
 	with gone as (
-		delete from flowforge.run_hot h using flowforge.functions f where f.function = 'flow-' || name and h.function_id = f.function_id
+		delete from flowforge.run_hot h using flowforge.functions f where f.function = 'flow-' || $1 and h.function_id = f.function_id
 		returning h.tenant_id, h.run_id
 	), ended as (
 		insert into flowforge.run_end (tenant_id, run_id, status, ended_at) select g.tenant_id, g.run_id, 'cancelled', now() from gone g returning run_id
@@ -85,7 +85,6 @@ select pg_temp.runs('rate');
 select key, array_length(starts, 1), granted, most, period from flowforge.flow_rate order by key;
 -- Shorthand, and the other name.
 select pg_temp.function('short', '{"rate": "2/min"}');
-select pg_temp.send('short', '1', '2', '3', '4');
 select pg_temp.send('short', '{"n": 1}', '{"n": 2}', '{"n": 3}', '{"n": 4}');
 select pg_temp.runs('short');
 -- A high limit keeps 64 parts, and never lets more pass.

@@ -110,3 +110,12 @@ select t.type, f from flowforge.step_type t left join lateral findings(jsonb_bui
 drop function plan;
 drop function graph;
 drop function findings;
+
+-- Flow control in the settings is checked with the rest.
+select f.value ->> 'code', f.value ->> 'path', f.value ->> 'message', f.value ->> 'hint'
+from jsonb_array_elements(ff_workflow_validate('{"nodes": [{"id": "a", "type": "transform", "data": {"config": {"output": 1}}}], "edges": [],
+	"settings": {"max_concurrency": 2, "concurrency": {"limit": "many", "key": "event.data."}, "rateLimit": "60/min", "throttle": {"limit": 1}, "singleton": {"mode": "skip"},
+		"batchEvents": {"maxSize": 5, "timeout": "1s"}}}') -> 'errors') f;
+select ff_workflow_validate('{"nodes": [{"id": "a", "type": "transform", "data": {"config": {"output": 1}}}], "edges": [],
+	"settings": {"concurrency": [{"limit": 5, "key": "event.data.customer"}], "rateLimit": "60/min", "throttle": "10s", "debounce": "2s", "priority": {"run": "event.data.vip ? 60 : 0"},
+		"singleton": {"mode": "cancel"}, "idempotency": "event.data.id"}}');

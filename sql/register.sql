@@ -112,7 +112,20 @@ from (values
 	(34, 'batches with the rest', pg_temp.app('a', pg_temp.fn('a-f', '{"batchEvents": {"maxSize": 10, "timeout": "5s"},
 		"cancel": [{"event": "a/b"}], "debounce": {"period": "1s"}, "singleton": {"mode": "skip"}, "priority": {"run": "1"}}'))),
 	(35, 'settings of another form', pg_temp.app('a', pg_temp.fn('a-f', '{"throttle": 5, "rateLimit": {"limit": "1", "period": "hourly"}}'))),
-	(36, 'a mode that is none', pg_temp.app('a', pg_temp.fn('a-f', '{"singleton": {"mode": "once"}}')))
+	(36, 'a mode that is none', pg_temp.app('a', pg_temp.fn('a-f', '{"singleton": {"mode": "once"}}'))),
+	(37, 'batches with more', pg_temp.app('a', pg_temp.fn('a-f', '{"batchEvents": {"maxSize": 10}, "idempotency": "event.data.id", "rate": "1/m"}'))),
+	(38, 'both names of one', pg_temp.app('a', pg_temp.fn('a-f', '{"rateLimit": {"limit": 1, "period": "1h"}, "rate": "60/min"}'))),
+	(39, 'what cannot do without', pg_temp.app('a', pg_temp.fn('a-f', '{"rateLimit": {"key": "event.data.c"}, "throttle": {}, "debounce": {"key": null}, "batchEvents": {"timeout": "5s"},
+		"concurrency": [{"key": "event.data.c"}]}'))),
+	(47, 'what cannot do without it either', pg_temp.app('a', pg_temp.fn('a-f', '{"priority": {}, "singleton": {"key": "event.data.c"}}'))),
+	(40, 'out of range', pg_temp.app('a', pg_temp.fn('a-f', '{"rateLimit": {"limit": 0, "period": "25h"}, "throttle": {"limit": 1, "period": "10ms", "burst": -1}, "debounce": {"period": "8d", "timeout": "32d"},
+		"concurrency": 1000001}'))),
+	(41, 'batches out of range', pg_temp.app('a', pg_temp.fn('a-f', '{"batchEvents": {"maxSize": 1001, "timeout": "11m"}}'))),
+	(42, 'no rate', pg_temp.app('a', pg_temp.fn('a-f', '{"rateLimit": "often", "throttle": "10/0s", "debounce": "1/s"}'))),
+	(46, 'rates out of range', pg_temp.app('a', pg_temp.fn('a-f', '{"rate": "0/min", "throttle": "1/25h", "debounce": "0s"}'))),
+	(43, 'a rate that overflows', pg_temp.app('a', pg_temp.fn('a-f', '{"rateLimit": "99999999999999999999/min", "throttle": {"limit": 1, "period": "999999999w"}, "debounce": "999999999w999999999w"}'))),
+	(44, 'quiet that never comes', pg_temp.app('a', pg_temp.fn('a-f', '{"debounce": {"period": "1m", "timeout": "59s"}}'))),
+	(45, 'concurrency of another form', pg_temp.app('a', pg_temp.fn('a-f', '{"concurrency": ["5", {"limit": 2.5}], "idempotency": {"key": "event.data.id"}, "priority": "event.data.vip", "singleton": "skip"}')))
 ) as c (place, name, payload)
 cross join lateral flowforge.registration_problems(c.payload) with ordinality p
 order by c.place, p.ordinality;
@@ -123,6 +136,12 @@ select field from flowforge.registration_problems(pg_temp.app('a', pg_temp.fn(re
 -- An expression is compiled before it is accepted.
 select field, fix from flowforge.registration_problems(pg_temp.app('a', pg_temp.fn('a-f', '{"triggers": [{"event": "a/b", "expression": "event.data. > 1"}],
 	"idempotency": "event.data.id", "priority": {"run": "event.data.vip ? 120 : "}, "concurrency": {"limit": 1, "key": "\"constant\""}}')));
+
+-- Shorthand is accepted, and what it stands for.
+select c, (select count(*) from flowforge.registration_problems(pg_temp.app('a', pg_temp.fn('a-f', c::jsonb)))) as problems
+from (values ('{"concurrency": 5, "rateLimit": "60/min", "throttle": "10s", "debounce": "2s"}'), ('{"rate": "10/1h30m", "throttle": "10/hour"}'), ('{"rate": "1/24h"}'),
+		('{"concurrency": {"limit": 0, "scope": "env"}, "debounce": {"period": "7d", "timeout": "7d"}, "batchEvents": null, "priority": [], "singleton": null}')) as v (c);
+select t, flowforge.rate_parts(t) from unnest('{60/min,10s,10/1m,5/sec,5/second,1/day,3/hour,2/2w,x,1/,/1s,1/0s,-1/s,1.5/s}'::text[]) t;
 
 -- Everything a newer SDK may send is accepted.
 select count(*) as problems from flowforge.registration_problems(pg_temp.app('a', pg_temp.fn('a-f', '{"concurrency": [{"limit": 5, "key": "event.data.customer", "scope": "fn"}],

@@ -214,12 +214,17 @@ select ff_register_function('unnamed', 'shop.unnamed(integer, text)');
 select ff_register_function('hidden', 'shop.hidden()');
 select ff_register_function('bad', 'shop.whole(jsonb)', '{"type": "text"}');
 select ff_register_function('', 'shop.whole(jsonb)');
+select ff_register_function('bad', 'shop.whole(jsonb)', settings => '{"concurrency": -1, "throttle": {"limit": 1}}');
+select ff_register_function('bad', 'shop.whole(jsonb)', settings => '{"debounce": "2s"}');
+select ff_register_function('bad', 'shop.whole(jsonb)', settings => '[]');
+select ff_register_function('limited', 'shop.whole(jsonb)', settings => '{"concurrency": 2, "throttle": "10s", "priority": {"run": "event.data.x"}}');
 \set VERBOSITY terse
 select ff_register_function('ann-s', 'shop.whole(jsonb)');
 select ff_register_function('order-flow', 'shop.whole(jsonb)');
 select ff_register_function('whole', 'shop.whole(jsonb)');
 select ff_register_function('whole', 'shop.whole(jsonb)', '{"type": "object"}');
 reset role;
+select v.config -> 'settings' from flowforge.function_version v join flowforge.function f using (tenant_id, function_id) where f.slug = 'limited';
 set role wf_bob;
 select ff_register_function('whole', 'shop.whole(jsonb)');
 select ff_unregister_function('whole');

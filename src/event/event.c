@@ -202,7 +202,7 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 	run->event_id = event->id;
 	run->event = event;
 	run->uncancelled = !trigger->cancels;
-	run->flows = trigger->flows;
+	run->unlimited = !trigger->flows;
 	list->flows |= trigger->flows;
 }
 

@@ -43,10 +43,10 @@ typedef struct FfNewRun
 	const FfEvent	*event;			 /* event_id's, or NULL: it is read when it is needed */
 	const pg_uuid_t *batch; /* of a run for several events: all of them, event_id first; or NULL */
 	int				 batch_count;
-	bool		uncancelled; /* no event cancels it, as is known without a look at its function */
-	bool		flows;		 /* its function has flow control */
-	bool		has_run_id;
-	pg_uuid_t	run_id;	 /* out, unless has_run_id */
+	bool	  unlimited; /* nothing limits its steps, as is known without a look at its function */
+	bool	  uncancelled; /* no event cancels it, as is known without a look at its function */
+	bool	  has_run_id;
+	pg_uuid_t run_id;	 /* out, unless has_run_id */
 	TimestampTz rank;	 /* when it counts as made among others that wait; 0: when it is made */
 	TimestampTz created; /* 0: now */
 } FfNewRun;

@@ -23,7 +23,8 @@
 #define FF_MAX_LIMITS 2			/* of concurrency */
 #define FF_MAX_HEAD_START_S 600 /* of a priority, either way */
 #define FF_ONCE_PERIOD_S 86400	/* of an idempotency key */
-#define FF_MAX_BATCH 1000		/* events of one run */
+#define FF_MAX_THROTTLE_TOLERANCE_US (INT64CONST(366) * 86400 * 1000000) /* of a burst */
+#define FF_MAX_BATCH 1000												 /* events of one run */
 
 typedef enum FfFlowScope
 {
@@ -125,7 +126,7 @@ extern FfKeys ff_flow_keys(const FfFlow *flow, int32 tenant_id, int32 function_i
 extern bool	  ff_flow_keyed(const FfKeys *keys);
 
 /* The queue of all waiting runs of a function that have the same keys. */
-extern int64 ff_flow_lane(int32 function_id, const FfKeys *keys);
+extern int64 ff_flow_queue(int32 function_id, const FfKeys *keys);
 
 /* When the run counts as made: its age less its head start. */
 extern TimestampTz ff_flow_rank(const FfFlow *flow, Jsonb *event, TimestampTz created);

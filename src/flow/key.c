@@ -85,7 +85,7 @@ ff_flow_keyed(const FfKeys *keys)
 }
 
 int64
-ff_flow_lane(int32 function_id, const FfKeys *keys)
+ff_flow_queue(int32 function_id, const FfKeys *keys)
 {
 	return (int64) hash_bytes_extended((const unsigned char *) keys->key, sizeof(keys->key),
 									   (uint32) function_id);

@@ -5,6 +5,10 @@
 
 #include <ctype.h>
 
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "flow/flow.h"
@@ -235,4 +239,20 @@ ff_flow_starts(const FfFlow *flow)
 {
 	return flow->rate.limit > 0 || flow->debounce.period > 0 || flow->batch.max_size > 0 ||
 		   flow->singleton.on || flow->idempotency != NULL;
+}
+
+/* flowforge.rate_parts(text): {how many, in microseconds}, or null. */
+PG_FUNCTION_INFO_V1(ff_flow_rate_parts);
+Datum
+ff_flow_rate_parts(PG_FUNCTION_ARGS)
+{
+	FfRate rate = {0};
+	Datum  parts[2];
+
+	if (!read_rate_text(&rate, text_to_cstring(PG_GETARG_TEXT_PP(0))))
+		PG_RETURN_NULL();
+	parts[0] = Int64GetDatum(rate.limit);
+	parts[1] = Int64GetDatum(rate.period);
+	PG_RETURN_ARRAYTYPE_P(
+		construct_array(parts, 2, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }

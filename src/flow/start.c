@@ -130,11 +130,19 @@ ff_start_refuse(FfStart *start, FfRule rule, const pg_uuid_t *by)
 
 /* --- what is to be decided --- */
 
-/* The function a deferred run is of was named by its caller. */
-static bool
-is_named(const FfEvent *event)
+bool
+ff_start_is_named(const FfEvent *event)
 {
 	return strcmp(event->name, "inngest/deferred.schedule") == 0;
+}
+
+/* Events without a value do not repeat each other. */
+static const char *
+value_or_none(const FfExpr *expression, Jsonb *event)
+{
+	const char *value = ff_start_key(expression, event);
+
+	return strcmp(value, "null") == 0 ? NULL : value;
 }
 
 /* False when nothing is to be decided. What the cache holds is copied, for it may not stay. */
@@ -147,13 +155,13 @@ read_start(FfStart *start, FfNewRun *run, const FfFlow *flow, Jsonb *event, bool
 	start->run = run;
 	if (flow->priority != NULL)
 		run->rank = ff_flow_rank(flow, event, GetCurrentTimestamp());
-	if (is_named(run->event))
+	if (ff_start_is_named(run->event))
 		return false;
 	if (flow->singleton.on && (held || !later))
 		start->key[FF_RULE_SINGLE] = ff_start_key(flow->singleton.key, event);
 	start->cancels = flow->singleton.cancels;
 	if (flow->idempotency != NULL && !held)
-		start->key[FF_RULE_ONCE] = ff_start_key(flow->idempotency, event);
+		start->key[FF_RULE_ONCE] = value_or_none(flow->idempotency, event);
 	if (flow->rate.limit > 0 && !held)
 		start->key[FF_RULE_RATE] = ff_start_key(flow->rate.key, event);
 	start->rate = flow->rate;
@@ -179,7 +187,7 @@ read_starts(FfStart *starts, FfNewRun *runs, int count, bool held)
 		const FfFunction *function;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!run->flows)
+		if (run->unlimited)
 			continue;
 		function = ff_function_get(run->tenant_id, run->function_id, run->version);
 		if (function == NULL || function->flow == NULL)
@@ -306,8 +314,6 @@ ff_flow_start(FfNewRun *runs, int *count)
 void
 ff_flow_start_held(FfNewRun *runs, int *count)
 {
-	for (int i = 0; i < *count; i++)
-		runs[i].flows = true;
 	decide(runs, count, true);
 }
 

@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 
 #include "function/function.h"
+#include "slot/hint.h"
 #include "util/batch.h"
 #include "util/json.h"
 #include "util/spi.h"
@@ -426,6 +427,7 @@ ff_function_forget(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("flowforge.forget_functions is a trigger")));
+	ff_hint_limits();
 	CacheInvalidateRelcacheByRelid(
 		get_relname_relid("trigger", get_namespace_oid("flowforge", false)));
 	PG_RETURN_POINTER(NULL);

@@ -1,98 +1,6 @@
 -- Registration: an app tells which functions it serves, and that set replaces the one it had. What arrives is checked as a whole
 -- before anything is written; what is not known is kept in the function's configuration, so that a newer SDK is not refused.
 
-create function flowforge.check_expression(expression text) returns text
-language c stable strict
-set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', 'ff_function_check_expression';
-comment on function flowforge.check_expression(text) is 'What is wrong with an expression, or null when nothing is.';
-
-create function flowforge.check_duration(duration text) returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select case when duration !~ '^(\d+(ms|us|ns|s|m|h|d|w))+$' and duration !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d' then
-		format('"%s" is not a duration', duration)
-	end
-$$;
-comment on function flowforge.check_duration(text) is 'What is wrong with a duration (30s, 1h30m) or an instant (ISO 8601), or null when nothing is.';
-
-create function flowforge.check_span(span text, most interval) returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select case
-		when span !~ '^(\d{1,9}(ms|us|ns|s|m|h|d|w))+$' then format('"%s" is not a duration', span)
-		when flowforge.duration(span) > most then format('"%s" is longer than %s', span, most)
-	end
-$$;
-comment on function flowforge.check_span(text, interval) is 'What is wrong with a duration (30s, 1h30m) of at most so much, or null when nothing is.';
-
-create function flowforge.check_event_name(name text) returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select case
-		when name = '' then 'is empty'
-		when octet_length(name) > 512 then 'is longer than 512 bytes'
-		when name ~ '\*' and name !~ '^[^*]*[/.]\*$' then format('"%s" has a * that is not at the end after / or .', name)
-	end
-$$;
-comment on function flowforge.check_event_name(text) is 'What is wrong with a trigger''s event name or pattern, or null when nothing is.';
-
-create function flowforge.is_id(id text) returns boolean
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select octet_length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'
-$$;
-comment on function flowforge.is_id(text) is 'Whether a text can be the id of an app or a function: 1 to 255 bytes without control characters.';
-
-create function flowforge.setting(config jsonb, name text) returns jsonb
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select case when config -> name not in ('null', '[]') then config -> name end
-$$;
-comment on function flowforge.setting(jsonb, text) is 'A part of a configuration; null when absent, null or an empty list.';
-
-create function flowforge.setting_list(config jsonb, name text) returns table (field text, value jsonb)
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select format('%s[%s]', name, e.ordinality - 1), e.value
-	from jsonb_array_elements(case jsonb_typeof(config -> name) when 'array' then config -> name else '[]' end) with ordinality e
-	union all
-	select name, config -> name where jsonb_typeof(config -> name) = 'object'
-$$;
-comment on function flowforge.setting_list(jsonb, text) is 'The elements of a list in a function''s configuration, or the one object that stands in its place.';
-
--- Ten thousand functions may be registered at once, so what follows looks at all of them together, a kind of problem at a time.
-create function flowforge.listed_functions(payload jsonb) returns table (number bigint, config jsonb)
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select e.ordinality, e.value
-	from jsonb_array_elements(case jsonb_typeof(payload -> 'functions') when 'array' then payload -> 'functions' else '[]' end) with ordinality e
-	where jsonb_typeof(e.value) = 'object'
-$$;
-comment on function flowforge.listed_functions(jsonb) is 'The functions of a registration, numbered from 1; what is no object is none.';
-
-create function flowforge.listed_settings(payload jsonb, name text) returns table (number bigint, field text, value jsonb)
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select f.number, format('%s[%s]', name, e.ordinality - 1), e.value
-	from flowforge.listed_functions(payload) f
-	cross join lateral jsonb_array_elements(case jsonb_typeof(f.config -> name) when 'array' then f.config -> name else '[]' end) with ordinality e
-	union all
-	select f.number, name, f.config -> name
-	from flowforge.listed_functions(payload) f
-	where jsonb_typeof(f.config -> name) = 'object'
-$$;
-comment on function flowforge.listed_settings(jsonb, text) is
-'The elements of a list in the configuration of each function, or the one object that stands in its place.';
-
 create function flowforge.config_texts(payload jsonb) returns table (number bigint, field text, kind text, value jsonb)
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -108,19 +16,10 @@ as $$
 	cross join (values ('event', 'event'), ('if', 'expression'), ('timeout', 'duration')) as k (key, kind)
 	where c.value ? k.key
 	union all
-	select c.number, c.field || '.key', 'expression', c.value -> 'key'
-	from flowforge.listed_settings(payload, 'concurrency') c
-	where c.value ? 'key'
-	union all
 	select f.number, array_to_string(k.path, '.'), k.kind, f.config #> k.path
 	from flowforge.listed_functions(payload) f
 	cross join (values
-		('{name}'::text[], 'text'), ('{idempotency}', 'expression'), ('{priority,run}', 'expression'),
-		('{batchEvents,key}', 'expression'), ('{batchEvents,if}', 'expression'), ('{batchEvents,timeout}', 'duration'),
-		('{rateLimit,key}', 'expression'), ('{rateLimit,period}', 'duration'),
-		('{throttle,key}', 'expression'), ('{throttle,period}', 'duration'),
-		('{debounce,key}', 'expression'), ('{debounce,period}', 'duration'), ('{debounce,timeout}', 'duration'),
-		('{singleton,key}', 'expression'), ('{timeouts,start}', 'duration'), ('{timeouts,finish}', 'duration'), ('{timeouts,step}', 'duration')) as k (path, kind)
+		('{name}'::text[], 'text'), ('{timeouts,start}', 'duration'), ('{timeouts,finish}', 'duration'), ('{timeouts,step}', 'duration')) as k (path, kind)
 	where f.config ? k.path[1] and f.config #> k.path is not null
 $$;
 comment on function flowforge.config_texts(jsonb) is 'Every setting of functions that is text, and of what kind: event, expression, cron, duration, jitter, catch up, window or any text.';
@@ -162,28 +61,10 @@ create function flowforge.number_problems(payload jsonb) returns table (number b
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	with numbers as (
-		select c.number, c.field || '.limit' as field, c.value -> 'limit' as value, 0 as low, 1000000 as high
-		from flowforge.listed_settings(payload, 'concurrency') c
-		union all
-		select f.number, 'concurrency', f.config -> 'concurrency', 0, 1000000
-		from flowforge.listed_functions(payload) f
-		where jsonb_typeof(f.config -> 'concurrency') = 'number'
-		union all
-		select f.number, array_to_string(k.path, '.'), f.config #> k.path, k.low, k.high
-		from flowforge.listed_functions(payload) f
-		cross join (values
-			('{steps,step,retries,attempts}'::text[], 0, 20), ('{batchEvents,maxSize}', 1, 1000), ('{rateLimit,limit}', 1, 1000000000),
-			('{throttle,limit}', 1, 1000000000), ('{throttle,burst}', 0, 1000000000)) as k (path, low, high)
-		where f.config #> k.path is not null
-	)
-	select n.number, n.field, format('%s is not a whole number from %s to %s', n.value, n.low, n.high),
-		format('Make it a number from %s to %s.', n.low, n.high)
-	from numbers n
-	where n.value <> 'null' and case
-		when jsonb_typeof(n.value) <> 'number' then true
-		else (n.value #>> '{}')::numeric % 1 <> 0 or (n.value #>> '{}')::numeric not between n.low and n.high
-	end
+	select f.number, 'steps.step.retries.attempts', format('%s is not a whole number from 0 to 20', n.value), 'Make it a number from 0 to 20.'
+	from flowforge.listed_functions(payload) f
+	cross join lateral (select f.config #> '{steps,step,retries,attempts}' as value) n
+	where n.value <> 'null' and not flowforge.is_whole(n.value, 0, 20)
 $$;
 comment on function flowforge.number_problems(jsonb) is 'What is wrong with functions'' settings that are numbers.';
 
@@ -201,14 +82,12 @@ as $$
 		format('Make it of type %s or leave it out.', k.types[1])
 	from flowforge.listed_functions(payload) f
 	cross join (values
-		('triggers', '{array}'::text[]), ('cancel', '{array}'), ('concurrency', '{array,object,number}'), ('batchEvents', '{object}'),
-		('rateLimit', '{object}'), ('throttle', '{object}'), ('debounce', '{object}'), ('priority', '{object}'),
-		('singleton', '{object}'), ('timeouts', '{object}')) as k (field, types)
+		('triggers', '{array}'::text[]), ('cancel', '{array}'), ('timeouts', '{object}')) as k (field, types)
 	where f.config ? k.field and jsonb_typeof(f.config -> k.field) <> all (k.types || 'null'::text)
 	union all
 	select f.number, k.field, format('has %s elements', jsonb_array_length(f.config -> k.field)), format('Use at most %s.', k.most)
 	from flowforge.listed_functions(payload) f
-	cross join (values ('triggers', 10), ('cancel', 5), ('concurrency', 2)) as k (field, most)
+	cross join (values ('triggers', 10), ('cancel', 5)) as k (field, most)
 	where case jsonb_typeof(f.config -> k.field) when 'array' then jsonb_array_length(f.config -> k.field) > k.most end
 	union all
 	select t.number, t.field, 'needs either an event or a cron schedule', 'Give each trigger one of event and cron; use two triggers for both.'
@@ -218,21 +97,8 @@ as $$
 	select c.number, c.field || '.event', 'is missing', 'Name the event that cancels the run.'
 	from flowforge.listed_settings(payload, 'cancel') c
 	where coalesce(c.value -> 'event', 'null') in ('null', '[]')
-	union all
-	select c.number, c.field || '.scope', format('%s is not a scope', c.value -> 'scope'), 'Use "fn", "env" or "account".'
-	from flowforge.listed_settings(payload, 'concurrency') c
-	where coalesce(c.value -> 'scope', 'null') not in ('null', '[]', '"fn"', '"env"', '"account"')
-	union all
-	select f.number, 'singleton.mode', format('%s is not a mode', f.config #> '{singleton,mode}'), 'Use "skip" or "cancel".'
-	from flowforge.listed_functions(payload) f
-	where coalesce(f.config #> '{singleton,mode}', 'null') not in ('null', '[]', '"skip"', '"cancel"')
-	union all
-	select f.number, 'batchEvents', format('cannot be combined with %s', k.field), format('Remove batchEvents or %s.', k.field)
-	from flowforge.listed_functions(payload) f
-	cross join (values ('cancel'), ('debounce'), ('singleton'), ('priority')) as k (field)
-	where coalesce(f.config -> 'batchEvents', 'null') not in ('null', '[]') and coalesce(f.config -> k.field, 'null') not in ('null', '[]')
 $$;
-comment on function flowforge.shape_problems(jsonb) is 'What is wrong with the form of functions'' configurations and with combinations of settings.';
+comment on function flowforge.shape_problems(jsonb) is 'What is wrong with the form of functions'' configurations.';
 
 create function flowforge.runtime_problems(payload jsonb) returns table (number bigint, field text, problem text, fix text)
 language sql immutable
@@ -320,6 +186,7 @@ as $$
 				union all select * from flowforge.number_problems(payload)
 				union all select * from flowforge.text_problems(payload)
 				union all select * from flowforge.time_problems(payload)
+				union all select * from flowforge.flow_problems(payload)
 			) f
 		) p
 	) a

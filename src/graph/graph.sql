@@ -17,7 +17,11 @@ create function @extschema@.ff_workflow_validate(definition jsonb) returns jsonb
 language sql stable strict parallel safe security definer
 set search_path = pg_catalog, pg_temp
 as $$
-	select flowforge.graph_findings(definition, (select jsonb_object_agg(t.type, t.config_schema) from flowforge.step_type t))
+	select case when f.flow = '[]' then f.graph else f.graph || jsonb_build_object('valid', false, 'errors', (f.graph -> 'errors') || f.flow) end
+	from (
+		select flowforge.graph_findings(definition, (select jsonb_object_agg(t.type, t.config_schema) from flowforge.step_type t)) as graph,
+			flowforge.flow_findings(definition -> 'settings') as flow
+	) f
 $$;
 comment on function @extschema@.ff_workflow_validate(jsonb) is
 'Everything that is wrong with a graph {"nodes": [...], "edges": [...], "settings": {...}}: {"valid": boolean, "errors": [finding], "warnings": '

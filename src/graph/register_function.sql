@@ -52,13 +52,13 @@ as $$
 $$;
 comment on function flowforge.call_query(oid, jsonb) is 'The statement that calls a database function with a run''s input as $1.';
 
-create function flowforge.function_config(name text, function oid, input_schema jsonb, output_schema jsonb) returns jsonb
+create function flowforge.function_config(name text, function oid, input_schema jsonb, output_schema jsonb, settings jsonb) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select jsonb_build_object('name', name, 'description', coalesce(obj_description(function, 'pg_proc'), ''), 'function', function::regprocedure::text,
 		'input_schema', input_schema, 'output_schema', output_schema, 'triggers', '[]'::jsonb,
-		'settings', '{"max_concurrency": 1, "run_timeout_seconds": null}'::jsonb,
+		'settings', '{"max_concurrency": 1, "run_timeout_seconds": null}'::jsonb || coalesce(settings, '{}'),
 		'graph', jsonb_build_object(
 			'nodes', jsonb_build_array(
 				jsonb_build_object('id', 'call', 'type', 'database_query', 'data', jsonb_build_object('label', name, 'config', jsonb_build_object(
@@ -67,9 +67,27 @@ as $$
 				'{"id": "result", "type": "transform", "data": {"config": {"output": "{{ call.rows.0.result }}"}}}'::jsonb),
 			'edges', '[{"id": "then", "source": "call", "target": "result"}]'::jsonb))
 $$;
-comment on function flowforge.function_config(text, oid, jsonb, jsonb) is 'The configuration of a registered database function: a graph of its call and what that gives.';
+comment on function flowforge.function_config(text, oid, jsonb, jsonb, jsonb) is 'The configuration of a registered database function: a graph of its call and what that gives.';
 
-create function flowforge.check_registrable(name text, function oid, input_schema jsonb, output_schema jsonb, acting text) returns void
+-- What decides which events start a run says nothing of a function that only names start.
+create function flowforge.settings_problem(settings jsonb) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select case
+		when jsonb_typeof(settings) <> 'object' then format('its settings are of type %s, not object', jsonb_typeof(settings))
+		when wrong.name is not null then
+			format('its settings have "%s", and may have concurrency, throttle and priority: no event starts it', wrong.name)
+		else (select format('its settings are wrong: %s', string_agg(f.value ->> 'message', '; '))
+			from jsonb_array_elements(flowforge.flow_findings(settings)) f having count(*) > 0)
+	end
+	from (
+		select min(k) as name from jsonb_object_keys(case jsonb_typeof(settings) when 'object' then settings else '{}' end) k
+		where k not in ('concurrency', 'throttle', 'priority')) wrong
+$$;
+comment on function flowforge.settings_problem(jsonb) is 'What is wrong with the settings of a registered database function, or null when nothing is.';
+
+create function flowforge.check_registrable(name text, function oid, input_schema jsonb, output_schema jsonb, acting text, settings jsonb) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -79,7 +97,7 @@ declare
 		when acting is null then 'a superuser''s functions need another role to run as'
 		when flowforge.schema_problems(input_schema) <> '[]' then 'its input schema is wrong: ' || flowforge.findings_text(flowforge.schema_problems(input_schema), 'at ')
 		when flowforge.schema_problems(output_schema) <> '[]' then 'its output schema is wrong: ' || flowforge.findings_text(flowforge.schema_problems(output_schema), 'at ')
-		else flowforge.function_problem(function, acting)
+		else coalesce(flowforge.function_problem(function, acting), flowforge.settings_problem(settings))
 	end;
 begin
 	if problem is not null then
@@ -88,7 +106,7 @@ begin
 	end if;
 end
 $$;
-comment on function flowforge.check_registrable(text, oid, jsonb, jsonb, text) is 'Raises FF518 unless a database function can be registered.';
+comment on function flowforge.check_registrable(text, oid, jsonb, jsonb, text, jsonb) is 'Raises FF518 unless a database function can be registered.';
 
 create function flowforge.check_name_free(tenant integer, name text) returns void
 language plpgsql stable
@@ -140,7 +158,8 @@ $$;
 comment on function flowforge.store_sql_function(integer, text, text, jsonb) is 'Stores a registered database function; one that changed gets a new version.';
 
 create function @extschema@.ff_register_function(
-	name text, function regprocedure, input_schema jsonb default null, output_schema jsonb default null, role text default null
+	name text, function regprocedure, input_schema jsonb default null, output_schema jsonb default null, role text default null,
+	settings jsonb default null
 ) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -150,18 +169,18 @@ declare
 	acting constant text := coalesce(role, flowforge.role_of_caller());
 begin
 	perform flowforge.check_role_given(acting);
-	perform flowforge.check_registrable(name, function, input_schema, output_schema, acting);
+	perform flowforge.check_registrable(name, function, input_schema, output_schema, acting, settings);
 	perform pg_advisory_xact_lock(hashtextextended('flowforge.register', tenant));
 	perform flowforge.check_name_free(tenant, name);
-	perform flowforge.store_sql_function(tenant, name, acting, flowforge.function_config(name, function, input_schema, output_schema));
+	perform flowforge.store_sql_function(tenant, name, acting, flowforge.function_config(name, function, input_schema, output_schema, settings));
 	return name;
 end
 $$;
-comment on function @extschema@.ff_register_function(text, regprocedure, jsonb, jsonb, text) is
+comment on function @extschema@.ff_register_function(text, regprocedure, jsonb, jsonb, text, jsonb) is
 'Makes a function of this database one that runs, workflows and apps invoke by a name: ff_run(name, input). It takes no argument, one of type '
 'jsonb, which is the input, or named ones, which are the input''s members (null where it has none); it gives one value. What it is given must satisfy '
 'input_schema, what it gives output_schema (JSON Schemas), or the run fails. Each call is a statement in a transaction of its own, as the calling role or one '
-'it is a member of, which must not be a superuser. Registering a name again makes a new version. Gives the name. Errors: FF518 it cannot be '
+'it is a member of, which must not be a superuser. settings may have concurrency, throttle and priority (docs/flow-control.md). Registering a name again makes a new version. Gives the name. Errors: FF518 it cannot be '
 'registered, FF404 the role or the name is not the caller''s, FF209 the name is an app''s function or a workflow.';
 
 create function @extschema@.ff_unregister_function(name text) returns void
@@ -182,4 +201,4 @@ end
 $$;
 comment on function @extschema@.ff_unregister_function(text) is
 'Takes a function registered with ff_register_function out of use; its runs go on. Errors: FF013 no such function, FF404 it is somebody else''s.';
-revoke execute on function @extschema@.ff_register_function(text, regprocedure, jsonb, jsonb, text), @extschema@.ff_unregister_function(text) from public;
+revoke execute on function @extschema@.ff_register_function(text, regprocedure, jsonb, jsonb, text, jsonb), @extschema@.ff_unregister_function(text) from public;

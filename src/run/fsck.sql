@@ -101,8 +101,10 @@ as $$
 	union all
 	select 'a parked run wakes when it must', p.run_id, format('it wakes at %s, its items are due at %s', p.wake_at, d.due)
 	from flowforge.run_parked p
+	left join flowforge.claim c on c.slot = p.slot and c.run_id = p.run_id
 	cross join lateral (
 		select case
+				when c.run_id is not null then p.wake_at -- whoever waits for room, or has just been given it, has things to do that are due
 				when bool_or(not i.value ? 'due' and not flowforge.op_waits(i.value ->> 'op')) then '-infinity'
 				else coalesce(to_timestamp(least(min((i.value ->> 'due')::numeric), (p.state ->> 'end')::numeric) / 1000000), 'infinity')
 			end as due
@@ -143,6 +145,40 @@ as $$
 $$;
 comment on function flowforge.fsck_calls(uuid) is 'Part of flowforge.fsck: calls under way.';
 
+create function flowforge.fsck_claims() returns table (invariant text, run_id uuid, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'a claim is of a live run', c.run_id, 'it has ended or never was'
+	from flowforge.claim c
+	where not exists (select from flowforge.live_run l where l.slot = c.slot and l.run_id = c.run_id)
+	union all
+	select 'a claim adds up', c.run_id, format('asked %s, granted %s, released %s', c.asked, c.granted, c.released)
+	from flowforge.claim c
+	where not (c.asked >= c.granted and c.granted >= c.released and c.asked > c.released)
+	union all
+	select 'a limited run has a claim', h.run_id, 'it has something to call and asks for no room'
+	from flowforge.run_hot h
+	join flowforge.function_version v on v.tenant_id = h.tenant_id and v.function_id = h.function_id and v.version = h.version
+	where h.state is not null and exists (select from flowforge.concurrency_limits(v.config))
+		and not exists (select from flowforge.claim c where c.slot = h.slot and c.run_id = h.run_id)
+$$;
+comment on function flowforge.fsck_claims() is 'Part of flowforge.fsck: what limited runs ask for and have.';
+
+-- Calls are in shared memory, which is read after the snapshot: a claim that grew smaller since is no fault, one that was never that large is.
+create function flowforge.fsck_room() returns table (invariant text, run_id uuid, detail text)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'no more is called than was granted', c.run_id, format('%s calls are under way, %s steps have been granted', count(*), max(w.granted - w.released))
+	from flowforge.calls() c
+	join flowforge.claim w on w.slot = flowforge.slot(c.run_id) and w.run_id = c.run_id
+	where c.started_at < now()
+	group by c.run_id
+	having count(*) > max(w.granted - w.released)
+$$;
+comment on function flowforge.fsck_room() is 'Part of flowforge.fsck: calls of limited runs.';
+
 create function flowforge.fsck_triggers() returns table (invariant text, run_id uuid, detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -154,6 +190,44 @@ as $$
 	where f.version is distinct from t.version or f.archived_at is not null
 $$;
 comment on function flowforge.fsck_triggers() is 'Part of flowforge.fsck: triggers.';
+
+-- A key may name a run that is over: whoever wants it next takes it. A live run is without its key once another has taken its place, which it has been
+-- told, and when it was started by name, or again: then another run may have the key.
+create function flowforge.fsck_flows(low uuid) returns table (invariant text, run_id uuid, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'a singleton key has had a run', s.run_id, format('it has the key %s of function %s and there is no such run', s.key, s.function_id)
+	from flowforge.flow_single s
+	where s.run_id >= low and not exists (select from flowforge.run r where r.tenant_id = s.tenant_id and r.run_id = s.run_id)
+	union all
+	select 'a live run has its singleton key', l.run_id, format('no key of function %s names it', l.function_id)
+	from flowforge.live_run l
+	join flowforge.function_version v on v.tenant_id = l.tenant_id and v.function_id = l.function_id and v.version = l.version
+		and jsonb_typeof(case when v.config ? 'graph' then v.config -> 'settings' else v.config end -> 'singleton') = 'object'
+	join flowforge.event e on e.tenant_id = l.tenant_id and e.event_id = l.event_id and e.name not in ('inngest/function.invoked', 'inngest/deferred.schedule')
+	where not exists (select from flowforge.flow_single s where s.tenant_id = l.tenant_id and s.run_id = l.run_id)
+		and not exists (select from flowforge.inbox i where i.slot = l.slot and i.run_id = l.run_id and i.kind = 'cancel')
+		and not exists (select from flowforge.run_event_batch b where b.tenant_id = l.tenant_id and b.run_id = l.run_id
+			and (b.events @> '[{"t": "run.retried"}]' or b.events @> '[{"t": "run.replayed"}]'))
+	union all
+	select 'a rate limit is kept', null::uuid, format('%s starts of key %s of function %s within %s', w.starts, w.key, w.function_id, w.period)
+	from (
+		select f.key, f.function_id, f.period, f.most, sum(f.starts[p + 1]) as starts
+		from flowforge.flow_rate f
+		cross join lateral generate_series(1, cardinality(f.starts), 2) p
+		where f.starts[p] > flowforge.microseconds(f.at) - extract(epoch from f.period) * 1000000
+		group by f.tenant_id, f.function_id, f.key
+	) w
+	where w.starts > w.most
+	union all
+	select 'a skipped run was not started', r.run_id, format('flow control kept its event from starting it: %s', k.reason)
+	from flowforge.run_skip k
+	join flowforge.run r on r.tenant_id = k.tenant_id and r.event_id = k.event_id and r.function_id = k.function_id
+	where r.run_id >= low
+		and not exists (select from flowforge.run_event_batch b where b.tenant_id = r.tenant_id and b.run_id = r.run_id and b.events @> '[{"t": "run.replayed"}]')
+$$;
+comment on function flowforge.fsck_flows(uuid) is 'Part of flowforge.fsck: what flow control keeps of events and runs.';
 
 create function flowforge.fsck_waits(low uuid) returns table (invariant text, run_id uuid, detail text)
 language sql stable
@@ -455,7 +529,10 @@ begin
 	select * from flowforge.fsck_homes(low)
 	union all select * from flowforge.fsck_states(low)
 	union all select * from flowforge.fsck_calls(low)
+	union all select * from flowforge.fsck_claims()
+	union all select * from flowforge.fsck_room()
 	union all select * from flowforge.fsck_triggers()
+	union all select * from flowforge.fsck_flows(low)
 	union all select * from flowforge.fsck_waits(low)
 	union all select * from flowforge.fsck_signals()
 	union all select * from flowforge.fsck_locks()

@@ -20,6 +20,15 @@ extern void ff_hint_init(void);
 /* At commit, tells the run's owner that the run has become runnable. */
 extern void ff_hint_run(const pg_uuid_t *run_id);
 
+/* At commit, tells the gate that somebody waits in a queue. */
+extern void ff_hint_waits(int64 queue);
+
+/* At commit, tells the gate how many steps a run has let go in all; -1: its claim is gone. */
+extern void ff_hint_released(int64 queue, const pg_uuid_t *run_id, int released);
+
+/* At commit, tells the gate that limits may have changed. */
+extern void ff_hint_limits(void);
+
 /* At commit, tells all owners to look for themselves. */
 extern void ff_hint_everything(void);
 

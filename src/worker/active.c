@@ -76,6 +76,7 @@ ff_active_drop(FfRun *run)
 {
 	hash_search(active, &run->id, HASH_REMOVE, NULL);
 	ff_advance_forget(run);
+	ff_claim_forget(run);
 	ff_run_free(run);
 }
 

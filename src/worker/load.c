@@ -17,6 +17,7 @@
 #include "util/jcs.h"
 #include "util/json.h"
 #include "util/spi.h"
+#include "worker/claim.h"
 #include "worker/store.h"
 
 Datum
@@ -334,6 +335,8 @@ read_policy(FfRun *run)
 	run->batched |= function->flow != NULL && function->flow->batch.max_size > 0;
 	if (function->graph)
 		run->driver = &ff_graph_driver;
+	if (function->flow != NULL)
+		ff_claim_prepare(run, function);
 }
 
 List *
@@ -359,6 +362,7 @@ ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz
 	foreach (cell, runs)
 		read_policy(lfirst(cell));
 	read_batches(runs);
+	ff_claims_read(runs);
 	read_memos(runs);
 	read_outcomes(runs);
 	return runs;

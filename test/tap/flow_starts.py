@@ -191,7 +191,7 @@ def test_every_event_is_in_one_batch_whoever_sends_and_dies(use):
 
 
 def test_functions_are_handed_all_events_and_again_when_they_are_retried(use):
-    app = use(Holding({"some": {"batchEvents": {"maxSize": 3, "timeout": "1h"}}}, fail=True))
+    app = use(Holding({"some": {"batchEvents": {"maxSize": 3, "timeout": "10m"}}}, fail=True))
     cluster = use(Cluster(EXECUTORS))
     cluster.register(app)
     send(cluster, "some", {"n": 1}, {"n": 2}, {"n": 3})
@@ -212,7 +212,7 @@ def test_functions_are_handed_all_events_and_again_when_they_are_retried(use):
 
 
 def test_batches_too_large_for_a_call_are_fetched(use):
-    app = use(Holding({"some": {"batchEvents": {"maxSize": 40, "timeout": "1h"}}}))
+    app = use(Holding({"some": {"batchEvents": {"maxSize": 40, "timeout": "10m"}}}))
     cluster = use(Cluster(EXECUTORS))
     cluster.register(app)
     cluster.sql("select count(*) from ff_send_events((select jsonb_agg(jsonb_build_object('name', 'held/some', 'data', "
