@@ -14,6 +14,7 @@
 
 #include "cron/cron.h"
 #include "event/event.h"
+#include "flow/flow.h"
 #include "slot/hint.h"
 #include "util/errors.h"
 #include "util/json.h"
@@ -150,7 +151,10 @@ fire_function(FfEvent *events, int count, int32 function_id)
 		run->function_id = function_id;
 		run->version = version;
 		run->event_id = events[i].id;
+		run->event = &events[i];
 	}
+	if (started > 0)
+		ff_flow_start(runs, &started);
 	if (started > 0)
 		ff_run_insert(runs, started);
 	return started;

@@ -116,14 +116,15 @@ static FfPlan read_events = {
 	2,
 	{INT4ARRAYOID, UUIDARRAYOID}};
 
-/* Whether a run's event has more to say: by a singleton, or by its priority. */
+/* Whether a run's event has more to say: by a singleton, its priority, or what limits it. */
 static bool
 is_asked(const FfNewRun *run)
 {
 	const FfFunction *function = ff_function_get(run->tenant_id, run->function_id, run->version);
 	const FfFlow	 *flow = function ? function->flow : NULL;
 
-	return flow != NULL && (flow->singleton.on || flow->priority != NULL);
+	return flow != NULL && (flow->singleton.on || flow->priority != NULL || flow->limits > 0 ||
+							flow->throttle.limit > 0);
 }
 
 static int

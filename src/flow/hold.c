@@ -131,9 +131,9 @@ ff_flow_hold(FfNewRun *runs, int count)
 		const FfFlow	 *flow;
 
 		CHECK_FOR_INTERRUPTS();
-		function = !held[i].unlimited
-					   ? ff_function_get(held[i].tenant_id, held[i].function_id, held[i].version)
-					   : NULL;
+		function = held[i].unlimited || ff_start_is_named(held[i].event)
+					   ? NULL
+					   : ff_function_get(held[i].tenant_id, held[i].function_id, held[i].version);
 		flow = function ? function->flow : NULL;
 		if (flow != NULL && flow->debounce.period > 0)
 		{

@@ -130,9 +130,8 @@ ff_start_refuse(FfStart *start, FfRule rule, const pg_uuid_t *by)
 
 /* --- what is to be decided --- */
 
-/* The function a deferred run is of was named by its caller. */
-static bool
-is_named(const FfEvent *event)
+bool
+ff_start_is_named(const FfEvent *event)
 {
 	return strcmp(event->name, "inngest/deferred.schedule") == 0;
 }
@@ -156,7 +155,7 @@ read_start(FfStart *start, FfNewRun *run, const FfFlow *flow, Jsonb *event, bool
 	start->run = run;
 	if (flow->priority != NULL)
 		run->rank = ff_flow_rank(flow, event, GetCurrentTimestamp());
-	if (is_named(run->event))
+	if (ff_start_is_named(run->event))
 		return false;
 	if (flow->singleton.on && (held || !later))
 		start->key[FF_RULE_SINGLE] = ff_start_key(flow->singleton.key, event);

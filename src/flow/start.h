@@ -62,6 +62,9 @@ extern void ff_start_key_values(const FfStart *start, FfRule rule, Datum *values
 /* `by`: the run that it would be one too many beside, or NULL. */
 extern void ff_start_refuse(FfStart *start, FfRule rule, const pg_uuid_t *by);
 
+/* Whether the sender named the function: of a deferred run. It starts whatever came before. */
+extern bool ff_start_is_named(const FfEvent *event);
+
 /* once.c: refuses repetitions; afterwards, gives back the values of those that others refused. */
 extern void ff_start_once(FfStart *starts, int count);
 extern void ff_start_undo_once(FfStart *starts, int count);

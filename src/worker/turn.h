@@ -80,6 +80,7 @@ extern void ff_claim_look(FfRun *run);
 /* It leaves memory. */
 extern void ff_claim_forget(FfRun *run);
 extern void ff_claims_turn(void);
+
 /* --- starts.c: what was held back and is due --- */
 
 extern void		   ff_starts_turn(void);
