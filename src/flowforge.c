@@ -20,6 +20,7 @@
 #include "run/run.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
+#include "team/team.h"
 #include "sandbox/client.h"
 #include "sandbox/wire.h"
 #include "step/step.h"
@@ -298,6 +299,7 @@ _PG_init(void)
 		ff_plan_init();
 		ff_hint_init();
 		ff_function_init();
+		ff_tenant_init();
 		return;
 	}
 	define_worker_settings();
@@ -312,6 +314,7 @@ _PG_init(void)
 	ff_filter_init();
 	ff_hint_init();
 	ff_function_init();
+	ff_tenant_init();
 	ff_step_init();
 	ff_utility_init();
 	ff_worker_register();
