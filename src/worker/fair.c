@@ -73,7 +73,7 @@ ff_fair_charge(FfFair *fair, FfFlow *flow)
 
 	if (waiting)
 		pairingheap_remove(&fair->heap, &flow->node);
-	flow->start = Max(flow->start, fair->now - LAG);
+	flow->start = Max(flow->start, waiting ? fair->now - LAG : fair->now);
 	fair->now = Max(fair->now, flow->start);
 	flow->start += 1.0 / ff_fair_weight(flow->tenant_id);
 	if (waiting)
