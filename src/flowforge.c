@@ -106,7 +106,8 @@ define_worker_settings(void)
 							"By default the number of cores, at most 4.", &ff_executors,
 							default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0, NULL, NULL,
 							NULL);
-	define_int("flowforge.max_in_flight", "Calls to apps an executor has under way at most.",
+	define_int("flowforge.max_in_flight",
+			   "Calls to apps an executor has under way at most, but for tenants with few of them.",
 			   &ff_max_in_flight, 512, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
 	define_int("flowforge.max_in_flight_per_app",
 			   "Calls to one app an executor has under way at most.", &ff_max_in_flight_per_app,
@@ -197,7 +198,7 @@ define_outbound_settings(void)
 				"The file of certificates of authorities that calls trust; empty: the system's.",
 				&ff_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 	define_int("flowforge.max_in_flight_per_host",
-			   "Calls that steps make to one host an executor has under way at most.",
+			   "Calls that a tenant's steps make to one host an executor has under way at most.",
 			   &ff_max_in_flight_per_host, 64, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
 }
 

@@ -9,6 +9,7 @@ import sys
 import time
 
 from bench_tools import anonymous_kb, cpu_seconds, executor_pids, percentile, say, server_cpu_seconds
+from fair_bench import fair
 from graph_bench import graphs
 from harness import BIN, Cluster, free_port, wait_for
 
@@ -191,7 +192,7 @@ def triggers(close):
 
 
 PARTS = {"send": send, "triggers": triggers, "throughput": throughput, "latency": latency, "graphs": graphs,
-         "sleepers": sleepers}
+         "fair": fair, "sleepers": sleepers}
 
 
 def main():
