@@ -31,7 +31,8 @@ create table flowforge.run_hot (
 comment on table flowforge.run_hot is 'Live runs with something to call now.';
 create index run_hot_rank on flowforge.run_hot (slot, tenant_id, rank, run_id) where rank is not null;
 
--- The live runs with nothing to call before wake_at: sleeping, backing off, or waiting (wake_at is then the time-out).
+-- The live runs with nothing to call before wake_at: sleeping, backing off, or waiting (wake_at is then the time-out); those that wait
+-- for room (src/flow/claim.sql) are among them, even before they have begun, when their state is null.
 create table flowforge.run_parked (
 	slot smallint not null,
 	run_id uuid not null,
@@ -39,7 +40,7 @@ create table flowforge.run_parked (
 	function_id integer not null,
 	version integer not null,
 	event_id uuid not null,
-	state jsonb not null,
+	state jsonb,
 	wake_at timestamptz not null,
 	primary key (slot, run_id)
 ) with (

@@ -19,14 +19,18 @@
 
 static struct
 {
-	int		  runs_count;
-	int		  ended_count;
-	bool	  overflow;
-	FfLost	  lost; /* that there was no room for */
-	bool	  schedules;
-	uint64	  inboxes; /* bit per slot */
-	FfReady	  runs[MAX_PENDING];
-	pg_uuid_t ended[MAX_PENDING];
+	int		   runs_count;
+	int		   ended_count;
+	bool	   overflow;
+	FfLost	   lost; /* that there was no room for */
+	bool	   schedules;
+	bool	   limits;
+	bool	   notes_lost;
+	int		   notes_count;
+	uint64	   inboxes; /* bit per slot */
+	FfReady	   runs[MAX_PENDING];
+	pg_uuid_t  ended[MAX_PENDING];
+	FfGateNote notes[MAX_PENDING];
 } pending;
 
 StaticAssertDecl(FF_SLOTS == 64, "pending.inboxes has a bit for each slot");
@@ -35,7 +39,8 @@ static bool
 anything_pending(void)
 {
 	return pending.runs_count > 0 || pending.lost.count > 0 || pending.ended_count > 0 ||
-		   pending.overflow || pending.schedules || pending.inboxes != 0;
+		   pending.overflow || pending.schedules || pending.limits || pending.notes_count > 0 ||
+		   pending.inboxes != 0;
 }
 
 static void
@@ -47,6 +52,9 @@ forget(void)
 	pending.lost.count = 0;
 	pending.lost.others = false;
 	pending.schedules = false;
+	pending.limits = false;
+	pending.notes_lost = false;
+	pending.notes_count = 0;
 	pending.inboxes = 0;
 }
 
@@ -62,6 +70,8 @@ keep_least(FfReady *least, const FfReady *run)
 void
 ff_lost_add(FfLost *lost, const FfReady *run)
 {
+	/* No look at run_hot finds it: only a sweep does. */
+	lost->others |= run->rank == FF_RANK_GRANTED;
 	for (int i = 0; i < lost->count; i++)
 	{
 		if (lost->tenants[i].tenant_id == run->tenant_id)
@@ -154,6 +164,22 @@ wake_waiters(FfDatabase *database)
 }
 
 static void
+push_notes(FfGateRing *gate)
+{
+	SpinLockAcquire(&gate->lock);
+	gate->changed |= pending.limits;
+	gate->overflow |= pending.notes_lost;
+	for (int i = 0; i < pending.notes_count; i++)
+	{
+		if (gate->count == FF_GATE_NOTES)
+			gate->overflow = true;
+		else
+			gate->notes[(gate->head + gate->count++) % FF_GATE_NOTES] = pending.notes[i];
+	}
+	SpinLockRelease(&gate->lock);
+}
+
+static void
 hand_over(void)
 {
 	FfDatabase *database = ff_shared_database();
@@ -162,6 +188,11 @@ hand_over(void)
 	if (database == NULL)
 		return;
 	wake = push_all(database);
+	if (pending.notes_count > 0 || pending.limits)
+	{
+		push_notes(&database->gate);
+		wake |= 1u; /* executor 0 keeps the gate */
+	}
 	if (pending.overflow)
 		ff_shared_overflow(database);
 	if (pending.schedules)
@@ -230,6 +261,46 @@ void
 ff_hint_schedules(void)
 {
 	pending.schedules = true;
+}
+
+static void
+add_note(int64 queue, const pg_uuid_t *run_id, int released)
+{
+	FfGateNote *note;
+
+	if (pending.notes_count == MAX_PENDING)
+	{
+		pending.notes_lost = true;
+		return;
+	}
+	note = &pending.notes[pending.notes_count++];
+	note->queue = queue;
+	note->released = released;
+	memset(&note->run_id, 0, sizeof(note->run_id));
+	if (run_id != NULL)
+		note->run_id = *run_id;
+}
+
+void
+ff_hint_waits(int64 queue)
+{
+	/* Many runs of one call often wait in one queue. */
+	if (pending.notes_count > 0 && pending.notes[pending.notes_count - 1].queue == queue &&
+		pending.notes[pending.notes_count - 1].released == 0)
+		return;
+	add_note(queue, NULL, 0);
+}
+
+void
+ff_hint_released(int64 queue, const pg_uuid_t *run_id, int released)
+{
+	add_note(queue, run_id, released);
+}
+
+void
+ff_hint_limits(void)
+{
+	pending.limits = true;
 }
 
 void

@@ -31,6 +31,9 @@
 #define FF_STEP_ID_SIZE 80
 #define FF_MESSAGE_SIZE 200
 
+#define FF_RANK_GRANTED DT_NOBEGIN /* it has been granted room: before all of its tenant's others \
+									*/
+
 /* A run that may be called, as its owner is told of it. */
 typedef struct FfReady
 {
@@ -62,6 +65,26 @@ typedef struct FfSlot
 	FfLost	lost;
 	FfReady ring[FF_RING_SIZE];
 } FfSlot;
+
+#define FF_GATE_NOTES 1024
+
+/* What others tell the gate: a queue has somebody waiting, or a run has let steps go. */
+typedef struct FfGateNote
+{
+	int64	  queue;
+	pg_uuid_t run_id;
+	int32	  released; /* in all; -1: the claim is gone; 0: it asks for more */
+} FfGateNote;
+
+typedef struct FfGateRing
+{
+	slock_t	   lock;
+	uint32	   head;
+	uint32	   count;
+	bool	   overflow; /* notes were lost */
+	bool	   changed;	 /* limits may have changed */
+	FfGateNote notes[FF_GATE_NOTES];
+} FfGateRing;
 
 typedef struct FfCallInfo
 {
@@ -126,6 +149,7 @@ typedef struct FfDatabase
 	int		   waiters_used;
 	FfWaiter   waiters[FF_MAX_WAITERS];
 	FfSlot	   slots[FF_SLOTS];
+	FfGateRing gate;
 	FfExecutor executors[FF_MAX_EXECUTORS];
 	FfSqlPool  sql;
 	FfFollowed followed;

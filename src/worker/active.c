@@ -51,6 +51,7 @@ ff_active_drop(FfRun *run)
 	hash_search(active, &run->id, HASH_REMOVE, NULL);
 	ff_queue_count(run->tenant_id, -1);
 	ff_advance_forget(run);
+	ff_claim_forget(run);
 	ff_run_free(run);
 }
 

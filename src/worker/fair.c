@@ -6,15 +6,15 @@
 #include "team/team.h"
 #include "worker/fair.h"
 
-/* How far a flow that could not be served, for lack of room of its own, may be behind: it does not
+/* How far a turn that could not be served, for lack of room of its own, may be behind: it does not
  * then take everything until it has caught up. */
 #define LAG 1024.0
 
 static int
 compare(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
-	double left = pairingheap_const_container(FfFlow, node, a)->start;
-	double right = pairingheap_const_container(FfFlow, node, b)->start;
+	double left = pairingheap_const_container(FfTurn, node, a)->start;
+	double right = pairingheap_const_container(FfTurn, node, b)->start;
 
 	return left < right ? 1 : left > right ? -1 : 0;
 }
@@ -27,35 +27,35 @@ ff_fair_init(FfFair *fair)
 }
 
 void
-ff_fair_wait(FfFair *fair, FfFlow *flow)
+ff_fair_wait(FfFair *fair, FfTurn *turn)
 {
-	if (flow->waiting)
+	if (turn->waiting)
 		return;
-	flow->start = Max(flow->start, fair->now);
-	ff_fair_return(fair, flow);
+	turn->start = Max(turn->start, fair->now);
+	ff_fair_return(fair, turn);
 }
 
 void
-ff_fair_return(FfFair *fair, FfFlow *flow)
+ff_fair_return(FfFair *fair, FfTurn *turn)
 {
-	flow->waiting = true;
-	pairingheap_add(&fair->heap, &flow->node);
+	turn->waiting = true;
+	pairingheap_add(&fair->heap, &turn->node);
 }
 
 void
-ff_fair_leave(FfFair *fair, FfFlow *flow)
+ff_fair_leave(FfFair *fair, FfTurn *turn)
 {
-	if (flow->waiting)
-		pairingheap_remove(&fair->heap, &flow->node);
-	flow->waiting = false;
+	if (turn->waiting)
+		pairingheap_remove(&fair->heap, &turn->node);
+	turn->waiting = false;
 }
 
-FfFlow *
+FfTurn *
 ff_fair_first(FfFair *fair)
 {
 	if (pairingheap_is_empty(&fair->heap))
 		return NULL;
-	return pairingheap_container(FfFlow, node, pairingheap_first(&fair->heap));
+	return pairingheap_container(FfTurn, node, pairingheap_first(&fair->heap));
 }
 
 int
@@ -67,15 +67,15 @@ ff_fair_weight(int32 tenant_id)
 }
 
 void
-ff_fair_charge(FfFair *fair, FfFlow *flow)
+ff_fair_charge(FfFair *fair, FfTurn *turn)
 {
-	bool waiting = flow->waiting;
+	bool waiting = turn->waiting;
 
 	if (waiting)
-		pairingheap_remove(&fair->heap, &flow->node);
-	flow->start = Max(flow->start, waiting ? fair->now - LAG : fair->now);
-	fair->now = Max(fair->now, flow->start);
-	flow->start += 1.0 / ff_fair_weight(flow->tenant_id);
+		pairingheap_remove(&fair->heap, &turn->node);
+	turn->start = Max(turn->start, waiting ? fair->now - LAG : fair->now);
+	fair->now = Max(fair->now, turn->start);
+	turn->start += 1.0 / ff_fair_weight(turn->tenant_id);
 	if (waiting)
-		pairingheap_add(&fair->heap, &flow->node);
+		pairingheap_add(&fair->heap, &turn->node);
 }

@@ -7,9 +7,11 @@
 #include "miscadmin.h"
 
 #include "worker/backlog.h"
+#include "worker/claim.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 
+#define SWEEP_BATCH 1024
 #define SWEEP_COST 50 /* of the time between sweeps, one part goes into sweeping */
 #define LOST_COST 5	  /* and of that between those that lost hints ask for */
 
@@ -47,6 +49,18 @@ take_slot(FfSlot *slot, Taken *taken)
 	SpinLockRelease(&slot->lock);
 }
 
+/* A run in memory may have been granted more. */
+static void
+take_run(const FfReady *ready)
+{
+	FfRun *run = ff_active_find(&ready->run_id);
+
+	if (run != NULL)
+		ff_claim_look(run);
+	else
+		ff_queue_push(ready, ready->rank == FF_RANK_GRANTED);
+}
+
 void
 ff_take_hints(void)
 {
@@ -61,13 +75,34 @@ ff_take_hints(void)
 			continue;
 		take_slot(slot, &taken);
 		for (uint32 i = 0; i < taken.count; i++)
-			ff_queue_push(&taken.runs[i], false);
+			take_run(&taken.runs[i]);
 		for (int i = 0; i < taken.lost.count; i++)
 			ff_queue_lost(&taken.lost.tenants[i]);
 		sweep_wanted |= taken.overflow;
 		if (taken.inbox)
 			ff_inbox_look();
 	}
+}
+
+/* Those that have been granted room; their rows need not be in run_hot. */
+static void
+sweep_claims(int slot)
+{
+	FfRunKey last = {0};
+	FfReady	 found[SWEEP_BATCH];
+	int		 count;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		count = ff_claim_sweep(slot, &last, SWEEP_BATCH, found);
+		for (int i = 0; i < count; i++)
+		{
+			found[i].rank = FF_RANK_GRANTED;
+			take_run(&found[i]);
+			last = (FfRunKey){found[i].tenant_id, found[i].run_id};
+		}
+	} while (count == SWEEP_BATCH);
 }
 
 static void
@@ -77,6 +112,8 @@ sweep(void *arg)
 	int	   count = ff_backlog_tenants(&tenants);
 
 	ff_queue_sweep(tenants, count);
+	for (int s = ff_my_number; s < FF_SLOTS; s += ff_shared->executors)
+		sweep_claims(s);
 }
 
 /* When the next sweep is due by the settings and by what the last one cost. */
@@ -106,6 +143,7 @@ ff_sweep_turn(void)
 		return;
 	swept_at = enqueued;
 	ff_inbox_look();
+	ff_gate_sweep();
 	sweep_wanted = !ff_transaction(sweep, NULL, &failure);
 	last_sweep = GetCurrentTimestamp();
 	sweep_took = sweep_wanted ? USECS_PER_SEC / LOST_COST : last_sweep - now;

@@ -16,6 +16,7 @@
 #include "slot/hint.h"
 #include "util/id.h"
 #include "worker/call.h"
+#include "worker/claim.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 
@@ -34,7 +35,7 @@ void
 ff_group_add(FfRun *run)
 {
 	ff_group_keep(run);
-	if (run->change != NULL && ff_run_advances(run))
+	if (run->change != NULL && ff_run_advances(run) && ff_claim_may_advance(run))
 		ff_advance_push(run);
 }
 

@@ -30,7 +30,7 @@ int ff_max_in_flight_per_host = 64;
 typedef struct Party
 {
 	int32  tenant_id; /* the key */
-	FfFlow flow;
+	FfTurn turn;
 	int	   weight; /* as last seen */
 	int	   lanes;
 	int	   in_flight;
@@ -114,7 +114,7 @@ party_of(int32 tenant_id)
 	if (found)
 		return party;
 	memset(party, 0, sizeof(*party));
-	party->tenant_id = party->flow.tenant_id = tenant_id;
+	party->tenant_id = party->turn.tenant_id = tenant_id;
 	party->weight = 1;
 	all_weights += party->weight;
 	return party;
@@ -179,7 +179,7 @@ ff_lane_enter(FfLane *lane)
 	party->weight = weight;
 	party->in_flight++;
 	lane->in_flight++;
-	ff_fair_charge(&fair, &party->flow);
+	ff_fair_charge(&fair, &party->turn);
 }
 
 void
@@ -203,7 +203,7 @@ hold(FfLane *lane)
 	party->held = lappend(party->held, lane);
 	MemoryContextSwitchTo(old);
 	lane->held = true;
-	ff_fair_wait(&fair, &party->flow);
+	ff_fair_wait(&fair, &party->turn);
 }
 
 static void
@@ -214,7 +214,7 @@ let_go(FfLane *lane)
 	party->held = list_delete_ptr(party->held, lane);
 	lane->held = false;
 	if (party->held == NIL)
-		ff_fair_leave(&fair, &party->flow);
+		ff_fair_leave(&fair, &party->turn);
 }
 
 void
@@ -273,11 +273,11 @@ rotate(Party *party)
 static void
 move_held(void)
 {
-	FfFlow *flow;
+	FfTurn *turn;
 
-	while (ff_calls_in_flight() < ff_max_in_flight && (flow = ff_fair_first(&fair)) != NULL)
+	while (ff_calls_in_flight() < ff_max_in_flight && (turn = ff_fair_first(&fair)) != NULL)
 	{
-		Party  *party = (Party *) ((char *) flow - offsetof(Party, flow));
+		Party  *party = (Party *) ((char *) turn - offsetof(Party, turn));
 		FfLane *lane = linitial(party->held);
 
 		if (lane->waiting == NIL || !has_place(lane))

@@ -15,6 +15,7 @@
 #include "util/jcs.h"
 #include "util/json.h"
 #include "util/spi.h"
+#include "worker/claim.h"
 #include "worker/store.h"
 
 Datum
@@ -260,6 +261,8 @@ read_policy(FfRun *run)
 	run->policy = function->policy;
 	if (function->graph)
 		run->driver = &ff_graph_driver;
+	if (function->flow != NULL)
+		ff_claim_prepare(run, function);
 }
 
 List *
@@ -286,6 +289,7 @@ ff_store_load(const FfRunKey *keys, int count, MemoryContext parent, TimestampTz
 	runs = read_events(runs);
 	foreach (cell, runs)
 		read_policy(lfirst(cell));
+	ff_claims_read(runs);
 	read_memos(runs);
 	read_outcomes(runs);
 	return runs;

@@ -51,7 +51,7 @@ typedef struct Rest
 typedef struct Line
 {
 	int32  tenant_id; /* the key */
-	FfFlow flow;
+	FfTurn turn;
 	int	   weight; /* as last seen */
 	int	   active; /* of its runs in memory, or on their way there */
 	int	   first;  /* a ring of `capacity` places, a power of two */
@@ -103,7 +103,7 @@ line_of(int32 tenant_id)
 	if (found)
 		return line;
 	memset(line, 0, sizeof(*line));
-	line->tenant_id = line->flow.tenant_id = tenant_id;
+	line->tenant_id = line->turn.tenant_id = tenant_id;
 	line->weight = 1;
 	all_weights += line->weight;
 	return line;
@@ -267,9 +267,9 @@ static void
 settle(Line *line)
 {
 	if (has_more(line))
-		ff_fair_wait(&fair, &line->flow);
+		ff_fair_wait(&fair, &line->turn);
 	else
-		ff_fair_leave(&fair, &line->flow);
+		ff_fair_leave(&fair, &line->turn);
 }
 
 /* Tenants come and go: a line that nothing waits in is not kept for ever. */
@@ -481,7 +481,7 @@ take_first(Line *line, FfRunKey *out, int *count)
 	if (ff_active_find(&first->run_id) == NULL)
 	{
 		out[(*count)++] = (FfRunKey){line->tenant_id, first->run_id};
-		ff_fair_charge(&fair, &line->flow);
+		ff_fair_charge(&fair, &line->turn);
 		line->active++;
 	}
 	line->first = (line->first + 1) & (line->capacity - 1);
@@ -497,13 +497,13 @@ ff_queue_pop(FfRunKey *out, int limit)
 	int		  looks = LOOKS_A_TURN;
 	int		  count = 0;
 	bool	  unprepared = false;
-	FfFlow	 *flow;
+	FfTurn	 *turn;
 	ListCell *cell;
 
 	limit = (int) Min(limit, 2 * FF_ROOM - ff_active_count());
-	while (count < limit && (flow = ff_fair_first(&fair)) != NULL)
+	while (count < limit && (turn = ff_fair_first(&fair)) != NULL)
 	{
-		Line *line = (Line *) ((char *) flow - offsetof(Line, flow));
+		Line *line = (Line *) ((char *) turn - offsetof(Line, turn));
 		bool  room = has_room(line, ff_active_count() + count);
 
 		if (room && prepare(line, &looks))
@@ -514,7 +514,7 @@ ff_queue_pop(FfRunKey *out, int limit)
 			continue;
 		}
 		unprepared |= room;
-		ff_fair_leave(&fair, flow);
+		ff_fair_leave(&fair, turn);
 		aside = lappend(aside, line);
 		if (room && looks <= 0)
 			break;
@@ -524,7 +524,7 @@ ff_queue_pop(FfRunKey *out, int limit)
 		Line *line = lfirst(cell);
 
 		if (has_more(line))
-			ff_fair_return(&fair, &line->flow);
+			ff_fair_return(&fair, &line->turn);
 	}
 	list_free(aside);
 	no_room = count == 0 && !unprepared;

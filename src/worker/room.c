@@ -13,7 +13,7 @@
 typedef struct Guest
 {
 	int32	   tenant_id; /* the key */
-	FfFlow	   flow;
+	FfTurn	   turn;
 	dlist_head waiting; /* of Waiting, in order */
 } Guest;
 
@@ -51,8 +51,8 @@ guest_of(FfRoom *room, int32 tenant_id)
 
 	if (found)
 		return guest;
-	memset(&guest->flow, 0, sizeof(guest->flow));
-	guest->flow.tenant_id = tenant_id;
+	memset(&guest->turn, 0, sizeof(guest->turn));
+	guest->turn.tenant_id = tenant_id;
 	dlist_init(&guest->waiting);
 	return guest;
 }
@@ -69,7 +69,7 @@ ff_room_wait(FfRoom *room, const FfRun *run)
 	waiting->tenant_id = run->tenant_id;
 	guest = guest_of(room, run->tenant_id);
 	dlist_push_tail(&guest->waiting, &waiting->node);
-	ff_fair_wait(&room->fair, &guest->flow);
+	ff_fair_wait(&room->fair, &guest->turn);
 }
 
 bool
@@ -86,10 +86,10 @@ take(FfRoom *room, Guest *guest)
 	FfReady	 ready = {0, waiting->tenant_id, waiting->run_id};
 
 	hash_search(room->set, &ready.run_id, HASH_REMOVE, NULL);
-	ff_fair_charge(&room->fair, &guest->flow);
+	ff_fair_charge(&room->fair, &guest->turn);
 	if (!dlist_is_empty(&guest->waiting))
 		return ready;
-	ff_fair_leave(&room->fair, &guest->flow);
+	ff_fair_leave(&room->fair, &guest->turn);
 	hash_search(room->guests, &guest->tenant_id, HASH_REMOVE, NULL);
 	return ready;
 }
@@ -99,8 +99,8 @@ ff_room_let_in(FfRoom *room, int count)
 {
 	for (count = Min(count, hash_get_num_entries(room->set)); count > 0; count--)
 	{
-		FfFlow *flow = ff_fair_first(&room->fair);
-		FfReady ready = take(room, (Guest *) ((char *) flow - offsetof(Guest, flow)));
+		FfTurn *turn = ff_fair_first(&room->fair);
+		FfReady ready = take(room, (Guest *) ((char *) turn - offsetof(Guest, turn)));
 		FfRun  *run = ff_active_find(&ready.run_id);
 
 		if (run == NULL)

@@ -13,6 +13,7 @@
 #include "util/batch.h"
 #include "util/id.h"
 #include "util/json.h"
+#include "worker/claim.h"
 #include "worker/save.h"
 #include "worker/store.h"
 
@@ -92,18 +93,19 @@ static FfPlan delete_messages = {
 
 typedef struct Rows
 {
-	FfBatch steps;
-	FfBatch logs;
-	FfBatch ends;
-	FfBatch hot_deleted;
-	FfBatch parked_deleted;
-	FfBatch hot_updated;
-	FfBatch parked_updated;
-	FfBatch hot_inserted;
-	FfBatch parked_inserted;
-	FfBatch waits_deleted;
-	FfBatch signals_deleted;
-	FfBatch messages;
+	FfBatch		steps;
+	FfBatch		logs;
+	FfBatch		ends;
+	FfBatch		hot_deleted;
+	FfBatch		parked_deleted;
+	FfBatch		hot_updated;
+	FfBatch		parked_updated;
+	FfBatch		hot_inserted;
+	FfBatch		parked_inserted;
+	FfBatch		waits_deleted;
+	FfBatch		signals_deleted;
+	FfBatch		messages;
+	FfClaimRows claims;
 } Rows;
 
 static Datum
@@ -183,11 +185,20 @@ gather_home(Rows *group, FfChange *change)
 {
 	FfRun	   *run = change->run;
 	TimestampTz due = ff_run_next_due(run, 0);
-	FfHome		home = change->ended ? FF_HOME_NONE : due == 0 ? FF_HOME_HOT : FF_HOME_PARKED;
+	bool		parks = due != 0;
+	FfHome		home;
 	Datum		values[8];
 	Datum		key[3] = {Int16GetDatum(ff_slot_of(&run->id)), UUIDPGetDatum(&run->id),
 						  Int32GetDatum(run->tenant_id)};
 
+	/* Who waits for room has nothing to call. */
+	if (run->claim != NULL && !ff_claim_gather(&group->claims, run, GetCurrentTimestamp()) &&
+		!parks)
+	{
+		parks = true;
+		due = ff_claim_next_due(run, GetCurrentTimestamp());
+	}
+	home = change->ended ? FF_HOME_NONE : parks ? FF_HOME_PARKED : FF_HOME_HOT;
 	run->home = home;
 	if (home != change->home_before)
 		ff_batch_add(change->home_before == FF_HOME_HOT ? &group->hot_deleted
@@ -272,6 +283,7 @@ write_group(Rows *group)
 	ff_batch_run(&group->hot_inserted);
 	ff_batch_run(&group->parked_inserted);
 	ff_batch_run(&group->messages);
+	ff_claims_write(&group->claims);
 }
 
 /* --- waits and signals --- */
@@ -351,6 +363,7 @@ ff_store_write(List *changes)
 					   .messages.plan = &delete_messages};
 	ListCell *cell;
 
+	ff_claims_begin(&group.claims);
 	write_waits(changes);
 	ff_effects_begin(changes);
 	foreach (cell, changes)

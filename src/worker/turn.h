@@ -66,6 +66,23 @@ extern void ff_advance_turn(void);
 /* Gives memory back when runs have more of it than flowforge.executor_memory. */
 extern void ff_advance_spare(void);
 
+/* --- gate.c: room for steps that limits bound, in executor 0 --- */
+
+/* Grants room to who waits for it. */
+extern void		   ff_gate_turn(void);
+extern bool		   ff_gate_waiting(void);
+extern TimestampTz ff_gate_next(void);
+/* Queues are to be looked for that no note told of. */
+extern void ff_gate_sweep(void);
+
+/* --- claim.c: the claims of runs in memory --- */
+
+/* A hint came for a run in memory: if it has a claim, that is read again. */
+extern void ff_claim_look(FfRun *run);
+/* It leaves memory. */
+extern void ff_claim_forget(FfRun *run);
+extern void ff_claims_turn(void);
+
 /* --- clock.c: the schedules --- */
 
 /* Starts what is due by a schedule, in executor 0. */

@@ -47,8 +47,8 @@ ff_wake(FfRun *run, TimestampTz now)
 
 	ff_run_wake(run, now);
 	MemoryContextSwitchTo(old);
-	if (first && run->driver == NULL && run->change != NULL && only_slept(run->change) &&
-		!ff_reads_rows(run))
+	if (first && run->driver == NULL && run->claim == NULL && run->change != NULL &&
+		only_slept(run->change) && !ff_reads_rows(run))
 	{
 		run->change->held = true;
 		ff_timer_push(now + HOLD_MS * 1000, run->tenant_id, &run->id);
