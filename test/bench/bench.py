@@ -8,6 +8,7 @@ import sys
 import time
 
 from bench_tools import Noop, anonymous_kb, cpu_seconds, executor_pids, percentile, pgbench, registration, say, server_cpu_seconds
+from fair_bench import fair
 from graph_bench import graphs
 from graph_memory import graph_memory
 from harness import Cluster, wait_for
@@ -161,7 +162,7 @@ def triggers(close):
 
 
 PARTS = {"send": send, "triggers": triggers, "throughput": throughput, "latency": latency, "graphs": graphs,
-         "memory": graph_memory, "sleepers": sleepers}
+         "memory": graph_memory, "fair": fair, "sleepers": sleepers}
 
 
 def main():
