@@ -18,7 +18,7 @@ as $$
 		'event_id', r.event_id) order by r.run_id), '[]')
 	from flowforge.run r
 	join flowforge.function f on f.tenant_id = r.tenant_id and f.function_id = r.function_id
-	where r.tenant_id = flowforge.current_tenant() and r.event_id = any (events)
+	where r.tenant_id = flowforge.current_tenant() and r.run_id in (select flowforge.runs_of_events(flowforge.current_tenant(), events))
 $$;
 comment on function flowforge.started_runs(uuid[]) is 'The runs that events started, as the API shows them to who sent the events.';
 
@@ -223,7 +223,8 @@ begin
 	return flowforge.answer(jsonb_build_object('data', coalesce((
 		select jsonb_agg(flowforge.run_json(r) order by r.run_id)
 		from flowforge.runs r
-		where r.tenant_id = flowforge.current_tenant() and r.event_id = wanted), '[]'),
+		where r.tenant_id = flowforge.current_tenant()
+			and r.run_id = any (array(select flowforge.runs_of_events(flowforge.current_tenant(), array[wanted])))), '[]'),
 		'skipped', coalesce((
 			select jsonb_agg(jsonb_build_object('function', k.function, 'status', 'skipped', 'reason', k.reason, 'detail', k.detail, 'at', k.at) order by k.function)
 			from flowforge.skipped_runs k

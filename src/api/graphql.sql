@@ -112,7 +112,8 @@ as $$
 	select jsonb_build_object('__typename', 'FunctionRunV2', 'id', run.ulid, 'status', flowforge.graphql_status(run.status),
 		'functionID', run.function, 'function', flowforge.graphql_function(run.function), 'eventName', run.event_name,
 		'eventID', flowforge.ulid(run.event_id), 'queuedAt', run.created_at, 'startedAt', run.started_at,
-		'endedAt', run.ended_at, 'finishedAt', run.ended_at, 'output', coalesce(run.output, run.error)::text, 'isBatch', false, 'hasAI', false)
+		'endedAt', run.ended_at, 'finishedAt', run.ended_at, 'output', coalesce(run.output, run.error)::text, 'isBatch', cardinality(b.event_ids) > 1, 'hasAI', false)
+	from flowforge.events_of_run(run.tenant_id, run.run_id, run.event_id) b (event_ids)
 $$;
 comment on function flowforge.graphql_run(flowforge.runs) is 'A run as GraphQL shows it, without its trace.';
 
@@ -150,7 +151,7 @@ as $$
 	from (
 		select coalesce(jsonb_agg(flowforge.graphql_run(r) order by r.run_id), '[]') as runs
 		from flowforge.runs r
-		where r.tenant_id = event.tenant_id and r.event_id = event.event_id
+		where r.tenant_id = event.tenant_id and r.run_id = any (array(select flowforge.runs_of_events(event.tenant_id, array[event.event_id])))
 	) r
 $$;
 comment on function flowforge.graphql_event(flowforge.events) is 'An event as GraphQL shows it, with its runs.';
@@ -212,11 +213,13 @@ begin
 		when 'runTrigger' then
 			run := flowforge.graphql_run_of(args);
 			return (
-				select jsonb_build_object('__typename', 'RunTraceTrigger', 'eventName', e.name, 'IDs', jsonb_build_array(e.ulid),
-					'payloads', jsonb_build_array(flowforge.graphql_event(e) ->> 'raw'), 'timestamp', e.ts, 'isBatch', false, 'batchID', null,
-					'cron', e.data ->> 'cron')
-				from flowforge.events e
-				where e.tenant_id = run.tenant_id and e.event_id = run.event_id);
+				select jsonb_build_object('__typename', 'RunTraceTrigger', 'eventName', min(e.name) filter (where b.position = 1),
+					'IDs', jsonb_agg(e.ulid order by b.position), 'payloads', jsonb_agg(flowforge.graphql_event(e) ->> 'raw' order by b.position),
+					'timestamp', min(e.ts) filter (where b.position = 1), 'isBatch', count(*) > 1, 'batchID', case when count(*) > 1 then run.ulid end,
+					'cron', min(e.data ->> 'cron') filter (where b.position = 1))
+				from unnest(flowforge.events_of_run(run.tenant_id, run.run_id, run.event_id)) with ordinality b (event_id, position)
+				join flowforge.events e on e.tenant_id = run.tenant_id and e.event_id = b.event_id
+				having count(*) > 0);
 		when 'runTraceSpanOutputByID' then
 			return flowforge.graphql_output(args ->> 'outputID');
 		when 'stream' then

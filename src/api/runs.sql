@@ -16,9 +16,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select flowforge.run_json(run) || jsonb_build_object('output', run.output, 'error', run.error,
 		'metadata', flowforge.metadata_json(run.tenant_id, run.run_id), 'event', (
-		select flowforge.event_json(e) from flowforge.events e where e.tenant_id = run.tenant_id and e.event_id = run.event_id))
+		select flowforge.event_json(e) from flowforge.events e where e.tenant_id = run.tenant_id and e.event_id = run.event_id),
+		'event_ids', flowforge.events_of_run(run.tenant_id, run.run_id, run.event_id))
 $$;
-comment on function flowforge.run_detail(flowforge.runs) is 'A run as the API shows it alone: with its event and its result.';
+comment on function flowforge.run_detail(flowforge.runs) is 'A run as the API shows it alone: with its event, the ids of all events of its batch, and its result.';
 
 create function flowforge.run_steps(run uuid) returns jsonb
 language sql stable
@@ -179,9 +180,10 @@ insert into flowforge.route_schema (name, schema) values
 }'),
 ('RunDetail', '{
 	"allOf": [{"$ref": "#/components/schemas/Run"}],
-	"type": "object", "required": ["event", "output", "error", "metadata"],
+	"type": "object", "required": ["event", "event_ids", "output", "error", "metadata"],
 	"properties": {
 		"event": {"oneOf": [{"$ref": "#/components/schemas/Event"}, {"type": "null"}]},
+		"event_ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "description": "All its events, in order of arrival: several when it is a batch."},
 		"output": {"description": "What the function returned."},
 		"error": {"description": "Why it failed."},
 		"metadata": {"type": "array", "description": "What its function noted about it.", "items": {"type": "object", "properties": {

@@ -75,7 +75,8 @@ begin
 	return flowforge.v1_answer(coalesce((
 		select jsonb_agg(flowforge.v1_run_json(r) order by r.run_id)
 		from flowforge.runs r
-		where r.tenant_id = flowforge.current_tenant() and r.event_id = wanted), '[]'));
+		where r.tenant_id = flowforge.current_tenant()
+			and r.run_id = any (array(select flowforge.runs_of_events(flowforge.current_tenant(), array[wanted])))), '[]'));
 end
 $$;
 comment on function flowforge.v1_event_runs(flowforge.request) is 'GET /v1/events/{id}/runs.';

@@ -33,14 +33,16 @@ typedef struct FfEvent
 /* A run to be started by ff_run_insert. */
 typedef struct FfNewRun
 {
-	int32		   tenant_id;
-	int32		   function_id;
-	int32		   version;
-	pg_uuid_t	   event_id;
-	pg_uuid_t	   parent_run_id;
-	const char	  *parent_step_id; /* NULL: no parent */
-	int			   depth;		   /* of invocation: 0 when an event started it */
-	const FfEvent *event;		   /* event_id's, or NULL: it is read when it is needed */
+	int32			 tenant_id;
+	int32			 function_id;
+	int32			 version;
+	pg_uuid_t		 event_id;
+	pg_uuid_t		 parent_run_id;
+	const char		*parent_step_id; /* NULL: no parent */
+	int				 depth;			 /* of invocation: 0 when an event started it */
+	const FfEvent	*event;			 /* event_id's, or NULL: it is read when it is needed */
+	const pg_uuid_t *batch; /* of a run for several events: all of them, event_id first; or NULL */
+	int				 batch_count;
 	bool	  unlimited; /* nothing limits its steps, as is known without a look at its function */
 	bool	  uncancelled; /* no event cancels it, as is known without a look at its function */
 	bool	  has_run_id;

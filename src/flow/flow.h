@@ -137,9 +137,10 @@ struct FfNewRun;
 
 /*
  * Takes out of the list the runs that do not start, in the sender's transaction: those that
- * idempotency, singleton or rateLimit refuse, which are noted in flowforge.run_skip. Gives the
- * others their ids and ranks, and those with a rateLimit the instant at which they count as made.
- * Their rows must then be written. Needs SPI connected.
+ * idempotency, singleton or rateLimit refuse, which are noted in flowforge.run_skip, and those
+ * whose events debounce or batchEvents holds back (held.h). Gives the others their ids and ranks,
+ * and those with a rateLimit the instant at which they count as made. Their rows must then be
+ * written. Needs SPI connected.
  */
 extern void ff_flow_start(struct FfNewRun *runs, int *count);
 

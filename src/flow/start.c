@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "flow/held.h"
 #include "flow/start.h"
 #include "function/function.h"
 #include "util/batch.h"
@@ -308,6 +309,7 @@ void
 ff_flow_start(FfNewRun *runs, int *count)
 {
 	decide(runs, count, false);
+	*count = ff_flow_hold(runs, *count);
 }
 
 void

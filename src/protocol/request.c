@@ -78,9 +78,10 @@ edited_memo(const FfRun *run, FfMemo *memo)
 bool
 ff_protocol_fetches(const FfRun *run, const FfFunction *function)
 {
-	size_t size = 2 * strlen(run->event_json);
+	size_t size =
+		strlen(run->event_json) + strlen(run->events_json ? run->events_json : run->event_json);
 
-	if (function->endpoint)
+	if (function->endpoint || run->events_large)
 		return true;
 	for (int i = 0; i < run->memo_count && size <= (size_t) ff_request_limit; i++)
 		size += strlen(run->memos[i].json) + sizeof(run->memos[i].id);
@@ -158,8 +159,10 @@ append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFuncti
 	append_text(out, call_step(item));
 	appendStringInfo(out, ",\"use_api\":%s},", use_api);
 	append_defers(out, run);
-	appendStringInfo(out, "\"event\":%s,\"events\":[%s],", run->event_json,
-					 large ? "" : run->event_json);
+	appendStringInfo(out, "\"event\":%s,\"events\":[", run->event_json);
+	if (!large)
+		appendStringInfoString(out, run->events_json ? run->events_json : run->event_json);
+	appendStringInfoString(out, "],");
 	if (large)
 		appendStringInfoString(out, "\"steps\":{},");
 	else

@@ -24,8 +24,9 @@ events_of(pg_uuid_t *run_id)
 {
 	static FfPlan plan = {
 		"select " FF_EVENT_COLUMNS " from flowforge.run r "
-		"join flowforge.event ev on ev.tenant_id = r.tenant_id and ev.event_id = r.event_id "
-		"where r.tenant_id = flowforge.current_tenant() and r.run_id = $1",
+		"cross join lateral unnest(flowforge.events_of_run(r.tenant_id, r.run_id, r.event_id)) with ordinality b (event_id, place) "
+		"join flowforge.event ev on ev.tenant_id = r.tenant_id and ev.event_id = b.event_id "
+		"where r.tenant_id = flowforge.current_tenant() and r.run_id = $1 order by b.place",
 		1,
 		{UUIDOID}};
 	Datum		  values[1] = {UUIDPGetDatum(run_id)};

@@ -3,10 +3,10 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select r.* from flowforge.runs r
-	where r.tenant_id = flowforge.current_tenant() and r.event_id = event
+	where r.tenant_id = flowforge.current_tenant() and r.run_id = any (array(select flowforge.runs_of_events(flowforge.current_tenant(), array[event])))
 	order by r.run_id
 $$;
-comment on function @extschema@.ff_event_runs(uuid) is 'The runs an event started.';
+comment on function @extschema@.ff_event_runs(uuid) is 'The runs an event started, alone or with the others of a batch.';
 
 create function flowforge.await_run(run uuid, timeout_ms bigint) returns boolean
 language c volatile

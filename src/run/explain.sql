@@ -186,6 +186,37 @@ end
 $$;
 comment on function flowforge.item_cause(flowforge.live_run, jsonb) is 'Why one thing that a run has to do is not done.';
 
+-- Nodes of a graph that are ready while as many are worked on as its settings allow. A node that nothing leads to any more has a row, too.
+create function flowforge.turn_causes(run flowforge.live_run) returns table (step_id text, sentence text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with version as (
+		select v.config -> 'graph' as graph, coalesce((v.config #>> '{settings,max_concurrency}')::integer, 10) as most
+		from flowforge.function_version v
+		where v.tenant_id = run.tenant_id and v.function_id = run.function_id and v.version = run.version and v.config ? 'graph'
+	), item as (
+		select regexp_replace(i.value ->> 'id', '\[\d+\]$', '') as node, i.value ->> 'op' not in ('sleep', 'wait', 'invoke', 'signal', 'approval', 'lock', 'loop')
+			and coalesce(to_timestamp((i.value ->> 'due')::numeric / 1000000) <= clock_timestamp(), true) as works
+		from jsonb_array_elements(run.state -> 'items') i
+		where i.value ->> 'id' <> ''
+	), busy as (
+		select count(distinct i.node) as nodes from item i where i.works
+	), done as (
+		select s.step_id as node from flowforge.step s where s.tenant_id = run.tenant_id and s.run_id = run.run_id
+	)
+	select n.value ->> 'id', format('step "%s" waits for its turn: %s nodes are worked on, and settings.max_concurrency is %s',
+		coalesce(n.value #>> '{data,label}', n.value ->> 'id'), busy.nodes, version.most)
+	from version
+	join busy on busy.nodes >= version.most
+	cross join lateral jsonb_array_elements(version.graph -> 'nodes') with ordinality n
+	where n.value ->> 'id' not in (select d.node from done d union all select i.node from item i) and not exists (
+		select from jsonb_array_elements(version.graph -> 'edges') e
+		where e.value ->> 'target' = n.value ->> 'id' and e.value ->> 'source' not in (select d.node from done d))
+	order by n.ordinality
+$$;
+comment on function flowforge.turn_causes(flowforge.live_run) is 'The nodes of a run''s graph that wait only for others of it to end (settings.max_concurrency).';
+
 create function flowforge.run_causes(run uuid) returns table (cause text, step_id text, since timestamptz, until timestamptz, sentence text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -224,6 +255,9 @@ begin
 		and not (c.cause = 'queued' and exists (
 			select from flowforge.claim w where w.slot = live.slot and w.run_id = live.run_id and w.asked > w.granted))
 	union all
+	select 'waiting for its turn', t.step_id, null, null, t.sentence
+	from flowforge.turn_causes(live) t
+	union all
 	select 'deadline', null, null, to_timestamp((live.state ->> 'end')::numeric / 1000000),
 		format('it is cancelled at %s if it is not done by then (timeouts)', flowforge.say_time(to_timestamp((live.state ->> 'end')::numeric / 1000000)))
 	where live.state ? 'end';
@@ -231,7 +265,7 @@ end
 $$;
 comment on function flowforge.run_causes(uuid) is
 'Why a run is not running, cause by cause: a word (no executor, function paused, app paused, being called, app unreachable, backing off, '
-'queued, waiting for room, being done, sleeping, waiting for an event | a run | a signal | an approval | a lock, deadline; or how it ended), the step, since when, until when, and '
+'queued, waiting for room, being done, sleeping, waiting for an event | a run | a signal | an approval | a lock | its turn, deadline; or how it ended), the step, since when, until when, and '
 'a sentence. Error: FF010 no such run.';
 
 create function flowforge.say_causes(sentences text[]) returns text

@@ -9,13 +9,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 	with day as (
 		select p.day, count(*) as tables
-		from unnest('{run,step,run_end,run_event_batch}'::text[]) t (parent)
+		from unnest('{run,run_batch,step,run_end,run_event_batch}'::text[]) t (parent)
 		cross join lateral flowforge.partition_days(t.parent) p
 		group by p.day
 	)
 	select coalesce(flowforge.id_floor((max(d.day) + 1)::timestamp at time zone 'UTC'), '00000000-0000-0000-0000-000000000000')
 	from day d
-	where d.tables < 4 and d.day < (now() at time zone 'UTC')::date - 1
+	where d.tables < 5 and d.day < (now() at time zone 'UTC')::date - 1
 $$;
 comment on function flowforge.fsck_low() is 'The first run id whose rows are all still there: retention may be dropping what is below.';
 
@@ -402,6 +402,8 @@ as $$
 		union all
 		select 'run_default', flowforge.id_time(r.run_id) from flowforge.run_default r
 		union all
+		select 'run_batch_default', flowforge.id_time(b.run_id) from flowforge.run_batch_default b
+		union all
 		select 'step_default', flowforge.id_time(s.run_id) from flowforge.step_default s
 		union all
 		select 'run_end_default', flowforge.id_time(e.run_id) from flowforge.run_end_default e
@@ -414,7 +416,7 @@ as $$
 	union all
 	select 'a partition has its key', null, format('%s has no primary key', i.inhrelid::regclass)
 	from pg_inherits i
-	where i.inhparent in ('flowforge.event'::regclass, 'flowforge.run'::regclass, 'flowforge.step'::regclass, 'flowforge.run_end'::regclass,
+	where i.inhparent in ('flowforge.event'::regclass, 'flowforge.run'::regclass, 'flowforge.run_batch'::regclass, 'flowforge.step'::regclass, 'flowforge.run_end'::regclass,
 			'flowforge.run_event_batch'::regclass)
 		and not exists (select from pg_index x where x.indrelid = i.inhrelid and x.indisprimary and x.indisvalid)
 $$;
@@ -447,6 +449,71 @@ as $$
 $$;
 comment on function flowforge.fsck_locks() is 'Part of flowforge.fsck: locks and who waits for them.';
 
+create function flowforge.fsck_held() returns table (invariant text, run_id uuid, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with held as (
+		select h.tenant_id, h.function_id, h.kind, h.key, e.event_id
+		from flowforge.held_start h
+		cross join lateral unnest(h.event_ids) e (event_id)
+	)
+	select 'what is held back has its events', null::uuid, format('event %s, which %s of function %s holds, does not exist', h.event_id, h.kind, h.function_id)
+	from held h
+	where not exists (select from flowforge.event e where e.tenant_id = h.tenant_id and e.event_id = h.event_id)
+	union all
+	select 'an event is held once', null, format('function %s holds event %s %s times', h.function_id, h.event_id, count(*))
+	from held h
+	group by h.tenant_id, h.function_id, h.event_id
+	having count(*) > 1
+	union all
+	select 'what is held back has not started', r.run_id, format('it is a run of event %s, which %s of the function holds', h.event_id, h.kind)
+	from held h
+	cross join lateral flowforge.runs_of_events(h.tenant_id, array[h.event_id]) s
+	join flowforge.run r on r.tenant_id = h.tenant_id and r.run_id = s and r.function_id = h.function_id
+	union all
+	select 'what is held back is looked at in time', null, format('%s "%s" of function %s is due at %s, at the latest at %s, and looked at at %s', h.kind, h.key,
+		h.function_id, h.due_at, h.latest_at, h.look_at)
+	from flowforge.held_start h
+	where h.look_at > h.due_at or h.due_at > h.latest_at
+	union all
+	select 'a debounce holds one event', null, format('"%s" of function %s holds %s', h.key, h.function_id, cardinality(h.event_ids))
+	from flowforge.held_start h
+	where cardinality(h.event_ids) <> 1 and (h.kind = 'debounce' or cardinality(h.event_ids) = 0)
+$$;
+comment on function flowforge.fsck_held() is 'Part of flowforge.fsck: what flow control holds back.';
+
+create function flowforge.fsck_run_batches(low uuid) returns table (invariant text, run_id uuid, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with batch as (
+		select b.tenant_id, b.run_id, count(*) as events, count(distinct b.event_id) as distinct_events, min(b.position) as low, max(b.position) as high,
+			(array_agg(b.event_id order by b.position))[1] as first
+		from flowforge.run_batch b
+		where b.run_id >= fsck_run_batches.low
+		group by b.tenant_id, b.run_id
+	)
+	select 'a batch has a run', b.run_id, 'it has events and there is no such run'
+	from batch b
+	where not exists (select from flowforge.run r where r.tenant_id = b.tenant_id and r.run_id = b.run_id)
+	union all
+	select 'a batch has its events in order', b.run_id, format('it has %s events, %s of them different, with numbers from %s to %s', b.events, b.distinct_events, b.low, b.high)
+	from batch b
+	where b.events < 2 or b.distinct_events <> b.events or b.low <> 0 or b.high <> b.events - 1
+	union all
+	select 'the first event of a batch is its run''s', b.run_id, format('event %s is the first of the batch, the run has event %s', b.first, r.event_id)
+	from batch b
+	join flowforge.run r on r.tenant_id = b.tenant_id and r.run_id = b.run_id
+	where r.event_id <> b.first
+	union all
+	select 'a live run has its event', b.run_id, format('event %s does not exist', b.event_id)
+	from flowforge.run_batch b
+	join flowforge.live_run l on l.slot = flowforge.slot(b.run_id) and l.run_id = b.run_id
+	where not exists (select from flowforge.event e where e.tenant_id = b.tenant_id and e.event_id = b.event_id)
+$$;
+comment on function flowforge.fsck_run_batches(uuid) is 'Part of flowforge.fsck: runs of several events.';
+
 create function flowforge.fsck() returns table (invariant text, run_id uuid, detail text)
 language plpgsql volatile
 set jit = off
@@ -456,7 +523,7 @@ declare
 	low uuid;
 begin
 	-- Before the snapshot is taken, so that no partition is made or dropped between it and the reading.
-	lock table flowforge.event, flowforge.run, flowforge.step, flowforge.run_end, flowforge.run_event_batch in access share mode;
+	lock table flowforge.event, flowforge.run, flowforge.run_batch, flowforge.step, flowforge.run_end, flowforge.run_event_batch in access share mode;
 	low := flowforge.fsck_low();
 	return query
 	select * from flowforge.fsck_homes(low)
@@ -469,6 +536,8 @@ begin
 	union all select * from flowforge.fsck_waits(low)
 	union all select * from flowforge.fsck_signals()
 	union all select * from flowforge.fsck_locks()
+	union all select * from flowforge.fsck_held()
+	union all select * from flowforge.fsck_run_batches(low)
 	union all select * from flowforge.fsck_steps(low)
 	union all select * from flowforge.fsck_log(low)
 	union all select * from flowforge.fsck_log_steps(low)

@@ -4,6 +4,8 @@
 create table flowforge.event_default partition of flowforge.event (primary key (tenant_id, event_id)) default;
 create table flowforge.run_default partition of flowforge.run (primary key (tenant_id, run_id)) default;
 create index run_default_event on flowforge.run_default (tenant_id, event_id);
+create table flowforge.run_batch_default partition of flowforge.run_batch (primary key (tenant_id, run_id, position)) default;
+create index run_batch_default_event on flowforge.run_batch_default (event_id, tenant_id);
 create table flowforge.step_default partition of flowforge.step (primary key (tenant_id, run_id, step_id)) default;
 create table flowforge.run_end_default partition of flowforge.run_end (primary key (tenant_id, run_id)) default;
 create table flowforge.run_event_batch_default partition of flowforge.run_event_batch (primary key (tenant_id, run_id, seq)) default;
@@ -31,6 +33,7 @@ $$;
 
 select pg_catalog.pg_extension_config_dump('flowforge.event_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.run_default', '');
+select pg_catalog.pg_extension_config_dump('flowforge.run_batch_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.step_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.run_end_default', '');
 select pg_catalog.pg_extension_config_dump('flowforge.run_event_batch_default', '');
@@ -151,6 +154,10 @@ begin
 		continue when flowforge.has_live_run(
 			flowforge.id_floor((old.day - 1)::timestamp at time zone 'UTC'),
 			flowforge.id_floor((old.day + 2)::timestamp at time zone 'UTC'));
+		-- A run may be much younger than its event: the event was held back, or the run repeats another.
+		continue when parent = 'event' and flowforge.needs_events(
+			flowforge.id_floor(old.day::timestamp at time zone 'UTC'),
+			flowforge.id_floor((old.day + 1)::timestamp at time zone 'UTC'));
 		execute format('drop table flowforge.%I', old.partition);
 		changed := changed + 1;
 		if parent = 'run' then

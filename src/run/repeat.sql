@@ -35,7 +35,9 @@ begin
 		raise exception using errcode = 'FF010', message = format('run %s does not exist', coalesce(run::text, 'null')),
 			hint = 'select * from flowforge.runs lists the runs of this tenant.';
 	end if;
-	if not exists (select from flowforge.event e where e.tenant_id = result.tenant_id and e.event_id = result.event_id) then
+	if exists (
+		select from unnest(flowforge.events_of_run(result.tenant_id, result.run_id, result.event_id)) b
+		where not exists (select from flowforge.event e where e.tenant_id = result.tenant_id and e.event_id = b)) then
 		raise exception using errcode = 'FF062', message = format('the event of run %s is no longer kept', run),
 			detail = 'A run is called with the event that started it.', hint = 'flowforge.retention says how many days events are kept.';
 	end if;
@@ -79,6 +81,7 @@ as $$
 		'parent', flowforge.ulid(run.parent_run_id), 'pstep', run.parent_step_id,
 		'depth', case when run.parent_run_id is not null then flowforge.run_depth(run) end,
 		'from', flowforge.microseconds(clock_timestamp()),
+		'batch', (select true from flowforge.run_batch b where b.tenant_id = run.tenant_id and b.run_id = run.run_id and b.position = 0),
 		'items', jsonb_build_array(jsonb_build_object('id', '', 'op', 'run', 'a', 0, 'at', flowforge.microseconds(clock_timestamp())))))
 $$;
 comment on function flowforge.asking_state(flowforge.run, integer, integer) is 'A state that asks the function of a run what comes next.';
@@ -260,9 +263,17 @@ begin
 		and s.step_id not in (select flowforge.lock_steps(source, step.position))
 		and (after is null or step.step_id is not null and s.step_id <> step.step_id and s.status <> 'cancelled' and not (s.status = 'failed' and not s.memo ? 'data')
 			and s.step_id <> regexp_replace(step.step_id, '\[\d+\]$', '') and not after ? s.step_id and not after ? regexp_replace(s.step_id, '\[\d+\]$', ''));
+	-- Of a step that began more than once its last end counts.
+	with told as (
+		select distinct on (e.step_id, e.type) e.step_id, e.type, e.data
+		from flowforge.run_event e
+		where e.tenant_id = source.tenant_id and e.run_id = source.run_id and e.type in ('step.completed', 'step.failed', 'step.skipped')
+		order by e.step_id, e.type, e.seq desc
+	)
 	select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('t', 'step.' || s.status, 'at', now, 's', s.step_id, 'n', s.name, 'a', s.attempt))
-		order by s.position), '[]') into entries
+		|| case when t.data is null then '{}' else jsonb_build_object('d', t.data) end order by s.position), '[]') into entries
 	from flowforge.step s
+	left join told t on t.step_id = s.step_id and t.type = 'step.' || s.status
 	where s.tenant_id = copy.tenant_id and s.run_id = copy.run_id;
 	insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 	values (copy.tenant_id, copy.run_id, 2, jsonb_build_array(jsonb_build_object('t', 'run.replayed', 'at', now, 'd',
@@ -272,6 +283,17 @@ end
 $$;
 comment on function flowforge.copy_steps(flowforge.run, flowforge.run, flowforge.step) is
 'Gives a run the checkpoints another had before a step, and both runs'' logs their due; gives the number of the last log event.';
+
+-- What a draft was when it was test run is kept for as long as runs with it may be: created_at says, to a day, when the last one began.
+create function flowforge.use_snapshot(tenant integer, function integer, snapshot integer) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	update flowforge.function_version v
+	set created_at = now()
+	where v.tenant_id = tenant and v.function_id = function and v.version = snapshot and v.version < 0 and v.created_at < now() - interval '1 day'
+$$;
+comment on function flowforge.use_snapshot(integer, integer, integer) is 'Notes that a run of a snapshot of a draft begins; does nothing for other versions.';
 
 create function @extschema@.ff_replay(run uuid, from_step text default null, input jsonb default null) returns uuid
 language plpgsql volatile
@@ -293,12 +315,17 @@ begin
 	if copy.version is null then
 		raise exception using errcode = 'FF013', message = format('the function of run %s no longer exists', run), hint = 'Register its app again.';
 	end if;
+	perform flowforge.use_snapshot(copy.tenant_id, copy.function_id, copy.version);
 	copy.run_id := flowforge.uuid7();
 	copy.event_id := flowforge.replayed_event(source, case when from_step is null then input end);
 	copy.parent_run_id := null;
 	copy.parent_step_id := null;
 	copy.created_at := clock_timestamp();
 	insert into flowforge.run select copy.*;
+	insert into flowforge.run_batch (tenant_id, run_id, position, event_id)
+	select b.tenant_id, copy.run_id, b.position, b.event_id
+	from flowforge.run_batch b
+	where b.tenant_id = source.tenant_id and b.run_id = source.run_id and copy.event_id = source.event_id;
 	last := flowforge.copy_steps(source, copy, step);
 	insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state)
 	values (flowforge.slot(copy.run_id), copy.run_id, copy.tenant_id, copy.function_id, copy.version, copy.event_id,
@@ -313,6 +340,7 @@ $$;
 comment on function @extschema@.ff_replay(uuid, text, jsonb) is
 'Runs the function of a run again, as a new run with the same event and the function''s current version. From a step, named by its id or '
 'its name, it keeps what finished before that step. input, for a step, is the list of arguments it is handed instead of what the '
-'function gives it (a value that is no list is the one argument); without a step it takes the place of the event''s data (an object). '
+'function gives it (a value that is no list is the one argument); without a step it takes the place of the event''s data (an object), and of all '
+'events of a batch. '
 'Gives the new run''s id. Errors: FF010 no such run; FF060 no such step; FF002 the input is not an object; FF062 its event is no longer '
 'kept; FF013 its function no longer exists.';

@@ -59,6 +59,8 @@ typedef struct FfItem
 	TimestampTz called_at;
 	pg_uuid_t	request_id; /* of that call */
 	bool		advanced;	/* steps of that call have been checkpointed already */
+	bool		begun;		/* that this attempt, not the first, has begun is in the log */
+	pg_uuid_t	child;		/* the run that an invocation waits for; zero: not known */
 	bool		remote;		/* the app is at it by itself; `due` is when the engine takes over */
 	/* What to request, secrets included: only ever in memory. An item read from its row has none
 	 * and asks the function for it again. */
@@ -122,29 +124,33 @@ typedef struct FfRun
 	char				   parent_step[FF_STEP_ID_SIZE];
 	int					   depth; /* of invocation: 0 when an event started it */
 	FfEvent				   event;
-	char				  *event_json;	/* canonical JSON */
-	int					   protocol;	/* the SDK's request version; -1 until it has said it */
-	int					   generation;	/* calls made so far */
-	int					   seq;			/* of the last run event */
-	int					   group;		/* of the last answer with operations */
-	List				  *locks;		/* of char *: keys of locks it may hold or wait for */
-	bool				   plan;		/* steps are to be planned, not executed at once */
-	TimestampTz			   started;		/* 0: not yet */
-	TimestampTz			   queued;		/* when it was made, or made to go on */
-	FfPolicy			   policy;		/* of its version */
-	Jsonb				  *again;		/* attempts that steps have had in a life before, by id */
-	const struct FfDriver *driver;		/* of a function that lives in the server, or NULL */
-	int					   step_count;	/* checkpoints of a run that has a driver */
-	void				  *driven;		/* what its driver knows of it */
-	int					   max_running; /* of its steps at once; 0: any number */
-	bool				   paused;		/* everything waits for somebody outside */
-	bool				   advancing;	/* the executor is about to have it advanced */
+	char				  *event_json;	 /* canonical JSON */
+	bool				   batched;		 /* it may have several events: */
+	char				  *events_json;	 /* all of them, with commas; NULL: the one, or too large */
+	bool				   events_large; /* larger than a call may be */
+	int					   protocol;	 /* the SDK's request version; -1 until it has said it */
+	int					   generation;	 /* calls made so far */
+	int					   seq;			 /* of the last run event */
+	int					   group;		 /* of the last answer with operations */
+	List				  *locks;		 /* of char *: keys of locks it may hold or wait for */
+	bool				   plan;		 /* steps are to be planned, not executed at once */
+	TimestampTz			   started;		 /* 0: not yet */
+	TimestampTz			   queued;		 /* when it was made, or made to go on */
+	FfPolicy			   policy;		 /* of its version */
+	Jsonb				  *again;		 /* attempts that steps have had in a life before, by id */
+	const struct FfDriver *driver;		 /* of a function that lives in the server, or NULL */
+	int					   step_count;	 /* checkpoints of a run that has a driver */
+	void				  *driven;		 /* what its driver knows of it */
+	int					   max_running;	 /* of its steps at once; 0: any number */
+	bool				   paused;		 /* everything waits for somebody outside */
+	bool				   advancing;	 /* the executor is about to have it advanced */
 	char			 edited_step[FF_STEP_ID_SIZE]; /* a step to run with edited input; "": none */
 	Jsonb			*edited_input;
 	FfClaim			*claim;	 /* what it asks of limits, or NULL: nothing limits it */
 	int				 asked;	 /* steps it has ever asked room for */
 	FfHome			 home;	 /* where the state's row is */
 	List			*items;	 /* of FfItem */
+	List			*gone;	 /* likewise, of a run that has a driver: what is over */
 	List			*defers; /* of FfDefer, by id */
 	FfMemo			*memos;	 /* in order of completion */
 	int				 memo_count;
@@ -179,7 +185,7 @@ typedef struct FfInvocation
 	Jsonb	   *payload; /* {data, v?} or NULL */
 	TimestampTz expires;
 	bool		detached; /* nobody waits for its end */
-	pg_uuid_t	run_id;	  /* of a detached one */
+	pg_uuid_t	run_id;
 } FfInvocation;
 
 /*
@@ -268,9 +274,9 @@ extern void ff_run_report(FfRun *run, const struct FfAnswer *answer, int max_att
  * up is cancelled. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
-/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error},
- * signal {step, signal, data | conflict}, resume {step, memo, by}. An event for one of the run's
- * cancelOn waits cancels it. */
+/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, run, output |
+ * error}, signal {step, signal, data | conflict}, resume {step, memo, by}. An event for one of the
+ * run's cancelOn waits cancels it. */
 extern void ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now);
 
 /* The run ends: completed, failed or cancelled. */
@@ -283,6 +289,7 @@ extern Jsonb *ff_run_error(const char *name, const char *message);
 extern int ff_invoke_depth_limit; /* runs that invoke runs that invoke ... */
 extern int ff_unreachable_limit;  /* seconds an app may be away before its runs fail */
 extern int ff_endpoint_lease;	  /* seconds a run that began in its app may be silent */
+extern int ff_executor_memory;	  /* kB: beyond it, results that can be read again are forgotten */
 extern int ff_output_limit;		  /* bytes of a step's or a run's result */
 extern int ff_state_limit;		  /* bytes of the results of all steps of a run */
 extern int ff_step_limit;		  /* steps of a run */

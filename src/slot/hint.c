@@ -19,17 +19,19 @@
 
 static struct
 {
-	int		   runs_count;
-	int		   ended_count;
-	bool	   overflow;
-	bool	   schedules;
-	bool	   limits;
-	bool	   notes_lost;
-	int		   notes_count;
-	uint64	   inboxes; /* bit per slot */
-	FfReady	   runs[MAX_PENDING];
-	pg_uuid_t  ended[MAX_PENDING];
-	FfGateNote notes[MAX_PENDING];
+	int			runs_count;
+	int			ended_count;
+	bool		overflow;
+	bool		schedules;
+	bool		starts;
+	TimestampTz starts_at;
+	bool		limits;
+	bool		notes_lost;
+	int			notes_count;
+	uint64		inboxes; /* bit per slot */
+	FfReady		runs[MAX_PENDING];
+	pg_uuid_t	ended[MAX_PENDING];
+	FfGateNote	notes[MAX_PENDING];
 } pending;
 
 StaticAssertDecl(FF_SLOTS == 64, "pending.inboxes has a bit for each slot");
@@ -38,7 +40,8 @@ static bool
 anything_pending(void)
 {
 	return pending.runs_count > 0 || pending.ended_count > 0 || pending.overflow ||
-		   pending.schedules || pending.limits || pending.notes_count > 0 || pending.inboxes != 0;
+		   pending.schedules || pending.starts || pending.limits || pending.notes_count > 0 ||
+		   pending.inboxes != 0;
 }
 
 static void
@@ -51,6 +54,7 @@ forget(void)
 	pending.limits = false;
 	pending.notes_lost = false;
 	pending.notes_count = 0;
+	pending.starts = false;
 	pending.inboxes = 0;
 }
 
@@ -144,6 +148,8 @@ hand_over(void)
 		ff_shared_overflow(database);
 	if (pending.schedules)
 		ff_shared_schedules_changed(database);
+	if (pending.starts && ff_shared_starts_at(database, pending.starts_at))
+		ff_shared_wake(&database->executors[0]);
 	for (int e = 0; e < ff_shared->executors; e++)
 	{
 		if (wake & (1u << e))
@@ -246,6 +252,14 @@ void
 ff_hint_limits(void)
 {
 	pending.limits = true;
+}
+
+void
+ff_hint_starts(TimestampTz at)
+{
+	if (!pending.starts || at < pending.starts_at)
+		pending.starts_at = at;
+	pending.starts = true;
 }
 
 void

@@ -36,6 +36,9 @@ extern void ff_hint_everything(void);
 /* At commit, tells the executor that keeps the clock to look at the schedules anew. */
 extern void ff_hint_schedules(void);
 
+/* At commit, tells the executor that starts what is held that something is due at this time. */
+extern void ff_hint_starts(TimestampTz at);
+
 /* Puts a message in the inbox of a run's owner (connected to SPI) and wakes it at commit. */
 extern void ff_inbox_post(int32 tenant_id, const pg_uuid_t *run_id, const char *kind,
 						  Jsonb *payload);

@@ -51,6 +51,7 @@ init_database(FfDatabase *database, int tranche)
 	pg_atomic_init_u32(&database->paused, 0);
 	pg_atomic_init_u32(&database->epoch, 0);
 	pg_atomic_init_u32(&database->schedules, 0);
+	pg_atomic_init_u64(&database->starts, 0);
 	SpinLockInit(&database->waiters_lock);
 	SpinLockInit(&database->gate.lock);
 	for (int i = 0; i < FF_SLOTS; i++)
@@ -177,6 +178,7 @@ ff_shared_overflow(FfDatabase *database)
 	database->gate.overflow = true;
 	SpinLockRelease(&database->gate.lock);
 	pg_atomic_fetch_add_u32(&database->schedules, 1);
+	ff_shared_starts_at(database, 0);
 	ff_shared_wake_all(database);
 }
 
@@ -185,6 +187,19 @@ ff_shared_schedules_changed(FfDatabase *database)
 {
 	pg_atomic_fetch_add_u32(&database->schedules, 1);
 	ff_shared_wake(&database->executors[0]);
+}
+
+bool
+ff_shared_starts_at(FfDatabase *database, TimestampTz at)
+{
+	uint64 known = pg_atomic_read_u64(&database->starts);
+
+	while (at < (TimestampTz) known)
+	{
+		if (pg_atomic_compare_exchange_u64(&database->starts, &known, (uint64) at))
+			return true;
+	}
+	return false;
 }
 
 const char *

@@ -128,6 +128,7 @@ typedef struct FfDatabase
 	pg_atomic_uint32
 		epoch; /* grows when the extension or its settings changed: executors begin anew */
 	pg_atomic_uint32 schedules; /* grows when a schedule changed: the clock is set anew */
+	pg_atomic_uint64 starts;	/* a TimestampTz: when held starts are to be looked at next */
 	bool	   stopping; /* the database is about to be dropped, renamed or copied: no workers */
 	slock_t	   waiters_lock;
 	int		   waiters_used;
@@ -174,6 +175,10 @@ extern void ff_shared_overflow(FfDatabase *database);
 
 /* Tells the executor that keeps the clock to look at the schedules. */
 extern void ff_shared_schedules_changed(FfDatabase *database);
+
+/* Held starts are to be looked at no later than then; true when that is news. Neither allocates nor
+ * raises. */
+extern bool ff_shared_starts_at(FfDatabase *database, TimestampTz at);
 
 /* The state's word, as flowforge.executors() shows it. */
 extern const char *ff_executor_state_name(FfExecutorState state);

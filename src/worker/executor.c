@@ -201,6 +201,7 @@ time_to_wait(void)
 	wait = shorter(wait, milliseconds_until(ff_wake_next()));
 	wait = shorter(wait, milliseconds_until(ff_clock_next()));
 	wait = shorter(wait, milliseconds_until(ff_gate_next()));
+	wait = shorter(wait, milliseconds_until(ff_starts_next()));
 	wait = shorter(wait, milliseconds_until(ff_maintain_next()));
 	wait = shorter(wait, milliseconds_until(ff_sweep_next()));
 	wait = shorter(wait, milliseconds_until(ff_news_next()));
@@ -270,6 +271,7 @@ turn(void)
 	ff_take_hints();
 	ff_maintain_turn();
 	ff_clock_turn();
+	ff_starts_turn();
 	ff_sweep_turn();
 	ff_timers_turn();
 	ff_inbox_turn();

@@ -4,12 +4,14 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "function/function.h"
 #include "graph/graph.h"
+#include "protocol/protocol.h"
 #include "run/driver.h"
 #include "util/id.h"
 #include "util/jcs.h"
@@ -167,6 +169,87 @@ read_events(List *runs)
 	return found;
 }
 
+/* Adds an event to the text of all of a run's; too much of it is not kept: the app fetches it. */
+static void
+add_event(FfRun *run, StringInfo text, const FfEvent *event)
+{
+	if (run->events_large)
+		return;
+	if (text->len > 0)
+		appendStringInfoChar(text, ',');
+	appendStringInfoString(text, ff_jcs_text(ff_event_json(event)));
+	run->events_large = text->len > ff_request_limit;
+}
+
+/* One run's share of the rows of read_batches, from `row` on; gives the row after them. */
+static uint64
+read_batch(FfRun *run, int place, uint64 row, uint64 rows)
+{
+	MemoryContext  old = CurrentMemoryContext;
+	MemoryContext  context = AllocSetContextCreate(old, "events", ALLOCSET_DEFAULT_SIZES);
+	StringInfoData text;
+
+	initStringInfo(&text);
+	MemoryContextSwitchTo(context);
+	for (; row < rows; row++)
+	{
+		FfEvent event;
+		bool	isnull;
+
+		if (DatumGetInt32(ff_spi_value(row, 1, &isnull)) != place)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		if (run->events_large)
+			continue;
+		ff_event_read(&event, row, 2);
+		event.tenant_id = run->tenant_id;
+		add_event(run, &text, &event);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	if (!run->events_large)
+		run->events_json = MemoryContextStrdup(run->context, text.data);
+	pfree(text.data);
+	return row;
+}
+
+/* Reads all events of the runs that may have several. */
+static void
+read_batches(List *runs)
+{
+	static FfPlan plan = {
+		"select n.place::integer, " FF_EVENT_COLUMNS
+		" from unnest($1, $2) with ordinality as n (tenant_id, run_id, place) cross join lateral ("
+		"select b.event_id, b.position from flowforge.run_batch b where b.tenant_id = n.tenant_id and b.run_id = n.run_id "
+		"and b.run_id >= $3 and b.run_id <= $4 offset 0) b "
+		"join flowforge.event ev on ev.tenant_id = n.tenant_id and ev.event_id = b.event_id order by n.place, b.position",
+		KEYS_ARGS};
+	Keys	  keys = new_keys(list_length(runs));
+	FfRun	**asked = palloc(sizeof(FfRun *) * Max(list_length(runs), 1));
+	ListCell *cell;
+	uint64	  row = 0;
+	uint64	  rows;
+
+	foreach (cell, runs)
+	{
+		FfRun *run = lfirst(cell);
+
+		if (!run->batched)
+			continue;
+		asked[keys.count] = run;
+		add_key(&keys, run->tenant_id, &run->id);
+	}
+	rows = run_for_keys(&plan, &keys);
+	while (row < rows)
+	{
+		bool isnull;
+		int	 place = DatumGetInt32(ff_spi_value(row, 1, &isnull));
+
+		row = read_batch(asked[place - 1], place, row, rows);
+	}
+}
+
 #define LARGE_MEMO 4000 /* bytes as stored: larger ones are read when they are wanted */
 
 /* Reads the checkpoints of runs that are driven here. */
@@ -259,6 +342,7 @@ read_policy(FfRun *run)
 	if (function == NULL)
 		return;
 	run->policy = function->policy;
+	run->batched |= function->flow != NULL && function->flow->batch.max_size > 0;
 	if (function->graph)
 		run->driver = &ff_graph_driver;
 	if (function->flow != NULL)
@@ -289,6 +373,7 @@ ff_store_load(const FfRunKey *keys, int count, MemoryContext parent, TimestampTz
 	runs = read_events(runs);
 	foreach (cell, runs)
 		read_policy(lfirst(cell));
+	read_batches(runs);
 	ff_claims_read(runs);
 	read_memos(runs);
 	read_outcomes(runs);
