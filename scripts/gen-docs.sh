@@ -142,7 +142,7 @@ command_line() {
 
 	END
 	help_of
-	for command in dev serve send 'runs list' 'runs get' 'runs tail' 'runs explain' 'runs cancel' 'runs retry' 'runs replay' 'runs resume' 'functions list' 'functions run' 'functions pause' 'functions resume' 'workflows list' 'workflows get' 'workflows export' 'workflows import' 'workflows validate' 'workflows publish' 'workflows diff' 'workflows run' 'workflows archive' doctor psql version; do
+	for command in dev serve send 'runs list' 'runs get' 'runs tail' 'runs explain' 'runs cancel' 'runs retry' 'runs replay' 'runs resume' 'functions list' 'functions run' 'functions pause' 'functions resume' 'workflows list' 'workflows get' 'workflows export' 'workflows import' 'workflows validate' 'workflows publish' 'workflows diff' 'workflows run' 'workflows archive' approve reject doctor psql version; do
 		printf '## flowforge %s\n\n```\n' "$command"
 		# shellcheck disable=SC2086
 		NO_COLOR=1 src/gateway/flowforge $command --help

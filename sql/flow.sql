@@ -183,6 +183,13 @@ select pg_stat_statements_reset() is not null;
 select pg_temp.send('none', '{}', '{}');
 select count(*) from pg_stat_statements where query ~ 'flowforge.flow_|run_skip' and query !~ 'pg_stat_statements';
 
+-- priority: seconds of head start, within bounds, for runs that are started by name, too.
+select pg_temp.function('first', '{"priority": {"run": "event.data.p"}}');
+select pg_temp.send('first', '{"p": 120}', '{"p": -5.5}', '{"p": 601}', '{"p": -1e30}', '{"p": "x"}', '{}');
+select ff_run('flow-first', '{"p": 60}') is not null;
+select e.data -> 'p', round(extract(epoch from flowforge.id_time(h.run_id) - h.rank), 1)
+from flowforge.run_hot h join flowforge.functions f using (function_id) join flowforge.event e on e.event_id = h.event_id where f.function = 'flow-first' order by h.run_id;
+
 -- What is over is forgotten.
 update flowforge.flow_once set expires_at = now() - interval '1 s';
 update flowforge.flow_rate set at = at - interval '3 days';

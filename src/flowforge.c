@@ -37,6 +37,7 @@ PG_MODULE_MAGIC;
 extern PGDLLEXPORT void _PG_init(void);
 
 static char *tenant_setting = NULL;
+static char *public_url = NULL;
 
 char	  *ff_event_keys = NULL;
 extern int ff_executors;
@@ -75,6 +76,21 @@ check_key(char **value, void **extra, GucSource source)
 	GUC_check_errhint(
 		"A signing key is an even number of hexadecimal digits, on their own or after "
 		"\"signkey-\", a word and \"-\".");
+	return false;
+}
+
+static bool
+check_public_url(char **value, void **extra, GucSource source)
+{
+	const char *url = *value;
+	size_t		scheme = strncmp(url, "https://", 8) == 0 ? 8 : 7;
+
+	if (url[0] == '\0' ||
+		((scheme == 8 || strncmp(url, "http://", 7) == 0) && strcspn(url + scheme, "/?#") > 0 &&
+		 strpbrk(url, "?#<>\"' \t\r\n") == NULL))
+		return true;
+	GUC_check_errdetail("It is not the address of a gateway.");
+	GUC_check_errhint("Write it like https://flows.example.com.");
 	return false;
 }
 
@@ -237,6 +253,10 @@ define_step_settings(void)
 		"flowforge.secret_key_file",
 		"The file with the key that stored secrets are sealed with (64 hexadecimal digits).",
 		&ff_secret_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	DefineCustomStringVariable("flowforge.public_url",
+							   "Where browsers reach the gateway: what links begin with.",
+							   "Without one they are paths.", &public_url, "", PGC_SIGHUP, 0,
+							   check_public_url, NULL, NULL);
 	define_int("flowforge.sql_timeout",
 			   "How long a statement of a Sql step may take when the step does not say.",
 			   &ff_sql_timeout, 300000, 1, 86400000, PGC_SIGHUP, GUC_UNIT_MS);

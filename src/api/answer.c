@@ -193,6 +193,46 @@ tell_sdk(FfAnswer *answer, const ErrorData *error, FfStyle style)
 	appendStringInfoChar(json, '}');
 }
 
+static void
+add_html(StringInfo html, const char *tag, const char *text)
+{
+	if (text == NULL)
+		return;
+	appendStringInfo(html, "<%s>", tag);
+	for (; *text != '\0'; text++)
+	{
+		if (strchr("&<>\"'", *text) != NULL)
+			appendStringInfo(html, "&#%d;", *text);
+		else
+			appendStringInfoChar(html, *text);
+	}
+	appendStringInfo(html, "</%s>", tag);
+}
+
+/* With the headers of flowforge.html_page. */
+static void
+tell_page(FfAnswer *answer, const ErrorData *error)
+{
+	const char *title = title_of(error->sqlerrcode, answer->status);
+
+	appendStringInfoString(
+		&answer->headers, "content-type: text/html; charset=utf-8\ncache-control: no-store\n"
+						  "x-content-type-options: nosniff\nreferrer-policy: no-referrer\n"
+						  "content-security-policy: default-src 'none'; style-src 'unsafe-inline'; "
+						  "frame-ancestors 'none'; base-uri 'none'; form-action 'none'\n");
+	appendStringInfoString(
+		&answer->body,
+		"<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">"
+		"<meta name=\"viewport\" content=\"width=device-width\"><style>:root{color-scheme:light dark}"
+		"body{font:15px/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}"
+		"h1{font-size:1.4rem}</style>");
+	add_html(&answer->body, "title", title);
+	add_html(&answer->body, "h1", title);
+	add_html(&answer->body, "p", full_message(error));
+	add_html(&answer->body, "p", error->hint);
+	appendStringInfoString(&answer->body, "</html>");
+}
+
 /* What may be told of a failure that is not the caller's doing. */
 static ErrorData
 without_details(const ErrorData *error, int status)
@@ -210,7 +250,7 @@ without_details(const ErrorData *error, int status)
 }
 
 void
-ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style)
+ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style, const char *accept)
 {
 	ErrorData told = *error;
 
@@ -223,7 +263,9 @@ ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style)
 		appendStringInfoString(&answer->headers, "www-authenticate: Bearer realm=\"flowforge\"\n");
 	if (answer->status == 503)
 		appendStringInfoString(&answer->headers, "retry-after: 1\n");
-	if (style == FF_STYLE_PROBLEM)
+	if (style == FF_STYLE_PAGE && accept != NULL && strstr(accept, "text/html") != NULL)
+		tell_page(answer, &told);
+	else if (style == FF_STYLE_PROBLEM || style == FF_STYLE_PAGE)
 		tell_problem(answer, &told);
 	else
 		tell_sdk(answer, &told, style);

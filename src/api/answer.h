@@ -23,7 +23,9 @@ extern void ff_answer_init(FfAnswer *answer);
 /* The HTTP status that tells an error of this SQLSTATE; 500 for what is not the caller's doing. */
 extern int ff_answer_status(int sqlstate);
 
-/* Makes the answer tell an error. What is not the caller's doing is told without its details. */
-extern void ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style);
+/* Makes the answer tell an error to who accepts such types (NULL: any). What is not the caller's
+ * doing is told without its details. */
+extern void ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style,
+							const char *accept);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * form.c - forms as events (see form.h): application/x-www-form-urlencoded and multipart/form-data
- * (RFC 7578), read strictly.
+ * form.c - forms as events and objects (see form.h): application/x-www-form-urlencoded and
+ * multipart/form-data (RFC 7578), read strictly.
  */
 #include "postgres.h"
 
@@ -446,6 +446,29 @@ make_event(const Form *form, const char *name)
 	return ff_jb_finish(&builder);
 }
 
+static void
+read_form(Form *form, const char *type, const char *body, int length)
+{
+	if (is_type(type, MULTIPART))
+		read_multipart(form, type, body, length);
+	else
+		read_urlencoded(form, body, length);
+}
+
+Jsonb *
+ff_form_fields(const char *type, const char *body, int length)
+{
+	Form		  form = {0};
+	FfJsonBuilder builder = {0};
+
+	read_form(&form, type, body, length);
+	ff_jb_object(&builder);
+	for (int i = 0; i < form.count; i++)
+		put_field(&builder, &form, i);
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
 Jsonb *
 ff_form_event(const char *type, const char *query, const char *body, int length)
 {
@@ -459,9 +482,6 @@ ff_form_event(const char *type, const char *query, const char *body, int length)
 		if (strcmp(pairs.names[i], "name") == 0)
 			name = pairs.values[i];
 	}
-	if (is_type(type, MULTIPART))
-		read_multipart(&form, type, body, length);
-	else
-		read_urlencoded(&form, body, length);
+	read_form(&form, type, body, length);
 	return make_event(&form, name);
 }

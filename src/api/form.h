@@ -1,5 +1,5 @@
 /*
- * form.h - forms as events: what webhooks and HTML forms send to POST /e/{key}.
+ * form.h - forms as events, which webhooks and HTML forms send to POST /e/{key}, and as objects.
  */
 #ifndef FF_FORM_H
 #define FF_FORM_H
@@ -18,5 +18,8 @@ extern bool ff_form_is(const char *type, const char *body, int length);
  * FF203 for what is no form and FF204 for a bad query string.
  */
 extern Jsonb *ff_form_event(const char *type, const char *query, const char *body, int length);
+
+/* An object of the fields of a form, each as it is in an event's data. Raises FF203. */
+extern Jsonb *ff_form_fields(const char *type, const char *body, int length);
 
 #endif

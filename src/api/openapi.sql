@@ -18,7 +18,7 @@ as $$
 		select 'query', 'Idempotency-Key', '{"name": "Idempotency-Key", "in": "header", "required": false,
 			"description": "A repeat with the same key within a day is given the first answer; another request with it, 422.",
 			"schema": {"type": "string", "maxLength": 255}}'::jsonb
-		where route.method = 'POST' and route.style <> 'event'
+		where route.method = 'POST' and route.style not in ('event', 'page')
 	) p
 $$;
 comment on function flowforge.openapi_parameters(flowforge.route) is 'The parameters of a route, in its path, the query string and headers.';
@@ -28,8 +28,8 @@ create function flowforge.openapi_error(style text) returns jsonb
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select jsonb_build_object('description', 'An error', 'content', case style
-		when 'problem' then '{"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}'::jsonb
+	select jsonb_build_object('description', 'An error', 'content', case
+		when style in ('problem', 'page') then '{"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}'::jsonb
 		else '{"application/json": {"schema": {"$ref": "#/components/schemas/SdkError"}}}'
 	end)
 $$;

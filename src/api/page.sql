@@ -8,22 +8,28 @@ as $$
 $$;
 comment on function flowforge.html(text) is 'Text as it must stand in HTML; nothing for null.';
 
-create function flowforge.html_page(title text, body text, refresh integer default null) returns flowforge.response
+create function flowforge.html_page(
+	title text, body text, refresh integer default null, status integer default 200, has_form boolean default false
+) returns flowforge.response
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select (200,
-		E'content-type: text/html; charset=utf-8\ncache-control: no-store\nx-content-type-options: nosniff\n'
-		'content-security-policy: default-src ''none''; style-src ''unsafe-inline''; frame-ancestors ''none''; base-uri ''none''; form-action ''none''\n',
+	select (status,
+		format(E'content-type: text/html; charset=utf-8\ncache-control: no-store\nx-content-type-options: nosniff\nreferrer-policy: no-referrer\n'
+			'content-security-policy: default-src ''none''; style-src ''unsafe-inline''; frame-ancestors ''none''; base-uri ''none''; form-action %s\n',
+			case when has_form then '''self''' else '''none''' end),
 		format('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">%s<title>%s</title>'
 			'<style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}'
 			'h1{font-size:1.4rem;margin:0}h2{font-size:1rem;margin:2rem 0 .5rem}table{border-collapse:collapse;width:100%%}'
 			'th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #8883;vertical-align:top}th{font-weight:600;opacity:.7}'
 			'code{font:13px ui-monospace,monospace}a{color:inherit}.dim{opacity:.65}.completed,.working{color:#2a8a4a}'
-			'.failed{color:#d03a3a}.cancelled{color:#b07a10}.running{color:#2a6fd0}</style>%s</html>',
+			'.failed{color:#d03a3a}.cancelled{color:#b07a10}.running{color:#2a6fd0}.said{white-space:pre-wrap;overflow-wrap:anywhere}'
+			'form{max-width:40rem}form p{margin:0}label{display:block;margin:1rem 0 .2rem;font-weight:600}button{margin:1.5rem .5rem 0 0;padding:.4rem 1.2rem}'
+			'input,textarea,select,button{font:inherit}input:not([type=checkbox]),textarea,select{width:100%%;box-sizing:border-box}</style>%s</html>',
 			'<meta http-equiv="refresh" content="' || refresh || '">', flowforge.html(title), body))::flowforge.response
 $$;
-comment on function flowforge.html_page(text, text, integer) is 'A page of HTML, read again every `refresh` seconds. title is text, body is HTML.';
+comment on function flowforge.html_page(text, text, integer, integer, boolean) is
+'A page of HTML, read again every `refresh` seconds, whose forms, if it has any, are sent to us. title is text, body is HTML.';
 
 create function flowforge.html_table(headings text[], rows text, nothing text) returns text
 language sql immutable

@@ -89,7 +89,9 @@ style_of(const char *name)
 {
 	if (strcmp(name, "sdk") == 0)
 		return FF_STYLE_SDK;
-	return strcmp(name, "event") == 0 ? FF_STYLE_EVENT : FF_STYLE_PROBLEM;
+	if (strcmp(name, "event") == 0)
+		return FF_STYLE_EVENT;
+	return strcmp(name, "page") == 0 ? FF_STYLE_PAGE : FF_STYLE_PROBLEM;
 }
 
 static char *

@@ -22,7 +22,8 @@ typedef enum FfStyle
 {
 	FF_STYLE_PROBLEM, /* application/problem+json, RFC 9457 */
 	FF_STYLE_SDK,	  /* {"error", "status"} */
-	FF_STYLE_EVENT	  /* {"ids": [], "status", "error"} */
+	FF_STYLE_EVENT,	  /* {"ids": [], "status", "error"} */
+	FF_STYLE_PAGE	  /* HTML to those who accept it, else as FF_STYLE_PROBLEM; takes forms */
 } FfStyle;
 
 /* How a request's path and method meet the routes. A copy: it outlives changes of the routes. */

@@ -18,7 +18,7 @@ create table flowforge.route (
 	lane text not null default 'call' check (lane in ('ingest', 'call')),
 	headers text not null default 'known' check (headers in ('known', 'all')),
 	scope text not null,
-	style text not null default 'problem' check (style in ('problem', 'sdk', 'event')),
+	style text not null default 'problem' check (style in ('problem', 'sdk', 'event', 'page')),
 	tag text not null,
 	summary text not null,
 	request_schema jsonb not null default '{}',
@@ -36,7 +36,8 @@ comment on column flowforge.route.headers is
 comment on column flowforge.route.scope is
 'public: anybody; event_key: whoever names an event key in the path; otherwise what a bearer token must allow.';
 comment on column flowforge.route.style is
-'How errors are told: problem (RFC 9457), sdk ({"error", "status"}) or event ({"ids", "status", "error"}).';
+'How errors are told: problem (RFC 9457), sdk ({"error", "status"}), event ({"ids", "status", "error"}) or page (HTML to those who accept it, else '
+'problem; the body may then be a form, which is an object of its fields).';
 comment on column flowforge.route.request_schema is
 'JSON Schema of the body, or, of methods without a body, of the query parameters; {} when there are none.';
 comment on column flowforge.route.response_schema is

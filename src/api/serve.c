@@ -107,6 +107,12 @@ is_binary_cloud_event(Jsonb *headers)
 	return ff_json_get(headers, "ce-specversion") != NULL;
 }
 
+static bool
+takes_forms(FfStyle style)
+{
+	return style == FF_STYLE_EVENT || style == FF_STYLE_PAGE;
+}
+
 static void
 refuse_body(const char *problem)
 {
@@ -114,7 +120,8 @@ refuse_body(const char *problem)
 					errhint("Send JSON in UTF-8 with content-type application/json.")));
 }
 
-/* The body as JSON, or NULL. To routes that receive events a form is an event. */
+/* The body as JSON, or NULL. To routes that receive events a form is an event, to pages an object.
+ */
 static Jsonb *
 parse_body(const Request *request)
 {
@@ -123,9 +130,11 @@ parse_body(const Request *request)
 	FfJsonError error;
 	Jsonb	   *json = NULL;
 
-	if (length > 0 && request->match.style == FF_STYLE_EVENT &&
+	if (length > 0 && takes_forms(request->match.style) &&
 		ff_form_is(type, VARDATA_ANY(request->body), length))
-		json = ff_form_event(type, request->query, VARDATA_ANY(request->body), length);
+		json = request->match.style == FF_STYLE_PAGE
+				   ? ff_form_fields(type, VARDATA_ANY(request->body), length)
+				   : ff_form_event(type, request->query, VARDATA_ANY(request->body), length);
 	else if (length > 0 && body_is_json(request->headers))
 	{
 		json = ff_json_parse(VARDATA_ANY(request->body), length, ff_json_depth_limit, &error);
@@ -239,13 +248,13 @@ answer_options(FfAnswer *answer, const FfMatch *match)
 }
 
 /* Requests that make something may carry a key, under which they are served once. Events bring ids
- * of their own. */
+ * of their own, and what a page sends has its effect only once. */
 static void
 serve_once(Request *request, FfAnswer *answer)
 {
 	FfRepeat repeat = {0};
 
-	if (strcmp(request->method, "POST") == 0 && request->match.style != FF_STYLE_EVENT)
+	if (strcmp(request->method, "POST") == 0 && !takes_forms(request->match.style))
 		ff_repeat_read(&repeat, request->headers, request->method, request->path, request->query,
 					   request->body);
 	if (ff_repeat_answer(&repeat, answer))
@@ -297,7 +306,7 @@ handle_error(const Request *request, FfAnswer *answer, ErrorData *error)
 {
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		ReThrowError(error);
-	ff_answer_error(answer, error, request->match.style);
+	ff_answer_error(answer, error, request->match.style, ff_json_text(request->headers, "accept"));
 	if (answer->status >= 500)
 		log_failure(request, error);
 }

@@ -15,44 +15,43 @@
 #include "util/json.h"
 #include "util/spi.h"
 
+#define COLUMNS 11
+#define CLAIM_COLUMNS (COLUMNS + 3)
+
 static FfPlan insert_run = {
 	"with r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
-	"values ($2, $3, $4, $5, $6, $7, $8, coalesce($10, clock_timestamp()))) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
-	"values ($1, $3, $2, $4, $5, $6, $9)",
-	10,
+	"values ($2, $3, $4, $5, $6, $7, $8, coalesce($11, clock_timestamp()))) "
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
+	"values ($1, $3, $2, $4, $5, $6, $9, $10)",
+	COLUMNS,
 	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID,
-	 TIMESTAMPTZOID}};
+	 TIMESTAMPTZOID, TIMESTAMPTZOID}};
 
 static FfPlan insert_runs = {
-	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
-	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, created_at)), "
+	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
+	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, rank, created_at)), "
 	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
 	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, coalesce(created_at, clock_timestamp()) from n) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
-	"select slot, run_id, tenant_id, function_id, version, event_id, state from n",
-	10,
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
+	"select slot, run_id, tenant_id, function_id, version, event_id, state, rank from n",
+	COLUMNS,
 	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
-	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
-
-#define COLUMNS 10
+	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}};
 
 /* Runs that have to wait for room, if only for the gate to look at them. */
 static FfPlan insert_claiming = {
 	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
-	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, created_at, wake_at, queue, keys, rank)), "
+	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, rank, created_at, wake_at, queue, keys)), "
 	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
 	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, coalesce(created_at, clock_timestamp()) from n), "
 	"p as (insert into flowforge.run_parked (slot, run_id, tenant_id, function_id, version, event_id, state, wake_at) "
 	"select slot, run_id, tenant_id, function_id, version, event_id, state, wake_at from n) "
 	"insert into flowforge.claim (slot, run_id, tenant_id, function_id, queue, keys, rank, asked) "
 	"select slot, run_id, tenant_id, function_id, queue, keys::bigint[], rank, 1 from n",
-	14,
+	CLAIM_COLUMNS,
 	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
 	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-	 INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID}};
-
-#define CLAIM_COLUMNS 14
+	 TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID}};
 
 /* An invoked run carries its parent in its state, so that its end can tell the parent without
  * another read. */
@@ -89,9 +88,11 @@ run_values(FfNewRun *run, Datum values[COLUMNS], bool nulls[COLUMNS])
 	values[6] = UUIDPGetDatum(&run->parent_run_id);
 	values[7] = parent ? CStringGetTextDatum(run->parent_step_id) : (Datum) 0;
 	values[8] = parent ? JsonbPGetDatum(initial_state(run)) : (Datum) 0;
+	values[9] = TimestampTzGetDatum(run->rank);
 	nulls[6] = nulls[7] = nulls[8] = !parent;
-	values[9] = TimestampTzGetDatum(run->created);
-	nulls[9] = run->created == 0;
+	nulls[9] = run->rank == 0;
+	values[10] = TimestampTzGetDatum(run->created);
+	nulls[10] = run->created == 0;
 }
 
 static void
@@ -198,10 +199,11 @@ add_claiming(FfBatch *batch, FfNewRun *run, const FfClaim *claim, TimestampTz wa
 	bool  nulls[CLAIM_COLUMNS] = {false};
 
 	run_values(run, values, nulls);
+	values[9] = TimestampTzGetDatum(claim->rank);
+	nulls[9] = false;
 	values[COLUMNS] = TimestampTzGetDatum(wake_at);
 	values[COLUMNS + 1] = Int64GetDatum(claim->queue);
 	values[COLUMNS + 2] = CStringGetTextDatum(ff_claim_keys_text(&claim->keys));
-	values[COLUMNS + 3] = TimestampTzGetDatum(claim->rank);
 	ff_batch_add(batch, values, nulls);
 	ff_hint_waits(claim->queue);
 }
@@ -252,7 +254,7 @@ ff_run_insert(FfNewRun *runs, int count)
 	}
 	ready = write_claiming(runs, &ready_count);
 	for (int i = 0; i < ready_count; i++)
-		ff_hint_run(&ready[i].run_id);
+		ff_hint_run(ready[i].tenant_id, &ready[i].run_id, ready[i].rank);
 	if (ready_count == 1)
 		write_one_run(&ready[0]);
 	else if (ready_count > 1)

@@ -17,8 +17,6 @@ ff_claim_make(FfClaim *claim, const FfFlow *flow, int32 tenant_id, int32 functio
 		return false;
 	json = ff_event_json(event);
 	claim->keys = ff_flow_keys(flow, tenant_id, function_id, json, started, false);
-	if (!ff_flow_keyed(&claim->keys))
-		return false;
 	claim->queue = ff_flow_queue(function_id, &claim->keys);
 	claim->rank = ff_flow_rank(flow, json, created);
 	return true;

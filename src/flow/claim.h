@@ -24,7 +24,7 @@ typedef struct FfClaim
 	bool		looked_for; /* its row is about to be read again */
 } FfClaim;
 
-/* Makes the claim of a run; false when nothing limits it. `created`: when the run was made. */
+/* Makes the claim of a run; false when nothing ever limits it. `created`: when the run was made. */
 extern bool ff_claim_make(FfClaim *claim, const FfFlow *flow, int32 tenant_id, int32 function_id,
 						  const FfEvent *event, TimestampTz created, bool started);
 

@@ -309,7 +309,7 @@ set_alarm(FfKeyUse *use, TimestampTz at)
 }
 
 void
-ff_ledger_block(FfQueue *queue, int place)
+ff_ledger_block(FfQueue *queue, int place, TimestampTz now)
 {
 	FfKeyUse *use = ff_ledger_key(queue->keys.key[place]);
 
@@ -318,7 +318,8 @@ ff_ledger_block(FfQueue *queue, int place)
 	queue->place = place;
 	pairingheap_add(&use->blocked, &queue->node);
 	if (place == FF_KEY_THROTTLE)
-		set_alarm(use, use->next_at - queue->rules.tolerance);
+		set_alarm(use, Max(use->next_at, now) + use->chosen * queue->rules.interval -
+						   queue->rules.tolerance);
 }
 
 void
@@ -337,7 +338,7 @@ ff_ledger_forget(FfQueue *queue)
 bool
 ff_ledger_has_ready(void)
 {
-	return !pairingheap_is_empty(&ready);
+	return !pairingheap_is_empty(&ready) || !dlist_is_empty(&open_keys);
 }
 
 long
@@ -375,7 +376,7 @@ refill_from(FfKeyUse *use, TimestampTz now)
 			break;
 	}
 	for (int i = 0; i < list_length(passed); i++)
-		ff_ledger_block(list_nth(passed, i), ((FfQueue *) list_nth(passed, i))->place);
+		ff_ledger_block(list_nth(passed, i), ((FfQueue *) list_nth(passed, i))->place, now);
 	list_free(passed);
 	if (woken == 0 || pairingheap_is_empty(&use->blocked))
 		close_key(use);

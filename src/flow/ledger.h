@@ -100,10 +100,11 @@ extern FfQueue *ff_ledger_find(int64 queue_id);
 /* The ready queue with the oldest head, taken; NULL when there is none. */
 extern FfQueue *ff_ledger_take(void);
 extern void		ff_ledger_ready(FfQueue *queue);
-extern void		ff_ledger_block(FfQueue *queue, int place);
+extern void		ff_ledger_block(FfQueue *queue, int place, TimestampTz now);
 extern void		ff_ledger_hold(FfQueue *queue);
 /* Nobody waits in it. */
 extern void ff_ledger_forget(FfQueue *queue);
+/* Whether a queue is ready, or may become so by a refill. */
 extern bool ff_ledger_has_ready(void);
 extern long ff_ledger_queues(void);
 

@@ -65,6 +65,41 @@ escape(char *to, size_t room, const char *text)
 	to[length] = '\0';
 }
 
+/* Whether a segment of a path is this word, however it is percent-encoded. */
+static bool
+is_segment(const char *segment, size_t length, const char *word)
+{
+	size_t at = 0;
+
+	for (; at < length && *word != '\0'; word++)
+	{
+		unsigned int letter = (unsigned char) segment[at++];
+
+		if (letter == '%' && length - at >= 2 && sscanf(segment + at, "%2x", &letter) == 1)
+			at += 2;
+		if (letter != (unsigned char) *word)
+			return false;
+	}
+	return at == length && *word == '\0';
+}
+
+/* How much of a path may be seen: what follows a segment "approve" is a credential. */
+static size_t
+shown_length(const char *path)
+{
+	const char *at = path;
+
+	while (*at == '/')
+	{
+		size_t length = strcspn(++at, "/");
+
+		if (is_segment(at, length, "approve") && at[length] == '/')
+			return (size_t) (at - path) + length + 1;
+		at += length;
+	}
+	return strlen(path);
+}
+
 /* Writes "time=... " and the rest of the line. */
 static void
 write_line(const char *rest)
@@ -106,10 +141,14 @@ void
 ff_log_request(const char *id, const char *method, const char *path, int status,
 			   int64_t milliseconds)
 {
-	char escaped[LINE_SIZE];
-	char rest[LINE_SIZE + 256];
+	char   shown[LINE_SIZE];
+	char   escaped[LINE_SIZE];
+	char   rest[LINE_SIZE + 256];
+	size_t length = shown_length(path);
 
-	escape(escaped, sizeof(escaped), path);
+	snprintf(shown, sizeof(shown), "%.*s%s", (int) length, path,
+			 path[length] != '\0' ? "[hidden]" : "");
+	escape(escaped, sizeof(escaped), shown);
 	snprintf(rest, sizeof(rest),
 			 "level=info request_id=%.64s method=%.32s path=\"%s\" status=%d ms=%lld", id, method,
 			 escaped, status, (long long) milliseconds);

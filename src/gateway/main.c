@@ -37,6 +37,8 @@ static const Command commands[] = {
 	{"workflows", "export NAME | import FILE", "keep workflows in files", ff_command_workflows},
 	{"workflows", "validate | publish | archive", "put workflows into use", ff_command_workflows},
 	{"workflows", "run NAME [-d JSON]", "start a run of a workflow", ff_command_workflows},
+	{"approve", "ID [-d JSON] [-b NAME]", "approve what a run asks a person", ff_command_approve},
+	{"reject", "ID [-r TEXT] [-b NAME]", "reject it", ff_command_reject},
 	{"doctor", "", "find what is wrong and say how to mend it", ff_command_doctor},
 	{"psql", "[ARGUMENT...]", "psql on the right database", ff_command_psql},
 	{"version", "", "print the version", command_version},

@@ -205,7 +205,7 @@ begin
 				' (' || nullif(flowforge.say_error(row.error), '') || ')');
 		return;
 	end if;
-	select l.* into live from flowforge.live_run l where l.slot = flowforge.slot(run) and l.run_id = run;
+	select l.* into live from flowforge.live_run l where l.slot = flowforge.slot(run) and l.tenant_id = row.tenant_id and l.run_id = run;
 	return query
 	select 'no executor', null::text, null::timestamptz, null::timestamptz, n.why
 	from flowforge.why_no_executor(live.slot) as n (why)

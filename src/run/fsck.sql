@@ -151,7 +151,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select 'a claim is of a live run', c.run_id, 'it has ended or never was'
 	from flowforge.claim c
-	where not exists (select from flowforge.live_run l where l.slot = c.slot and l.run_id = c.run_id)
+	where not exists (select from flowforge.live_run l where l.slot = c.slot and l.tenant_id = c.tenant_id and l.run_id = c.run_id)
 	union all
 	select 'a claim adds up', c.run_id, format('asked %s, granted %s, released %s', c.asked, c.granted, c.released)
 	from flowforge.claim c
@@ -263,7 +263,7 @@ as $$
 		flowforge.id_time(m.inbox_id))
 	from flowforge.inbox m
 	where flowforge.id_time(m.inbox_id) < now() - interval '1 minute'
-		and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(m.run_id) and l.run_id = m.run_id)
+		and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(m.run_id) and l.tenant_id = m.tenant_id and l.run_id = m.run_id)
 $$;
 comment on function flowforge.fsck_waits(uuid) is 'Part of flowforge.fsck: waits and messages.';
 

@@ -29,7 +29,7 @@ static struct
 	bool		notes_lost;
 	int			notes_count;
 	uint64		inboxes; /* bit per slot */
-	pg_uuid_t	runs[MAX_PENDING];
+	FfReady		runs[MAX_PENDING];
 	pg_uuid_t	ended[MAX_PENDING];
 	FfGateNote	notes[MAX_PENDING];
 } pending;
@@ -59,15 +59,15 @@ forget(void)
 }
 
 static void
-push_run(FfDatabase *database, const pg_uuid_t *run_id)
+push_run(FfDatabase *database, const FfReady *run)
 {
-	FfSlot *slot = &database->slots[ff_slot_of(run_id)];
+	FfSlot *slot = &database->slots[ff_slot_of(&run->run_id)];
 
 	SpinLockAcquire(&slot->lock);
 	if (slot->count == FF_RING_SIZE)
 		slot->overflow = true;
 	else
-		slot->ring[(slot->head + slot->count++) % FF_RING_SIZE] = *run_id;
+		slot->ring[(slot->head + slot->count++) % FF_RING_SIZE] = *run;
 	SpinLockRelease(&slot->lock);
 }
 
@@ -80,7 +80,7 @@ push_all(FfDatabase *database)
 	for (int i = 0; i < pending.runs_count; i++)
 	{
 		push_run(database, &pending.runs[i]);
-		wake |= 1u << (ff_slot_of(&pending.runs[i]) % ff_shared->executors);
+		wake |= 1u << (ff_slot_of(&pending.runs[i].run_id) % ff_shared->executors);
 	}
 	for (int slot = 0; slot < FF_SLOTS; slot++)
 	{
@@ -194,10 +194,10 @@ ff_hint_init(void)
 }
 
 void
-ff_hint_run(const pg_uuid_t *run_id)
+ff_hint_run(int32 tenant_id, const pg_uuid_t *run_id, TimestampTz rank)
 {
 	if (pending.runs_count < MAX_PENDING)
-		pending.runs[pending.runs_count++] = *run_id;
+		pending.runs[pending.runs_count++] = (FfReady){rank, tenant_id, *run_id};
 	else
 		pending.overflow = true;
 }

@@ -17,8 +17,9 @@
 /* Registers the transaction callback; once per process, in _PG_init. */
 extern void ff_hint_init(void);
 
-/* At commit, tells the run's owner that the run has become runnable. */
-extern void ff_hint_run(const pg_uuid_t *run_id);
+/* At commit, tells the run's owner that the run has become runnable. `rank` is that of its row; 0:
+ * none. */
+extern void ff_hint_run(int32 tenant_id, const pg_uuid_t *run_id, TimestampTz rank);
 
 /* At commit, tells the gate that somebody waits in a queue. */
 extern void ff_hint_waits(int64 queue);

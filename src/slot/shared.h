@@ -30,16 +30,24 @@
 #define FF_STEP_ID_SIZE 80
 #define FF_MESSAGE_SIZE 200
 
+/* A run that may be called, as its owner is told of it. */
+typedef struct FfReady
+{
+	TimestampTz rank; /* its place in its tenant's queue; 0: by its age, which its id says */
+	int32		tenant_id;
+	pg_uuid_t	run_id;
+} FfReady;
+
 /* What others tell the owner of a slot: runs that became runnable, messages in the inbox, or "look
  * for yourself". */
 typedef struct FfSlot
 {
-	slock_t	  lock;
-	uint32	  head;
-	uint32	  count;
-	bool	  overflow;
-	bool	  inbox;
-	pg_uuid_t ring[FF_RING_SIZE];
+	slock_t lock;
+	uint32	head;
+	uint32	count;
+	bool	overflow;
+	bool	inbox;
+	FfReady ring[FF_RING_SIZE];
 } FfSlot;
 
 #define FF_GATE_NOTES 1024

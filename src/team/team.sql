@@ -22,6 +22,9 @@ do $$
 begin
 	if not exists (select from pg_catalog.pg_roles where rolname = 'flowforge_gateway') then
 		create role flowforge_gateway login noinherit;
+		-- What it passes on holds tokens and keys, which are not for the log, whatever statements that is to have.
+		alter role flowforge_gateway set log_parameter_max_length = 0;
+		alter role flowforge_gateway set log_parameter_max_length_on_error = 0;
 	end if;
 end
 $$;

@@ -85,6 +85,8 @@
 	X(SECRET_SEALED, '4', '1', '1', 409, "A stored secret does not open")                          \
 	X(AI_PROVIDER, '4', '1', '2', 400,                                                             \
 	  "There is no such provider of models, or it cannot be used")                                 \
+	X(LINK_NOT_FOUND, '4', '1', '3', 404, "The approval link is not known")                        \
+	X(LINK_OVER, '4', '1', '4', 410, "The approval link is used, expired or no longer needed")     \
 	X(OUTBOUND, '4', '2', '0', 403, "The server may not call this address")                        \
 	X(MAIL, '4', '2', '1', 400, "A mail cannot be written or sent")                                \
 	X(GRAPH, '5', '0', '1', 422, "A graph is not of the form it should have")                      \

@@ -35,6 +35,10 @@ create function flowforge.jcs(value jsonb) returns text
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'ff_sql_jcs';
 comment on function flowforge.jcs(jsonb) is 'A value as canonical JSON text (RFC 8785).';
 
+create function flowforge.token() returns text
+language c volatile parallel safe as 'MODULE_PATHNAME', 'ff_sql_token';
+comment on function flowforge.token() is 'A new credential: 256 random bits in 43 characters that stand in a URL as they are (base64url).';
+
 create function flowforge.duration(duration text) returns interval
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'ff_sql_duration';
 comment on function flowforge.duration(text) is 'Reads a duration such as 500ms, 10s or 1h30m.';

@@ -90,8 +90,17 @@ ff_claims_read(List *runs)
 		if (((FfRun *) lfirst(cell))->claim != NULL)
 			claiming = lappend(claiming, lfirst(cell));
 	}
-	if (claiming != NIL)
-		read_rows(claiming);
+	if (claiming == NIL)
+		return;
+	read_rows(claiming);
+	/* What only bounds starts has no say once the run has started. */
+	foreach (cell, claiming)
+	{
+		FfRun *run = lfirst(cell);
+
+		if (!run->claim->stored && !ff_flow_keyed(&run->claim->keys))
+			run->claim = NULL;
+	}
 }
 
 static void
@@ -288,6 +297,11 @@ ff_claim_gather(FfClaimRows *rows, FfRun *run, TimestampTz now)
 		/* It may have started since it was read: what starts is throttled, what goes on is not. */
 		if (run->started != 0 || run->generation > 0)
 			ff_claim_started(&claim, run->function_id);
+		if (!ff_flow_keyed(&claim.keys))
+		{
+			run->claim = NULL;
+			return true;
+		}
 		claim.stored = true;
 		insert_claim(rows, run, &claim);
 	}
@@ -357,18 +371,22 @@ ff_claims_begin(FfClaimRows *rows)
 /* --- finding what no hint told --- */
 
 int
-ff_claim_sweep(int slot, const pg_uuid_t *after, int limit, pg_uuid_t *out)
+ff_claim_sweep(int slot, const FfRunKey *after, int limit, FfReady *out)
 {
 	static FfPlan plan = {
-		"select c.run_id from flowforge.claim c where c.slot = $1 and c.run_id > $2 "
+		"select c.run_id, c.tenant_id, c.rank from flowforge.claim c where c.slot = $1 and c.run_id > $2 "
 		"and c.granted > c.released order by c.run_id limit $3",
 		3,
 		{INT2OID, UUIDOID, INT4OID}};
-	Datum  values[3] = {Int16GetDatum(slot), UUIDPGetDatum(after), Int32GetDatum(limit)};
+	Datum  values[3] = {Int16GetDatum(slot), UUIDPGetDatum(&after->run_id), Int32GetDatum(limit)};
 	uint64 rows = ff_spi_run(&plan, values, NULL, false);
 	bool   isnull;
 
 	for (uint64 i = 0; i < rows; i++)
-		out[i] = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
+	{
+		out[i].run_id = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
+		out[i].tenant_id = DatumGetInt32(ff_spi_value(i, 2, &isnull));
+		out[i].rank = DatumGetTimestampTz(ff_spi_value(i, 3, &isnull));
+	}
 	return (int) rows;
 }

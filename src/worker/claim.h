@@ -8,6 +8,7 @@
 
 #include "run/run.h"
 #include "util/batch.h"
+#include "worker/store.h"
 
 struct FfFunction;
 
@@ -42,7 +43,7 @@ extern void ff_claims_write(FfClaimRows *rows);
 /* When something of a run is to be done that needs no room. */
 extern TimestampTz ff_claim_next_due(const FfRun *run, TimestampTz now);
 
-/* Ids of runs of one slot after `after` that have been granted room, at most `limit`. */
-extern int ff_claim_sweep(int slot, const pg_uuid_t *after, int limit, pg_uuid_t *out);
+/* Runs of one slot after `after` that have been granted room, at most `limit`. */
+extern int ff_claim_sweep(int slot, const FfRunKey *after, int limit, FfReady *out);
 
 #endif

@@ -26,9 +26,9 @@ ff_take_hints(void)
 
 	for (int s = ff_my_number; s < FF_SLOTS; s += ff_shared->executors)
 	{
-		FfSlot	 *slot = &ff_my_database->slots[s];
-		pg_uuid_t taken[FF_RING_SIZE];
-		uint32	  count = 0;
+		FfSlot *slot = &ff_my_database->slots[s];
+		FfReady taken[FF_RING_SIZE];
+		uint32	count = 0;
 
 		/* A look without the lock: who adds something sets our latch afterwards. */
 		if (slot->count == 0 && !slot->overflow && !slot->inbox)
@@ -45,7 +45,7 @@ ff_take_hints(void)
 		SpinLockRelease(&slot->lock);
 		for (uint32 i = 0; i < count; i++)
 		{
-			FfRun *run = ff_active_find(&taken[i]);
+			FfRun *run = ff_active_find(&taken[i].run_id);
 
 			if (run != NULL)
 				ff_claim_look(run);
@@ -57,15 +57,15 @@ ff_take_hints(void)
 		ff_inbox_look();
 }
 
-/* The ids of one kind in one slot: those in run_hot, or those that have been granted room. */
-typedef int (*Sweep)(int slot, const pg_uuid_t *after, int limit, pg_uuid_t *out);
+/* The runs of one kind in one slot: those in run_hot, or those that have been granted room. */
+typedef int (*Sweep)(int slot, const FfRunKey *after, int limit, FfReady *out);
 
 static void
 sweep_slot(int slot, Sweep sweep)
 {
-	pg_uuid_t last = {{0}};
-	pg_uuid_t found[SWEEP_BATCH];
-	int		  count;
+	FfRunKey last = {0};
+	FfReady	 found[SWEEP_BATCH];
+	int		 count;
 
 	do
 	{
@@ -73,7 +73,7 @@ sweep_slot(int slot, Sweep sweep)
 		count = sweep(slot, &last, SWEEP_BATCH, found);
 		for (int i = 0; i < count; i++)
 		{
-			FfRun *run = ff_active_find(&found[i]);
+			FfRun *run = ff_active_find(&found[i].run_id);
 
 			if (run != NULL)
 				ff_claim_look(run);
@@ -82,7 +82,7 @@ sweep_slot(int slot, Sweep sweep)
 				sweep_wanted = true;
 				return;
 			}
-			last = found[i];
+			last = (FfRunKey){found[i].tenant_id, found[i].run_id};
 		}
 	} while (count == SWEEP_BATCH);
 }

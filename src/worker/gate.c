@@ -265,7 +265,7 @@ passes(FfQueue *queue, bool starts, TimestampTz now)
 	if (queue->rules.paused)
 		ff_ledger_hold(queue);
 	else if (ff_ledger_room(queue, starts, now, 1, &place) == 0)
-		ff_ledger_block(queue, place);
+		ff_ledger_block(queue, place, now);
 	else
 		return true;
 	return false;
@@ -448,7 +448,7 @@ grant(Round *round)
 		if (candidate->starts && candidate->queue->keys.key[FF_KEY_THROTTLE] != 0)
 			throttles =
 				list_append_unique_ptr(throttles, ff_ledger_started(candidate->queue, round->now));
-		ff_hint_run(&candidate->run_id);
+		ff_hint_run(candidate->queue->tenant_id, &candidate->run_id, candidate->rank);
 	}
 	save_throttles(throttles);
 }

@@ -39,9 +39,10 @@ static FfPlan insert_ends = {
 	 TIMESTAMPTZARRAYOID}};
 
 static FfPlan delete_hot = {
-	"delete from flowforge.run_hot h using unnest($1, $2) as n (slot, run_id) where h.slot = n.slot and h.run_id = n.run_id",
-	2,
-	{INT2ARRAYOID, UUIDARRAYOID}};
+	"delete from flowforge.run_hot h using unnest($1, $2, $3) as n (slot, run_id, tenant_id) "
+	"where h.slot = n.slot and h.tenant_id = n.tenant_id and h.run_id = n.run_id",
+	3,
+	{INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID}};
 
 static FfPlan delete_parked = {
 	"delete from flowforge.run_parked p using unnest($1, $2) as n (slot, run_id) where p.slot = n.slot and p.run_id = n.run_id",
@@ -49,10 +50,10 @@ static FfPlan delete_parked = {
 	{INT2ARRAYOID, UUIDARRAYOID}};
 
 static FfPlan update_hot = {
-	"update flowforge.run_hot h set state = n.state from unnest($1, $2, $3) as n (slot, run_id, state) "
-	"where h.slot = n.slot and h.run_id = n.run_id",
-	3,
-	{INT2ARRAYOID, UUIDARRAYOID, JSONBARRAYOID}};
+	"update flowforge.run_hot h set state = n.state from unnest($1, $2, $3, $4) as n (slot, run_id, state, tenant_id) "
+	"where h.slot = n.slot and h.tenant_id = n.tenant_id and h.run_id = n.run_id",
+	4,
+	{INT2ARRAYOID, UUIDARRAYOID, JSONBARRAYOID, INT4ARRAYOID}};
 
 static FfPlan update_parked = {
 	"update flowforge.run_parked p set state = n.state, wake_at = n.wake_at from unnest($1, $2, $3, $4) as n (slot, run_id, state, wake_at) "
@@ -199,7 +200,8 @@ gather_home(Rows *group, FfChange *change)
 	bool		parks = due != 0;
 	FfHome		home;
 	Datum		values[8];
-	Datum		key[2] = {Int16GetDatum(ff_slot_of(&run->id)), UUIDPGetDatum(&run->id)};
+	Datum		key[3] = {Int16GetDatum(ff_slot_of(&run->id)), UUIDPGetDatum(&run->id),
+						  Int32GetDatum(run->tenant_id)};
 
 	/* Who waits for room has nothing to call. */
 	if (run->claim != NULL && !ff_claim_gather(&group->claims, run, GetCurrentTimestamp()) &&
@@ -221,7 +223,7 @@ gather_home(Rows *group, FfChange *change)
 	if (home == change->home_before)
 	{
 		values[2] = JsonbPGetDatum(ff_run_write_state(run));
-		values[3] = TimestampTzGetDatum(due);
+		values[3] = home == FF_HOME_HOT ? key[2] : TimestampTzGetDatum(due);
 		ff_batch_add(home == FF_HOME_HOT ? &group->hot_updated : &group->parked_updated, values,
 					 NULL);
 		return;
@@ -399,7 +401,7 @@ ff_store_drop_messages(List *ids)
 	foreach (cell, ids)
 	{
 		FfMessage *message = lfirst(cell);
-		Datum	   values[2] = {Int16GetDatum(ff_slot_of(&message->run_id)),
+		Datum	   values[2] = {Int16GetDatum(ff_slot_of(&message->run.run_id)),
 								UUIDPGetDatum(&message->id)};
 
 		ff_batch_add(&batch, values, NULL);

@@ -275,7 +275,7 @@ ff_set_timer(FfRun *run)
 		ff_timer_beyond = Min(ff_timer_beyond, timer);
 	else if (timer != run->timer_at)
 	{
-		ff_timer_push(timer, &run->id);
+		ff_timer_push(timer, run->tenant_id, &run->id);
 		run->timer_at = timer;
 	}
 }

@@ -10,6 +10,7 @@
 #include "nodes/pg_list.h"
 
 #include "run/run.h"
+#include "worker/store.h"
 
 /* --- find.c: ids of runs that are ready --- */
 
@@ -21,9 +22,9 @@ extern TimestampTz ff_sweep_next(void);
 
 /* --- admit.c: from ids to runs in memory --- */
 
-/* Reads the live runs among the ids and does what was due of them. Gives a list of FfRun, to be
+/* Reads the live runs among these and does what was due of them. Gives a list of FfRun, to be
  * freed. */
-extern List *ff_admit(const pg_uuid_t *ids, int count);
+extern List *ff_admit(const FfRunKey *keys, int count);
 /* Reads queued runs as there is room, and has them call. */
 extern void ff_admit_turn(void);
 /* Runs that have gone to sleep leave holes: before a pause, in ms, the pages in them go back to the

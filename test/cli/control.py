@@ -1,10 +1,11 @@
 """The command line acting on runs and functions of a live server."""
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
-from place import DONE, FAILED, USAGE, flowforge, place
+from place import DONE, FAILED, UNREACHABLE, USAGE, flowforge, place
 from harness import run, wait_for
 
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -97,7 +98,43 @@ def test_functions_are_listed_run_paused_and_resumed(use: Any) -> None:
     assert once[0] == once[1]
 
 
+def asked(prompt: str, **config: Any) -> str:
+    """Starts a run of a graph that asks; gives the request's id."""
+    node = json.dumps({"nodes": [{"id": "ask", "type": "wait_for_approval", "data": {"config": {"prompt": prompt, **config}}}], "edges": []})
+    sql = place().cluster.sql
+    slug = sql(f"select workflow from ff_workflow_create('{prompt}', '{node}')")
+    sql(f"select ff_workflow_publish('{slug}')")
+    run_id = sql(f"select ff_workflow_run('{slug}')")
+    return str(wait_for(lambda: sql(f"select approval_id from flowforge.approvals where run_id = '{run_id}'"), what="it asks"))
+
+
+def row_of(request: str) -> str:
+    return str(place().cluster.sql(f"select status, decided_by, data, reason from flowforge.approvals where approval_id = '{request}'"))
+
+
+def test_requests_are_approved_and_rejected(use: Any) -> None:
+    one = asked("One", approvers=["ann", "bob"], form={"type": "object", "required": ["limit"]})
+    place().run("approve", one, "-d", '{"limit": 1}').expect(FAILED, "not among those who decide", "(403)", "→ ")
+    place().run("approve", one, "-b", "ann").expect(FAILED, "what the form asks for", "(422)")
+    done = place().run("approve", one, "--by", "ann", "--data", '{"limit": 5}', "--reason", "fine").expect(DONE)
+    assert done.out == f"{one}  approved\n", done.out
+    assert row_of(one) == 'approved|ann|{"limit": 5}|fine', row_of(one)
+    assert place().run("approve", one, "-b", "bob", "-d", '{"limit": 6}').expect(DONE).out == f"{one}  already approved\n"
+    place().run("reject", one, "-b", "bob").expect(FAILED, "already approved", "(409)")
+    two, three = asked("Two"), asked("Three")
+    done = place().run("reject", two, "0" * 26, three, "-r", "no")
+    assert done.code == FAILED and done.out == f"{two}  rejected\n{three}  rejected\n" and "there is no approval request" in done.err, done
+    assert row_of(three) == "rejected|api||no", row_of(three)
+    four = asked("Four")
+    assert place().run("approve", four, "--json").expect(DONE).json()["result"] == "approved"
+    place().run("approve", four, env={"FLOWFORGE_URL": "http://127.0.0.1:9"}).expect(UNREACHABLE)
+
+
 WRONG = {
+    "approve": "approve needs ids of requests",
+    "approve a -d {": "--data is no JSON",
+    "reject": "reject needs ids of requests",
+    "reject a -d 1": "reject has no option -d",
     "runs explain": "runs explain needs a run's id",
     "runs explain a b": "unexpected b",
     "runs cancel": "runs cancel needs ids of runs, or --where",

@@ -26,7 +26,7 @@ select is_empty($$
 	where p.prorettype <> 'flowforge.response'::regtype
 $$, 'every function of a route answers a response');
 select is_empty($$
-	select pattern from flowforge.route where scope = 'public' and pattern not in ('/dev', '/health', '/ready', '/api/docs', '/api/openapi.json', '/v1/http/runs/{id}/output', '/hooks/{path}', '/api/v1/hooks/{path}')
+	select pattern from flowforge.route where scope = 'public' and pattern not in ('/dev', '/health', '/ready', '/api/docs', '/api/openapi.json', '/v1/http/runs/{id}/output', '/hooks/{path}', '/api/v1/hooks/{path}', '/approve/{token}')
 $$, 'only these routes are open to everybody');
 select is_empty('select pattern from flowforge.route where lane = ''ingest'' and method <> ''POST''', 'the ingest lane is for writing');
 
@@ -44,6 +44,9 @@ insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, approv
 values (1, :'run', 'abc', 'ask', 'Ship it?', '["ann"]', '{"type": "object"}', now() + interval '1 day') returning approval_id as approval \gset
 insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, expires_at)
 values (1, :'run', 'abd', 'ask', 'Or not?', now() + interval '1 day') returning approval_id as other_approval \gset
+insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, expires_at)
+values (1, :'run', 'abe', 'ask', 'By a link?', now() + interval '1 day') returning approval_id as linked_approval \gset
+select ff_approval_link(:'linked_approval') as link \gset
 insert into flowforge.cancellation (tenant_id, function_id, started_before, runs)
 select 1, function_id, now(), 0 from flowforge.function where slug = 'routes-a' returning cancellation_id as cancellation \gset
 select app_id as app from flowforge.app where name = 'routes' \gset
@@ -89,6 +92,7 @@ insert into request values
 ('GET', '/api/v1/approvals', '/api/v1/approvals', null), ('GET', '/api/v1/approvals/{id}', '/api/v1/approvals/' || :'approval', null),
 ('POST', '/api/v1/approvals/{id}/approve', '/api/v1/approvals/' || :'approval' || '/approve', '{"data": {}, "by": "ann"}'),
 ('POST', '/api/v1/approvals/{id}/reject', '/api/v1/approvals/' || :'other_approval' || '/reject', null),
+('POST', '/approve/{token}', :'link', '{"approved": false}'),
 ('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/catalog/steps', '/api/v1/catalog/steps', null),
 ('GET', '/api/v1/catalog/functions', '/api/v1/catalog/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
 ('POST', '/api/v1/apps', '/api/v1/apps', '{"url": "http://127.0.0.1:9/nobody"}'),

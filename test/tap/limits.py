@@ -343,6 +343,17 @@ def test_a_throttle_survives_a_restart(use):
     assert 2.9 < second - first < 8, second - first
 
 
+def test_a_throttle_bounds_starts_only(use):
+    cluster, app = one(use, {"throttle": {"limit": 1, "period": "1s"}}, steps=2, delay=0.3, sleep="200ms")
+    send(cluster, app.event, [{"n": n} for n in range(3)])
+    wait_for(lambda: len(app.started) == 2, what="two have started")
+    cluster.stop("immediate")
+    cluster.start()
+    cluster.wait_all_ended(3)
+    assert cluster.sql("select count(*) from flowforge.claim") == "0"
+    cluster.assert_clean()
+
+
 def test_a_million_waiting_behind_one_key_cost_nothing(use):
     waiting = int(os.environ.get("FLOWFORGE_WAITING", "100000"))
     cluster, app = one(use, {"concurrency": 1}, steps=1)
