@@ -169,6 +169,27 @@ insert into corruption values
 select 1, 'k', pg_temp.run(r), 'a', now() from unnest('{new,asleep}'::text[]) r$$, 'a lock is held by one run: -'),
 ($$insert into flowforge.lock (tenant_id, key, run_id, step_id) values (1, 'k', pg_temp.run('new'), 'a')$$,
 'a lock that is waited for is held: -'),
+($$insert into flowforge.held_start (tenant_id, function_id, kind, key, first_at, due_at, latest_at, look_at, event_ids)
+	select 1, 1, 'batch', '', now(), now(), now(), now(), array[event_id] from known where name = 'nobody'$$,
+'what is held back has its events: -'),
+($$insert into flowforge.held_start (tenant_id, function_id, kind, key, first_at, due_at, latest_at, look_at, event_ids)
+	select 1, 7, k, k, now(), now(), now(), now(), array[event_id] from known cross join unnest('{batch,debounce}'::text[]) k where name = 'new'$$,
+'an event is held once: -'),
+($$insert into flowforge.held_start (tenant_id, function_id, kind, key, first_at, due_at, latest_at, look_at, event_ids)
+	select 1, 1, 'batch', '', now(), now(), now(), now(), array[event_id] from known where name = 'done'$$, 'what is held back has not started: done'),
+($$insert into flowforge.held_start (tenant_id, function_id, kind, key, first_at, due_at, latest_at, look_at, event_ids)
+	select 1, 7, 'batch', '', now(), now(), now(), now() + interval '1 s', array[event_id] from known where name = 'done'$$,
+'what is held back is looked at in time: -'),
+($$insert into flowforge.held_start (tenant_id, function_id, kind, key, first_at, due_at, latest_at, look_at, event_ids)
+	select 1, 7, 'debounce', '', now(), now(), now(), now(), array_agg(event_id) from known where name in ('done', 'new')$$, 'a debounce holds one event: -'),
+($$insert into flowforge.run_batch select 1, pg_temp.run('nobody'), row_number() over () - 1, event_id from known where name in ('new', 'done')$$,
+'a batch has a run: nobody'),
+($$insert into flowforge.run_batch select 1, pg_temp.run('done'), case name when 'done' then 0 else 2 end, event_id from known where name in ('new', 'done')$$,
+'a batch has its events in order: done'),
+($$insert into flowforge.run_batch select 1, pg_temp.run('done'), case name when 'done' then 1 else 0 end, event_id from known where name in ('new', 'done')$$,
+'the first event of a batch is its run''s: done'),
+($$insert into flowforge.run_batch select 1, pg_temp.run('new'), case name when 'new' then 0 else 1 end, event_id from known where name in ('new', 'nobody')$$,
+'a live run has its event: new'),
 ($$insert into flowforge.flow_single values (1, 1, 'k', pg_temp.run('nobody'))$$, 'a singleton key has had a run: nobody'),
 ($$update flowforge.function_version set config = '{"singleton": {"mode": "skip"}}';
 insert into flowforge.flow_single select 1, 1, k.name, k.run_id from known k where k.name not in ('nobody', 'new')$$, 'a live run has its singleton key: new'),
