@@ -476,9 +476,10 @@ take_first(Line *line, FfRunKey *out, int *count)
 
 	all_weights += weight - line->weight;
 	line->weight = weight;
-	hash_search(queued, &first->run_id, HASH_REMOVE, NULL);
 	/* A message may have brought it into memory meanwhile; there it must be only once. */
-	if (ff_active_find(&first->run_id) == NULL)
+	if (ff_active_find(&first->run_id) != NULL)
+		hash_search(queued, &first->run_id, HASH_REMOVE, NULL);
+	else
 	{
 		out[(*count)++] = (FfRunKey){line->tenant_id, first->run_id};
 		ff_fair_charge(&fair, &line->turn);
@@ -527,6 +528,9 @@ ff_queue_pop(FfRunKey *out, int limit)
 			ff_fair_return(&fair, &line->turn);
 	}
 	list_free(aside);
+	/* Not before: until now a look into rows would have found them anew. */
+	for (int i = 0; i < count; i++)
+		hash_search(queued, &out[i].run_id, HASH_REMOVE, NULL);
 	no_room = count == 0 && !unprepared;
 	return count;
 }
