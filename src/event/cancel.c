@@ -110,13 +110,14 @@ Datum
 ff_event_hand_over(PG_FUNCTION_ARGS)
 {
 	static FfPlan plan = {
-		"select l.function_id, l.version, l.event_id from flowforge.run_hot l "
+		"select l.function_id, l.version, l.event_id, l.rank from flowforge.run_hot l "
 		"where l.slot = flowforge.slot($2) and l.run_id = $2 and l.tenant_id = $1",
 		2,
 		{INT4OID, UUIDOID}};
 	FfNewRun run = {.tenant_id = PG_GETARG_INT32(0), .run_id = *PG_GETARG_UUID_P(1)};
 	Datum	 values[2] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
 	bool	 isnull;
+	Datum	 rank;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
@@ -125,7 +126,8 @@ ff_event_hand_over(PG_FUNCTION_ARGS)
 		run.function_id = DatumGetInt32(ff_spi_value(0, 1, &isnull));
 		run.version = DatumGetInt32(ff_spi_value(0, 2, &isnull));
 		run.event_id = *DatumGetUUIDP(ff_spi_value(0, 3, &isnull));
-		ff_hint_run(&run.run_id);
+		rank = ff_spi_value(0, 4, &isnull);
+		ff_hint_run(run.tenant_id, &run.run_id, isnull ? 0 : DatumGetTimestampTz(rank));
 		ff_cancel_register(&run, 1);
 	}
 	SPI_finish();

@@ -200,6 +200,7 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 	run->event_id = event->id;
 	run->event = event;
 	run->uncancelled = !trigger->cancels;
+	run->unlimited = !trigger->flows;
 }
 
 /* Every function whose trigger the event meets runs once, whichever and however many of its

@@ -41,9 +41,11 @@ typedef struct FfNewRun
 	const char	  *parent_step_id; /* NULL: no parent */
 	int			   depth;		   /* of invocation: 0 when an event started it */
 	const FfEvent *event;		   /* event_id's, or NULL: it is read when it is needed */
-	bool	  uncancelled; /* no event cancels it, as is known without a look at its function */
-	bool	  has_run_id;
-	pg_uuid_t run_id; /* out, unless has_run_id */
+	bool unlimited;	  /* nothing limits its steps, as is known without a look at its function */
+	TimestampTz rank; /* its place in its tenant's queue; 0: by its age */
+	bool		uncancelled; /* no event cancels it, as is known without a look at its function */
+	bool		has_run_id;
+	pg_uuid_t	run_id; /* out, unless has_run_id */
 } FfNewRun;
 
 extern int ff_event_size_limit; /* bytes of data and user together */

@@ -7,6 +7,8 @@
 #include "utils/builtins.h"
 
 #include "event/event.h"
+#include "flow/claim.h"
+#include "function/function.h"
 #include "slot/hint.h"
 #include "util/batch.h"
 #include "util/id.h"
@@ -16,23 +18,41 @@
 static FfPlan insert_run = {
 	"with r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
 	"values ($2, $3, $4, $5, $6, $7, $8, clock_timestamp())) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
-	"values ($1, $3, $2, $4, $5, $6, $9)",
-	9,
-	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID}};
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
+	"values ($1, $3, $2, $4, $5, $6, $9, $10)",
+	10,
+	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID,
+	 TIMESTAMPTZOID}};
 
 static FfPlan insert_runs = {
-	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state)), "
+	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, rank)), "
 	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
 	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, clock_timestamp() from n) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
-	"select slot, run_id, tenant_id, function_id, version, event_id, state from n",
-	9,
+	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
+	"select slot, run_id, tenant_id, function_id, version, event_id, state, rank from n",
+	10,
 	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
-	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID}};
+	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
 
-#define COLUMNS 9
+#define COLUMNS 10
+
+/* Runs that have to wait for room, if only for the gate to look at them. */
+static FfPlan insert_claiming = {
+	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
+	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, wake_at, queue, keys, rank)), "
+	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
+	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, clock_timestamp() from n), "
+	"p as (insert into flowforge.run_parked (slot, run_id, tenant_id, function_id, version, event_id, state, wake_at) "
+	"select slot, run_id, tenant_id, function_id, version, event_id, state, wake_at from n) "
+	"insert into flowforge.claim (slot, run_id, tenant_id, function_id, queue, keys, rank, asked) "
+	"select slot, run_id, tenant_id, function_id, queue, keys::bigint[], rank, 1 from n",
+	13,
+	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
+	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
+	 TIMESTAMPTZARRAYOID}};
+
+#define CLAIM_COLUMNS 13
 
 /* An invoked run carries its parent in its state, so that its end can tell the parent without
  * another read. */
@@ -69,7 +89,9 @@ run_values(FfNewRun *run, Datum values[COLUMNS], bool nulls[COLUMNS])
 	values[6] = UUIDPGetDatum(&run->parent_run_id);
 	values[7] = parent ? CStringGetTextDatum(run->parent_step_id) : (Datum) 0;
 	values[8] = parent ? JsonbPGetDatum(initial_state(run)) : (Datum) 0;
+	values[9] = TimestampTzGetDatum(run->rank);
 	nulls[6] = nulls[7] = nulls[8] = !parent;
+	nulls[9] = run->rank == 0;
 }
 
 static void
@@ -102,18 +124,116 @@ write_runs(FfNewRun *runs, int count)
 	ff_batch_run(&batch);
 }
 
+/* The event that starts a run; false when it is gone. */
+static bool
+event_of(const FfNewRun *run, FfEvent *event)
+{
+	static FfPlan plan = {"select " FF_EVENT_COLUMNS
+						  " from flowforge.event ev where ev.tenant_id = $1 and ev.event_id = $2",
+						  2,
+						  {INT4OID, UUIDOID}};
+	Datum		  values[2] = {Int32GetDatum(run->tenant_id), UUIDPGetDatum(&run->event_id)};
+
+	if (run->event != NULL)
+	{
+		*event = *run->event;
+		return true;
+	}
+	if (ff_spi_run(&plan, values, NULL, false) == 0)
+		return false;
+	ff_event_read(event, 0, 1);
+	return true;
+}
+
+/* What a new run asks of limits; false when it may run at once. */
+static bool
+claim_of(const FfNewRun *run, FfClaim *claim, TimestampTz *wake_at)
+{
+	const FfFunction *function;
+	FfEvent			  event;
+	TimestampTz		  created = ff_from_unix_us(ff_id_ms(&run->run_id) * 1000);
+
+	if (run->unlimited)
+		return false;
+	function = ff_function_get(run->tenant_id, run->function_id, run->version);
+	if (function == NULL || function->flow == NULL || !event_of(run, &event))
+		return false;
+	/* What has just been read may have been forgotten again. */
+	function = ff_function_get(run->tenant_id, run->function_id, run->version);
+	if (function == NULL)
+		return false;
+	*wake_at =
+		function->policy.start_timeout > 0 ? created + function->policy.start_timeout : DT_NOEND;
+	return ff_claim_make(claim, function->flow, run->tenant_id, run->function_id, &event, created,
+						 false);
+}
+
+static void
+add_claiming(FfBatch *batch, FfNewRun *run, const FfClaim *claim, TimestampTz wake_at)
+{
+	Datum values[CLAIM_COLUMNS];
+	bool  nulls[CLAIM_COLUMNS] = {false};
+
+	run_values(run, values, nulls);
+	values[9] = TimestampTzGetDatum(wake_at);
+	nulls[9] = false;
+	values[10] = Int64GetDatum(claim->queue);
+	values[11] = CStringGetTextDatum(ff_claim_keys_text(&claim->keys));
+	values[12] = TimestampTzGetDatum(claim->rank);
+	ff_batch_add(batch, values, nulls);
+	ff_hint_waits(claim->queue);
+}
+
+/* Writes the runs that limits bound, and gives the others, in order, with their number. */
+static FfNewRun *
+write_claiming(FfNewRun *runs, int *count)
+{
+	FfBatch	  batch = {.plan = &insert_claiming};
+	FfNewRun *others = NULL;
+	int		  other_count = 0;
+
+	for (int i = 0; i < *count; i++)
+	{
+		FfClaim		claim = {0};
+		TimestampTz wake_at;
+
+		if (claim_of(&runs[i], &claim, &wake_at))
+		{
+			if (others == NULL)
+			{
+				others = palloc(sizeof(FfNewRun) * *count);
+				memcpy(others, runs, sizeof(FfNewRun) * i);
+				other_count = i;
+			}
+			add_claiming(&batch, &runs[i], &claim, wake_at);
+		}
+		else if (others != NULL)
+			others[other_count++] = runs[i];
+	}
+	ff_batch_run(&batch);
+	if (others == NULL)
+		return runs;
+	*count = other_count;
+	return others;
+}
+
 void
 ff_run_insert(FfNewRun *runs, int count)
 {
+	int		  ready_count = count;
+	FfNewRun *ready;
+
 	for (int i = 0; i < count; i++)
 	{
 		if (!runs[i].has_run_id)
 			ff_uuid7(&runs[i].run_id);
-		ff_hint_run(&runs[i].run_id);
 	}
-	if (count == 1)
-		write_one_run(&runs[0]);
-	else if (count > 1)
-		write_runs(runs, count);
+	ready = write_claiming(runs, &ready_count);
+	for (int i = 0; i < ready_count; i++)
+		ff_hint_run(ready[i].tenant_id, &ready[i].run_id, ready[i].rank);
+	if (ready_count == 1)
+		write_one_run(&ready[0]);
+	else if (ready_count > 1)
+		write_runs(ready, ready_count);
 	ff_cancel_register(runs, count);
 }

@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 
 #include "function/function.h"
+#include "slot/hint.h"
 #include "util/batch.h"
 #include "util/json.h"
 #include "util/spi.h"
@@ -55,6 +56,7 @@ static MemoryContext cache_context = NULL;
 static HTAB			*triggers_cache = NULL;
 static HTAB			*functions_cache = NULL;
 static bool			 stale = true;
+static uint64		 generation = 0;
 static uint32		 limits = 0; /* of the language, when filters were read */
 static Oid			 watched =
 	InvalidOid; /* flowforge.trigger: the three tables' changes are all announced on it */
@@ -62,8 +64,10 @@ static Oid			 watched =
 static void
 forget_relation(Datum arg, Oid relid)
 {
-	if (relid == watched || relid == InvalidOid)
-		stale = true;
+	if (relid != watched && relid != InvalidOid)
+		return;
+	stale = true;
+	generation++;
 }
 
 void
@@ -151,6 +155,7 @@ read_set(FfTriggerSet *set, int place, uint64 row, uint64 rows)
 		trigger->function_id = DatumGetInt32(ff_spi_value(row, 2, &isnull));
 		trigger->version = DatumGetInt32(ff_spi_value(row, 3, &isnull));
 		trigger->cancels = DatumGetBool(ff_spi_value(row, 5, &isnull));
+		trigger->flows = DatumGetBool(ff_spi_value(row, 6, &isnull));
 		expression = ff_spi_value(row, 4, &isnull);
 		trigger->filter =
 			isnull ? NULL : ff_expr_compile_stored(TextDatumGetCString(expression), cache_context);
@@ -163,7 +168,9 @@ static void
 load_triggers(FfTriggerSet *sets, int32 tenant_id, const char **names, int count)
 {
 	static FfPlan plan = {
-		"select n.place, t.function_id, t.version, t.expression, coalesce(v.config -> 'cancel', '[]') not in ('[]', 'null') "
+		"select n.place, t.function_id, t.version, t.expression, coalesce(v.config -> 'cancel', '[]') not in ('[]', 'null'), "
+		"coalesce(case when v.config ? 'graph' then v.config -> 'settings' else v.config end ?| " FF_FLOW_MEMBERS
+		", false) "
 		"from unnest($1, $2, $3) as n (place, tenant_id, event) "
 		"join flowforge.trigger t on t.tenant_id = n.tenant_id and t.event = n.event "
 		"left join flowforge.function_version v on v.tenant_id = t.tenant_id and v.function_id = t.function_id and v.version = t.version "
@@ -291,6 +298,7 @@ read_config(FfFunction *function, Jsonb *config)
 	Jsonb *cancel = ff_json_member(config, "cancel");
 
 	ff_policy_read(&function->policy, config);
+	function->flow = ff_flow_read(config, cache_context);
 	if (function->policy.cancels == 0)
 		return;
 	function->cancels =
@@ -375,6 +383,27 @@ ff_function_cached(int32 tenant_id, int32 function_id, int32 version)
 	return entry != NULL && entry->known ? &entry->function : NULL;
 }
 
+uint64
+ff_function_generation(void)
+{
+	return generation;
+}
+
+const FfFunction *
+ff_function_current(int32 tenant_id, int32 function_id)
+{
+	static FfPlan plan = {"select f.version from flowforge.function f "
+						  "where f.tenant_id = $1 and f.function_id = $2",
+						  2,
+						  {INT4OID, INT4OID}};
+	Datum		  values[2] = {Int32GetDatum(tenant_id), Int32GetDatum(function_id)};
+	bool		  isnull;
+
+	if (ff_spi_run(&plan, values, NULL, true) == 0)
+		return NULL;
+	return ff_function_get(tenant_id, function_id, DatumGetInt32(ff_spi_value(0, 1, &isnull)));
+}
+
 const FfFunction *
 ff_function_by_slug(int32 tenant_id, const char *slug)
 {
@@ -398,6 +427,7 @@ ff_function_forget(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("flowforge.forget_functions is a trigger")));
+	ff_hint_limits();
 	CacheInvalidateRelcacheByRelid(
 		get_relname_relid("trigger", get_namespace_oid("flowforge", false)));
 	PG_RETURN_POINTER(NULL);

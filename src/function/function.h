@@ -11,6 +11,7 @@
 
 #include "utils/uuid.h"
 
+#include "flow/flow.h"
 #include "function/policy.h"
 #include "lang/lang.h"
 
@@ -38,6 +39,7 @@ typedef struct FfFunction
 	bool  paused;		/* it or its app: nothing is called */
 	FfPolicy	policy;
 	FfCancelOn *cancels; /* policy.cancels of them */
+	FfFlow	   *flow;	 /* NULL: no flow control */
 } FfFunction;
 
 typedef struct FfTrigger
@@ -45,6 +47,7 @@ typedef struct FfTrigger
 	int32	function_id;
 	int32	version;
 	bool	cancels; /* events cancel the runs it starts */
+	bool	flows;	 /* its function has flow control */
 	FfExpr *filter;	 /* NULL: none */
 } FfTrigger;
 
@@ -62,6 +65,12 @@ extern const FfFunction *ff_function_get(int32 tenant_id, int32 function_id, int
 
 /* The same, but only if the cache has it: needs neither SPI nor a transaction. */
 extern const FfFunction *ff_function_cached(int32 tenant_id, int32 function_id, int32 version);
+
+/* Another number whenever what the cache holds may have changed. */
+extern uint64 ff_function_generation(void);
+
+/* The current version of a function, archived or not, or NULL. */
+extern const FfFunction *ff_function_current(int32 tenant_id, int32 function_id);
 
 /* The current version of the function with this slug, or NULL. */
 extern const FfFunction *ff_function_by_slug(int32 tenant_id, const char *slug);

@@ -205,7 +205,7 @@ begin
 				' (' || nullif(flowforge.say_error(row.error), '') || ')');
 		return;
 	end if;
-	select l.* into live from flowforge.live_run l where l.slot = flowforge.slot(run) and l.run_id = run;
+	select l.* into live from flowforge.live_run l where l.slot = flowforge.slot(run) and l.tenant_id = row.tenant_id and l.run_id = run;
 	return query
 	select 'no executor', null::text, null::timestamptz, null::timestamptz, n.why
 	from flowforge.why_no_executor(live.slot) as n (why)
@@ -214,10 +214,15 @@ begin
 	select p.cause, null, p.since, null, p.sentence
 	from flowforge.pause_cause(live.tenant_id, live.function_id) p
 	union all
+	select r.cause, r.step_id, r.since, r.until, r.sentence
+	from flowforge.room_causes(live) r
+	union all
 	select c.*
 	from jsonb_array_elements(coalesce(live.state -> 'items', '[{"id": "", "op": "run", "a": 0}]')) i
 	cross join lateral flowforge.item_cause(live, i.value) c
 	where i.value ->> 'op' <> 'loop' -- its items say what it waits for
+		and not (c.cause = 'queued' and exists (
+			select from flowforge.claim w where w.slot = live.slot and w.run_id = live.run_id and w.asked > w.granted))
 	union all
 	select 'deadline', null, null, to_timestamp((live.state ->> 'end')::numeric / 1000000),
 		format('it is cancelled at %s if it is not done by then (timeouts)', flowforge.say_time(to_timestamp((live.state ->> 'end')::numeric / 1000000)))
@@ -226,7 +231,7 @@ end
 $$;
 comment on function flowforge.run_causes(uuid) is
 'Why a run is not running, cause by cause: a word (no executor, function paused, app paused, being called, app unreachable, backing off, '
-'queued, being done, sleeping, waiting for an event | a run | a signal | an approval | a lock, deadline; or how it ended), the step, since when, until when, and '
+'queued, waiting for room, being done, sleeping, waiting for an event | a run | a signal | an approval | a lock, deadline; or how it ended), the step, since when, until when, and '
 'a sentence. Error: FF010 no such run.';
 
 create function flowforge.say_causes(sentences text[]) returns text

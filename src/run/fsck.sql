@@ -101,8 +101,10 @@ as $$
 	union all
 	select 'a parked run wakes when it must', p.run_id, format('it wakes at %s, its items are due at %s', p.wake_at, d.due)
 	from flowforge.run_parked p
+	left join flowforge.claim c on c.slot = p.slot and c.run_id = p.run_id
 	cross join lateral (
 		select case
+				when c.run_id is not null then p.wake_at -- whoever waits for room, or has just been given it, has things to do that are due
 				when bool_or(not i.value ? 'due' and not flowforge.op_waits(i.value ->> 'op')) then '-infinity'
 				else coalesce(to_timestamp(least(min((i.value ->> 'due')::numeric), (p.state ->> 'end')::numeric) / 1000000), 'infinity')
 			end as due
@@ -142,6 +144,40 @@ as $$
 	where c.started_at < now()
 $$;
 comment on function flowforge.fsck_calls(uuid) is 'Part of flowforge.fsck: calls under way.';
+
+create function flowforge.fsck_claims() returns table (invariant text, run_id uuid, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'a claim is of a live run', c.run_id, 'it has ended or never was'
+	from flowforge.claim c
+	where not exists (select from flowforge.live_run l where l.slot = c.slot and l.run_id = c.run_id)
+	union all
+	select 'a claim adds up', c.run_id, format('asked %s, granted %s, released %s', c.asked, c.granted, c.released)
+	from flowforge.claim c
+	where not (c.asked >= c.granted and c.granted >= c.released and c.asked > c.released)
+	union all
+	select 'a limited run has a claim', h.run_id, 'it has something to call and asks for no room'
+	from flowforge.run_hot h
+	join flowforge.function_version v on v.tenant_id = h.tenant_id and v.function_id = h.function_id and v.version = h.version
+	where h.state is not null and exists (select from flowforge.concurrency_limits(v.config))
+		and not exists (select from flowforge.claim c where c.slot = h.slot and c.run_id = h.run_id)
+$$;
+comment on function flowforge.fsck_claims() is 'Part of flowforge.fsck: what limited runs ask for and have.';
+
+-- Calls are in shared memory, which is read after the snapshot: a claim that grew smaller since is no fault, one that was never that large is.
+create function flowforge.fsck_room() returns table (invariant text, run_id uuid, detail text)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	select 'no more is called than was granted', c.run_id, format('%s calls are under way, %s steps have been granted', count(*), max(w.granted - w.released))
+	from flowforge.calls() c
+	join flowforge.claim w on w.slot = flowforge.slot(c.run_id) and w.run_id = c.run_id
+	where c.started_at < now()
+	group by c.run_id
+	having count(*) > max(w.granted - w.released)
+$$;
+comment on function flowforge.fsck_room() is 'Part of flowforge.fsck: calls of limited runs.';
 
 create function flowforge.fsck_triggers() returns table (invariant text, run_id uuid, detail text)
 language sql stable
@@ -189,7 +225,7 @@ as $$
 		flowforge.id_time(m.inbox_id))
 	from flowforge.inbox m
 	where flowforge.id_time(m.inbox_id) < now() - interval '1 minute'
-		and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(m.run_id) and l.run_id = m.run_id)
+		and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(m.run_id) and l.tenant_id = m.tenant_id and l.run_id = m.run_id)
 $$;
 comment on function flowforge.fsck_waits(uuid) is 'Part of flowforge.fsck: waits and messages.';
 
@@ -388,6 +424,8 @@ begin
 	select * from flowforge.fsck_homes(low)
 	union all select * from flowforge.fsck_states(low)
 	union all select * from flowforge.fsck_calls(low)
+	union all select * from flowforge.fsck_claims()
+	union all select * from flowforge.fsck_room()
 	union all select * from flowforge.fsck_triggers()
 	union all select * from flowforge.fsck_waits(low)
 	union all select * from flowforge.fsck_signals()

@@ -29,6 +29,11 @@ ff_run_change(FfRun *run)
 		run->change->run = run;
 		run->change->home_before = run->home;
 		run->change->first_seq = run->seq + 1;
+		if (run->claim != NULL)
+		{
+			run->change->claim_before = palloc(sizeof(FfClaim));
+			*run->change->claim_before = *run->claim;
+		}
 	}
 	return run->change;
 }

@@ -45,14 +45,33 @@ as $$
 $$;
 comment on function flowforge.partition_days(text) is 'The dated partitions of one of FlowForge''s partitioned tables.';
 
+-- From one tenant of a slot to the next by the index, over all their runs at once.
+create function flowforge.hot_tenants() returns table (slot smallint, tenant_id integer)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with recursive t as (
+		select s.slot::smallint as slot, (select min(h.tenant_id) from flowforge.run_hot h where h.slot = s.slot) as tenant_id
+		from generate_series(0, 63) as s (slot)
+		union all
+		select t.slot, (select min(h.tenant_id) from flowforge.run_hot h where h.slot = t.slot and h.tenant_id > t.tenant_id)
+		from t
+		where t.tenant_id is not null
+	)
+	select t.slot, t.tenant_id from t where t.tenant_id is not null
+$$;
+comment on function flowforge.hot_tenants() is 'The slots and tenants that have rows in run_hot, found without a look at all of them.';
+
 create function flowforge.has_live_run(low uuid, high uuid) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select exists (
+		select from flowforge.hot_tenants() t
+		where exists (select from flowforge.run_hot h where h.slot = t.slot and h.tenant_id = t.tenant_id and h.run_id >= low and h.run_id < high))
+	or exists (
 		select from generate_series(0, 63) as s (slot)
-		where exists (select from flowforge.run_hot h where h.slot = s.slot and h.run_id >= low and h.run_id < high)
-			or exists (select from flowforge.run_parked p where p.slot = s.slot and p.run_id >= low and p.run_id < high))
+		where exists (select from flowforge.run_parked p where p.slot = s.slot and p.run_id >= low and p.run_id < high))
 $$;
 comment on function flowforge.has_live_run(uuid, uuid) is 'Whether a run with an id in [low, high) has not ended yet.';
 

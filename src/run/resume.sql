@@ -29,7 +29,7 @@ begin
 	select array_agg(i.value order by i.ordinality) into found_items
 	from flowforge.live_run l
 	cross join lateral jsonb_array_elements(l.state -> 'items') with ordinality i
-	where l.slot = flowforge.slot(run) and l.run_id = run and i.value ->> 'id' <> ''
+	where l.slot = flowforge.slot(run) and l.tenant_id = flowforge.current_tenant() and l.run_id = run and i.value ->> 'id' <> ''
 		and (step is null or step in (i.value ->> 'id', i.value ->> 'n'))
 		and (flowforge.item_resumable(i.value) or step is not null);
 	if step is not null and cardinality(found_items) > 1 then

@@ -17,6 +17,7 @@
 #include "utils/uuid.h"
 
 #include "event/event.h"
+#include "flow/claim.h"
 #include "function/policy.h"
 #include "slot/shared.h"
 
@@ -140,6 +141,8 @@ typedef struct FfRun
 	bool				   advancing;	/* the executor is about to have it advanced */
 	char			 edited_step[FF_STEP_ID_SIZE]; /* a step to run with edited input; "": none */
 	Jsonb			*edited_input;
+	FfClaim			*claim;	 /* what it asks of limits, or NULL: nothing limits it */
+	int				 asked;	 /* steps it has ever asked room for */
 	FfHome			 home;	 /* where the state's row is */
 	List			*items;	 /* of FfItem */
 	List			*defers; /* of FfDefer, by id */
@@ -200,6 +203,7 @@ typedef struct FfChange
 {
 	FfRun	   *run;
 	FfHome		home_before;
+	FfClaim	   *claim_before; /* or NULL */
 	int			first_seq;
 	List	   *events;		  /* of JsonbValue */
 	List	   *steps;		  /* of FfStepRow */

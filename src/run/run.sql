@@ -12,7 +12,8 @@ create table flowforge.run (
 comment on table flowforge.run is 'A run: one execution of one version of a function, started by an event.';
 
 -- The live runs that have something to call now: narrow, one index, deleted at the end. Written by the run's owner only (and
--- inserted by whoever starts the run). state is null until the first commit of the owner; src/run/README.md tells its form.
+-- inserted by whoever starts the run). state is null until the first commit of the owner; src/run/README.md tells its form. rank is the
+-- place in its tenant's queue of a run that has a priority: when it was made, less its head start. Null: the run's age, which its id says.
 create table flowforge.run_hot (
 	slot smallint not null,
 	run_id uuid not null,
@@ -21,14 +22,17 @@ create table flowforge.run_hot (
 	version integer not null,
 	event_id uuid not null,
 	state jsonb,
-	primary key (slot, run_id)
+	rank timestamptz,
+	primary key (slot, tenant_id, run_id)
 ) with (
 	fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
 	autovacuum_analyze_scale_factor = 0.5, vacuum_truncate = off
 );
 comment on table flowforge.run_hot is 'Live runs with something to call now.';
+create index run_hot_rank on flowforge.run_hot (slot, tenant_id, rank, run_id) where rank is not null;
 
--- The live runs with nothing to call before wake_at: sleeping, backing off, or waiting (wake_at is then the time-out).
+-- The live runs with nothing to call before wake_at: sleeping, backing off, or waiting (wake_at is then the time-out); those that wait
+-- for room (src/flow/claim.sql) are among them, even before they have begun, when their state is null.
 create table flowforge.run_parked (
 	slot smallint not null,
 	run_id uuid not null,
@@ -36,7 +40,7 @@ create table flowforge.run_parked (
 	function_id integer not null,
 	version integer not null,
 	event_id uuid not null,
-	state jsonb not null,
+	state jsonb,
 	wake_at timestamptz not null,
 	primary key (slot, run_id)
 ) with (

@@ -4,11 +4,12 @@
  * {"v": protocol, "gen": calls, "seq": events, "grp": answers, "plan": bool, "start": us, "parent":
  * ULID, "pstep": id, "depth": invocations, "from": us, when it was made to go on, "end": us, its
  * deadline, "edit": {step: input}, "defers": [{"id", "f": slug, "p": payload, "x": aborted}],
- * "locks": [keys of locks the run may hold], "items": [...]}; an item is {"id", "n": name, "op":
- * run|sleep|wait|invoke|signal|fetch|ai|loop, "a": attempt, "g": group, "r": race, "at": us, "due":
- * us, "e": error, "t": {timeout, retries}, "rem": remote, "u": unreachable count, "us": since}. A
- * step the server takes itself has the name of its kind as op, its options as "o" and its attempts
- * as "m". Times are microseconds since 1970. Members that say nothing are left out.
+ * "ask": steps it has asked room for, "locks": [keys of locks the run may hold], "items": [...]};
+ * an item is {"id", "n": name, "op": run|sleep|wait|invoke|signal|fetch|ai|loop, "a": attempt, "g":
+ * group, "r": race, "at": us, "due": us, "e": error, "t": {timeout, retries}, "rem": remote, "u":
+ * unreachable count, "us": since}. A step the server takes itself has the name of its kind as op,
+ * its options as "o" and its attempts as "m". Times are microseconds since 1970. Members that say
+ * nothing are left out.
  */
 #include "postgres.h"
 
@@ -189,6 +190,7 @@ ff_run_read_state(FfRun *run, Jsonb *state, TimestampTz now)
 		run->generation = (int) number(state, "gen", 0);
 		run->seq = (int) number(state, "seq", 1);
 		run->group = (int) number(state, "grp", 0);
+		run->asked = (int) number(state, "ask", 0);
 		run->plan = ff_json_bool(state, "plan");
 		run->paused = ff_json_bool(state, "paused");
 		run->again = ff_json_member(state, "again");
@@ -301,6 +303,8 @@ ff_run_write_state(const FfRun *run)
 	put_int(&builder, "gen", run->generation);
 	put_int(&builder, "seq", run->seq);
 	put_int(&builder, "grp", run->group);
+	if (run->asked > 0)
+		put_int(&builder, "ask", run->asked);
 	if (run->plan)
 	{
 		ff_jb_key(&builder, "plan");

@@ -33,7 +33,7 @@ from flowforge.run r
 left join flowforge.function f on f.tenant_id = r.tenant_id and f.function_id = r.function_id
 left join flowforge.event ev on ev.tenant_id = r.tenant_id and ev.event_id = r.event_id
 left join flowforge.run_end e on e.tenant_id = r.tenant_id and e.run_id = r.run_id
-left join flowforge.live_run l on l.slot = flowforge.slot(r.run_id) and l.run_id = r.run_id
+left join flowforge.live_run l on l.slot = flowforge.slot(r.run_id) and l.tenant_id = r.tenant_id and l.run_id = r.run_id
 left join (select c.run_id, min(c.started_at) as started_at from flowforge.calls() c group by c.run_id) c on c.run_id = r.run_id;
 comment on view flowforge.runs is
 'Every run: its function, status (pending, running, paused, completed, failed, cancelled), event, result and times; wake_at when nothing is to do before.';
@@ -56,7 +56,7 @@ select r.tenant_id, r.run_id, i.value ->> 'id', i.value ->> 'n', coalesce(i.valu
 	(i.value ->> 'a')::integer, null, i.value -> 'e', to_timestamp((i.value ->> 'at')::numeric / 1000000), null,
 	to_timestamp((i.value ->> 'due')::numeric / 1000000), null, i.value -> 'in'
 from flowforge.run r
-join flowforge.live_run l on l.slot = flowforge.slot(r.run_id) and l.run_id = r.run_id
+join flowforge.live_run l on l.slot = flowforge.slot(r.run_id) and l.tenant_id = r.tenant_id and l.run_id = r.run_id
 cross join lateral jsonb_array_elements(l.state -> 'items') i
 left join flowforge.calls() c on c.run_id = l.run_id and c.step_id = i.value ->> 'id'
 where i.value ->> 'id' <> '';

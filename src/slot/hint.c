@@ -19,13 +19,17 @@
 
 static struct
 {
-	int		  runs_count;
-	int		  ended_count;
-	bool	  overflow;
-	bool	  schedules;
-	uint64	  inboxes; /* bit per slot */
-	pg_uuid_t runs[MAX_PENDING];
-	pg_uuid_t ended[MAX_PENDING];
+	int		   runs_count;
+	int		   ended_count;
+	bool	   overflow;
+	bool	   schedules;
+	bool	   limits;
+	bool	   notes_lost;
+	int		   notes_count;
+	uint64	   inboxes; /* bit per slot */
+	FfReady	   runs[MAX_PENDING];
+	pg_uuid_t  ended[MAX_PENDING];
+	FfGateNote notes[MAX_PENDING];
 } pending;
 
 StaticAssertDecl(FF_SLOTS == 64, "pending.inboxes has a bit for each slot");
@@ -34,7 +38,7 @@ static bool
 anything_pending(void)
 {
 	return pending.runs_count > 0 || pending.ended_count > 0 || pending.overflow ||
-		   pending.schedules || pending.inboxes != 0;
+		   pending.schedules || pending.limits || pending.notes_count > 0 || pending.inboxes != 0;
 }
 
 static void
@@ -44,19 +48,22 @@ forget(void)
 	pending.ended_count = 0;
 	pending.overflow = false;
 	pending.schedules = false;
+	pending.limits = false;
+	pending.notes_lost = false;
+	pending.notes_count = 0;
 	pending.inboxes = 0;
 }
 
 static void
-push_run(FfDatabase *database, const pg_uuid_t *run_id)
+push_run(FfDatabase *database, const FfReady *run)
 {
-	FfSlot *slot = &database->slots[ff_slot_of(run_id)];
+	FfSlot *slot = &database->slots[ff_slot_of(&run->run_id)];
 
 	SpinLockAcquire(&slot->lock);
 	if (slot->count == FF_RING_SIZE)
 		slot->overflow = true;
 	else
-		slot->ring[(slot->head + slot->count++) % FF_RING_SIZE] = *run_id;
+		slot->ring[(slot->head + slot->count++) % FF_RING_SIZE] = *run;
 	SpinLockRelease(&slot->lock);
 }
 
@@ -69,7 +76,7 @@ push_all(FfDatabase *database)
 	for (int i = 0; i < pending.runs_count; i++)
 	{
 		push_run(database, &pending.runs[i]);
-		wake |= 1u << (ff_slot_of(&pending.runs[i]) % ff_shared->executors);
+		wake |= 1u << (ff_slot_of(&pending.runs[i].run_id) % ff_shared->executors);
 	}
 	for (int slot = 0; slot < FF_SLOTS; slot++)
 	{
@@ -104,6 +111,22 @@ wake_waiters(FfDatabase *database)
 }
 
 static void
+push_notes(FfGateRing *gate)
+{
+	SpinLockAcquire(&gate->lock);
+	gate->changed |= pending.limits;
+	gate->overflow |= pending.notes_lost;
+	for (int i = 0; i < pending.notes_count; i++)
+	{
+		if (gate->count == FF_GATE_NOTES)
+			gate->overflow = true;
+		else
+			gate->notes[(gate->head + gate->count++) % FF_GATE_NOTES] = pending.notes[i];
+	}
+	SpinLockRelease(&gate->lock);
+}
+
+static void
 hand_over(void)
 {
 	FfDatabase *database = ff_shared_database();
@@ -112,6 +135,11 @@ hand_over(void)
 	if (database == NULL)
 		return;
 	wake = push_all(database);
+	if (pending.notes_count > 0 || pending.limits)
+	{
+		push_notes(&database->gate);
+		wake |= 1u; /* executor 0 keeps the gate */
+	}
 	if (pending.overflow)
 		ff_shared_overflow(database);
 	if (pending.schedules)
@@ -160,10 +188,10 @@ ff_hint_init(void)
 }
 
 void
-ff_hint_run(const pg_uuid_t *run_id)
+ff_hint_run(int32 tenant_id, const pg_uuid_t *run_id, TimestampTz rank)
 {
 	if (pending.runs_count < MAX_PENDING)
-		pending.runs[pending.runs_count++] = *run_id;
+		pending.runs[pending.runs_count++] = (FfReady){rank, tenant_id, *run_id};
 	else
 		pending.overflow = true;
 }
@@ -178,6 +206,46 @@ void
 ff_hint_schedules(void)
 {
 	pending.schedules = true;
+}
+
+static void
+add_note(int64 queue, const pg_uuid_t *run_id, int released)
+{
+	FfGateNote *note;
+
+	if (pending.notes_count == MAX_PENDING)
+	{
+		pending.notes_lost = true;
+		return;
+	}
+	note = &pending.notes[pending.notes_count++];
+	note->queue = queue;
+	note->released = released;
+	memset(&note->run_id, 0, sizeof(note->run_id));
+	if (run_id != NULL)
+		note->run_id = *run_id;
+}
+
+void
+ff_hint_waits(int64 queue)
+{
+	/* Many runs of one call often wait in one queue. */
+	if (pending.notes_count > 0 && pending.notes[pending.notes_count - 1].queue == queue &&
+		pending.notes[pending.notes_count - 1].released == 0)
+		return;
+	add_note(queue, NULL, 0);
+}
+
+void
+ff_hint_released(int64 queue, const pg_uuid_t *run_id, int released)
+{
+	add_note(queue, run_id, released);
+}
+
+void
+ff_hint_limits(void)
+{
+	pending.limits = true;
 }
 
 void

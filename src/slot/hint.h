@@ -11,13 +11,24 @@
 #include "postgres.h"
 
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 /* Registers the transaction callback; once per process, in _PG_init. */
 extern void ff_hint_init(void);
 
-/* At commit, tells the run's owner that the run has become runnable. */
-extern void ff_hint_run(const pg_uuid_t *run_id);
+/* At commit, tells the run's owner that the run has become runnable. `rank` is that of its row; 0:
+ * none. */
+extern void ff_hint_run(int32 tenant_id, const pg_uuid_t *run_id, TimestampTz rank);
+
+/* At commit, tells the gate that somebody waits in a queue. */
+extern void ff_hint_waits(int64 queue);
+
+/* At commit, tells the gate how many steps a run has let go in all; -1: its claim is gone. */
+extern void ff_hint_released(int64 queue, const pg_uuid_t *run_id, int released);
+
+/* At commit, tells the gate that limits may have changed. */
+extern void ff_hint_limits(void);
 
 /* At commit, tells all owners to look for themselves. */
 extern void ff_hint_everything(void);

@@ -52,6 +52,7 @@ init_database(FfDatabase *database, int tranche)
 	pg_atomic_init_u32(&database->epoch, 0);
 	pg_atomic_init_u32(&database->schedules, 0);
 	SpinLockInit(&database->waiters_lock);
+	SpinLockInit(&database->gate.lock);
 	for (int i = 0; i < FF_SLOTS; i++)
 		SpinLockInit(&database->slots[i].lock);
 	for (int i = 0; i < FF_MAX_EXECUTORS; i++)
@@ -172,6 +173,9 @@ ff_shared_overflow(FfDatabase *database)
 		slot->inbox = true;
 		SpinLockRelease(&slot->lock);
 	}
+	SpinLockAcquire(&database->gate.lock);
+	database->gate.overflow = true;
+	SpinLockRelease(&database->gate.lock);
 	pg_atomic_fetch_add_u32(&database->schedules, 1);
 	ff_shared_wake_all(database);
 }

@@ -30,17 +30,45 @@
 #define FF_STEP_ID_SIZE 80
 #define FF_MESSAGE_SIZE 200
 
+/* A run that may be called, as its owner is told of it. */
+typedef struct FfReady
+{
+	TimestampTz rank; /* its place in its tenant's queue; 0: by its age, which its id says */
+	int32		tenant_id;
+	pg_uuid_t	run_id;
+} FfReady;
+
 /* What others tell the owner of a slot: runs that became runnable, messages in the inbox, or "look
  * for yourself". */
 typedef struct FfSlot
 {
-	slock_t	  lock;
-	uint32	  head;
-	uint32	  count;
-	bool	  overflow;
-	bool	  inbox;
-	pg_uuid_t ring[FF_RING_SIZE];
+	slock_t lock;
+	uint32	head;
+	uint32	count;
+	bool	overflow;
+	bool	inbox;
+	FfReady ring[FF_RING_SIZE];
 } FfSlot;
+
+#define FF_GATE_NOTES 1024
+
+/* What others tell the gate: a queue has somebody waiting, or a run has let steps go. */
+typedef struct FfGateNote
+{
+	int64	  queue;
+	pg_uuid_t run_id;
+	int32	  released; /* in all; -1: the claim is gone; 0: it asks for more */
+} FfGateNote;
+
+typedef struct FfGateRing
+{
+	slock_t	   lock;
+	uint32	   head;
+	uint32	   count;
+	bool	   overflow; /* notes were lost */
+	bool	   changed;	 /* limits may have changed */
+	FfGateNote notes[FF_GATE_NOTES];
+} FfGateRing;
 
 typedef struct FfCallInfo
 {
@@ -105,6 +133,7 @@ typedef struct FfDatabase
 	int		   waiters_used;
 	FfWaiter   waiters[FF_MAX_WAITERS];
 	FfSlot	   slots[FF_SLOTS];
+	FfGateRing gate;
 	FfExecutor executors[FF_MAX_EXECUTORS];
 	FfSqlPool  sql;
 	FfFollowed followed;

@@ -32,7 +32,7 @@ select a.approval_id, flowforge.ulid(a.approval_id) as ulid, a.tenant_id, a.run_
 from flowforge.approval a
 left join flowforge.run r on r.tenant_id = a.tenant_id and r.run_id = a.run_id
 left join flowforge.function f on f.tenant_id = r.tenant_id and f.function_id = r.function_id
-left join flowforge.live_run l on l.slot = flowforge.slot(a.run_id) and l.run_id = a.run_id;
+left join flowforge.live_run l on l.slot = flowforge.slot(a.run_id) and l.tenant_id = a.tenant_id and l.run_id = a.run_id;
 comment on view flowforge.approvals is
 'Requests for decisions: pending, approved, rejected, expired, or cancelled because their run has ended; by whom, when and why.';
 
@@ -107,7 +107,7 @@ begin
 		raise exception using errcode = 'FF407', message = format('the request is already %s', request.status),
 			detail = format('"%s" decided at %s%s.', request.decided_by, request.decided_at, coalesce(': ' || request.reason, '')),
 			hint = 'A decision is final.';
-	elsif not exists (select from flowforge.live_run l where l.slot = flowforge.slot(request.run_id) and l.run_id = request.run_id) then
+	elsif not exists (select from flowforge.live_run l where l.slot = flowforge.slot(request.run_id) and l.tenant_id = request.tenant_id and l.run_id = request.run_id) then
 		raise exception using errcode = 'FF407', message = 'the run that asked has ended', detail = format('It is run %s.', request.run_id),
 			hint = 'Nobody waits for the decision any more.';
 	end if;
@@ -181,7 +181,7 @@ as $$
 	with gone as (
 		delete from flowforge.approval a
 		where retention > interval '0' and a.requested_at < now() - retention
-			and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(a.run_id) and l.run_id = a.run_id)
+			and not exists (select from flowforge.live_run l where l.slot = flowforge.slot(a.run_id) and l.tenant_id = a.tenant_id and l.run_id = a.run_id)
 		returning 1
 	)
 	select count(*)::integer from gone

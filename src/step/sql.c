@@ -182,14 +182,15 @@ static void
 lock_run(const FfRun *run)
 {
 	static FfPlan hot = {
-		"select from flowforge.run_hot h where h.slot = $1 and h.run_id = $2 for update",
-		2,
-		{INT2OID, UUIDOID}};
+		"select from flowforge.run_hot h where h.slot = $1 and h.run_id = $2 and h.tenant_id = $3 for update",
+		3,
+		{INT2OID, UUIDOID, INT4OID}};
 	static FfPlan parked = {
-		"select from flowforge.run_parked p where p.slot = $1 and p.run_id = $2 for update",
-		2,
-		{INT2OID, UUIDOID}};
-	Datum values[2] = {Int16GetDatum(ff_slot_of(&run->id)), UUIDPGetDatum(&run->id)};
+		"select from flowforge.run_parked p where p.slot = $1 and p.run_id = $2 and p.tenant_id = $3 for update",
+		3,
+		{INT2OID, UUIDOID, INT4OID}};
+	Datum values[3] = {Int16GetDatum(ff_slot_of(&run->id)), UUIDPGetDatum(&run->id),
+					   Int32GetDatum(run->tenant_id)};
 
 	if (ff_spi_run(&hot, values, NULL, false) == 0)
 		ff_spi_run(&parked, values, NULL, false);

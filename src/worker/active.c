@@ -25,15 +25,15 @@ typedef struct QueueNode
 
 typedef struct Fifo
 {
-	pg_uuid_t *ids; /* a ring of QUEUE_LIMIT places */
-	int		   head;
-	int		   count;
+	FfRunKey *runs; /* a ring of QUEUE_LIMIT places */
+	int		  head;
+	int		  count;
 } Fifo;
 
 static HTAB *active = NULL;
 static HTAB *queued = NULL;
-static Fifo	 urgent_ids;
-static Fifo	 ready_ids;
+static Fifo	 urgent_runs;
+static Fifo	 ready_runs;
 
 static HTAB *
 make_table(const char *name, Size entry)
@@ -51,8 +51,8 @@ ff_active_init(void)
 {
 	active = make_table("flowforge active runs", sizeof(ActiveEntry));
 	queued = make_table("flowforge queued runs", sizeof(QueueNode));
-	urgent_ids.ids = MemoryContextAlloc(TopMemoryContext, sizeof(pg_uuid_t) * QUEUE_LIMIT);
-	ready_ids.ids = MemoryContextAlloc(TopMemoryContext, sizeof(pg_uuid_t) * QUEUE_LIMIT);
+	urgent_runs.runs = MemoryContextAlloc(TopMemoryContext, sizeof(FfRunKey) * QUEUE_LIMIT);
+	ready_runs.runs = MemoryContextAlloc(TopMemoryContext, sizeof(FfRunKey) * QUEUE_LIMIT);
 }
 
 FfRun *
@@ -76,6 +76,7 @@ ff_active_drop(FfRun *run)
 {
 	hash_search(active, &run->id, HASH_REMOVE, NULL);
 	ff_advance_forget(run);
+	ff_claim_forget(run);
 	ff_run_free(run);
 }
 
@@ -97,51 +98,52 @@ ff_active_each(void (*visit)(FfRun *))
 }
 
 bool
-ff_queue_push(const pg_uuid_t *id, bool urgent)
+ff_queue_push(const FfReady *ready, bool urgent)
 {
-	Fifo *fifo = urgent ? &urgent_ids : &ready_ids;
+	Fifo *fifo = urgent ? &urgent_runs : &ready_runs;
 	bool  found;
 
-	if (ff_active_find(id) != NULL)
+	if (ff_active_find(&ready->run_id) != NULL)
 		return true;
 	if (fifo->count == QUEUE_LIMIT)
 		return false;
-	hash_search(queued, id, HASH_ENTER, &found);
+	hash_search(queued, &ready->run_id, HASH_ENTER, &found);
 	if (found)
 		return true;
-	fifo->ids[(fifo->head + fifo->count++) % QUEUE_LIMIT] = *id;
+	fifo->runs[(fifo->head + fifo->count++) % QUEUE_LIMIT] =
+		(FfRunKey){ready->tenant_id, ready->run_id};
 	return true;
 }
 
 /* A run that was queued may have been loaded since, for a message to it: it is not loaded twice. */
 static int
-pop(Fifo *fifo, pg_uuid_t *out, int limit)
+pop(Fifo *fifo, FfRunKey *out, int limit)
 {
 	int count = 0;
 
 	while (count < limit && fifo->count > 0)
 	{
-		out[count] = fifo->ids[fifo->head];
+		out[count] = fifo->runs[fifo->head];
 		fifo->head = (fifo->head + 1) % QUEUE_LIMIT;
 		fifo->count--;
-		hash_search(queued, &out[count], HASH_REMOVE, NULL);
+		hash_search(queued, &out[count].run_id, HASH_REMOVE, NULL);
 		/* A message may have brought it into memory meanwhile; there it must be only once. */
-		if (ff_active_find(&out[count]) == NULL)
+		if (ff_active_find(&out[count].run_id) == NULL)
 			count++;
 	}
 	return count;
 }
 
 int
-ff_queue_pop(pg_uuid_t *out, int limit)
+ff_queue_pop(FfRunKey *out, int limit)
 {
-	int count = pop(&urgent_ids, out, limit);
+	int count = pop(&urgent_runs, out, limit);
 
-	return count + pop(&ready_ids, out + count, limit - count);
+	return count + pop(&ready_runs, out + count, limit - count);
 }
 
 long
 ff_queue_length(void)
 {
-	return (long) urgent_ids.count + ready_ids.count;
+	return (long) urgent_runs.count + ready_runs.count;
 }

@@ -24,9 +24,9 @@ static int admitted = 0; /* since memory was given back */
 
 typedef struct LoadRequest
 {
-	const pg_uuid_t *ids;
-	int				 count;
-	List			*runs; /* what has been read */
+	const FfRunKey *keys;
+	int				count;
+	List		   *runs; /* what has been read */
 } LoadRequest;
 
 static void
@@ -34,7 +34,7 @@ load_runs(void *arg)
 {
 	LoadRequest *request = arg;
 	List		*runs =
-		ff_store_load(request->ids, request->count, ff_runs_context, GetCurrentTimestamp());
+		ff_store_load(request->keys, request->count, ff_runs_context, GetCurrentTimestamp());
 	ListCell	 *cell;
 	MemoryContext old;
 
@@ -52,9 +52,9 @@ load_runs(void *arg)
 /* Reads runs; when one of them cannot be read, the others one by one, and that one again in a
  * while. */
 static List *
-load(const pg_uuid_t *ids, int count)
+load(const FfRunKey *keys, int count)
 {
-	LoadRequest request = {ids, count, NIL};
+	LoadRequest request = {keys, count, NIL};
 	List	   *runs = NIL;
 	FfFailure	failure;
 
@@ -62,12 +62,13 @@ load(const pg_uuid_t *ids, int count)
 		return request.runs;
 	if (count == 1)
 	{
-		ff_timer_push(GetCurrentTimestamp() + RETRY_S * USECS_PER_SEC, ids);
+		ff_timer_push(GetCurrentTimestamp() + RETRY_S * USECS_PER_SEC, keys->tenant_id,
+					  &keys->run_id);
 		return NIL;
 	}
 	for (int i = 0; i < count; i++)
 	{
-		List *one = load(&ids[i], 1);
+		List *one = load(&keys[i], 1);
 
 		runs = list_concat(runs, one);
 		list_free(one);
@@ -85,9 +86,9 @@ admit(FfRun *run)
 }
 
 List *
-ff_admit(const pg_uuid_t *ids, int count)
+ff_admit(const FfRunKey *keys, int count)
 {
-	List	 *runs = load(ids, count);
+	List	 *runs = load(keys, count);
 	ListCell *cell;
 
 	foreach (cell, runs)
@@ -98,7 +99,7 @@ ff_admit(const pg_uuid_t *ids, int count)
 void
 ff_admit_turn(void)
 {
-	pg_uuid_t ids[LOAD_BATCH];
+	FfRunKey  keys[LOAD_BATCH];
 	ListCell *cell;
 	List	 *runs;
 	long	  room = Min(2 * ff_max_in_flight - ff_active_count(), LOAD_BATCH);
@@ -106,7 +107,7 @@ ff_admit_turn(void)
 	/* What a run has been told may change what it calls: a checkpoint, for example. */
 	if (room <= 0 || ff_queue_length() == 0 || ff_inbox_waiting())
 		return;
-	runs = ff_admit(ids, ff_queue_pop(ids, (int) room));
+	runs = ff_admit(keys, ff_queue_pop(keys, (int) room));
 	foreach (cell, runs)
 	{
 		FfRun *run = lfirst(cell);

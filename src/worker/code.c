@@ -149,7 +149,7 @@ static void
 try_later(FfRun *run, FfItem *item)
 {
 	item->due = GetCurrentTimestamp() + AGAIN_US;
-	ff_timer_push(item->due, &run->id);
+	ff_timer_push(item->due, run->tenant_id, &run->id);
 }
 
 /* A run that has just been read has to be advanced before its driver knows what a step sees. */

@@ -200,13 +200,14 @@ time_to_wait(void)
 	wait = shorter(wait, ff_sandbox_timeout());
 	wait = shorter(wait, milliseconds_until(ff_wake_next()));
 	wait = shorter(wait, milliseconds_until(ff_clock_next()));
+	wait = shorter(wait, milliseconds_until(ff_gate_next()));
 	wait = shorter(wait, milliseconds_until(ff_maintain_next()));
 	wait = shorter(wait, milliseconds_until(ff_sweep_next()));
 	wait = shorter(wait, milliseconds_until(ff_news_next()));
 	/* While a group cannot be written there is nothing to be done but wait. */
 	if (ff_group_held())
 		return wait;
-	if (ff_inbox_waiting() || ff_calls_unhandled() || ff_advance_waiting() ||
+	if (ff_inbox_waiting() || ff_gate_waiting() || ff_calls_unhandled() || ff_advance_waiting() ||
 		(ff_queue_length() > 0 && ff_active_count() < 2 * ff_max_in_flight))
 		wait = 0;
 	return wait;
@@ -265,6 +266,7 @@ turn(void)
 	if (pg_atomic_read_u32(&ff_my_database->epoch) != seen_epoch)
 		start_over("the extension changed");
 	AcceptInvalidationMessages();
+	ff_gate_turn();
 	ff_take_hints();
 	ff_maintain_turn();
 	ff_clock_turn();
@@ -279,6 +281,7 @@ turn(void)
 	ff_news_turn();
 	ff_code_drive();
 	ff_group_flush(false);
+	ff_claims_turn();
 	publish_gauges();
 }
 

@@ -47,14 +47,14 @@ extern void	  ff_active_each(void (*visit)(FfRun *));
 
 /* Queues a run to be read, unless it is in memory or queued; urgent ones go first. False when the
  * queue is full. */
-extern bool ff_queue_push(const pg_uuid_t *id, bool urgent);
-extern int	ff_queue_pop(pg_uuid_t *out, int limit);
+extern bool ff_queue_push(const FfReady *ready, bool urgent);
+extern int	ff_queue_pop(FfRunKey *out, int limit);
 extern long ff_queue_length(void);
 
 /* --- timer.c: the runs that are due soon --- */
 
-extern void		   ff_timer_push(TimestampTz due, const pg_uuid_t *id);
-extern bool		   ff_timer_pop(TimestampTz now, pg_uuid_t *id);
+extern void		   ff_timer_push(TimestampTz due, int32 tenant_id, const pg_uuid_t *id);
+extern bool		   ff_timer_pop(TimestampTz now, FfRunKey *run);
 extern TimestampTz ff_timer_next(void); /* DT_NOEND: none */
 extern int		   ff_timer_count(void);
 /* Up to when the heap knows every parked run that is due. */

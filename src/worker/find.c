@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 
+#include "worker/claim.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 
@@ -25,9 +26,9 @@ ff_take_hints(void)
 
 	for (int s = ff_my_number; s < FF_SLOTS; s += ff_shared->executors)
 	{
-		FfSlot	 *slot = &ff_my_database->slots[s];
-		pg_uuid_t taken[FF_RING_SIZE];
-		uint32	  count = 0;
+		FfSlot *slot = &ff_my_database->slots[s];
+		FfReady taken[FF_RING_SIZE];
+		uint32	count = 0;
 
 		/* A look without the lock: who adds something sets our latch afterwards. */
 		if (slot->count == 0 && !slot->overflow && !slot->inbox)
@@ -44,7 +45,11 @@ ff_take_hints(void)
 		SpinLockRelease(&slot->lock);
 		for (uint32 i = 0; i < count; i++)
 		{
-			if (!ff_queue_push(&taken[i], false))
+			FfRun *run = ff_active_find(&taken[i].run_id);
+
+			if (run != NULL)
+				ff_claim_look(run);
+			else if (!ff_queue_push(&taken[i], false))
 				sweep_wanted = true;
 		}
 	}
@@ -52,25 +57,32 @@ ff_take_hints(void)
 		ff_inbox_look();
 }
 
+/* The runs of one kind in one slot: those in run_hot, or those that have been granted room. */
+typedef int (*Sweep)(int slot, const FfRunKey *after, int limit, FfReady *out);
+
 static void
-sweep_slot(int slot)
+sweep_slot(int slot, Sweep sweep)
 {
-	pg_uuid_t last = {{0}};
-	pg_uuid_t found[SWEEP_BATCH];
-	int		  count;
+	FfRunKey last = {0};
+	FfReady	 found[SWEEP_BATCH];
+	int		 count;
 
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		count = ff_store_sweep(slot, &last, SWEEP_BATCH, found);
+		count = sweep(slot, &last, SWEEP_BATCH, found);
 		for (int i = 0; i < count; i++)
 		{
-			if (!ff_queue_push(&found[i], false))
+			FfRun *run = ff_active_find(&found[i].run_id);
+
+			if (run != NULL)
+				ff_claim_look(run);
+			else if (!ff_queue_push(&found[i], false))
 			{
 				sweep_wanted = true;
 				return;
 			}
-			last = found[i];
+			last = (FfRunKey){found[i].tenant_id, found[i].run_id};
 		}
 	} while (count == SWEEP_BATCH);
 }
@@ -79,7 +91,10 @@ static void
 sweep_slots(void *arg)
 {
 	for (int s = ff_my_number; s < FF_SLOTS; s += ff_shared->executors)
-		sweep_slot(s);
+	{
+		sweep_slot(s, ff_claim_sweep);
+		sweep_slot(s, ff_store_sweep);
+	}
 }
 
 /*
@@ -103,6 +118,7 @@ ff_sweep_turn(void)
 	swept_at = enqueued;
 	last_sweep = now;
 	ff_inbox_look();
+	ff_gate_sweep();
 	if (!ff_transaction(sweep_slots, NULL, &failure))
 		sweep_wanted = true;
 }

@@ -16,6 +16,7 @@
 #include "slot/hint.h"
 #include "util/id.h"
 #include "worker/call.h"
+#include "worker/claim.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 
@@ -34,7 +35,7 @@ void
 ff_group_add(FfRun *run)
 {
 	ff_group_keep(run);
-	if (run->change != NULL && ff_run_advances(run))
+	if (run->change != NULL && ff_run_advances(run) && ff_claim_may_advance(run))
 		ff_advance_push(run);
 }
 
@@ -148,10 +149,10 @@ typedef struct Poison
 static void
 write_failure(void *arg)
 {
-	Poison *poison = arg;
-	List   *runs =
-		ff_store_load(&poison->change->run->id, 1, CurrentMemoryContext, GetCurrentTimestamp());
-	FfRun *run;
+	Poison	*poison = arg;
+	FfRunKey key = {poison->change->run->tenant_id, poison->change->run->id};
+	List	*runs = ff_store_load(&key, 1, CurrentMemoryContext, GetCurrentTimestamp());
+	FfRun	*run;
 
 	if (runs == NIL)
 		return;
@@ -176,7 +177,7 @@ quarantine(FfChange *change, const FfFailure *failure)
 	if (!ff_transaction(write_failure, &poison, &again))
 	{
 		/* Not even that: leave it and look at it again in a while. */
-		ff_timer_push(GetCurrentTimestamp() + 60 * USECS_PER_SEC, &run->id);
+		ff_timer_push(GetCurrentTimestamp() + 60 * USECS_PER_SEC, run->tenant_id, &run->id);
 	}
 	change->ended = true;
 	change->written = true;
@@ -193,7 +194,7 @@ ff_group_refuse(FfRun *run, const FfFailure *failure)
 	}
 	ff_abandon(run);
 	group = list_delete_ptr(group, run);
-	ff_timer_push(GetCurrentTimestamp() + RETRY_AFTER_MS * 1000, &run->id);
+	ff_timer_push(GetCurrentTimestamp() + RETRY_AFTER_MS * 1000, run->tenant_id, &run->id);
 	ff_inbox_look();
 	ff_active_drop(run);
 	return false;

@@ -68,22 +68,22 @@ drop_messages(void *arg)
 static void
 admit_addressees(void)
 {
-	pg_uuid_t ids[INBOX_BATCH];
+	FfRunKey  keys[INBOX_BATCH];
 	int		  count = 0;
 	ListCell *cell;
 
 	foreach (cell, messages)
 	{
 		FfMessage *message = lfirst(cell);
-		bool	   known = ff_active_find(&message->run_id) != NULL;
+		bool	   known = ff_active_find(&message->run.run_id) != NULL;
 
 		for (int i = 0; i < count && !known; i++)
-			known = memcmp(&ids[i], &message->run_id, sizeof(pg_uuid_t)) == 0;
+			known = memcmp(&keys[i].run_id, &message->run.run_id, sizeof(pg_uuid_t)) == 0;
 		Assert(known || count < INBOX_BATCH);
 		if (!known)
-			ids[count++] = message->run_id;
+			keys[count++] = message->run;
 	}
-	list_free(ff_admit(ids, count));
+	list_free(ff_admit(keys, count));
 }
 
 static void
@@ -103,7 +103,7 @@ hand_over_message(FfRun *run, const FfMessage *message)
 static void
 deliver(FfMessage *message, List **orphans)
 {
-	FfRun		 *run = ff_active_find(&message->run_id);
+	FfRun		 *run = ff_active_find(&message->run.run_id);
 	MemoryContext old;
 	pg_uuid_t	 *id;
 

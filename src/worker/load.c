@@ -15,6 +15,7 @@
 #include "util/jcs.h"
 #include "util/json.h"
 #include "util/spi.h"
+#include "worker/claim.h"
 #include "worker/store.h"
 
 Datum
@@ -27,14 +28,24 @@ ff_store_uuids(const pg_uuid_t *ids, int count)
 	return PointerGetDatum(construct_array(values, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
-static Datum
-slots_of(const pg_uuid_t *ids, int count)
+/* The columns of runs' keys: slots, tenants, ids. */
+static void
+key_columns(const FfRunKey *keys, int count, Datum *columns)
 {
-	Datum *values = palloc(sizeof(Datum) * Max(count, 1));
+	Datum *slots = palloc(sizeof(Datum) * Max(count, 1));
+	Datum *tenants = palloc(sizeof(Datum) * Max(count, 1));
+	Datum *ids = palloc(sizeof(Datum) * Max(count, 1));
 
 	for (int i = 0; i < count; i++)
-		values[i] = Int16GetDatum(ff_slot_of(&ids[i]));
-	return PointerGetDatum(construct_array(values, count, INT2OID, 2, true, TYPALIGN_SHORT));
+	{
+		slots[i] = Int16GetDatum(ff_slot_of(&keys[i].run_id));
+		tenants[i] = Int32GetDatum(keys[i].tenant_id);
+		ids[i] = UUIDPGetDatum(&keys[i].run_id);
+	}
+	columns[0] = PointerGetDatum(construct_array(slots, count, INT2OID, 2, true, TYPALIGN_SHORT));
+	columns[1] = PointerGetDatum(construct_array(tenants, count, INT4OID, 4, true, TYPALIGN_INT));
+	columns[2] =
+		PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
 /* Row `row` of the load statement: a run, its state read. */
@@ -250,30 +261,35 @@ read_policy(FfRun *run)
 	run->policy = function->policy;
 	if (function->graph)
 		run->driver = &ff_graph_driver;
+	if (function->flow != NULL)
+		ff_claim_prepare(run, function);
 }
 
 List *
-ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz now)
+ff_store_load(const FfRunKey *keys, int count, MemoryContext parent, TimestampTz now)
 {
 	static FfPlan plan = {
-		"select r.* from unnest($1, $2) as n (slot, run_id) cross join lateral ("
+		"select r.* from unnest($1, $2, $3) as n (slot, tenant_id, run_id) cross join lateral ("
 		"select h.run_id, h.tenant_id, h.function_id, h.version, h.event_id, false, h.state "
-		"from flowforge.run_hot h where h.slot = n.slot and h.run_id = n.run_id "
+		"from flowforge.run_hot h where h.slot = n.slot and h.tenant_id = n.tenant_id and h.run_id = n.run_id "
 		"union all "
 		"select p.run_id, p.tenant_id, p.function_id, p.version, p.event_id, true, p.state "
 		"from flowforge.run_parked p where p.slot = n.slot and p.run_id = n.run_id offset 0) r",
-		2,
-		{INT2ARRAYOID, UUIDARRAYOID}};
-	Datum	  values[2] = {slots_of(ids, count), ff_store_uuids(ids, count)};
-	uint64	  rows = ff_spi_run(&plan, values, NULL, false);
+		3,
+		{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID}};
+	Datum	  values[3];
 	List	 *runs = NIL;
 	ListCell *cell;
+	uint64	  rows;
 
+	key_columns(keys, count, values);
+	rows = ff_spi_run(&plan, values, NULL, false);
 	for (uint64 i = 0; i < rows; i++)
 		runs = lappend(runs, read_run(i, parent, now));
 	runs = read_events(runs);
 	foreach (cell, runs)
 		read_policy(lfirst(cell));
+	ff_claims_read(runs);
 	read_memos(runs);
 	read_outcomes(runs);
 	return runs;
@@ -290,9 +306,10 @@ read_inbox(uint64 rows)
 		bool	   isnull;
 
 		message->id = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
-		message->run_id = *DatumGetUUIDP(ff_spi_value(i, 2, &isnull));
+		message->run.run_id = *DatumGetUUIDP(ff_spi_value(i, 2, &isnull));
 		message->kind = TextDatumGetCString(ff_spi_value(i, 3, &isnull));
 		message->payload = DatumGetJsonbPCopy(ff_spi_value(i, 4, &isnull));
+		message->run.tenant_id = DatumGetInt32(ff_spi_value(i, 5, &isnull));
 		messages = lappend(messages, message);
 	}
 	return messages;
@@ -302,7 +319,7 @@ List *
 ff_store_inbox_rest(Datum slots, const List *messages)
 {
 	static FfPlan plan = {
-		"select i.inbox_id, i.run_id, i.kind, i.payload from flowforge.inbox i "
+		"select i.inbox_id, i.run_id, i.kind, i.payload, i.tenant_id from flowforge.inbox i "
 		"where i.slot = any ($1) and i.inbox_id > $2 and i.run_id = any ($3) order by i.inbox_id",
 		3,
 		{INT2ARRAYOID, UUIDOID, UUIDARRAYOID}};
@@ -313,7 +330,7 @@ ff_store_inbox_rest(Datum slots, const List *messages)
 	ListCell  *cell;
 
 	foreach (cell, messages)
-		ids[count++] = ((FfMessage *) lfirst(cell))->run_id;
+		ids[count++] = ((FfMessage *) lfirst(cell))->run.run_id;
 	values[0] = slots;
 	values[1] = UUIDPGetDatum(&last->id);
 	values[2] = ff_store_uuids(ids, count);
@@ -325,7 +342,7 @@ ff_store_inbox(Datum slots, int limit)
 {
 	static FfPlan plan = {
 		"select m.* from unnest($1) as s (slot) cross join lateral ("
-		"select i.inbox_id, i.run_id, i.kind, i.payload from flowforge.inbox i where i.slot = s.slot "
+		"select i.inbox_id, i.run_id, i.kind, i.payload, i.tenant_id from flowforge.inbox i where i.slot = s.slot "
 		"order by i.inbox_id limit $2) m order by m.inbox_id limit $2",
 		2,
 		{INT2ARRAYOID, INT4OID}};
@@ -335,19 +352,26 @@ ff_store_inbox(Datum slots, int limit)
 }
 
 int
-ff_store_sweep(int slot, const pg_uuid_t *after, int limit, pg_uuid_t *out)
+ff_store_sweep(int slot, const FfRunKey *after, int limit, FfReady *out)
 {
 	static FfPlan plan = {
-		"select h.run_id from flowforge.run_hot h where h.slot = $1 and h.run_id > $2 "
-		"and h.function_id <> all (array(select flowforge.paused_functions())) order by h.run_id limit $3",
-		3,
-		{INT2OID, UUIDOID, INT4OID}};
-	Datum  values[3] = {Int16GetDatum(slot), UUIDPGetDatum(after), Int32GetDatum(limit)};
+		"select h.run_id, h.tenant_id, h.rank from flowforge.run_hot h where h.slot = $1 and (h.tenant_id, h.run_id) > ($2, $3) "
+		"and h.function_id <> all (array(select flowforge.paused_functions())) order by h.tenant_id, h.run_id limit $4",
+		4,
+		{INT2OID, INT4OID, UUIDOID, INT4OID}};
+	Datum  values[4] = {Int16GetDatum(slot), Int32GetDatum(after->tenant_id),
+						UUIDPGetDatum(&after->run_id), Int32GetDatum(limit)};
 	uint64 rows = ff_spi_run(&plan, values, NULL, false);
 	bool   isnull;
 
 	for (uint64 i = 0; i < rows; i++)
-		out[i] = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
+	{
+		Datum rank = ff_spi_value(i, 3, &isnull);
+
+		out[i].rank = isnull ? 0 : DatumGetTimestampTz(rank);
+		out[i].run_id = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
+		out[i].tenant_id = DatumGetInt32(ff_spi_value(i, 2, &isnull));
+	}
 	return (int) rows;
 }
 
@@ -355,8 +379,8 @@ int
 ff_store_timers(Datum slots, TimestampTz after, TimestampTz horizon, int limit, FfTimer *out)
 {
 	static FfPlan plan = {
-		"select t.run_id, t.wake_at from unnest($1) as s (slot) cross join lateral ("
-		"select p.run_id, p.wake_at from flowforge.run_parked p where p.slot = s.slot and p.wake_at > $2 and p.wake_at <= $3 "
+		"select t.run_id, t.wake_at, t.tenant_id from unnest($1) as s (slot) cross join lateral ("
+		"select p.run_id, p.wake_at, p.tenant_id from flowforge.run_parked p where p.slot = s.slot and p.wake_at > $2 and p.wake_at <= $3 "
 		"order by p.wake_at limit $4) t order by t.wake_at limit $4",
 		4,
 		{INT2ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}};
@@ -367,7 +391,8 @@ ff_store_timers(Datum slots, TimestampTz after, TimestampTz horizon, int limit, 
 
 	for (uint64 i = 0; i < rows; i++)
 	{
-		out[i].run_id = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
+		out[i].run.run_id = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
+		out[i].run.tenant_id = DatumGetInt32(ff_spi_value(i, 3, &isnull));
 		out[i].due = DatumGetTimestampTz(ff_spi_value(i, 2, &isnull));
 	}
 	return (int) rows;

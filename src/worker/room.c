@@ -30,14 +30,17 @@ void
 ff_room_wait(FfRoom *room, const FfRun *run)
 {
 	MemoryContext old;
+	FfReady		 *ready;
 	bool		  found;
 
 	hash_search(room->set, &run->id, HASH_ENTER, &found);
 	if (found)
 		return;
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	room->waiting =
-		lappend(room->waiting, memcpy(palloc(sizeof(pg_uuid_t)), &run->id, sizeof(pg_uuid_t)));
+	ready = palloc0(sizeof(FfReady));
+	ready->tenant_id = run->tenant_id;
+	ready->run_id = run->id;
+	room->waiting = lappend(room->waiting, ready);
 	MemoryContextSwitchTo(old);
 }
 
@@ -52,15 +55,15 @@ ff_room_let_in(FfRoom *room, int count)
 {
 	for (count = Min(count, list_length(room->waiting)); count > 0; count--)
 	{
-		pg_uuid_t *id = linitial(room->waiting);
-		FfRun	  *run = ff_active_find(id);
+		FfReady *ready = linitial(room->waiting);
+		FfRun	*run = ff_active_find(&ready->run_id);
 
 		room->waiting = list_delete_first(room->waiting);
-		hash_search(room->set, id, HASH_REMOVE, NULL);
+		hash_search(room->set, &ready->run_id, HASH_REMOVE, NULL);
 		if (run == NULL)
-			ff_queue_push(id, true);
+			ff_queue_push(ready, true);
 		else if (ff_may_call(run))
 			ff_settle(run);
-		pfree(id);
+		pfree(ready);
 	}
 }

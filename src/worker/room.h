@@ -14,7 +14,7 @@
 
 typedef struct FfRoom
 {
-	List *waiting; /* of pg_uuid_t, in order */
+	List *waiting; /* of FfReady, in order */
 	HTAB *set;	   /* the same, to be found */
 } FfRoom;
 

@@ -13,6 +13,7 @@
 #include "util/batch.h"
 #include "util/id.h"
 #include "util/json.h"
+#include "worker/claim.h"
 #include "worker/save.h"
 #include "worker/store.h"
 
@@ -37,9 +38,10 @@ static FfPlan insert_ends = {
 	 TIMESTAMPTZARRAYOID}};
 
 static FfPlan delete_hot = {
-	"delete from flowforge.run_hot h using unnest($1, $2) as n (slot, run_id) where h.slot = n.slot and h.run_id = n.run_id",
-	2,
-	{INT2ARRAYOID, UUIDARRAYOID}};
+	"delete from flowforge.run_hot h using unnest($1, $2, $3) as n (slot, run_id, tenant_id) "
+	"where h.slot = n.slot and h.tenant_id = n.tenant_id and h.run_id = n.run_id",
+	3,
+	{INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID}};
 
 static FfPlan delete_parked = {
 	"delete from flowforge.run_parked p using unnest($1, $2) as n (slot, run_id) where p.slot = n.slot and p.run_id = n.run_id",
@@ -47,10 +49,10 @@ static FfPlan delete_parked = {
 	{INT2ARRAYOID, UUIDARRAYOID}};
 
 static FfPlan update_hot = {
-	"update flowforge.run_hot h set state = n.state from unnest($1, $2, $3) as n (slot, run_id, state) "
-	"where h.slot = n.slot and h.run_id = n.run_id",
-	3,
-	{INT2ARRAYOID, UUIDARRAYOID, JSONBARRAYOID}};
+	"update flowforge.run_hot h set state = n.state from unnest($1, $2, $3, $4) as n (slot, run_id, state, tenant_id) "
+	"where h.slot = n.slot and h.tenant_id = n.tenant_id and h.run_id = n.run_id",
+	4,
+	{INT2ARRAYOID, UUIDARRAYOID, JSONBARRAYOID, INT4ARRAYOID}};
 
 static FfPlan update_parked = {
 	"update flowforge.run_parked p set state = n.state, wake_at = n.wake_at from unnest($1, $2, $3, $4) as n (slot, run_id, state, wake_at) "
@@ -91,18 +93,19 @@ static FfPlan delete_messages = {
 
 typedef struct Rows
 {
-	FfBatch steps;
-	FfBatch logs;
-	FfBatch ends;
-	FfBatch hot_deleted;
-	FfBatch parked_deleted;
-	FfBatch hot_updated;
-	FfBatch parked_updated;
-	FfBatch hot_inserted;
-	FfBatch parked_inserted;
-	FfBatch waits_deleted;
-	FfBatch signals_deleted;
-	FfBatch messages;
+	FfBatch		steps;
+	FfBatch		logs;
+	FfBatch		ends;
+	FfBatch		hot_deleted;
+	FfBatch		parked_deleted;
+	FfBatch		hot_updated;
+	FfBatch		parked_updated;
+	FfBatch		hot_inserted;
+	FfBatch		parked_inserted;
+	FfBatch		waits_deleted;
+	FfBatch		signals_deleted;
+	FfBatch		messages;
+	FfClaimRows claims;
 } Rows;
 
 static Datum
@@ -182,10 +185,20 @@ gather_home(Rows *group, FfChange *change)
 {
 	FfRun	   *run = change->run;
 	TimestampTz due = ff_run_next_due(run, 0);
-	FfHome		home = change->ended ? FF_HOME_NONE : due == 0 ? FF_HOME_HOT : FF_HOME_PARKED;
+	bool		parks = due != 0;
+	FfHome		home;
 	Datum		values[8];
-	Datum		key[2] = {Int16GetDatum(ff_slot_of(&run->id)), UUIDPGetDatum(&run->id)};
+	Datum		key[3] = {Int16GetDatum(ff_slot_of(&run->id)), UUIDPGetDatum(&run->id),
+						  Int32GetDatum(run->tenant_id)};
 
+	/* Who waits for room has nothing to call. */
+	if (run->claim != NULL && !ff_claim_gather(&group->claims, run, GetCurrentTimestamp()) &&
+		!parks)
+	{
+		parks = true;
+		due = ff_claim_next_due(run, GetCurrentTimestamp());
+	}
+	home = change->ended ? FF_HOME_NONE : parks ? FF_HOME_PARKED : FF_HOME_HOT;
 	run->home = home;
 	if (home != change->home_before)
 		ff_batch_add(change->home_before == FF_HOME_HOT ? &group->hot_deleted
@@ -198,7 +211,7 @@ gather_home(Rows *group, FfChange *change)
 	if (home == change->home_before)
 	{
 		values[2] = JsonbPGetDatum(ff_run_write_state(run));
-		values[3] = TimestampTzGetDatum(due);
+		values[3] = home == FF_HOME_HOT ? key[2] : TimestampTzGetDatum(due);
 		ff_batch_add(home == FF_HOME_HOT ? &group->hot_updated : &group->parked_updated, values,
 					 NULL);
 		return;
@@ -270,6 +283,7 @@ write_group(Rows *group)
 	ff_batch_run(&group->hot_inserted);
 	ff_batch_run(&group->parked_inserted);
 	ff_batch_run(&group->messages);
+	ff_claims_write(&group->claims);
 }
 
 /* --- waits and signals --- */
@@ -349,6 +363,7 @@ ff_store_write(List *changes)
 					   .messages.plan = &delete_messages};
 	ListCell *cell;
 
+	ff_claims_begin(&group.claims);
 	write_waits(changes);
 	ff_effects_begin(changes);
 	foreach (cell, changes)
@@ -372,7 +387,7 @@ ff_store_drop_messages(List *ids)
 	foreach (cell, ids)
 	{
 		FfMessage *message = lfirst(cell);
-		Datum	   values[2] = {Int16GetDatum(ff_slot_of(&message->run_id)),
+		Datum	   values[2] = {Int16GetDatum(ff_slot_of(&message->run.run_id)),
 								UUIDPGetDatum(&message->id)};
 
 		ff_batch_add(&batch, values, NULL);

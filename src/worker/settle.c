@@ -13,6 +13,7 @@
 #include "util/id.h"
 #include "util/spi.h"
 #include "worker/call.h"
+#include "worker/claim.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 
@@ -138,7 +139,13 @@ hold(FfRun *run, TimestampTz now)
 	MemoryContext old;
 	ListCell	 *cell;
 
-	if (run->home == FF_HOME_HOT)
+	if (run->claim != NULL)
+	{
+		if (run->claim->granted == run->claim->released)
+			return;
+		ff_claim_hold(run);
+	}
+	else if (run->home == FF_HOME_HOT)
 		return;
 	foreach (cell, run->items)
 	{
@@ -208,6 +215,8 @@ call_what_is_due(FfRun *run, TimestampTz now)
 			break;
 		if (!is_due(item, now) || !has_turn(run, item))
 			continue;
+		if (!ff_claim_has_room(run))
+			break;
 		if (run->driver != NULL && item->id[0] == '\0')
 		{
 			ff_advance_push(run);
@@ -266,7 +275,7 @@ ff_set_timer(FfRun *run)
 		ff_timer_beyond = Min(ff_timer_beyond, timer);
 	else if (timer != run->timer_at)
 	{
-		ff_timer_push(timer, &run->id);
+		ff_timer_push(timer, run->tenant_id, &run->id);
 		run->timer_at = timer;
 	}
 }
@@ -285,11 +294,24 @@ ff_may_call(const FfRun *run)
 	return run->change == NULL || run->change->held;
 }
 
+/* The run has more to do than it has asked room for: it asks. */
+static void
+ask_for_room(FfRun *run)
+{
+	MemoryContext old = MemoryContextSwitchTo(ff_group_context);
+
+	ff_run_change(run);
+	MemoryContextSwitchTo(old);
+	ff_group_keep(run);
+}
+
 void
 ff_settle(FfRun *run)
 {
 	if (has_call_due(run, GetCurrentTimestamp()))
 		call_what_is_due(run, GetCurrentTimestamp());
+	if (run->change == NULL && ff_claim_is_short(run, GetCurrentTimestamp()))
+		ask_for_room(run);
 	ff_set_timer(run);
 	if (run->change == NULL && run->lane == NULL && !run->advancing && !has_call_under_way(run))
 		ff_active_drop(run);

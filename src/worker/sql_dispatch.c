@@ -252,7 +252,7 @@ static void
 try_later(FfRun *run, FfItem *item)
 {
 	item->due = GetCurrentTimestamp() + AGAIN_US;
-	ff_timer_push(item->due, &run->id);
+	ff_timer_push(item->due, run->tenant_id, &run->id);
 }
 
 /* --- ending --- */

@@ -154,7 +154,8 @@ has_result(const FfSqlClaim *claim)
 static Jsonb *
 state_by(FfPlan *plan, const FfSqlClaim *claim)
 {
-	Datum values[2] = {Int16GetDatum(ff_slot_of(&claim->run_id)), UUIDPGetDatum(&claim->run_id)};
+	Datum values[3] = {Int16GetDatum(ff_slot_of(&claim->run_id)), UUIDPGetDatum(&claim->run_id),
+					   Int32GetDatum(claim->tenant_id)};
 	bool  isnull;
 	Datum state;
 
@@ -169,9 +170,9 @@ static Jsonb *
 look_at_step(const FfSqlClaim *claim)
 {
 	static FfPlan plan = {
-		"select l.state from flowforge.live_run l where l.slot = $1 and l.run_id = $2",
-		2,
-		{INT2OID, UUIDOID}};
+		"select l.state from flowforge.live_run l where l.slot = $1 and l.run_id = $2 and l.tenant_id = $3",
+		3,
+		{INT2OID, UUIDOID, INT4OID}};
 	Jsonb *item = find_item(state_by(&plan, claim), claim->step_id);
 
 	return item == NULL || has_result(claim) ? NULL : item;
@@ -183,13 +184,15 @@ static Jsonb *
 lock_step(const FfSqlClaim *claim)
 {
 	static FfPlan hot = {
-		"select h.state from flowforge.run_hot h where h.slot = $1 and h.run_id = $2 for no key update",
-		2,
-		{INT2OID, UUIDOID}};
+		"select h.state from flowforge.run_hot h where h.slot = $1 and h.run_id = $2 and h.tenant_id = $3 "
+		"for no key update",
+		3,
+		{INT2OID, UUIDOID, INT4OID}};
 	static FfPlan parked = {
-		"select p.state from flowforge.run_parked p where p.slot = $1 and p.run_id = $2 for no key update",
-		2,
-		{INT2OID, UUIDOID}};
+		"select p.state from flowforge.run_parked p where p.slot = $1 and p.run_id = $2 and p.tenant_id = $3 "
+		"for no key update",
+		3,
+		{INT2OID, UUIDOID, INT4OID}};
 	Jsonb *state = state_by(&hot, claim);
 	Jsonb *item;
 

@@ -10,9 +10,16 @@
 
 #include "run/run.h"
 
-/* Reads the live runs among `count` ids, with their event and memos, into contexts below `parent`.
+/* What finds a run's row. */
+typedef struct FfRunKey
+{
+	int32	  tenant_id;
+	pg_uuid_t run_id;
+} FfRunKey;
+
+/* Reads the live runs among `count`, with their event and memos, into contexts below `parent`.
  * Gives a list of FfRun. */
-extern List *ff_store_load(const pg_uuid_t *ids, int count, MemoryContext parent, TimestampTz now);
+extern List *ff_store_load(const FfRunKey *keys, int count, MemoryContext parent, TimestampTz now);
 
 /* Writes changes (FfChange) in the current transaction. */
 extern void ff_store_write(List *changes);
@@ -21,7 +28,7 @@ extern void ff_store_write(List *changes);
 typedef struct FfMessage
 {
 	pg_uuid_t id;
-	pg_uuid_t run_id;
+	FfRunKey  run;
 	char	 *kind;
 	Jsonb	 *payload;
 } FfMessage;
@@ -32,14 +39,15 @@ extern List *ff_store_inbox(Datum slots, int limit);
 extern List *ff_store_inbox_rest(Datum slots, const List *messages);
 extern void	 ff_store_drop_messages(List *ids);
 
-/* Ids of runnable runs of one slot after `after`, at most `limit`. Gives their number. */
-extern int ff_store_sweep(int slot, const pg_uuid_t *after, int limit, pg_uuid_t *out);
+/* Runnable runs of one slot after `after`, by tenant and id, at most `limit`. Gives their number.
+ */
+extern int ff_store_sweep(int slot, const FfRunKey *after, int limit, FfReady *out);
 
 /* The parked runs of these slots due before `horizon`, the soonest first, at most `limit`. */
 typedef struct FfTimer
 {
 	TimestampTz due;
-	pg_uuid_t	run_id;
+	FfRunKey	run;
 } FfTimer;
 
 extern int ff_store_timers(Datum slots, TimestampTz after, TimestampTz horizon, int limit,

@@ -27,7 +27,7 @@ swap(int a, int b)
 }
 
 void
-ff_timer_push(TimestampTz due, const pg_uuid_t *id)
+ff_timer_push(TimestampTz due, int32 tenant_id, const pg_uuid_t *id)
 {
 	int place = count;
 
@@ -38,7 +38,7 @@ ff_timer_push(TimestampTz due, const pg_uuid_t *id)
 							: repalloc_huge(heap, sizeof(FfTimer) * capacity);
 	}
 	heap[count].due = due;
-	heap[count++].run_id = *id;
+	heap[count++].run = (FfRunKey){tenant_id, *id};
 	while (place > 0 && heap[(place - 1) / 2].due > heap[place].due)
 	{
 		swap(place, (place - 1) / 2);
@@ -47,13 +47,13 @@ ff_timer_push(TimestampTz due, const pg_uuid_t *id)
 }
 
 bool
-ff_timer_pop(TimestampTz now, pg_uuid_t *id)
+ff_timer_pop(TimestampTz now, FfRunKey *run)
 {
 	int place = 0;
 
 	if (count == 0 || heap[0].due > now)
 		return false;
-	*id = heap[0].run_id;
+	*run = heap[0].run;
 	heap[0] = heap[--count];
 	for (;;)
 	{

@@ -10,6 +10,7 @@
 #include "nodes/pg_list.h"
 
 #include "run/run.h"
+#include "worker/store.h"
 
 /* --- find.c: ids of runs that are ready --- */
 
@@ -21,9 +22,9 @@ extern TimestampTz ff_sweep_next(void);
 
 /* --- admit.c: from ids to runs in memory --- */
 
-/* Reads the live runs among the ids and does what was due of them. Gives a list of FfRun, to be
+/* Reads the live runs among these and does what was due of them. Gives a list of FfRun, to be
  * freed. */
-extern List *ff_admit(const pg_uuid_t *ids, int count);
+extern List *ff_admit(const FfRunKey *keys, int count);
 /* Reads queued runs as there is room, and has them call. */
 extern void ff_admit_turn(void);
 /* Runs that have gone to sleep leave holes: before a pause, in ms, the pages in them go back to the
@@ -64,6 +65,23 @@ extern void ff_advance_turn(void);
 
 /* Gives memory back when runs have more of it than flowforge.executor_memory. */
 extern void ff_advance_spare(void);
+
+/* --- gate.c: room for steps that limits bound, in executor 0 --- */
+
+/* Grants room to who waits for it. */
+extern void		   ff_gate_turn(void);
+extern bool		   ff_gate_waiting(void);
+extern TimestampTz ff_gate_next(void);
+/* Queues are to be looked for that no note told of. */
+extern void ff_gate_sweep(void);
+
+/* --- claim.c: the claims of runs in memory --- */
+
+/* A hint came for a run in memory: if it has a claim, that is read again. */
+extern void ff_claim_look(FfRun *run);
+/* It leaves memory. */
+extern void ff_claim_forget(FfRun *run);
+extern void ff_claims_turn(void);
 
 /* --- clock.c: the schedules --- */
 

@@ -47,11 +47,11 @@ ff_wake(FfRun *run, TimestampTz now)
 
 	ff_run_wake(run, now);
 	MemoryContextSwitchTo(old);
-	if (first && run->driver == NULL && run->change != NULL && only_slept(run->change) &&
-		!ff_reads_rows(run))
+	if (first && run->driver == NULL && run->claim == NULL && run->change != NULL &&
+		only_slept(run->change) && !ff_reads_rows(run))
 	{
 		run->change->held = true;
-		ff_timer_push(now + HOLD_MS * 1000, &run->id);
+		ff_timer_push(now + HOLD_MS * 1000, run->tenant_id, &run->id);
 	}
 	else
 		ff_group_add(run);
@@ -65,7 +65,7 @@ read_timers(void *arg)
 	int			count = ff_store_timers(ff_my_slots, ff_timer_horizon, horizon, TIMER_BATCH, found);
 
 	for (int i = 0; i < count; i++)
-		ff_timer_push(found[i].due, &found[i].run_id);
+		ff_timer_push(found[i].due, found[i].run.tenant_id, &found[i].run.run_id);
 	ff_timer_horizon = count == TIMER_BATCH ? found[count - 1].due - 1 : horizon;
 	ff_timer_beyond = ff_store_next_timer(ff_my_slots, ff_timer_horizon);
 }
@@ -99,18 +99,20 @@ void
 ff_wake_turn(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	pg_uuid_t	id;
+	FfRunKey	due;
 
 	if (ff_timer_next() > now || next_firing() > now)
 		return;
 	last_firing = now;
-	while (ff_timer_pop(now, &id))
+	while (ff_timer_pop(now, &due))
 	{
-		FfRun *run = ff_active_find(&id);
+		FfRun *run = ff_active_find(&due.run_id);
 
 		if (run == NULL)
 		{
-			if (!ff_queue_push(&id, true))
+			FfReady ready = {0, due.tenant_id, due.run_id};
+
+			if (!ff_queue_push(&ready, true))
 				timers_wanted = true;
 			continue;
 		}
