@@ -193,8 +193,8 @@ def resident_mb(pids):
 
 def million(close, scale):
     cluster = close(Cluster(settings=SETTINGS))
-    publish(cluster, "sleeper", {"nodes": [{"id": "sleep", "type": "delay", "data": {"config": {"until": "{{ input.until }}"}}}, node("woken", "{{ input.until }}")],
-                                 "edges": [edge("sleep", "woken")]})
+    sleep = {"id": "sleep", "type": "delay", "data": {"config": {"until": "{{ input.until }}"}}}
+    publish(cluster, "sleeper", {"nodes": [sleep, node("woken", "{{ input.until }}")], "edges": [edge("sleep", "woken")]})
     count = int(1000000 * scale)
     send = ("select count(*) from ff_send_events((select jsonb_agg(jsonb_build_object('name', 'bench/sleeper', 'data', "
             "jsonb_build_object('until', {until}))) from generate_series(1, {count})))")
@@ -202,7 +202,8 @@ def million(close, scale):
     for start in range(0, count, 1000):
         session.ask(send.format(until=f"now() + interval '{1 + start % 86400} seconds 2 hours'", count=min(1000, count - start)))
     wait_for(lambda: int(cluster.sql("select count(*) from flowforge.run_parked")) == count, 900, f"{count} runs sleep")
-    say(f"{count:,} sleeping runs: an executor's resident memory", f"{resident_mb(executor_pids(cluster)):.0f} MB", "150 MB", resident_mb(executor_pids(cluster)) < 150)
+    resident = resident_mb(executor_pids(cluster))
+    say(f"{count:,} sleeping runs: an executor's resident memory", f"{resident:.0f} MB", "150 MB", resident < 150)
     session.ask(send.format(until="now() + interval '3 seconds'", count=1))
     wait_for(lambda: int(cluster.sql("select count(*) from flowforge.run_parked")) == count + 1, 30, "one more sleeps")
     cluster.stop()
@@ -212,10 +213,27 @@ def million(close, scale):
     woken = "select extract(epoch from started_at) from flowforge.step where step_id = 'woken'"
     first = float(wait_for(lambda: cluster.try_sql(woken), 120, "what was due meanwhile is done")) - at
     say("  from the server's start to the first that is dispatched", f"{first:.1f} s", "5 s", first < 5)
-    say("  an executor's resident memory after it", f"{resident_mb(executor_pids(cluster)):.0f} MB", "150 MB", resident_mb(executor_pids(cluster)) < 150)
+    resident = resident_mb(executor_pids(cluster))
+    say("  an executor's resident memory after it", f"{resident:.0f} MB", "150 MB", resident < 150)
 
 
 PARTS = {"held": held, "history": history, "million": million}
+
+
+def run(parts, scale):
+    """Whether any of them could not be finished."""
+    failed = False
+    for part in parts:
+        opened = []
+        try:
+            PARTS[part](lambda thing: opened.append(thing) or thing, scale)
+        except Exception as error:
+            failed = True
+            say(f"{part}: stopped", "", str(error), False)
+        finally:
+            for thing in reversed(opened):
+                (thing.remove if isinstance(thing, Cluster) else thing.stop)()
+    return failed
 
 
 def main():
@@ -225,22 +243,10 @@ def main():
     options = parser.parse_args()
     if not 0 < options.scale <= 10 or not set(options.parts) <= set(PARTS):
         parser.error(f"--scale is above 0 and at most 10; parts are {', '.join(PARTS)}")
-    if "NOOP_APP" not in os.environ:
-        app = tempfile.NamedTemporaryFile(prefix="flowforge-noop-")
-        os.environ["NOOP_APP"] = app.name + ".bin"
+    with tempfile.TemporaryDirectory(prefix="flowforge-noop-") as directory:
+        os.environ["NOOP_APP"] = os.path.join(directory, "noop_app")
         subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-o", os.environ["NOOP_APP"], os.path.join(HERE, "noop_app.c")], check=True)
-    failed = False
-    for part in options.parts or PARTS:
-        opened = []
-        try:
-            PARTS[part](lambda thing: opened.append(thing) or thing, options.scale)
-        except Exception as error:
-            failed = True
-            say(f"{part}: stopped", "", str(error), False)
-        finally:
-            for thing in reversed(opened):
-                (thing.remove if isinstance(thing, Cluster) else thing.stop)()
-    sys.exit(failed)
+        sys.exit(run(options.parts or PARTS, options.scale))
 
 
 if __name__ == "__main__":

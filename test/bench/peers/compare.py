@@ -16,8 +16,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))
 from bench_tools import Noop, busy_seconds, registration  # noqa: E402
 from harness import Cluster, wait_for  # noqa: E402
-from limits import Limits, metered, url, used  # noqa: E402
-from table import PEERS, print_cpu, print_table, table_rows  # noqa: E402
+from raw_limits import Limits, metered, url, used  # noqa: E402
+from peers_table import PEERS, print_cpu, print_table, table_rows  # noqa: E402
 
 NODE = os.path.join(HERE, "node_modules", "node", "bin", "node")
 SETTINGS = {"shared_buffers": "'512MB'", "max_wal_size": "'8GB'", "checkpoint_timeout": "'30min'", "max_connections": "200", "jit": "off", "flowforge.databases": "'flowforge'"}

@@ -10,9 +10,13 @@ export default class Boss extends Peer {
 
 	static async install(url) {
 		const boss = await new PgBoss({ connectionString: url, ...QUIET }).start();
-		for (const name of ["one", "child", "join"]) await boss.createQueue(name, { notify: true });
+		await boss.createQueue("one");
+		for (const name of ["prompt", "child", "join"]) await boss.createQueue(name, { notify: true });
 		await boss.stop({ graceful: false });
 	}
+
+	/** Notifications make sending slow; they are for workers that wait. */
+	queue = "one";
 
 	async open() {
 		this.client = new pg.Client(this.url);
@@ -23,14 +27,14 @@ export default class Boss extends Peer {
 	}
 
 	async send(kind, n) {
-		if (kind === "one") return this.boss.send("one", { n });
+		if (kind === "one") return this.boss.send(this.queue, { n });
 		const children = Array.from({ length: n }, (_, i) => ({ ref: `c${i}`, name: "child", data: { n: i } }));
 		return this.boss.flow([...children, { ref: "join", name: "join", data: {}, dependsOn: children.map((c) => c.ref) }]);
 	}
 
 	async sendMany(kind, n, due) {
 		for (const list of chunks(n))
-			await this.boss.insert("one", list.map((i) => ({ data: { n: i }, ...(due ? { startAfter: new Date(due) } : {}) })));
+			await this.boss.insert(this.queue, list.map((i) => ({ data: { n: i }, ...(due ? { startAfter: new Date(due) } : {}) })));
 	}
 
 	async work({ busy }) {
@@ -39,7 +43,9 @@ export default class Boss extends Peer {
 			for (const { data } of jobs) this.begin(data.n);
 			for (const _ of jobs) this.end();
 		};
-		await this.boss.work("one", options, each);
+		this.queue = busy ? "one" : "prompt";
+		await this.boss.work(this.queue, options, each);
+		if (busy) return;
 		await this.boss.work("child", { ...options, localConcurrency: 4 }, async (jobs) => {
 			this.children -= jobs.length;
 		});
