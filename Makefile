@@ -1,6 +1,6 @@
 # FlowForge: `make help` lists the targets. Each installs the packages it needs and is complete on a fresh Debian 12.
 # What is compiled, and how, is in extension.mk.
-.PHONY: all install clean dev check check-sql check-crash check-memory bench crash fuzz lint format docs help
+.PHONY: all install clean dev check check-sql check-crash check-memory bench bench-peers bench-scale crash fuzz lint format docs help
 
 PGXS_MAKE = $(MAKE) --no-print-directory -f extension.mk
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
@@ -52,6 +52,16 @@ bench: ## the benchmarks, as ratios to limits measured in the same run
 	@sh scripts/deps.sh check
 	@$(BUILD)
 	@bash test/bench/run.sh
+
+bench-peers: ## FlowForge beside pg-boss, graphile-worker, PGMQ, DBOS and absurd, and the raw limits; options in PEERS
+	@sh scripts/deps.sh bench
+	@$(BUILD)
+	@bash test/bench/peers/run.sh $(PEERS)
+
+bench-scale: ## the cost of a run with an old transaction, ten million steps of history, a million sleepers; SCALE=0.1 is a tenth
+	@sh scripts/deps.sh check
+	@$(BUILD)
+	@python3 test/bench/scale.py --scale $${SCALE:-1}
 
 fuzz: ## fuzzing of the HTTP parser and of the language, each fuzzer for FUZZ_SECONDS (60), under sanitizers
 	@sh scripts/deps.sh check

@@ -4,7 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.contr
 MODULE_big = flowforge
 
 # Folders in the order they depend on each other.
-ROOMS = util lang schema http slot flow function event cron run graph ai step sandbox protocol worker api hook watch
+ROOMS = util lang schema http team slot flow function event cron run graph ai step sandbox protocol worker api hook watch
 OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
 
 # The install script is the rooms' SQL in this order.

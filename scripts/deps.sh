@@ -3,6 +3,7 @@
 #
 #   deps.sh dev     to build and run it (the default)
 #   deps.sh check   also to test it
+#   deps.sh bench   also to compare it with others
 #   deps.sh lint    also to lint and format it
 #
 # Runs as root, or with sudo.
@@ -11,13 +12,15 @@ set -eu
 dev='build-essential pkg-config postgresql-15 postgresql-client-15 postgresql-server-dev-15 postgresql-15-cron libpq-dev
 	libcurl4-openssl-dev libssl-dev libjansson-dev libjavascriptcoregtk-4.1-dev ca-certificates'
 check='python3 python3-venv python3-jinja2 python3-jsonschema postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl valgrind curl jq procps'
+bench='wrk'
 lint='clang-format clang-tidy cppcheck'
 
 case "${1:-dev}" in
 	dev) wanted=$dev ;;
 	check) wanted="$dev $check" ;;
+	bench) wanted="$dev $check $bench" ;;
 	lint) wanted="$dev $lint" ;;
-	*) echo "usage: deps.sh [dev|check|lint]" >&2; exit 2 ;;
+	*) echo "usage: deps.sh [dev|check|bench|lint]" >&2; exit 2 ;;
 esac
 
 # Node from elsewhere than Debian's packages serves as well, if it is new enough for the example and the tests.

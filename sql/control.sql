@@ -10,10 +10,10 @@ set timezone = 'UTC';
 -- Ids and times differ from run to run.
 create function pg_temp.masked(text) returns text
 language sql as $$
-	select regexp_replace(regexp_replace(regexp_replace($1,
+	select regexp_replace(regexp_replace(regexp_replace(regexp_replace($1,
 		'[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}', '<uuid>', 'g'),
 		'\m0[0-9A-HJKMNP-TV-Z]{25}\M', '<ulid>', 'g'),
-		'\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*(\+00:00| UTC)', '<time>', 'g')
+		'\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*(\+00:00| UTC)', '<time>', 'g'), '\d+ runs of its tenant', '<n> runs of its tenant', 'g')
 $$;
 create function pg_temp.req(method text, path text, body text default null) returns text
 language sql as $$

@@ -197,5 +197,9 @@ select pg_temp.finish('all', false), pg_temp.finish('bulk', false) > 0;
 select flowforge.forget_flows();
 select (select count(*) from flowforge.flow_once), (select count(*) from flowforge.flow_rate), (select count(*) from flowforge.flow_single s where not flowforge.is_live(s.run_id)),
 	(select count(*) from flowforge.flow_single) > 0;
+-- What was skipped is kept by days, as events are.
+select flowforge.maintain('run_skip', 1, '30 days') >= 2;
+select count(*) > 0 from only flowforge.run_skip_default;
+select count(*) > 0 from flowforge.run_skip;
 delete from flowforge.inbox;
 select ff_register_app('http://127.0.0.1:9/api', a.name, '[]') -> 'ok' from flowforge.app a where a.name like 'flow-%';

@@ -256,6 +256,11 @@ language sql as $$
 	from flowforge.serve(method, split_part(path, '?', 1), split_part(path, '?', 2), headers, convert_to(body::text, 'UTF8')) s
 $$;
 select status, etag, body ->> 'workflow' as workflow, body ->> 'status' as is from pg_temp.req('POST', '/api/v1/workflows', '{"name": "Web", "definition": {"nodes": [], "edges": []}}');
+select a.body ->> 'created_by' as by, b.body ->> 'created_by' as copied_by, pg_temp.req('DELETE', '/api/v1/workflows/' || (b.body ->> 'id')) is not null as gone,
+	pg_temp.req('DELETE', '/api/v1/workflows/' || (a.body ->> 'id')) is not null as gone
+from pg_temp.req('POST', '/api/v1/workflows', '{"name": "Nobody''s"}') a,
+	pg_temp.req('POST', '/api/v1/workflows/' || (a.body ->> 'id') || '/duplicate', '{"created_by": "ann@example.com"}') b;
+select status, body -> 'code' as code from pg_temp.req('POST', '/api/v1/workflows', '{"name": "Odd", "created_by": 1}');
 select status, body -> 'code' as code, body -> 'hint' as hint from pg_temp.req('POST', '/api/v1/workflows', '{"name": "Web"}');
 select status, body -> 'code' as code, body -> 'errors' as errors from pg_temp.req('POST', '/api/v1/workflows', '{"name": "Bad", "definition": []}');
 select status, body -> 'detail' as detail, body -> 'errors' as errors from pg_temp.req('POST', '/api/v1/workflows/web/publish');

@@ -20,6 +20,7 @@
 #include "run/run.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
+#include "team/team.h"
 #include "sandbox/client.h"
 #include "sandbox/wire.h"
 #include "step/step.h"
@@ -121,7 +122,8 @@ define_worker_settings(void)
 							"By default the number of cores, at most 4.", &ff_executors,
 							default_executors(), 1, FF_MAX_EXECUTORS, PGC_POSTMASTER, 0, NULL, NULL,
 							NULL);
-	define_int("flowforge.max_in_flight", "Calls to apps an executor has under way at most.",
+	define_int("flowforge.max_in_flight",
+			   "Calls to apps an executor has under way at most, but for tenants with few of them.",
 			   &ff_max_in_flight, 512, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
 	define_int("flowforge.max_in_flight_per_app",
 			   "Calls to one app an executor has under way at most.", &ff_max_in_flight_per_app,
@@ -212,7 +214,7 @@ define_outbound_settings(void)
 				"The file of certificates of authorities that calls trust; empty: the system's.",
 				&ff_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 	define_int("flowforge.max_in_flight_per_host",
-			   "Calls that steps make to one host an executor has under way at most.",
+			   "Calls that a tenant's steps make to one host an executor has under way at most.",
 			   &ff_max_in_flight_per_host, 64, 1, FF_MAX_CALLS, PGC_SIGHUP, 0);
 }
 
@@ -318,6 +320,7 @@ _PG_init(void)
 		ff_plan_init();
 		ff_hint_init();
 		ff_function_init();
+		ff_tenant_init();
 		return;
 	}
 	define_worker_settings();
@@ -332,6 +335,7 @@ _PG_init(void)
 	ff_filter_init();
 	ff_hint_init();
 	ff_function_init();
+	ff_tenant_init();
 	ff_step_init();
 	ff_utility_init();
 	ff_worker_register();

@@ -261,7 +261,7 @@ ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style, const c
 		told = without_details(error, answer->status);
 	if (answer->status == 401)
 		appendStringInfoString(&answer->headers, "www-authenticate: Bearer realm=\"flowforge\"\n");
-	if (answer->status == 503)
+	if (answer->status == 503 || answer->status == 429)
 		appendStringInfoString(&answer->headers, "retry-after: 1\n");
 	if (style == FF_STYLE_PAGE && accept != NULL && strstr(accept, "text/html") != NULL)
 		tell_page(answer, &told);

@@ -63,13 +63,22 @@ as $$
 $$;
 comment on function flowforge.workflow_document(flowforge.request) is 'What a body says of a workflow''s definition.';
 
+-- Whoever has the key may say who he is: the gateway knows no more of him.
+create function flowforge.workflow_author(request flowforge.request) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce(nullif(btrim(flowforge.body_member(request, 'created_by', 'string') #>> '{}'), ''), 'api')
+$$;
+comment on function flowforge.workflow_author(flowforge.request) is 'Who makes a workflow by a request: created_by of the body, by default api.';
+
 create function flowforge.api_workflow_create(request flowforge.request) returns flowforge.response
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
 	return flowforge.workflow_answer(flowforge.create_workflow(flowforge.body_member(request, 'name', 'string') #>> '{}',
-		flowforge.workflow_document(request), flowforge.body_member(request, 'description', 'string') #>> '{}', null, null), 201);
+		flowforge.workflow_document(request), flowforge.body_member(request, 'description', 'string') #>> '{}', null, flowforge.workflow_author(request)), 201);
 end
 $$;
 comment on function flowforge.api_workflow_create(flowforge.request) is 'POST /api/v1/workflows.';
@@ -147,7 +156,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
 	return flowforge.workflow_answer(flowforge.duplicate_workflow(request.params ->> 'id', flowforge.body_member(request, 'name', 'string') #>> '{}',
-		null, null), 201);
+		null, flowforge.workflow_author(request)), 201);
 end
 $$;
 comment on function flowforge.api_workflow_duplicate(flowforge.request) is 'POST /api/v1/workflows/{id}/duplicate.';
@@ -302,7 +311,8 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 	"data": {"type": "array", "items": {"$ref": "#/components/schemas/WorkflowSummary"}},
 	"next_cursor": {"type": ["string", "null"]}}}'),
 ('POST', '/api/v1/workflows', 'flowforge.api_workflow_create', 'workflows:manage', 'workflows', 'Make a workflow, as a draft',
-'{"allOf": [{"$ref": "#/components/schemas/WorkflowChange"}, {"type": "object", "required": ["name"]}]}',
+'{"allOf": [{"$ref": "#/components/schemas/WorkflowChange"}, {"type": "object", "required": ["name"], "properties": {
+	"created_by": {"type": "string", "default": "api", "description": "Who makes it."}}}]}',
 '{"$ref": "#/components/schemas/Workflow"}'),
 ('GET', '/api/v1/workflows/{id}', 'flowforge.api_workflow', 'workflows:read', 'workflows', 'Show a workflow with its working definition, or that of a version',
 '{"type": "object", "properties": {"version": {"type": "integer", "minimum": 1}}}', '{"$ref": "#/components/schemas/Workflow"}'),
@@ -321,7 +331,8 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 	"definition": {"type": "object"}, "input_schema": {}, "settings": {"type": "object"}, "triggers": {"type": "array"}}}', '{"$ref": "#/components/schemas/Validation"}'),
 ('POST', '/api/v1/workflows/{id}/duplicate', 'flowforge.api_workflow_duplicate', 'workflows:manage', 'workflows',
 'Make a draft of a workflow under another name',
-'{"type": ["object", "null"], "properties": {"name": {"type": "string", "description": "Without it: name (copy)."}}}',
+'{"type": ["object", "null"], "properties": {"name": {"type": "string", "description": "Without it: name (copy)."},
+	"created_by": {"type": "string", "default": "api", "description": "Who makes it."}}}',
 '{"$ref": "#/components/schemas/Workflow"}'),
 ('POST', '/api/v1/workflows/{id}/archive', 'flowforge.api_workflow_archive', 'workflows:manage', 'workflows',
 'Take a workflow out of use: nothing starts it any more',

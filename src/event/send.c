@@ -15,6 +15,8 @@
 
 #include "event/event.h"
 #include "function/function.h"
+#include "slot/rate.h"
+#include "team/team.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
@@ -34,6 +36,23 @@ current_tenant(void)
 	if (tenant <= 0)
 		ereport(ERROR, (errcode(FF_ERR_EVENT_TENANT), errmsg("\"%s\" is not a tenant", setting)));
 	return tenant;
+}
+
+/* A tenant with a limit sends no more events a second than that. Needs SPI. */
+static void
+take_rate(int32 tenant_id, int count)
+{
+	int limit = ff_tenant_get(tenant_id)->max_events_per_second;
+
+	if (limit == 0 || count == 0 || ff_rate_take(tenant_id, limit, count))
+		return;
+	ereport(ERROR,
+			(errcode(FF_ERR_EVENT_RATE),
+			 errmsg("the tenant sends more than %d events a second", limit),
+			 errdetail("It sends %d now, and nothing of them is recorded.", count),
+			 count > limit ? errhint("At most %d fit in one call (max_events_per_second).", limit)
+						   : errhint("Send them a second later. The limit is the tenant's "
+									 "max_events_per_second: select ff_set_tenant(...).")));
 }
 
 static Jsonb *
@@ -84,6 +103,7 @@ ff_send_event(PG_FUNCTION_ARGS)
 	use_key(&event, PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
+	take_rate(event.tenant_id, 1);
 	ff_event_record(&event, 1);
 	SPI_finish();
 	*result = event.id;
@@ -236,6 +256,8 @@ record(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
+	if (!internal)
+		take_rate(current_tenant(), *count);
 	ff_event_record(events, *count);
 	SPI_finish();
 	return events;
@@ -318,6 +340,7 @@ start_run(FunctionCallInfo fcinfo, FfEvent *event, const FfFunction *function)
 	run.tenant_id = event->tenant_id;
 	run.function_id = function->function_id;
 	run.version = function->version;
+	take_rate(event->tenant_id, 1);
 	ff_event_insert(event, 1);
 	run.event_id = event->id;
 	run.event = event;

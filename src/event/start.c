@@ -125,29 +125,6 @@ write_runs(FfNewRun *runs, int count)
 	ff_batch_run(&batch);
 }
 
-/* The events of runs that have several; of a batch of one the run's row tells all. */
-static void
-write_run_batches(const FfNewRun *runs, int count)
-{
-	static FfPlan plan = {
-		"insert into flowforge.run_batch (tenant_id, run_id, position, event_id) select * from unnest($1, $2, $3, $4)",
-		4,
-		{INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, UUIDARRAYOID}};
-	FfBatch batch = {.plan = &plan};
-
-	for (int i = 0; i < count; i++)
-	{
-		for (int n = 0; runs[i].batch_count > 1 && n < runs[i].batch_count; n++)
-		{
-			Datum values[4] = {Int32GetDatum(runs[i].tenant_id), UUIDPGetDatum(&runs[i].run_id),
-							   Int32GetDatum(n), UUIDPGetDatum(&runs[i].batch[n])};
-
-			ff_batch_add(&batch, values, NULL);
-		}
-	}
-	ff_batch_run(&batch);
-}
-
 /* The event that starts a run; false when it is gone. */
 static bool
 event_of(const FfNewRun *run, FfEvent *event)
@@ -239,6 +216,29 @@ write_claiming(FfNewRun *runs, int *count)
 		return runs;
 	*count = other_count;
 	return others;
+}
+
+/* The events of runs that have several; of a batch of one the run's row tells all. */
+static void
+write_run_batches(const FfNewRun *runs, int count)
+{
+	static FfPlan plan = {
+		"insert into flowforge.run_batch (tenant_id, run_id, position, event_id) select * from unnest($1, $2, $3, $4)",
+		4,
+		{INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, UUIDARRAYOID}};
+	FfBatch batch = {.plan = &plan};
+
+	for (int i = 0; i < count; i++)
+	{
+		for (int n = 0; runs[i].batch_count > 1 && n < runs[i].batch_count; n++)
+		{
+			Datum values[4] = {Int32GetDatum(runs[i].tenant_id), UUIDPGetDatum(&runs[i].run_id),
+							   Int32GetDatum(n), UUIDPGetDatum(&runs[i].batch[n])};
+
+			ff_batch_add(&batch, values, NULL);
+		}
+	}
+	ff_batch_run(&batch);
 }
 
 void

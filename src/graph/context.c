@@ -11,6 +11,7 @@
 #include "utils/json.h"
 
 #include "graph/drive.h"
+#include "util/errors.h"
 #include "util/json.h"
 #include "util/spi.h"
 
@@ -63,11 +64,11 @@ is_missing(const FfNodeState *node)
 
 /* Reads the outputs of these nodes that are not in memory. */
 static void
-fetch(FfRun *run, const int *nodes, int count)
+read_missing(FfRun *run, const int *nodes, int count)
 {
 	FfGraphRun *state = ff_graph_run(run);
-	char	  **ids = palloc(sizeof(char *) * Max(count, 1));
-	int		   *places = palloc(sizeof(int) * Max(count, 1));
+	char	   *ids[FF_READ_AT_ONCE];
+	int			places[FF_READ_AT_ONCE];
 	int			missing = 0;
 	Jsonb	  **found;
 
@@ -83,9 +84,36 @@ fetch(FfRun *run, const int *nodes, int count)
 	found = ff_context_read(run, ids, missing);
 	for (int i = 0; i < missing; i++)
 	{
-		if (found[i] != NULL)
-			state->nodes[places[i]].output = ff_context_keep(run, found[i]);
+		FfNodeState *node = &state->nodes[places[i]];
+
+		node->has_output = found[i] != NULL;
+		if (found[i] == NULL)
+			continue;
+		node->output = ff_context_keep(run, found[i]);
+		state->bytes += VARSIZE(found[i]);
+		pfree(found[i]);
 	}
+}
+
+/* The outputs of these nodes, read where they are not in memory; false, with the rest unread, when
+ * they have more than so many bytes together. */
+static bool
+fetch(FfRun *run, const int *nodes, int count, Size limit)
+{
+	const FfNodeState *states = ff_graph_run(run)->nodes;
+	Size			   bytes = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		const FfNodeState *node = &states[nodes[i]];
+
+		if (i % FF_READ_AT_ONCE == 0)
+			read_missing(run, nodes + i, Min(FF_READ_AT_ONCE, count - i));
+		bytes += node->output ? VARSIZE(node->output) : 0;
+		if (bytes > limit)
+			return false;
+	}
+	return true;
 }
 
 static int *
@@ -98,15 +126,24 @@ every_node(const FfGraph *graph)
 	return nodes;
 }
 
+/* Bytes that the outputs one node names may have together; any one of them has room. */
+static Size
+room(void)
+{
+	return Max((Size) ff_executor_memory * 1024 / 2, (Size) ff_output_limit);
+}
+
 void
 ff_context_fetch(FfRun *run, const FfNode *node)
 {
 	const FfGraph *graph = ff_graph_run(run)->graph;
+	Size		   limit = room();
 
+	/* What is too much is told by ff_context_scope, where it is the node's error. */
 	if (node->needs_all)
-		fetch(run, every_node(graph), graph->node_count);
+		(void) fetch(run, every_node(graph), graph->node_count, limit);
 	else
-		fetch(run, node->needs, node->need_count);
+		(void) fetch(run, node->needs, node->need_count, limit);
 }
 
 static void
@@ -129,6 +166,18 @@ number(int value)
 	return JsonbValueToJsonb(getIthJsonbValueFromContainer(&list->root, 0));
 }
 
+static void
+refuse_scope(const FfNode *node)
+{
+	ereport(ERROR,
+			(errcode(FF_ERR_NODE_CONFIG),
+			 errmsg("the outputs that \"%s\" names are too large together", node->id),
+			 errdetail("They have more than %zu kB, which is half of flowforge.executor_memory or "
+					   "one flowforge.output_limit.",
+					   (size_t) room() / 1024),
+			 errhint("Have nodes before it take what is needed of them, or raise a setting.")));
+}
+
 FfScope *
 ff_context_scope(FfRun *run, const FfPlace *place)
 {
@@ -138,6 +187,7 @@ ff_context_scope(FfRun *run, const FfPlace *place)
 	FfBinding	 *bindings = palloc(sizeof(FfBinding) * (wanted + 3));
 	FfScope		 *scope = palloc0(sizeof(FfScope));
 	int			  count = 0;
+	Size		  bytes = 0;
 
 	if (place->each != NULL)
 	{
@@ -152,7 +202,10 @@ ff_context_scope(FfRun *run, const FfPlace *place)
 		int			 other = node->needs_all ? i : node->needs[i];
 		FfNodeState *source = &state->nodes[other];
 
-		if (source->has_output && source->output != NULL)
+		bytes += source->output ? VARSIZE(source->output) : 0;
+		if (is_missing(source) || bytes > room())
+			refuse_scope(node);
+		if (source->has_output)
 			bind(bindings, &count, state->graph->nodes[other].id, source->output);
 	}
 	scope->bindings = bindings;
@@ -227,7 +280,8 @@ ff_context_result(FfRun *run)
 		if (state->graph->nodes[i].out_count == 0)
 			leaves[count++] = i;
 	}
-	fetch(run, leaves, count);
+	if (!fetch(run, leaves, count, ff_output_limit))
+		return NULL;
 	if (count == 1 && state->nodes[leaves[0]].output != NULL)
 		return state->nodes[leaves[0]].output;
 	return outputs_of(run, leaves, count);

@@ -25,7 +25,9 @@ ff_graph_run(FfRun *run)
 bool
 ff_advance_spent(const FfGraphRun *state)
 {
-	return state->steps >= FF_ADVANCE_STEPS || state->bytes >= FF_ADVANCE_BYTES;
+	return state->steps >= FF_ADVANCE_STEPS ||
+		   state->bytes >=
+			   Min(FF_ADVANCE_BYTES, (Size) ff_executor_memory * 1024 / FF_ADVANCE_SHARE);
 }
 
 /* Where a step id is in the graph; false when it is nowhere. */
@@ -139,7 +141,7 @@ take_items(FfRun *run, FfGraphRun *state)
 static void
 attach(FfRun *run, FfGraphRun *state, TimestampTz now)
 {
-	const FfGraph *graph = ff_graph_of(run->tenant_id, run->function_id, run->version);
+	const FfGraph *graph = ff_graph_of(run);
 	MemoryContext  old = MemoryContextSwitchTo(run->context);
 	List		  *dead;
 	ListCell	  *cell;
@@ -180,6 +182,13 @@ note_arrival(FfRun *run, const FfArrival *arrival)
 	MemoryContextSwitchTo(old);
 }
 
+/* Whether it has slept for as long as an attempt may take, and should for longer. */
+static bool
+overslept(const FfItem *item, Jsonb *memo)
+{
+	return ff_json_is_null(memo) && item->timeout > 0 && item->due - item->created > item->timeout;
+}
+
 /* How long it was, to a thousandth of a second. */
 static Jsonb *
 slept(const FfItem *item, TimestampTz now)
@@ -201,7 +210,7 @@ finish(FfRun *run, FfItem *item, const char *status, Jsonb *memo, TimestampTz no
 		arrival.retry = item->kind == FF_ITEM_INVOKE;
 	}
 	else if (item->kind == FF_ITEM_SLEEP)
-		arrival.data = slept(item, now);
+		arrival.data = overslept(item, memo) ? NULL : slept(item, now);
 	else if (item->kind == FF_ITEM_WAIT)
 		arrival.data = ff_json_is_null(memo) ? NULL : memo;
 	else
@@ -413,7 +422,7 @@ complete(FfRun *run, TimestampTz now)
 {
 	Jsonb *output = ff_context_result(run);
 
-	if (ff_limit_output(output, "the run") != NULL)
+	if (output == NULL || ff_limit_output(output, "the run") != NULL)
 		output = ff_json_literal("{\"_truncated\": true}");
 	ff_run_end(run, "completed", output, NULL, now);
 }
@@ -564,10 +573,13 @@ shrink(FfRun *run)
 
 	if (state->graph == NULL || state->arrivals != NIL)
 		return;
+	ff_items_forget(run);
 	for (int i = 0; i < state->graph->node_count; i++)
 	{
 		FfNodeState *node = &state->nodes[i];
 
+		if (node->each != NULL)
+			ff_each_shrink(node->each);
 		if (node->output == NULL || VARSIZE(node->output) < LARGE_OUTPUT)
 			continue;
 		pfree(node->output);
@@ -577,6 +589,7 @@ shrink(FfRun *run)
 
 const FfDriver ff_graph_driver = {.advance = advance,
 								  .restore = restore,
+								  .begin = ff_log_started_again,
 								  .answer = answer,
 								  .finish = finish,
 								  .describe = describe,

@@ -15,9 +15,14 @@
 #include "run/driver.h"
 #include "run/run.h"
 
-/* What one advance may do of a run; the rest comes after that has been written. */
+/* What one advance may do of a run; the rest comes after that has been written. Until then an
+ * output is there several times: with its config, in its row, with the run. */
 #define FF_ADVANCE_STEPS 256
 #define FF_ADVANCE_BYTES (8 * 1024 * 1024)
+#define FF_ADVANCE_SHARE 32 /* of flowforge.executor_memory */
+
+/* Outputs that may turn out to be too many are read so many at a time. */
+#define FF_READ_AT_ONCE 16
 
 typedef enum FfProgress
 {
@@ -87,7 +92,7 @@ typedef struct FfGraphRun
 	int			   open;	  /* nodes that are not done */
 	int			   busy;	  /* nodes somebody works on */
 	int			   steps;	  /* ended in this advance */
-	Size		   bytes;	  /* of their outputs */
+	Size		   bytes;	  /* of their outputs, and of those read for them */
 	List		  *kept;	  /* of FfKept, until there is a graph */
 	List		  *arrivals;
 	const FfNode  *broken;
@@ -124,6 +129,7 @@ typedef struct FfEach
 	Jsonb  *error;	  /* of the first item that failed so */
 	char   *progress; /* FfProgress of each */
 	Jsonb **results;  /* NULL: to be read */
+	Size	bytes;	  /* of results that have come since it is in memory */
 } FfEach;
 
 /* --- drive.c --- */
@@ -136,8 +142,9 @@ extern bool ff_advance_spent(const FfGraphRun *state);
 
 /* --- cache.c --- */
 
-/* The compiled graph of a version, kept as long as anybody may use it. Needs SPI. Raises FF. */
-extern const FfGraph *ff_graph_of(int32 tenant_id, int32 function_id, int32 version);
+/* The compiled graph of a run's version, kept as long as the run is in memory. Needs SPI. Raises
+ * FF. */
+extern const FfGraph *ff_graph_of(const FfRun *run);
 
 /* --- progress.c: what follows from a node's end --- */
 
@@ -154,7 +161,8 @@ extern int	 ff_queue_take(FfNodeQueue *queue);
 /* --- context.c: what a node sees --- */
 
 /* Reads what a node names and is not in memory. Needs SPI. */
-extern void		ff_context_fetch(FfRun *run, const FfNode *node);
+extern void ff_context_fetch(FfRun *run, const FfNode *node);
+/* What the node names; raises FF503 when that was too large to be read. */
 extern FfScope *ff_context_scope(FfRun *run, const FfPlace *place);
 /* The same as JSON, "input" and "context", for code. Reads what is not in memory. Needs SPI. */
 extern void ff_context_write(FfRun *run, const FfPlace *place, StringInfo json);
@@ -162,7 +170,8 @@ extern void ff_context_write(FfRun *run, const FfPlace *place, StringInfo json);
 extern Jsonb *ff_context_keep(FfRun *run, Jsonb *value);
 /* The outputs of steps by their ids, NULL where there is none; palloc'ed. Needs SPI. */
 extern Jsonb **ff_context_read(FfRun *run, char **step_ids, int count);
-/* What the run gives: the output of its one leaf, or of each by its id. */
+/* What the run gives: the output of its one leaf, or of each by its id; NULL when that is more than
+ * an output may have. */
 extern Jsonb *ff_context_result(FfRun *run);
 
 /* --- node.c: a node's beginning and end --- */
@@ -202,12 +211,16 @@ extern void ff_each_resume(FfRun *run, const FfNode *node);
 extern void ff_each_step(FfRun *run, const FfNode *node, TimestampTz now);
 extern void ff_each_done(FfRun *run, const FfPlace *place, FfProgress progress, Jsonb *result,
 						 Jsonb *error);
+/* Gives back results, all of which are in their rows. */
+extern void ff_each_shrink(FfEach *each);
 
 /* --- log.c: the events of graphs --- */
 
 extern void ff_graph_log(FfRun *run, const char *type, const char *step_id, const char *name,
 						 int attempt, Jsonb *data, TimestampTz at);
 extern void ff_log_started(FfRun *run, const FfPlace *place, int attempt, TimestampTz at);
+/* The same of one whose graph need not be known. */
+extern void ff_log_started_again(FfRun *run, const FfItem *item, TimestampTz at);
 extern void ff_log_completed(FfRun *run, const FfPlace *place, Jsonb *output, TimestampTz started,
 							 TimestampTz at);
 /* A step that had completed before the run ended. */

@@ -263,6 +263,17 @@ ff_each_resume(FfRun *run, const FfNode *node)
 	}
 }
 
+void
+ff_each_shrink(FfEach *each)
+{
+	for (int i = 0; i < each->count; i++)
+	{
+		if (each->results[i] != NULL)
+			pfree(each->results[i]);
+		each->results[i] = NULL;
+	}
+}
+
 /* --- going on --- */
 
 void
@@ -275,7 +286,10 @@ ff_each_done(FfRun *run, const FfPlace *place, FfProgress progress, Jsonb *resul
 	each->progress[place->index] = progress;
 	each->done++;
 	if (result != NULL)
+	{
 		each->results[place->index] = ff_context_keep(run, result);
+		each->bytes += VARSIZE(result);
+	}
 	if (progress == FF_PROGRESS_BROKEN && each->error == NULL)
 		each->error = ff_context_keep(run, error);
 }
@@ -295,16 +309,16 @@ start_item(FfRun *run, const FfNode *node, FfEach *each, int index)
 	ff_node_start(run, &place);
 }
 
-/* The results in order; those that are not in memory are read. */
+/* Of some of the results, those that are not in memory are read. */
 static void
-fetch_results(FfRun *run, const FfNode *node, FfEach *each)
+fetch_results(FfRun *run, const FfNode *node, FfEach *each, int from, int to)
 {
-	char  **ids = palloc(sizeof(char *) * Max(each->count, 1));
-	int	   *places = palloc(sizeof(int) * Max(each->count, 1));
+	char  **ids = palloc(sizeof(char *) * (to - from));
+	int	   *places = palloc(sizeof(int) * (to - from));
 	int		missing = 0;
 	Jsonb **found;
 
-	for (int i = 0; i < each->count; i++)
+	for (int i = from; i < to; i++)
 	{
 		if (each->results[i] != NULL)
 			continue;
@@ -318,6 +332,37 @@ fetch_results(FfRun *run, const FfNode *node, FfEach *each)
 		each->results[places[i]] = found[i];
 }
 
+/*
+ * The output, once all is done; NULL and an error when it is too large, which is known before all
+ * of it has been read: in a list a value takes what it takes alone.
+ */
+static Jsonb *
+output_of(FfRun *run, const FfNode *node, FfEach *each)
+{
+	Size bytes = VARSIZE(each->items);
+
+	each->error = ff_limit_size(bytes + each->bytes, psprintf("the step \"%s\"", node->id));
+	for (int i = 0; i < each->count && each->error == NULL; i++)
+	{
+		if (i % FF_READ_AT_ONCE == 0)
+			fetch_results(run, node, each, i, Min(i + FF_READ_AT_ONCE, each->count));
+		bytes += each->results[i] ? VARSIZE(each->results[i]) : 0;
+		each->error = ff_limit_size(bytes, psprintf("the step \"%s\"", node->id));
+	}
+	return each->error == NULL ? gathered(each) : NULL;
+}
+
+static void
+free_each(FfEach *each)
+{
+	ff_each_shrink(each);
+	pfree(each->results);
+	pfree(each->progress);
+	pfree(each->items);
+	pfree(each->inner.config);
+	pfree(each);
+}
+
 static void
 close_each(FfRun *run, const FfNode *node, FfEach *each, TimestampTz now)
 {
@@ -326,10 +371,7 @@ close_each(FfRun *run, const FfNode *node, FfEach *each, TimestampTz now)
 	Jsonb  *output = NULL;
 
 	if (each->error == NULL)
-	{
-		fetch_results(run, node, each);
-		output = gathered(each);
-	}
+		output = output_of(run, node, each);
 	place.state->each = NULL;
 	run->max_running -= each->room;
 	ff_item_remove(run, item);
@@ -337,6 +379,13 @@ close_each(FfRun *run, const FfNode *node, FfEach *each, TimestampTz now)
 		ff_node_fail(run, &place, each->error, item->attempt, item->input, item->created, now);
 	else
 		ff_node_complete(run, &place, output, item->attempt, item->input, item->created, now);
+	free_each(each);
+}
+
+static bool
+may_begin(const FfEach *each)
+{
+	return each->error == NULL && each->next < each->count && each->running < each->room;
 }
 
 void
@@ -345,8 +394,9 @@ ff_each_step(FfRun *run, const FfNode *node, TimestampTz now)
 	FfGraphRun *state = ff_graph_run(run);
 	FfEach	   *each = state->nodes[node->index].each;
 
-	while (each->error == NULL && each->next < each->count && each->running < each->room &&
-		   !ff_advance_spent(state))
+	if (may_begin(each))
+		ff_context_fetch(run, node); /* memory may have been wanted since the last one began */
+	while (may_begin(each) && !ff_advance_spent(state))
 	{
 		int index = each->next++;
 

@@ -190,6 +190,12 @@ ff_log_started(FfRun *run, const FfPlace *place, int attempt, TimestampTz at)
 	log_started(run, place->step_id, place->inner->type_name, place->node->label, attempt, at);
 }
 
+void
+ff_log_started_again(FfRun *run, const FfItem *item, TimestampTz at)
+{
+	log_started(run, item->id, item->type, item->name, item->attempt, at);
+}
+
 static void
 log_updated(FfRun *run, const char *step_id, Jsonb *output, TimestampTz at)
 {
@@ -232,7 +238,7 @@ ff_log_settled(FfRun *run, const FfItem *item, Jsonb *output, TimestampTz starte
 {
 	bool of_item = item->id[strlen(item->id) - 1] == ']'; /* no node is called so */
 
-	if (item->error != NULL)
+	if (item->error != NULL && !item->begun)
 		log_started(run, item->id, item->type, item->name, item->attempt, started);
 	log_completed(run, item->id, item->type, item->name, output, started, at);
 	if (!of_item)

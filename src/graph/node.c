@@ -57,6 +57,7 @@ ask_type(const FfPlace *place, FfNodeStart *start, FfOp *op)
 
 	PG_TRY();
 	{
+		start->scope = ff_context_scope(start->run, place);
 		config = ff_config_resolve(start->run, place, start->scope);
 		start->config = config;
 		if (place->inner->type->start != NULL)
@@ -363,7 +364,6 @@ start_attempt(FfRun *run, const FfPlace *place, int attempt, int max_attempts)
 		ff_node_fail(run, place, unknown_type(place->inner), attempt, NULL, now, now);
 		return;
 	}
-	start.scope = ff_context_scope(run, place);
 	config = ask_type(place, &start, op);
 	detail = ff_node_detail(place->inner, config);
 	if (op->kind == FF_OP_FAILED || op->kind == FF_OP_ERROR)
@@ -396,7 +396,6 @@ ff_node_restate(FfRun *run, const FfPlace *place, FfItem *item)
 						 .now = item->created};
 	FfOp	   *op = new_op(place);
 
-	start.scope = ff_context_scope(run, place);
 	(void) ask_type(place, &start, op);
 	if (op->request != NULL)
 		item->request = ff_run_keep_json(run, op->request);
@@ -433,6 +432,7 @@ sleep_instead(FfRun *run, FfItem *item, TimestampTz now)
 	sleep->attempt = item->attempt;
 	sleep->max_attempts = item->max_attempts;
 	sleep->input = item->input;
+	item->input = NULL;
 	return sleep;
 }
 
@@ -513,7 +513,7 @@ ff_node_arrive(FfRun *run, const FfPlace *place, FfArrival *arrival, TimestampTz
 		return;
 	}
 	output = output_of(place, arrival, &fault);
-	if (item->error != NULL)
+	if (item->error != NULL && !item->begun)
 		ff_log_started(run, place, item->attempt, started);
 	if (arrival->detail != NULL)
 		detail = detail ? ff_config_joined(detail, arrival->detail) : arrival->detail;

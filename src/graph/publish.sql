@@ -227,6 +227,7 @@ declare
 	snapshot integer := w.test_version;
 begin
 	if snapshot is not null then
+		perform flowforge.use_snapshot(w.tenant_id, w.function_id, snapshot);
 		return snapshot;
 	end if;
 	select v.version into snapshot
@@ -238,12 +239,32 @@ begin
 		where v.tenant_id = w.tenant_id and v.function_id = w.function_id;
 		insert into flowforge.function_version (tenant_id, function_id, version, retries, config)
 		values (w.tenant_id, w.function_id, snapshot, 0, frozen);
+	else
+		perform flowforge.use_snapshot(w.tenant_id, w.function_id, snapshot);
 	end if;
 	update flowforge.workflow u set test_version = snapshot where u.tenant_id = w.tenant_id and u.function_id = w.function_id;
 	return snapshot;
 end
 $$;
 comment on function flowforge.snapshot_draft(flowforge.workflow) is 'The version (negative) by which a draft is test run.';
+
+-- A version that no run has been started with for `retention` is that of no run that is kept, unless that run is live yet.
+create function flowforge.forget_snapshots(retention interval) returns integer
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	with gone as (
+		delete from flowforge.function_version v
+		where retention > interval '0' and v.version < 0 and v.created_at < now() - retention - interval '1 day'
+			and not exists (select from flowforge.workflow w where w.tenant_id = v.tenant_id and w.function_id = v.function_id and w.test_version = v.version)
+			and not exists (select from flowforge.live_run l where l.tenant_id = v.tenant_id and l.function_id = v.function_id and l.version = v.version)
+		returning 1
+	)
+	select count(*)::integer from gone
+$$;
+comment on function flowforge.forget_snapshots(interval) is
+'Deletes versions of drafts that were made for test runs and last used before `retention`, that no draft and no live run has; 0 keeps them. '
+'Gives how many. Executors call it.';
 
 create function flowforge.test_workflow(workflow text, input jsonb, idempotency_key text) returns uuid
 language plpgsql volatile

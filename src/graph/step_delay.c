@@ -28,8 +28,13 @@ end_of(Jsonb *config, TimestampTz now)
 static void
 start(const FfNodeStart *start, FfOp *op)
 {
+	int64 limit = start->node->timeout;
+
 	op->due = end_of(start->config, start->now);
 	op->kind = FF_OP_SLEEP;
+	/* A microsecond more than it may take: what takes exactly as long is over in time. */
+	if (limit > 0)
+		op->due = Min(op->due, start->now + limit + 1);
 	if (op->due > start->now)
 		return;
 	op->kind = FF_OP_COMPLETED;

@@ -89,8 +89,10 @@ extern void ff_run_return(FfRun *run, Jsonb *output, TimestampTz now);
 
 /* --- limit.c --- */
 
-/* What is wrong with a result, as an error: NULL when it is small enough. */
+/* What is wrong with a result, as an error: NULL when it is small enough. The same of one that
+ * has at least so many bytes. */
 extern Jsonb *ff_limit_output(Jsonb *output, const char *whose);
+extern Jsonb *ff_limit_size(Size size, const char *whose);
 /* Ends a run that keeps more than it may. */
 extern void ff_limit_run(FfRun *run, TimestampTz now);
 

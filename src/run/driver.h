@@ -28,6 +28,9 @@ typedef struct FfDriver
 	 * was too large to be read before it is wanted. */
 	void (*restore)(FfRun *run, const char *step_id, const char *status, Jsonb *memo);
 
+	/* An item that has failed is about to be called again: that is logged. */
+	void (*begin)(FfRun *run, const FfItem *item, TimestampTz now);
+
 	/* The call of an item has been answered. */
 	void (*answer)(FfRun *run, FfItem *item, const FfAnswer *answer, TimestampTz now);
 
@@ -74,6 +77,10 @@ extern bool ff_run_begin(FfRun *run, const FfOp *op, int max_attempts, Timestamp
 /* An attempt of an item has failed: it is tried again, or else it has failed for good. */
 extern void ff_run_attempt_failed(FfRun *run, FfItem *item, Jsonb *error, bool retry,
 								  int64 retry_after, int max_attempts, TimestampTz now);
+
+/* Gives back what the run's items held that are over: nothing may be unwritten or about to arrive.
+ */
+extern void ff_items_forget(FfRun *run);
 
 /* Whether the driver is to advance the run. */
 extern bool ff_run_advances(const FfRun *run);

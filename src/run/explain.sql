@@ -63,6 +63,46 @@ as $$
 $$;
 comment on function flowforge.retried_step(flowforge.live_run, jsonb) is 'The step that a call for what comes next ran and that failed; null when it is none.';
 
+-- Where a run stands among its tenant's, up to 1,000 of them in each slot: those before it by rank, and by age those that have none. And its
+-- tenant's part of what all tenants that have work weigh.
+create function flowforge.place_in_queue(run flowforge.live_run, out before bigint, out exact boolean, out share numeric) returns record
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with own as (
+		select h.rank, coalesce(h.rank, flowforge.id_time(h.run_id)) as at
+		from flowforge.run_hot h
+		where h.slot = run.slot and h.tenant_id = run.tenant_id and h.run_id = run.run_id
+	),
+	ahead as (
+		select a.n, a.seen
+		from own
+		cross join generate_series(0, 63) as s (slot)
+		cross join lateral (
+			select count(*) filter (where q.rank is null) as n, count(*) as seen
+			from (
+				select h.rank from flowforge.run_hot h
+				where h.slot = s.slot and h.tenant_id = run.tenant_id
+					and h.run_id < case when own.rank is null then run.run_id else flowforge.id_floor(own.at) end
+				limit 1000) q
+			union all
+			select count(*), count(*)
+			from (
+				select from flowforge.run_hot h
+				where h.slot = s.slot and h.tenant_id = run.tenant_id and h.rank is not null and (h.rank, h.run_id) < (own.at, run.run_id)
+				limit 1000) q
+		) a
+	)
+	select sum(a.n)::bigint, coalesce(max(a.seen) < 1000, true),
+		(select coalesce((select w.weight from flowforge.tenant w where w.tenant_id = run.tenant_id), 1)::numeric
+				/ nullif(sum(coalesce(w.weight, 1)), 0)
+			from (select distinct t.tenant_id from flowforge.hot_tenants() t) t
+			left join flowforge.tenant w on w.tenant_id = t.tenant_id)
+	from ahead a
+$$;
+comment on function flowforge.place_in_queue(flowforge.live_run) is
+'How many runnable runs of its tenant come before one (at least so many when not exact), and the tenant''s share of the executors (0 to 1).';
+
 -- Something to call: being called, out of reach, backing off, or waiting for its turn.
 create function flowforge.call_cause(
 	run flowforge.live_run, item jsonb, what text, out cause text, out since timestamptz, out until timestamptz, out sentence text
@@ -76,6 +116,7 @@ declare
 	due constant timestamptz := to_timestamp((item ->> 'due')::numeric / 1000000);
 	attempts integer;
 	busy bigint;
+	place record;
 begin
 	select coalesce(a.name, f.slug) as name, f.url, f.app_id, v.retries into app
 	from flowforge.function f
@@ -112,8 +153,11 @@ begin
 		join flowforge.run r on r.tenant_id = c.tenant_id and r.run_id = c.run_id
 		join flowforge.function f on f.tenant_id = r.tenant_id and f.function_id = r.function_id
 		where f.tenant_id = run.tenant_id and f.app_id = app.app_id;
-		sentence := format('%s waits for its turn: the app "%s" has %s calls under way, %s at most for each executor', what, app.name, busy,
-			current_setting('flowforge.max_in_flight_per_app'));
+		select * into place from flowforge.place_in_queue(run);
+		sentence := format('%s waits for its turn: %s%s', what, case when app.app_id is null then 'it is run by the server' else
+			format('the app "%s" has %s calls under way, %s at most for each executor', app.name, busy, current_setting('flowforge.max_in_flight_per_app')) end,
+			format(', %s%s runs of its tenant come before it, and the tenant''s share of the executors is %s %%', case when not place.exact then 'at least ' end,
+				place.before, round(100 * place.share, 1)));
 	end if;
 end
 $$;
@@ -186,6 +230,37 @@ end
 $$;
 comment on function flowforge.item_cause(flowforge.live_run, jsonb) is 'Why one thing that a run has to do is not done.';
 
+-- Nodes of a graph that are ready while as many are worked on as its settings allow. A node that nothing leads to any more has a row, too.
+create function flowforge.turn_causes(run flowforge.live_run) returns table (step_id text, sentence text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with version as (
+		select v.config -> 'graph' as graph, coalesce((v.config #>> '{settings,max_concurrency}')::integer, 10) as most
+		from flowforge.function_version v
+		where v.tenant_id = run.tenant_id and v.function_id = run.function_id and v.version = run.version and v.config ? 'graph'
+	), item as (
+		select regexp_replace(i.value ->> 'id', '\[\d+\]$', '') as node, i.value ->> 'op' not in ('sleep', 'wait', 'invoke', 'signal', 'approval', 'lock', 'loop')
+			and coalesce(to_timestamp((i.value ->> 'due')::numeric / 1000000) <= clock_timestamp(), true) as works
+		from jsonb_array_elements(run.state -> 'items') i
+		where i.value ->> 'id' <> ''
+	), busy as (
+		select count(distinct i.node) as nodes from item i where i.works
+	), done as (
+		select s.step_id as node from flowforge.step s where s.tenant_id = run.tenant_id and s.run_id = run.run_id
+	)
+	select n.value ->> 'id', format('step "%s" waits for its turn: %s nodes are worked on, and settings.max_concurrency is %s',
+		coalesce(n.value #>> '{data,label}', n.value ->> 'id'), busy.nodes, version.most)
+	from version
+	join busy on busy.nodes >= version.most
+	cross join lateral jsonb_array_elements(version.graph -> 'nodes') with ordinality n
+	where n.value ->> 'id' not in (select d.node from done d union all select i.node from item i) and not exists (
+		select from jsonb_array_elements(version.graph -> 'edges') e
+		where e.value ->> 'target' = n.value ->> 'id' and e.value ->> 'source' not in (select d.node from done d))
+	order by n.ordinality
+$$;
+comment on function flowforge.turn_causes(flowforge.live_run) is 'The nodes of a run''s graph that wait only for others of it to end (settings.max_concurrency).';
+
 create function flowforge.run_causes(run uuid) returns table (cause text, step_id text, since timestamptz, until timestamptz, sentence text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -224,6 +299,9 @@ begin
 		and not (c.cause = 'queued' and exists (
 			select from flowforge.claim w where w.slot = live.slot and w.run_id = live.run_id and w.asked > w.granted))
 	union all
+	select 'waiting for its turn', t.step_id, null, null, t.sentence
+	from flowforge.turn_causes(live) t
+	union all
 	select 'deadline', null, null, to_timestamp((live.state ->> 'end')::numeric / 1000000),
 		format('it is cancelled at %s if it is not done by then (timeouts)', flowforge.say_time(to_timestamp((live.state ->> 'end')::numeric / 1000000)))
 	where live.state ? 'end';
@@ -231,7 +309,7 @@ end
 $$;
 comment on function flowforge.run_causes(uuid) is
 'Why a run is not running, cause by cause: a word (no executor, function paused, app paused, being called, app unreachable, backing off, '
-'queued, waiting for room, being done, sleeping, waiting for an event | a run | a signal | an approval | a lock, deadline; or how it ended), the step, since when, until when, and '
+'queued, waiting for room, being done, sleeping, waiting for an event | a run | a signal | an approval | a lock | its turn, deadline; or how it ended), the step, since when, until when, and '
 'a sentence. Error: FF010 no such run.';
 
 create function flowforge.say_causes(sentences text[]) returns text

@@ -173,10 +173,46 @@ ff_item_add(FfRun *run, FfItemKind kind, const char *id, const char *name, int g
 	return item;
 }
 
+/* The change may still tell of what it held: that is given back later (ff_items_forget). */
 void
 ff_item_remove(FfRun *run, FfItem *item)
 {
+	MemoryContext old;
+
 	run->items = list_delete_ptr(run->items, item);
+	if (run->driver == NULL || item == NULL)
+		return;
+	old = MemoryContextSwitchTo(run->context);
+	run->gone = lappend(run->gone, item);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+give_back(void *value)
+{
+	if (value != NULL)
+		pfree(value);
+}
+
+void
+ff_items_forget(FfRun *run)
+{
+	ListCell *cell;
+
+	foreach (cell, run->gone)
+	{
+		FfItem *item = lfirst(cell);
+
+		give_back(item->name);
+		give_back(item->input);
+		give_back(item->error);
+		give_back(item->terms);
+		give_back(item->request);
+		give_back(item->options);
+		pfree(item);
+	}
+	list_free(run->gone);
+	run->gone = NIL;
 }
 
 void

@@ -6,18 +6,32 @@
 #include "run/actor.h"
 #include "util/json.h"
 
+int ff_executor_memory = 256 * 1024;
 int ff_output_limit = 4 * 1024 * 1024;
 int ff_state_limit = 32 * 1024 * 1024;
 int ff_step_limit = 1000;
 
+static Jsonb *
+too_large(const char *whose, Size size, const char *more)
+{
+	return ff_run_error(
+		"OutputTooLarge",
+		psprintf("the result of %s has %zu bytes%s; flowforge.output_limit allows %d", whose,
+				 (size_t) size, more, ff_output_limit));
+}
+
 Jsonb *
 ff_limit_output(Jsonb *output, const char *whose)
 {
-	if (output == NULL || VARSIZE(output) <= (Size) ff_output_limit)
-		return NULL;
-	return ff_run_error("OutputTooLarge",
-						psprintf("the result of %s has %zu bytes; flowforge.output_limit allows %d",
-								 whose, (size_t) VARSIZE(output), ff_output_limit));
+	return output == NULL || VARSIZE(output) <= (Size) ff_output_limit
+			   ? NULL
+			   : too_large(whose, VARSIZE(output), "");
+}
+
+Jsonb *
+ff_limit_size(Size size, const char *whose)
+{
+	return size <= (Size) ff_output_limit ? NULL : too_large(whose, size, " or more");
 }
 
 /* Steps that are finished and steps that are not; asking what comes next is none. */

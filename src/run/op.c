@@ -11,6 +11,7 @@
 #include "run/actor.h"
 #include "run/driver.h"
 #include "run/kind.h"
+#include "util/id.h"
 #include "util/json.h"
 
 /* --- what takes time --- */
@@ -71,6 +72,7 @@ static bool
 begin_invoke(FfRun *run, const FfOp *op, int group, TimestampTz now)
 {
 	FfInvocation *invocation;
+	FfItem		 *item;
 
 	if (run->depth >= ff_invoke_depth_limit)
 	{
@@ -90,8 +92,11 @@ begin_invoke(FfRun *run, const FfOp *op, int group, TimestampTz now)
 	invocation->slug = op->function;
 	invocation->payload = op->payload;
 	invocation->expires = op->due;
+	ff_uuid7(&invocation->run_id);
 	run->change->invocations = lappend(run->change->invocations, invocation);
-	ff_item_note(run, begin(run, op, FF_ITEM_INVOKE, group, now), "step.waiting", now);
+	item = begin(run, op, FF_ITEM_INVOKE, group, now);
+	item->child = invocation->run_id;
+	ff_item_note(run, item, "step.waiting", now);
 	return true;
 }
 

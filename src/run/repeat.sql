@@ -263,9 +263,17 @@ begin
 		and s.step_id not in (select flowforge.lock_steps(source, step.position))
 		and (after is null or step.step_id is not null and s.step_id <> step.step_id and s.status <> 'cancelled' and not (s.status = 'failed' and not s.memo ? 'data')
 			and s.step_id <> regexp_replace(step.step_id, '\[\d+\]$', '') and not after ? s.step_id and not after ? regexp_replace(s.step_id, '\[\d+\]$', ''));
+	-- Of a step that began more than once its last end counts.
+	with told as (
+		select distinct on (e.step_id, e.type) e.step_id, e.type, e.data
+		from flowforge.run_event e
+		where e.tenant_id = source.tenant_id and e.run_id = source.run_id and e.type in ('step.completed', 'step.failed', 'step.skipped')
+		order by e.step_id, e.type, e.seq desc
+	)
 	select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('t', 'step.' || s.status, 'at', now, 's', s.step_id, 'n', s.name, 'a', s.attempt))
-		order by s.position), '[]') into entries
+		|| case when t.data is null then '{}' else jsonb_build_object('d', t.data) end order by s.position), '[]') into entries
 	from flowforge.step s
+	left join told t on t.step_id = s.step_id and t.type = 'step.' || s.status
 	where s.tenant_id = copy.tenant_id and s.run_id = copy.run_id;
 	insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 	values (copy.tenant_id, copy.run_id, 2, jsonb_build_array(jsonb_build_object('t', 'run.replayed', 'at', now, 'd',
@@ -275,6 +283,17 @@ end
 $$;
 comment on function flowforge.copy_steps(flowforge.run, flowforge.run, flowforge.step) is
 'Gives a run the checkpoints another had before a step, and both runs'' logs their due; gives the number of the last log event.';
+
+-- What a draft was when it was test run is kept for as long as runs with it may be: created_at says, to a day, when the last one began.
+create function flowforge.use_snapshot(tenant integer, function integer, snapshot integer) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	update flowforge.function_version v
+	set created_at = now()
+	where v.tenant_id = tenant and v.function_id = function and v.version = snapshot and v.version < 0 and v.created_at < now() - interval '1 day'
+$$;
+comment on function flowforge.use_snapshot(integer, integer, integer) is 'Notes that a run of a snapshot of a draft begins; does nothing for other versions.';
 
 create function @extschema@.ff_replay(run uuid, from_step text default null, input jsonb default null) returns uuid
 language plpgsql volatile
@@ -296,6 +315,7 @@ begin
 	if copy.version is null then
 		raise exception using errcode = 'FF013', message = format('the function of run %s no longer exists', run), hint = 'Register its app again.';
 	end if;
+	perform flowforge.use_snapshot(copy.tenant_id, copy.function_id, copy.version);
 	copy.run_id := flowforge.uuid7();
 	copy.event_id := flowforge.replayed_event(source, case when from_step is null then input end);
 	copy.parent_run_id := null;

@@ -55,6 +55,7 @@ ff_run_retry(FfRun *run, FfItem *item, const char *step_id, const char *name, Js
 	ff_run_log(run, *step_id ? "step.retrying" : "run.retrying", step_id, name, item->attempt,
 			   retry_data(error, item->due), now);
 	item->attempt++;
+	item->begun = false;
 	item->error = ff_run_keep_json(run, error);
 }
 
@@ -216,12 +217,24 @@ receive_event(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 		ff_item_finish(run, item, "completed", ff_json_member(payload, "event"), now);
 }
 
+/* What an attempt that was given up had invoked may end while the next one waits. */
+static bool
+is_of_another(const FfItem *item, Jsonb *payload)
+{
+	static const pg_uuid_t unknown = {{0}};
+	char				  *said = ff_json_text(payload, "run");
+	pg_uuid_t			   child;
+
+	return memcmp(&item->child, &unknown, sizeof(unknown)) != 0 && said != NULL &&
+		   ff_id_parse(said, &child) && memcmp(&item->child, &child, sizeof(child)) != 0;
+}
+
 static void
 receive_result(FfRun *run, FfItem *item, Jsonb *payload, TimestampTz now)
 {
 	Jsonb *error = ff_json_member(payload, "error");
 
-	if (item->kind != FF_ITEM_INVOKE)
+	if (item->kind != FF_ITEM_INVOKE || is_of_another(item, payload))
 		return;
 	if (ff_json_bool(payload, "refused"))
 		item->max_attempts = item->attempt; /* it would be refused again */

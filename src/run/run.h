@@ -59,6 +59,8 @@ typedef struct FfItem
 	TimestampTz called_at;
 	pg_uuid_t	request_id; /* of that call */
 	bool		advanced;	/* steps of that call have been checkpointed already */
+	bool		begun;		/* that this attempt, not the first, has begun is in the log */
+	pg_uuid_t	child;		/* the run that an invocation waits for; zero: not known */
 	bool		remote;		/* the app is at it by itself; `due` is when the engine takes over */
 	/* What to request, secrets included: only ever in memory. An item read from its row has none
 	 * and asks the function for it again. */
@@ -148,6 +150,7 @@ typedef struct FfRun
 	int				 asked;	 /* steps it has ever asked room for */
 	FfHome			 home;	 /* where the state's row is */
 	List			*items;	 /* of FfItem */
+	List			*gone;	 /* likewise, of a run that has a driver: what is over */
 	List			*defers; /* of FfDefer, by id */
 	FfMemo			*memos;	 /* in order of completion */
 	int				 memo_count;
@@ -182,7 +185,7 @@ typedef struct FfInvocation
 	Jsonb	   *payload; /* {data, v?} or NULL */
 	TimestampTz expires;
 	bool		detached; /* nobody waits for its end */
-	pg_uuid_t	run_id;	  /* of a detached one */
+	pg_uuid_t	run_id;
 } FfInvocation;
 
 /*
@@ -271,9 +274,9 @@ extern void ff_run_report(FfRun *run, const struct FfAnswer *answer, int max_att
  * up is cancelled. */
 extern void ff_run_wake(FfRun *run, TimestampTz now);
 
-/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, output | error},
- * signal {step, signal, data | conflict}, resume {step, memo, by}. An event for one of the run's
- * cancelOn waits cancels it. */
+/* A message from the inbox: cancel {reason}, event {step, event}, invoked {step, run, output |
+ * error}, signal {step, signal, data | conflict}, resume {step, memo, by}. An event for one of the
+ * run's cancelOn waits cancels it. */
 extern void ff_run_message(FfRun *run, const char *kind, Jsonb *payload, TimestampTz now);
 
 /* The run ends: completed, failed or cancelled. */
@@ -286,6 +289,7 @@ extern Jsonb *ff_run_error(const char *name, const char *message);
 extern int ff_invoke_depth_limit; /* runs that invoke runs that invoke ... */
 extern int ff_unreachable_limit;  /* seconds an app may be away before its runs fail */
 extern int ff_endpoint_lease;	  /* seconds a run that began in its app may be silent */
+extern int ff_executor_memory;	  /* kB: beyond it, results that can be read again are forgotten */
 extern int ff_output_limit;		  /* bytes of a step's or a run's result */
 extern int ff_state_limit;		  /* bytes of the results of all steps of a run */
 extern int ff_step_limit;		  /* steps of a run */

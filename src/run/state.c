@@ -7,9 +7,10 @@
  * "batch": whether it may have several events, "ask": steps it has asked room for, "locks": [keys
  * of locks the run may hold], "items": [...]}; an item is {"id", "n": name, "op":
  * run|sleep|wait|invoke|signal|fetch|ai|loop, "a": attempt, "g": group, "r": race, "at": us, "due":
- * us, "e": error, "t": {timeout, retries}, "rem": remote, "u": unreachable count, "us": since}. A
- * step the server takes itself has the name of its kind as op, its options as "o" and its attempts
- * as "m". Times are microseconds since 1970. Members that say nothing are left out.
+ * us, "e": error, "t": {timeout, retries}, "b": begun, "ch": ULID of the invoked run, "rem":
+ * remote, "u": unreachable count, "us": since}. A step the server takes itself has the name of its
+ * kind as op, its options as "o" and its attempts as "m". Times are microseconds since 1970.
+ * Members that say nothing are left out.
  */
 #include "postgres.h"
 
@@ -93,6 +94,7 @@ static FfItem *
 read_item(Jsonb *json)
 {
 	FfItem *item = palloc0(sizeof(FfItem));
+	char   *child;
 
 	read_kind(json, item);
 	copy_text(json, "id", item->id, sizeof(item->id));
@@ -109,6 +111,9 @@ read_item(Jsonb *json)
 	item->terms = ff_json_member(json, "t");
 	item->timeout = number(json, "to", 0);
 	item->input = ff_json_member(json, "in");
+	item->begun = ff_json_bool(json, "b");
+	if ((child = ff_json_text(json, "ch")) != NULL)
+		(void) ff_id_parse(child, &item->child);
 	item->remote = ff_json_bool(json, "rem");
 	item->unreachable = (int) number(json, "u", 0);
 	item->unreachable_since = instant(json, "us", 0);
@@ -215,6 +220,8 @@ put_int(FfJsonBuilder *builder, const char *key, int64 value)
 static void
 put_item(FfJsonBuilder *builder, const FfItem *item)
 {
+	char child[FF_ULID_SIZE];
+
 	ff_jb_object(builder);
 	ff_jb_key(builder, "id");
 	ff_jb_text(builder, item->id);
@@ -245,6 +252,17 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	{
 		ff_jb_key(builder, "r");
 		ff_jb_bool(builder, true);
+	}
+	if (item->begun)
+	{
+		ff_jb_key(builder, "b");
+		ff_jb_bool(builder, true);
+	}
+	if (item->kind == FF_ITEM_INVOKE)
+	{
+		ff_ulid_encode(&item->child, child);
+		ff_jb_key(builder, "ch");
+		ff_jb_text(builder, pstrdup(child)); /* the builder keeps the pointer */
 	}
 	if (item->remote)
 	{

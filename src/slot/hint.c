@@ -15,13 +15,14 @@
 #include "util/json.h"
 #include "util/spi.h"
 
-#define MAX_PENDING 1024 /* beyond it the owners are told to look for themselves */
+#define MAX_PENDING 1024 /* beyond it the owners are told from where on to look for themselves */
 
 static struct
 {
 	int			runs_count;
 	int			ended_count;
 	bool		overflow;
+	FfLost		lost; /* that there was no room for */
 	bool		schedules;
 	bool		starts;
 	TimestampTz starts_at;
@@ -39,9 +40,9 @@ StaticAssertDecl(FF_SLOTS == 64, "pending.inboxes has a bit for each slot");
 static bool
 anything_pending(void)
 {
-	return pending.runs_count > 0 || pending.ended_count > 0 || pending.overflow ||
-		   pending.schedules || pending.starts || pending.limits || pending.notes_count > 0 ||
-		   pending.inboxes != 0;
+	return pending.runs_count > 0 || pending.lost.count > 0 || pending.ended_count > 0 ||
+		   pending.overflow || pending.schedules || pending.starts || pending.limits ||
+		   pending.notes_count > 0 || pending.inboxes != 0;
 }
 
 static void
@@ -50,12 +51,58 @@ forget(void)
 	pending.runs_count = 0;
 	pending.ended_count = 0;
 	pending.overflow = false;
+	pending.lost.count = 0;
+	pending.lost.others = false;
 	pending.schedules = false;
-	pending.starts = false;
 	pending.limits = false;
 	pending.notes_lost = false;
 	pending.notes_count = 0;
+	pending.starts = false;
 	pending.inboxes = 0;
+}
+
+static void
+keep_least(FfReady *least, const FfReady *run)
+{
+	if (memcmp(&run->run_id, &least->run_id, sizeof(pg_uuid_t)) < 0)
+		least->run_id = run->run_id;
+	if (run->rank != 0 && (least->rank == 0 || run->rank < least->rank))
+		least->rank = run->rank;
+}
+
+void
+ff_lost_add(FfLost *lost, const FfReady *run)
+{
+	/* No look at run_hot finds it: only a sweep does. */
+	lost->others |= run->rank == FF_RANK_GRANTED;
+	for (int i = 0; i < lost->count; i++)
+	{
+		if (lost->tenants[i].tenant_id == run->tenant_id)
+		{
+			keep_least(&lost->tenants[i], run);
+			return;
+		}
+	}
+	if (lost->count == FF_LOST_TENANTS)
+		lost->others = true;
+	else
+		lost->tenants[lost->count++] = *run;
+}
+
+/* What was lost may be in any slot. */
+static void
+push_lost(FfDatabase *database)
+{
+	for (int s = 0; s < FF_SLOTS; s++)
+	{
+		FfSlot *slot = &database->slots[s];
+
+		SpinLockAcquire(&slot->lock);
+		for (int i = 0; i < pending.lost.count; i++)
+			ff_lost_add(&slot->lost, &pending.lost.tenants[i]);
+		slot->overflow |= pending.lost.others;
+		SpinLockRelease(&slot->lock);
+	}
 }
 
 static void
@@ -65,7 +112,7 @@ push_run(FfDatabase *database, const FfReady *run)
 
 	SpinLockAcquire(&slot->lock);
 	if (slot->count == FF_RING_SIZE)
-		slot->overflow = true;
+		ff_lost_add(&slot->lost, run);
 	else
 		slot->ring[(slot->head + slot->count++) % FF_RING_SIZE] = *run;
 	SpinLockRelease(&slot->lock);
@@ -81,6 +128,11 @@ push_all(FfDatabase *database)
 	{
 		push_run(database, &pending.runs[i]);
 		wake |= 1u << (ff_slot_of(&pending.runs[i].run_id) % ff_shared->executors);
+	}
+	if (pending.lost.count > 0)
+	{
+		push_lost(database);
+		wake = PG_UINT32_MAX;
 	}
 	for (int slot = 0; slot < FF_SLOTS; slot++)
 	{
@@ -196,10 +248,12 @@ ff_hint_init(void)
 void
 ff_hint_run(int32 tenant_id, const pg_uuid_t *run_id, TimestampTz rank)
 {
+	FfReady run = {rank, tenant_id, *run_id};
+
 	if (pending.runs_count < MAX_PENDING)
-		pending.runs[pending.runs_count++] = (FfReady){rank, tenant_id, *run_id};
+		pending.runs[pending.runs_count++] = run;
 	else
-		pending.overflow = true;
+		ff_lost_add(&pending.lost, &run);
 }
 
 void

@@ -17,8 +17,8 @@
 /* Registers the transaction callback; once per process, in _PG_init. */
 extern void ff_hint_init(void);
 
-/* At commit, tells the run's owner that the run has become runnable. `rank` is that of its row; 0:
- * none. */
+/* At commit, tells the run's owner that the run has become runnable. `rank` is that of its row in
+ * run_hot, 0 for none; or FF_RANK_GRANTED. */
 extern void ff_hint_run(int32 tenant_id, const pg_uuid_t *run_id, TimestampTz rank);
 
 /* At commit, tells the gate that somebody waits in a queue. */

@@ -79,6 +79,7 @@ start_shared_memory(void)
 		LWLockInitialize(&ff_shared->lock, tranche);
 		ff_shared->executors = ff_executors;
 		ff_channel_make(ff_shared->live_channel);
+		ff_rate_init(&ff_shared->rates);
 		for (int i = 0; i < FF_MAX_DATABASES; i++)
 			init_database(&ff_shared->databases[i], tranche);
 	}

@@ -20,6 +20,7 @@
 
 #include "slot/follow.h"
 #include "slot/pool.h"
+#include "slot/rate.h"
 
 #define FF_SLOTS 64
 #define FF_MAX_EXECUTORS 16
@@ -30,6 +31,9 @@
 #define FF_STEP_ID_SIZE 80
 #define FF_MESSAGE_SIZE 200
 
+#define FF_RANK_GRANTED DT_NOBEGIN /* it has been granted room: before all of its tenant's others \
+									*/
+
 /* A run that may be called, as its owner is told of it. */
 typedef struct FfReady
 {
@@ -38,6 +42,17 @@ typedef struct FfReady
 	pg_uuid_t	run_id;
 } FfReady;
 
+/* Runs for which there was no room, tenant by tenant: the least id and the least rank of each
+ * tenant's, from which on the owner is to look at rows. */
+#define FF_LOST_TENANTS 4
+
+typedef struct FfLost
+{
+	int		count;
+	bool	others; /* of more tenants: look everywhere */
+	FfReady tenants[FF_LOST_TENANTS];
+} FfLost;
+
 /* What others tell the owner of a slot: runs that became runnable, messages in the inbox, or "look
  * for yourself". */
 typedef struct FfSlot
@@ -45,8 +60,9 @@ typedef struct FfSlot
 	slock_t lock;
 	uint32	head;
 	uint32	count;
-	bool	overflow;
+	bool	overflow; /* look for yourself, everywhere */
 	bool	inbox;
+	FfLost	lost;
 	FfReady ring[FF_RING_SIZE];
 } FfSlot;
 
@@ -146,10 +162,14 @@ typedef struct FfShared
 	int		   executors; /* per database, fixed while the server runs */
 	Latch	  *launcher;
 	char	   live_channel[FF_CHANNEL_SIZE]; /* what is only for watching is notified on it */
+	FfRates	   rates;
 	FfDatabase databases[FF_MAX_DATABASES];
 } FfShared;
 
 extern FfShared *ff_shared;
+
+/* Notes a run that was lost. Neither allocates nor raises. */
+extern void ff_lost_add(FfLost *lost, const FfReady *run);
 
 /* Registers the hooks that reserve and initialise the shared memory; called while the library is
  * preloaded. */

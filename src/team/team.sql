@@ -2,9 +2,22 @@
 create table flowforge.tenant (
 	tenant_id integer primary key check (tenant_id > 0),
 	name text not null unique,
-	created_at timestamptz not null default now()
+	created_at timestamptz not null default now(),
+	weight integer not null default 1 check (weight between 1 and 1000),
+	max_running integer check (max_running > 0),
+	max_events_per_second integer check (max_events_per_second > 0)
 );
 comment on table flowforge.tenant is 'A tenant: the owner of apps, functions, events and runs. Tenant 1 always exists.';
+comment on column flowforge.tenant.weight is 'Its share of the executors while other tenants have work, too: 3 beside 1 is served three times as much.';
+comment on column flowforge.tenant.max_running is 'Runs it may have running at once; null: any number.';
+comment on column flowforge.tenant.max_events_per_second is 'Events it may send a second, a second''s worth at once; null: any number.';
+
+-- Backends cache tenants; any change makes all of them forget.
+create function flowforge.forget_tenants() returns trigger
+language c as 'MODULE_PATHNAME', 'ff_tenant_forget';
+comment on function flowforge.forget_tenants() is 'Has all backends read tenants anew.';
+create trigger forget after insert or update or delete or truncate on flowforge.tenant
+	for each statement execute function flowforge.forget_tenants();
 
 insert into flowforge.tenant (tenant_id, name) values (1, 'default');
 select pg_catalog.pg_extension_config_dump('flowforge.tenant', 'where tenant_id operator(pg_catalog.<>) 1');
@@ -29,3 +42,42 @@ begin
 end
 $$;
 grant usage on schema flowforge to flowforge_gateway;
+
+create function @extschema@.ff_set_tenant(
+	tenant integer, weight integer default null, max_running integer default null, max_events_per_second integer default null
+) returns flowforge.tenant
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+	result flowforge.tenant;
+	wrong constant text := case
+		when not ff_set_tenant.weight between 1 and 1000 then format('weight is %s, it is from 1 to 1000', ff_set_tenant.weight)
+		when ff_set_tenant.max_running < 0 then format('max_running is %s, it is at least 1, or 0 for none', ff_set_tenant.max_running)
+		when ff_set_tenant.max_events_per_second < 0 then
+			format('max_events_per_second is %s, it is at least 1, or 0 for none', ff_set_tenant.max_events_per_second)
+	end;
+begin
+	if wrong is not null then
+		raise exception using errcode = 'FF071', message = 'a tenant''s share or limit cannot be set so', detail = wrong || '.',
+			hint = 'What is not given, or null, stays as it is.';
+	end if;
+	update flowforge.tenant t
+	set weight = coalesce(ff_set_tenant.weight, t.weight),
+		max_running = nullif(coalesce(ff_set_tenant.max_running, t.max_running), 0),
+		max_events_per_second = nullif(coalesce(ff_set_tenant.max_events_per_second, t.max_events_per_second), 0)
+	where t.tenant_id = ff_set_tenant.tenant
+	returning t.* into result;
+	if not found then
+		raise exception using errcode = 'FF008', message = format('there is no tenant %s', coalesce(ff_set_tenant.tenant::text, 'null')),
+			hint = 'select tenant_id, name from flowforge.tenant lists them; insert into flowforge.tenant (tenant_id, name) makes one.';
+	end if;
+	return result;
+end
+$$;
+comment on function @extschema@.ff_set_tenant(integer, integer, integer, integer) is
+'Sets a tenant''s share of the executors (weight, 1 to 1000; 1 at first) and its limits: max_running, runs at once, and '
+'max_events_per_second, events it may send a second (a second''s worth at once; more are refused with FF070, over HTTP with 429). Null '
+'leaves a value as it is, 0 removes a limit. Takes effect at once. Gives the tenant''s row. Errors: FF008 no such tenant; FF071 a value '
+'out of range.';

@@ -23,6 +23,8 @@
 	X(EVENT_DEPTH, '0', '0', '7', 400, "The event's data is nested too deeply")                    \
 	X(EVENT_TENANT, '0', '0', '8', 404, "The tenant does not exist")                               \
 	X(EVENT_SESSIONS, '0', '0', '9', 400, "An event's sessions cannot be used")                    \
+	X(EVENT_RATE, '0', '7', '0', 429, "The tenant sends more events a second than it may")         \
+	X(TENANT_LIMITS, '0', '7', '1', 400, "A tenant's share or limit cannot be set so")             \
 	X(RUN_NOT_FOUND, '0', '1', '0', 404, "The run does not exist")                                 \
 	X(RUN_NOT_COMMITTED, '0', '1', '1', 409, "The run was started by this very transaction")       \
 	X(RUN_STATE, '0', '1', '2', 500, "A run's stored state cannot be read")                        \

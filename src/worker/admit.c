@@ -102,12 +102,16 @@ ff_admit_turn(void)
 	FfRunKey  keys[LOAD_BATCH];
 	ListCell *cell;
 	List	 *runs;
-	long	  room = Min(2 * ff_max_in_flight - ff_active_count(), LOAD_BATCH);
+	int		  count;
 
 	/* What a run has been told may change what it calls: a checkpoint, for example. */
-	if (room <= 0 || ff_queue_length() == 0 || ff_inbox_waiting())
+	if (ff_inbox_waiting() || ff_queue_next() > GetCurrentTimestamp())
 		return;
-	runs = ff_admit(keys, ff_queue_pop(keys, (int) room));
+	count = ff_queue_pop(keys, LOAD_BATCH);
+	runs = ff_admit(keys, count);
+	/* Those that are there count as such by now. */
+	for (int i = 0; i < count; i++)
+		ff_queue_count(keys[i].tenant_id, -1);
 	foreach (cell, runs)
 	{
 		FfRun *run = lfirst(cell);

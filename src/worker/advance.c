@@ -16,8 +16,6 @@
 
 #define STEPS_A_CHANGE 512 /* what a run has done beyond that waits until they are written */
 
-int ff_executor_memory = 256 * 1024; /* kB */
-
 static List *advancing = NIL; /* of FfRun, each once (run->advancing) */
 
 void
@@ -47,12 +45,19 @@ ff_advance_waiting(void)
 	return advancing != NIL;
 }
 
+/* Whether what is to be written takes so much memory that nothing is to be added to it. */
+static bool
+group_is_large(void)
+{
+	return MemoryContextMemAllocated(ff_group_context, true) > (Size) ff_executor_memory * 1024 / 4;
+}
+
 /* A paused run takes what has come and is held when that is written; so does one with much to
  * write, for a moment. */
 static bool
 may_start(const FfRun *run, const FfFunction *function)
 {
-	return !function->paused &&
+	return !function->paused && !group_is_large() &&
 		   (run->change == NULL || list_length(run->change->steps) < STEPS_A_CHANGE);
 }
 

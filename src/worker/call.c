@@ -335,6 +335,7 @@ ff_calls_finish(void)
 		}
 	}
 	list_free(calls);
+	ff_lanes_turn();
 }
 
 bool

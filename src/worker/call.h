@@ -49,6 +49,8 @@ extern void ff_lane_give_up(FfRun *run);
 /* A call of the lane is over and its answer handled: lets in who waits. The lane may be gone then.
  */
 extern void ff_lane_move(FfLane *lane);
+/* Each turn: calls that were given up have left room, too. */
+extern void ff_lanes_turn(void);
 
 /* --- call.c: the calls under way --- */
 

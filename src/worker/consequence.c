@@ -20,6 +20,16 @@
 #define MAX_NOTES 20 /* of a step */
 #define MAX_NOTE_BYTES 16384
 
+static void
+put_run(FfJsonBuilder *builder, const pg_uuid_t *id)
+{
+	char ulid[FF_ULID_SIZE];
+
+	ff_ulid_encode(id, ulid);
+	ff_jb_key(builder, "run");
+	ff_jb_text(builder, pstrdup(ulid)); /* the builder keeps the pointer */
+}
+
 /* Tells the owner of the run that invoked this one how it ended. */
 static void
 tell_parent(FfChange *change)
@@ -31,6 +41,7 @@ tell_parent(FfChange *change)
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "step");
 	ff_jb_text(&builder, change->run->parent_step);
+	put_run(&builder, &change->run->id);
 	ff_jb_key(&builder, change->error ? "error" : "output");
 	ff_jb_json(&builder, change->error ? change->error : change->output);
 	ff_jb_end(&builder);
@@ -210,6 +221,7 @@ refuse_invocation(FfChange *change, const FfInvocation *invocation, const char *
 	ff_jb_object(&builder);
 	ff_jb_key(&builder, "step");
 	ff_jb_text(&builder, invocation->step_id);
+	put_run(&builder, &invocation->run_id);
 	ff_jb_key(&builder, "error");
 	ff_jb_json(&builder, ff_run_error("Error", problem));
 	ff_jb_key(&builder, "refused");
@@ -266,7 +278,7 @@ start_invocation(FfChange *change, const FfInvocation *invocation)
 	run.tenant_id = change->run->tenant_id;
 	run.function_id = function->function_id;
 	run.version = function->version;
-	run.has_run_id = invocation->detached;
+	run.has_run_id = true;
 	run.run_id = invocation->run_id;
 	if (!invocation->detached)
 	{

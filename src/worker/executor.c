@@ -200,18 +200,17 @@ time_to_wait(void)
 	wait = shorter(wait, ff_sandbox_timeout());
 	wait = shorter(wait, milliseconds_until(ff_wake_next()));
 	wait = shorter(wait, milliseconds_until(ff_clock_next()));
-	wait = shorter(wait, milliseconds_until(ff_starts_next()));
 	wait = shorter(wait, milliseconds_until(ff_gate_next()));
+	wait = shorter(wait, milliseconds_until(ff_starts_next()));
 	wait = shorter(wait, milliseconds_until(ff_maintain_next()));
 	wait = shorter(wait, milliseconds_until(ff_sweep_next()));
 	wait = shorter(wait, milliseconds_until(ff_news_next()));
 	/* While a group cannot be written there is nothing to be done but wait. */
 	if (ff_group_held())
 		return wait;
-	if (ff_inbox_waiting() || ff_gate_waiting() || ff_calls_unhandled() || ff_advance_waiting() ||
-		(ff_queue_length() > 0 && ff_active_count() < 2 * ff_max_in_flight))
+	if (ff_inbox_waiting() || ff_gate_waiting() || ff_calls_unhandled() || ff_advance_waiting())
 		wait = 0;
-	return wait;
+	return shorter(wait, milliseconds_until(ff_queue_next()));
 }
 
 static WaitEventSet *
@@ -324,6 +323,7 @@ ff_executor_main(Datum arg)
 	require_extension();
 	set_own_slots();
 	ff_active_init();
+	ff_queue_init();
 	ff_inbox_init();
 	ff_sql_init();
 	ff_http_init();

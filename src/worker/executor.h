@@ -36,7 +36,7 @@ typedef struct FfFailure
  * `failure`, when it raises. */
 extern bool ff_transaction(void (*work)(void *), void *arg, FfFailure *failure);
 
-/* --- active.c: the runs in memory and those waiting to be read --- */
+/* --- active.c: the runs in memory --- */
 
 extern void	  ff_active_init(void);
 extern FfRun *ff_active_find(const pg_uuid_t *id);
@@ -45,10 +45,23 @@ extern void	  ff_active_drop(FfRun *run);
 extern long	  ff_active_count(void);
 extern void	  ff_active_each(void (*visit)(FfRun *));
 
-/* Queues a run to be read, unless it is in memory or queued; urgent ones go first. False when the
- * queue is full. */
-extern bool ff_queue_push(const FfReady *ready, bool urgent);
+/* --- queue.c: the runs waiting to be read, each tenant's in a line --- */
+
+extern void ff_queue_init(void);
+/* A run is ready: it is queued, unless it is in memory or queued. Urgent ones go before their
+ * tenant's others. */
+extern void ff_queue_push(const FfReady *ready, bool urgent);
+/* Hints have been lost: rows are looked at from there on. */
+extern void ff_queue_lost(const FfReady *from);
+/* The same for all runs of these tenants. */
+extern void ff_queue_sweep(const int32 *tenants, int count);
+/* The next so many to be read, as far as there is room for them. Each counts as in memory until
+ * ff_queue_count has been told that it is not. */
 extern int	ff_queue_pop(FfRunKey *out, int limit);
+extern void ff_queue_count(int32 tenant_id, int change);
+/* When something is to be taken: in the past, if there is something; DT_NOEND: never. */
+extern TimestampTz ff_queue_next(void);
+/* Ids in memory. */
 extern long ff_queue_length(void);
 
 /* --- timer.c: the runs that are due soon --- */

@@ -6,62 +6,87 @@
 
 #include "miscadmin.h"
 
+#include "worker/backlog.h"
 #include "worker/claim.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
 
 #define SWEEP_BATCH 1024
-#define QUEUE_ENOUGH 8000
+#define SWEEP_COST 50 /* of the time between sweeps, one part goes into sweeping */
+#define LOST_COST 5	  /* and of that between those that lost hints ask for */
 
 int ff_sweep_interval = 5000;
 
 static bool		   sweep_wanted = true;
 static uint64	   swept_at = 0; /* database->enqueued before the last sweep */
 static TimestampTz last_sweep = 0;
+static int64	   sweep_took = 0; /* microseconds */
+
+/* What a slot has for its owner, taken under its lock. */
+typedef struct Taken
+{
+	uint32	count;
+	FfReady runs[FF_RING_SIZE];
+	FfLost	lost;
+	bool	overflow;
+	bool	inbox;
+} Taken;
+
+static void
+take_slot(FfSlot *slot, Taken *taken)
+{
+	SpinLockAcquire(&slot->lock);
+	for (taken->count = 0; slot->count > 0; slot->count--)
+	{
+		taken->runs[taken->count++] = slot->ring[slot->head];
+		slot->head = (slot->head + 1) % FF_RING_SIZE;
+	}
+	taken->lost = slot->lost;
+	taken->overflow = slot->overflow || slot->lost.others;
+	taken->inbox = slot->inbox;
+	slot->lost.count = 0;
+	slot->lost.others = slot->overflow = slot->inbox = false;
+	SpinLockRelease(&slot->lock);
+}
+
+/* A run in memory may have been granted more. */
+static void
+take_run(const FfReady *ready)
+{
+	FfRun *run = ff_active_find(&ready->run_id);
+
+	if (run != NULL)
+		ff_claim_look(run);
+	else
+		ff_queue_push(ready, ready->rank == FF_RANK_GRANTED);
+}
 
 void
 ff_take_hints(void)
 {
-	bool inbox = false;
+	static Taken taken;
 
 	for (int s = ff_my_number; s < FF_SLOTS; s += ff_shared->executors)
 	{
 		FfSlot *slot = &ff_my_database->slots[s];
-		FfReady taken[FF_RING_SIZE];
-		uint32	count = 0;
 
 		/* A look without the lock: who adds something sets our latch afterwards. */
-		if (slot->count == 0 && !slot->overflow && !slot->inbox)
+		if (slot->count == 0 && slot->lost.count == 0 && !slot->overflow && !slot->inbox)
 			continue;
-		SpinLockAcquire(&slot->lock);
-		for (; slot->count > 0; slot->count--)
-		{
-			taken[count++] = slot->ring[slot->head];
-			slot->head = (slot->head + 1) % FF_RING_SIZE;
-		}
-		sweep_wanted |= slot->overflow;
-		inbox |= slot->inbox;
-		slot->overflow = slot->inbox = false;
-		SpinLockRelease(&slot->lock);
-		for (uint32 i = 0; i < count; i++)
-		{
-			FfRun *run = ff_active_find(&taken[i].run_id);
-
-			if (run != NULL)
-				ff_claim_look(run);
-			else if (!ff_queue_push(&taken[i], false))
-				sweep_wanted = true;
-		}
+		take_slot(slot, &taken);
+		for (uint32 i = 0; i < taken.count; i++)
+			take_run(&taken.runs[i]);
+		for (int i = 0; i < taken.lost.count; i++)
+			ff_queue_lost(&taken.lost.tenants[i]);
+		sweep_wanted |= taken.overflow;
+		if (taken.inbox)
+			ff_inbox_look();
 	}
-	if (inbox)
-		ff_inbox_look();
 }
 
-/* The runs of one kind in one slot: those in run_hot, or those that have been granted room. */
-typedef int (*Sweep)(int slot, const FfRunKey *after, int limit, FfReady *out);
-
+/* Those that have been granted room; their rows need not be in run_hot. */
 static void
-sweep_slot(int slot, Sweep sweep)
+sweep_claims(int slot)
 {
 	FfRunKey last = {0};
 	FfReady	 found[SWEEP_BATCH];
@@ -70,36 +95,42 @@ sweep_slot(int slot, Sweep sweep)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		count = sweep(slot, &last, SWEEP_BATCH, found);
+		count = ff_claim_sweep(slot, &last, SWEEP_BATCH, found);
 		for (int i = 0; i < count; i++)
 		{
-			FfRun *run = ff_active_find(&found[i].run_id);
-
-			if (run != NULL)
-				ff_claim_look(run);
-			else if (!ff_queue_push(&found[i], false))
-			{
-				sweep_wanted = true;
-				return;
-			}
+			found[i].rank = FF_RANK_GRANTED;
+			take_run(&found[i]);
 			last = (FfRunKey){found[i].tenant_id, found[i].run_id};
 		}
 	} while (count == SWEEP_BATCH);
 }
 
 static void
-sweep_slots(void *arg)
+sweep(void *arg)
 {
+	int32 *tenants;
+	int	   count = ff_backlog_tenants(&tenants);
+
+	ff_queue_sweep(tenants, count);
 	for (int s = ff_my_number; s < FF_SLOTS; s += ff_shared->executors)
-	{
-		sweep_slot(s, ff_claim_sweep);
-		sweep_slot(s, ff_store_sweep);
-	}
+		sweep_claims(s);
+}
+
+/* When the next sweep is due by the settings and by what the last one cost. */
+static TimestampTz
+next_sweep(void)
+{
+	if (sweep_wanted)
+		return last_sweep + LOST_COST * sweep_took;
+	if (pg_atomic_read_u64(&ff_my_database->enqueued) == swept_at)
+		return DT_NOEND;
+	return last_sweep + Max((int64) ff_sweep_interval * 1000, SWEEP_COST * sweep_took);
 }
 
 /*
- * Rows are the truth: looks for runnable runs at the start, when a ring overflowed, and some
- * seconds after work has come in, if any has. An idle server looks for nothing.
+ * Rows are the truth: finds out which tenants have runnable runs, and has their lines look at all
+ * of them, at the start, when hints of many tenants were lost, and some seconds after work has come
+ * in, if any has. An idle server looks for nothing.
  */
 void
 ff_sweep_turn(void)
@@ -108,25 +139,18 @@ ff_sweep_turn(void)
 	TimestampTz now = GetCurrentTimestamp();
 	FfFailure	failure;
 
-	if (!sweep_wanted &&
-		(enqueued == swept_at || now < last_sweep + (int64) ff_sweep_interval * 1000))
+	if (now < next_sweep())
 		return;
-	/* A queue that is full has work enough; what it has no room for is found when it has shrunk. */
-	if (ff_queue_length() > QUEUE_ENOUGH)
-		return;
-	sweep_wanted = false;
 	swept_at = enqueued;
-	last_sweep = now;
 	ff_inbox_look();
 	ff_gate_sweep();
-	if (!ff_transaction(sweep_slots, NULL, &failure))
-		sweep_wanted = true;
+	sweep_wanted = !ff_transaction(sweep, NULL, &failure);
+	last_sweep = GetCurrentTimestamp();
+	sweep_took = sweep_wanted ? USECS_PER_SEC / LOST_COST : last_sweep - now;
 }
 
 TimestampTz
 ff_sweep_next(void)
 {
-	if (pg_atomic_read_u64(&ff_my_database->enqueued) == swept_at)
-		return DT_NOEND;
-	return last_sweep + (int64) ff_sweep_interval * 1000;
+	return next_sweep();
 }

@@ -448,7 +448,7 @@ grant(Round *round)
 		if (candidate->starts && candidate->queue->keys.key[FF_KEY_THROTTLE] != 0)
 			throttles =
 				list_append_unique_ptr(throttles, ff_ledger_started(candidate->queue, round->now));
-		ff_hint_run(candidate->queue->tenant_id, &candidate->run_id, candidate->rank);
+		ff_hint_run(candidate->queue->tenant_id, &candidate->run_id, FF_RANK_GRANTED);
 	}
 	save_throttles(throttles);
 }

@@ -234,7 +234,7 @@ due(void)
 	if (now < retry_at)
 		return false;
 	return list_length(group) >= ff_group_size || now >= group_since + ff_group_wait * 1000 ||
-		   (ff_calls_in_flight() == 0 && ff_queue_length() == 0);
+		   (ff_calls_in_flight() == 0 && ff_queue_next() == DT_NOEND);
 }
 
 /* After the commit: ended runs leave memory, the others go on. */

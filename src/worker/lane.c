@@ -2,8 +2,12 @@
  * lane.c - the lanes of an executor's calls.
  *
  * Each app has a lane: so many calls at once and no more, so that an app that hangs holds up its
- * own runs and nobody else's. A run that finds its lane full waits in it. So has each host of which
- * steps request something.
+ * own runs and nobody else's. A run that finds its lane full waits in it. So has, for each tenant,
+ * each host of which steps request something.
+ *
+ * All lanes together have room for flowforge.max_in_flight calls. When that is what holds lanes up,
+ * their tenants take turns by weight (fair.h); and a tenant that has few calls under way has room
+ * of its own beside, so one whose apps all hang keeps nobody else from calling.
  */
 #include "postgres.h"
 
@@ -16,21 +20,45 @@
 #include "http/guard.h"
 #include "util/json.h"
 #include "worker/call.h"
+#include "worker/fair.h"
 
 int ff_max_in_flight = 512;
 int ff_max_in_flight_per_app = 128;
 int ff_max_in_flight_per_host = 64;
 
+/* A tenant that has lanes. */
+typedef struct Party
+{
+	int32  tenant_id; /* the key */
+	FfTurn turn;
+	int	   weight; /* as last seen */
+	int	   lanes;
+	int	   in_flight;
+	List  *held; /* lanes that have room themselves, but for what all have together */
+} Party;
+
+typedef struct LaneKey
+{
+	int32	  tenant_id;
+	pg_uuid_t id; /* an app's, or made of a host's name */
+} LaneKey;
+
 struct FfLane
 {
-	pg_uuid_t id;	/* the key: an app's, or made of a host's name */
-	bool	  host; /* nobody's app */
-	int		  in_flight;
-	List	 *waiting; /* of FfRun, in order */
+	LaneKey key;
+	Party  *party;
+	bool	host; /* nobody's app */
+	bool	held; /* among its party's */
+	int		in_flight;
+	List   *waiting; /* of FfRun, in order */
 };
 
-static HTAB *lanes = NULL;
-static int	 waiting = 0; /* runs in all lanes */
+static HTAB	 *lanes = NULL;
+static HTAB	 *parties = NULL;
+static FfFair fair;
+static double all_weights = 0; /* of the parties */
+static int	  waiting = 0;	   /* runs in all lanes */
+static int	  unmoved = 0;	   /* calls that are over and have let nobody in */
 
 /* Who is called for an item, if that is nobody's app: a host, or whom a step of the server's names.
  */
@@ -58,54 +86,135 @@ callee_id(const char *callee)
 	return id;
 }
 
+static HTAB *
+make_table(const char *name, Size key, Size entry)
+{
+	HASHCTL control = {0};
+
+	control.keysize = key;
+	control.entrysize = entry;
+	control.hcxt = TopMemoryContext;
+	return hash_create(name, 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static void
+make_tables(void)
+{
+	lanes = make_table("flowforge lanes", sizeof(LaneKey), sizeof(FfLane));
+	parties = make_table("flowforge tenants with lanes", sizeof(int32), sizeof(Party));
+	ff_fair_init(&fair);
+}
+
+static Party *
+party_of(int32 tenant_id)
+{
+	bool   found;
+	Party *party = hash_search(parties, &tenant_id, HASH_ENTER, &found);
+
+	if (found)
+		return party;
+	memset(party, 0, sizeof(*party));
+	party->tenant_id = party->turn.tenant_id = tenant_id;
+	party->weight = 1;
+	all_weights += party->weight;
+	return party;
+}
+
 FfLane *
 ff_lane_of(const FfItem *item, const FfFunction *function)
 {
-	pg_uuid_t id = function->app_id;
-	char	 *callee;
-	FfLane	 *lane;
-	bool	  found;
+	LaneKey key = {function->tenant_id, function->app_id};
+	char   *callee = callee_of(item);
+	FfLane *lane;
+	bool	found;
 
 	if (lanes == NULL)
-	{
-		HASHCTL control = {0};
-
-		control.keysize = sizeof(pg_uuid_t);
-		control.entrysize = sizeof(FfLane);
-		control.hcxt = TopMemoryContext;
-		lanes = hash_create("flowforge lanes", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	callee = callee_of(item);
+		make_tables();
 	if (callee != NULL)
-		id = callee_id(callee);
-	lane = hash_search(lanes, &id, HASH_ENTER, &found);
+		key.id = callee_id(callee);
+	lane = hash_search(lanes, &key, HASH_ENTER, &found);
 	if (!found)
 	{
+		lane->party = party_of(key.tenant_id);
+		lane->party->lanes++;
 		lane->host = callee != NULL;
+		lane->held = false;
 		lane->in_flight = 0;
 		lane->waiting = NIL;
 	}
 	return lane;
 }
 
+/* The lane's own. */
+static bool
+has_place(const FfLane *lane)
+{
+	return lane->in_flight < (lane->host ? ff_max_in_flight_per_host : ff_max_in_flight_per_app);
+}
+
+/* Half of its share by weight: for the rest a tenant takes turns. */
+static bool
+has_own_room(const Party *party)
+{
+	int share = (int) (ff_max_in_flight * party->weight / (2 * all_weights));
+
+	return party->in_flight < Max(share, 1) &&
+		   ff_calls_in_flight() < Min(2 * ff_max_in_flight, FF_MAX_CALLS);
+}
+
 bool
 ff_lane_has_room(const FfLane *lane)
 {
-	int room = lane->host ? ff_max_in_flight_per_host : ff_max_in_flight_per_app;
-
-	return lane->in_flight < room && ff_calls_in_flight() < ff_max_in_flight;
+	return has_place(lane) &&
+		   (ff_calls_in_flight() < ff_max_in_flight || has_own_room(lane->party));
 }
 
 void
 ff_lane_enter(FfLane *lane)
 {
+	Party *party = lane->party;
+	int	   weight = ff_fair_weight(party->tenant_id);
+
+	all_weights += weight - party->weight;
+	party->weight = weight;
+	party->in_flight++;
 	lane->in_flight++;
+	ff_fair_charge(&fair, &party->turn);
 }
 
 void
 ff_lane_leave(FfLane *lane)
 {
+	lane->party->in_flight--;
 	lane->in_flight--;
+	unmoved++;
+}
+
+/* The lane could let somebody in, if all lanes together had room. */
+static void
+hold(FfLane *lane)
+{
+	Party		 *party = lane->party;
+	MemoryContext old;
+
+	if (lane->held || lane->waiting == NIL || !has_place(lane))
+		return;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	party->held = lappend(party->held, lane);
+	MemoryContextSwitchTo(old);
+	lane->held = true;
+	ff_fair_wait(&fair, &party->turn);
+}
+
+static void
+let_go(FfLane *lane)
+{
+	Party *party = lane->party;
+
+	party->held = list_delete_ptr(party->held, lane);
+	lane->held = false;
+	if (party->held == NIL)
+		ff_fair_leave(&fair, &party->turn);
 }
 
 void
@@ -120,6 +229,7 @@ ff_lane_wait(FfLane *lane, FfRun *run)
 	MemoryContextSwitchTo(old);
 	run->lane = lane;
 	waiting++;
+	hold(lane);
 }
 
 void
@@ -134,48 +244,93 @@ ff_lane_give_up(FfRun *run)
 	waiting--;
 }
 
-/* Lets the next run of a lane call, when there is room and none of its changes is unwritten. */
+/* The lane's next run calls, if none of its changes is unwritten. */
 static void
-move_lane(FfLane *lane)
+let_in(FfLane *lane)
 {
-	while (lane->waiting != NIL && ff_lane_has_room(lane))
-	{
-		FfRun *run = linitial(lane->waiting);
+	FfRun *run = linitial(lane->waiting);
 
-		lane->waiting = list_delete_first(lane->waiting);
-		run->lane = NULL;
-		waiting--;
-		if (ff_may_call(run))
-			ff_settle(run);
+	lane->waiting = list_delete_first(lane->waiting);
+	run->lane = NULL;
+	waiting--;
+	if (ff_may_call(run))
+		ff_settle(run);
+}
+
+/* The tenant's first lane becomes its last. */
+static void
+rotate(Party *party)
+{
+	void		 *first = linitial(party->held);
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	party->held = lappend(list_delete_first(party->held), first);
+	MemoryContextSwitchTo(old);
+}
+
+/* Lets in those that all lanes together had no room for, tenant by tenant, and of a tenant lane by
+ * lane. */
+static void
+move_held(void)
+{
+	FfTurn *turn;
+
+	while (ff_calls_in_flight() < ff_max_in_flight && (turn = ff_fair_first(&fair)) != NULL)
+	{
+		Party  *party = (Party *) ((char *) turn - offsetof(Party, turn));
+		FfLane *lane = linitial(party->held);
+
+		if (lane->waiting == NIL || !has_place(lane))
+			let_go(lane);
+		else
+		{
+			rotate(party);
+			let_in(lane);
+		}
 	}
 }
 
-/* The lane whose call is over goes first, then any other that the executor's own bound held up. */
-static void
-move_lanes(FfLane *first)
-{
-	HASH_SEQ_STATUS sequence;
-	FfLane		   *lane;
-
-	move_lane(first);
-	if (waiting == 0 || ff_calls_in_flight() >= ff_max_in_flight)
-		return;
-	hash_seq_init(&sequence, lanes);
-	while ((lane = hash_seq_search(&sequence)) != NULL)
-		move_lane(lane);
-}
-
-/* Hosts come and go: a lane that nobody uses is not kept. */
+/* A lane that nobody uses is not kept; nor is its tenant. */
 static void
 forget_lane(FfLane *lane)
 {
-	if (lane->in_flight == 0 && lane->waiting == NIL)
-		hash_search(lanes, &lane->id, HASH_REMOVE, NULL);
+	Party *party = lane->party;
+
+	if (lane->in_flight > 0 || lane->waiting != NIL)
+		return;
+	if (lane->held)
+		let_go(lane);
+	hash_search(lanes, &lane->key, HASH_REMOVE, NULL);
+	if (--party->lanes > 0)
+		return;
+	all_weights -= party->weight;
+	hash_search(parties, &party->tenant_id, HASH_REMOVE, NULL);
 }
 
 void
 ff_lane_move(FfLane *lane)
 {
-	move_lanes(lane);
+	unmoved--;
+	hold(lane);
+	move_held();
+	while (lane->waiting != NIL && ff_lane_has_room(lane))
+		let_in(lane);
 	forget_lane(lane);
+}
+
+void
+ff_lanes_turn(void)
+{
+	HASH_SEQ_STATUS sequence;
+	FfLane		   *lane;
+
+	if (unmoved == 0 || lanes == NULL)
+		return;
+	unmoved = 0;
+	if (waiting == 0)
+		return;
+	hash_seq_init(&sequence, lanes);
+	while ((lane = hash_seq_search(&sequence)) != NULL)
+		hold(lane);
+	move_held();
 }

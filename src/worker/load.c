@@ -437,30 +437,6 @@ ff_store_inbox(Datum slots, int limit)
 }
 
 int
-ff_store_sweep(int slot, const FfRunKey *after, int limit, FfReady *out)
-{
-	static FfPlan plan = {
-		"select h.run_id, h.tenant_id, h.rank from flowforge.run_hot h where h.slot = $1 and (h.tenant_id, h.run_id) > ($2, $3) "
-		"and h.function_id <> all (array(select flowforge.paused_functions())) order by h.tenant_id, h.run_id limit $4",
-		4,
-		{INT2OID, INT4OID, UUIDOID, INT4OID}};
-	Datum  values[4] = {Int16GetDatum(slot), Int32GetDatum(after->tenant_id),
-						UUIDPGetDatum(&after->run_id), Int32GetDatum(limit)};
-	uint64 rows = ff_spi_run(&plan, values, NULL, false);
-	bool   isnull;
-
-	for (uint64 i = 0; i < rows; i++)
-	{
-		Datum rank = ff_spi_value(i, 3, &isnull);
-
-		out[i].rank = isnull ? 0 : DatumGetTimestampTz(rank);
-		out[i].run_id = *DatumGetUUIDP(ff_spi_value(i, 1, &isnull));
-		out[i].tenant_id = DatumGetInt32(ff_spi_value(i, 2, &isnull));
-	}
-	return (int) rows;
-}
-
-int
 ff_store_timers(Datum slots, TimestampTz after, TimestampTz horizon, int limit, FfTimer *out)
 {
 	static FfPlan plan = {

@@ -61,6 +61,16 @@ forget_approvals(void *arg)
 	ff_spi_run(&plan, values, NULL, false);
 }
 
+static void
+forget_snapshots(void *arg)
+{
+	static FfPlan plan = {
+		"select flowforge.forget_snapshots(make_interval(days => $1))", 1, {INT4OID}};
+	Datum values[1] = {Int32GetDatum(ff_retention)};
+
+	ff_spi_run(&plan, values, NULL, false);
+}
+
 /* The database may have been restored from a dump. */
 static void
 bind_roles(void *arg)
@@ -98,6 +108,7 @@ ff_maintain_turn(void)
 	ff_transaction(forget_keys, NULL, &failure);
 	ff_transaction(forget_flows, NULL, &failure);
 	ff_transaction(forget_approvals, NULL, &failure);
+	ff_transaction(forget_snapshots, NULL, &failure);
 	ff_transaction(bind_roles, NULL, &failure);
 	ff_transaction(sync_jobs, NULL, &failure);
 }

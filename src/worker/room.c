@@ -3,67 +3,109 @@
  */
 #include "postgres.h"
 
+#include "lib/ilist.h"
 #include "utils/memutils.h"
 
 #include "worker/call.h"
 #include "worker/executor.h"
 #include "worker/room.h"
 
+typedef struct Guest
+{
+	int32	   tenant_id; /* the key */
+	FfTurn	   turn;
+	dlist_head waiting; /* of Waiting, in order */
+} Guest;
+
 typedef struct Waiting
 {
-	pg_uuid_t run_id; /* the key */
+	pg_uuid_t  run_id; /* the key */
+	int32	   tenant_id;
+	dlist_node node;
 } Waiting;
+
+static HTAB *
+make_table(const char *name, Size key, Size entry)
+{
+	HASHCTL control = {0};
+
+	control.keysize = key;
+	control.entrysize = entry;
+	control.hcxt = TopMemoryContext;
+	return hash_create(name, 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
 
 void
 ff_room_init(FfRoom *room, const char *name)
 {
-	HASHCTL control = {0};
+	ff_fair_init(&room->fair);
+	room->guests = make_table(name, sizeof(int32), sizeof(Guest));
+	room->set = make_table(name, sizeof(pg_uuid_t), sizeof(Waiting));
+}
 
-	control.keysize = sizeof(pg_uuid_t);
-	control.entrysize = sizeof(Waiting);
-	control.hcxt = TopMemoryContext;
-	room->waiting = NIL;
-	room->set = hash_create(name, 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+static Guest *
+guest_of(FfRoom *room, int32 tenant_id)
+{
+	bool   found;
+	Guest *guest = hash_search(room->guests, &tenant_id, HASH_ENTER, &found);
+
+	if (found)
+		return guest;
+	memset(&guest->turn, 0, sizeof(guest->turn));
+	guest->turn.tenant_id = tenant_id;
+	dlist_init(&guest->waiting);
+	return guest;
 }
 
 void
 ff_room_wait(FfRoom *room, const FfRun *run)
 {
-	MemoryContext old;
-	FfReady		 *ready;
-	bool		  found;
+	bool	 found;
+	Waiting *waiting = hash_search(room->set, &run->id, HASH_ENTER, &found);
+	Guest	*guest;
 
-	hash_search(room->set, &run->id, HASH_ENTER, &found);
 	if (found)
 		return;
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	ready = palloc0(sizeof(FfReady));
-	ready->tenant_id = run->tenant_id;
-	ready->run_id = run->id;
-	room->waiting = lappend(room->waiting, ready);
-	MemoryContextSwitchTo(old);
+	waiting->tenant_id = run->tenant_id;
+	guest = guest_of(room, run->tenant_id);
+	dlist_push_tail(&guest->waiting, &waiting->node);
+	ff_fair_wait(&room->fair, &guest->turn);
 }
 
 bool
 ff_room_empty(const FfRoom *room)
 {
-	return room->waiting == NIL;
+	return hash_get_num_entries(room->set) == 0;
+}
+
+/* Takes the next out of the room. */
+static FfReady
+take(FfRoom *room, Guest *guest)
+{
+	Waiting *waiting = dlist_container(Waiting, node, dlist_pop_head_node(&guest->waiting));
+	FfReady	 ready = {0, waiting->tenant_id, waiting->run_id};
+
+	hash_search(room->set, &ready.run_id, HASH_REMOVE, NULL);
+	ff_fair_charge(&room->fair, &guest->turn);
+	if (!dlist_is_empty(&guest->waiting))
+		return ready;
+	ff_fair_leave(&room->fair, &guest->turn);
+	hash_search(room->guests, &guest->tenant_id, HASH_REMOVE, NULL);
+	return ready;
 }
 
 void
 ff_room_let_in(FfRoom *room, int count)
 {
-	for (count = Min(count, list_length(room->waiting)); count > 0; count--)
+	for (count = Min(count, hash_get_num_entries(room->set)); count > 0; count--)
 	{
-		FfReady *ready = linitial(room->waiting);
-		FfRun	*run = ff_active_find(&ready->run_id);
+		FfTurn *turn = ff_fair_first(&room->fair);
+		FfReady ready = take(room, (Guest *) ((char *) turn - offsetof(Guest, turn)));
+		FfRun  *run = ff_active_find(&ready.run_id);
 
-		room->waiting = list_delete_first(room->waiting);
-		hash_search(room->set, &ready->run_id, HASH_REMOVE, NULL);
 		if (run == NULL)
-			ff_queue_push(ready, true);
+			ff_queue_push(&ready, true);
 		else if (ff_may_call(run))
 			ff_settle(run);
-		pfree(ready);
 	}
 }

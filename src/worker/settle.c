@@ -9,6 +9,7 @@
 
 #include "function/function.h"
 #include "protocol/protocol.h"
+#include "run/driver.h"
 #include "run/kind.h"
 #include "util/id.h"
 #include "util/spi.h"
@@ -177,6 +178,24 @@ has_turn(const FfRun *run, const FfItem *item)
 	return busy < run->max_running;
 }
 
+/* What has failed and is called again is logged first, in a transaction of its own, so that people
+ * see it while it goes on. True when it has just been. */
+static bool
+begins_again(FfRun *run, FfItem *item, TimestampTz now)
+{
+	MemoryContext old;
+
+	if (run->driver == NULL || item->error == NULL || item->begun)
+		return false;
+	old = MemoryContextSwitchTo(ff_group_context);
+	ff_run_change(run);
+	run->driver->begin(run, item, now);
+	item->begun = true;
+	MemoryContextSwitchTo(old);
+	ff_group_add(run);
+	return true;
+}
+
 static void
 call_what_is_due(FfRun *run, TimestampTz now)
 {
@@ -222,6 +241,8 @@ call_what_is_due(FfRun *run, TimestampTz now)
 			ff_advance_push(run);
 			continue;
 		}
+		if (begins_again(run, item, now))
+			continue;
 		if (ff_sql_runs(item))
 		{
 			ff_sql_start(run, item);

@@ -39,10 +39,6 @@ extern List *ff_store_inbox(Datum slots, int limit);
 extern List *ff_store_inbox_rest(Datum slots, const List *messages);
 extern void	 ff_store_drop_messages(List *ids);
 
-/* Runnable runs of one slot after `after`, by tenant and id, at most `limit`. Gives their number.
- */
-extern int ff_store_sweep(int slot, const FfRunKey *after, int limit, FfReady *out);
-
 /* The parked runs of these slots due before `horizon`, the soonest first, at most `limit`. */
 typedef struct FfTimer
 {

@@ -53,8 +53,6 @@ extern TimestampTz ff_wake_next(void); /* when either is to be done */
 
 /* --- advance.c: runs whose functions live in the server --- */
 
-extern int ff_executor_memory; /* kB: beyond it, results that can be read again are forgotten */
-
 /* The run's driver is to say what comes next. */
 extern void ff_advance_push(FfRun *run);
 /* It leaves memory. */
@@ -66,10 +64,6 @@ extern void ff_advance_turn(void);
 /* Gives memory back when runs have more of it than flowforge.executor_memory. */
 extern void ff_advance_spare(void);
 
-/* --- starts.c: what was held back and is due --- */
-
-extern void		   ff_starts_turn(void);
-extern TimestampTz ff_starts_next(void);
 /* --- gate.c: room for steps that limits bound, in executor 0 --- */
 
 /* Grants room to who waits for it. */
@@ -86,6 +80,11 @@ extern void ff_claim_look(FfRun *run);
 /* It leaves memory. */
 extern void ff_claim_forget(FfRun *run);
 extern void ff_claims_turn(void);
+
+/* --- starts.c: what was held back and is due --- */
+
+extern void		   ff_starts_turn(void);
+extern TimestampTz ff_starts_next(void);
 
 /* --- clock.c: the schedules --- */
 

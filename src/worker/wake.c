@@ -112,8 +112,7 @@ ff_wake_turn(void)
 		{
 			FfReady ready = {0, due.tenant_id, due.run_id};
 
-			if (!ff_queue_push(&ready, true))
-				timers_wanted = true;
+			ff_queue_push(&ready, true);
 			continue;
 		}
 		if (run->change != NULL && run->change->ended)

@@ -2,45 +2,16 @@
 import http.client
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
 import time
 
-from bench_tools import anonymous_kb, cpu_seconds, executor_pids, percentile, say, server_cpu_seconds
+from bench_tools import Noop, anonymous_kb, cpu_seconds, executor_pids, percentile, pgbench, registration, say, server_cpu_seconds
+from fair_bench import fair
 from graph_bench import graphs
-from harness import BIN, Cluster, free_port, wait_for
-
-
-def registration(port):
-    url = f"http://127.0.0.1:{port}/api/inngest"
-    return {"url": url, "appName": "bench", "framework": "none", "sdk": "js:v0", "v": "0.1", "functions": [{
-        "id": "bench-one", "name": "one", "triggers": [{"event": "bench/one"}], "steps": {"step": {
-            "id": "step", "name": "step", "retries": {"attempts": 3},
-            "runtime": {"type": "http", "url": f"{url}?fnId=bench-one&stepId=step"}}}}]}
-
-
-class Noop:
-    def __init__(self, *arguments, times=None):
-        self.port = free_port()
-        environment = dict(os.environ, **({"NOOP_TIMES": times} if times else {}))
-        self.process = subprocess.Popen([os.environ["NOOP_APP"], str(self.port), *map(str, arguments)], env=environment)
-        time.sleep(0.2)
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
-def pgbench(cluster, script, seconds=6):
-    path = os.path.join(cluster.directory, "script.sql")
-    with open(path, "w") as f:
-        f.write(script)
-    out = subprocess.run([f"{BIN}/pgbench", "-n", "-c", "8", "-j", "2", "-T", str(seconds), "-M", "prepared", "-f", path, "-h",
-                          cluster.directory, "-p", str(cluster.port), "-U", "postgres", cluster.database],
-                         capture_output=True, text=True, check=True).stdout
-    return float(re.search(r"tps = ([\d.]+)", out).group(1))
+from graph_memory import graph_memory
+from harness import Cluster, wait_for
 
 
 def send(close):
@@ -191,7 +162,7 @@ def triggers(close):
 
 
 PARTS = {"send": send, "triggers": triggers, "throughput": throughput, "latency": latency, "graphs": graphs,
-         "sleepers": sleepers}
+         "memory": graph_memory, "fair": fair, "sleepers": sleepers}
 
 
 def main():

@@ -4,9 +4,11 @@
  * It serves one function of one step on 127.0.0.1:PORT. Asked what comes next without a memo it
  * answers 206 with the step done; with one it answers 200. In mode `sleep` the step is a sleep
  * until BASE (milliseconds since 1970) plus 0 to 60 s, in turn, and the step's id holds that
- * instant, so that the call after the sleep tells how late it is. The file named by NOOP_TIMES gets
- * a line a call: its time, or in mode `sleep` how late it came after the sleep (both in
- * microseconds). Usage: noop_app PORT [sleep BASE].
+ * instant, so that the call after the sleep tells how late it is. In mode `steps` the function has
+ * N steps and says one a call; in mode `stream` it says all of them and its end in one streamed
+ * answer. The file named by NOOP_TIMES gets a line a call: its time, or in mode `sleep` how late it
+ * came after the sleep (both in microseconds). Usage: noop_app PORT [sleep BASE | steps N | stream
+ * N].
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,6 +37,8 @@ static Client	*clients[MAX_CLIENTS];
 static FILE		*times;
 static long long sleep_base;
 static long long sleep_count;
+static int		 step_count; /* of modes `steps` and `stream` */
+static bool		 streaming;
 
 static const char step_done[] =
 	"[{\"id\":\"a9993e364706816aba3e25717850c26c9cd0d89d\",\"op\":\"StepRun\",\"name\":\"abc\",\"displayName\":\"abc\",\"data\":{\"ok\":true}}]";
@@ -88,15 +92,73 @@ request_length(const Client *client, const char **body)
 static void
 answer(int fd, int status, const char *text)
 {
-	char out[1024];
+	char out[BUFFER];
 	int	 length =
 		snprintf(out, sizeof(out),
-				 "HTTP/1.1 %d OK\r\ncontent-type: application/json\r\nx-inngest-sdk: noop:v1\r\n"
+				 "HTTP/1.1 %d OK\r\ncontent-type: application/%s\r\nx-inngest-sdk: noop:v1\r\n"
 				 "x-inngest-req-version: 2\r\ncontent-length: %zu\r\n\r\n%s",
-				 status, strlen(text), text);
+				 status, streaming ? "x-ndjson" : "json", strlen(text), text);
 
 	if (write(fd, out, (size_t) length) != length)
 		close(fd);
+}
+
+static int
+print_step(char *text, size_t size, int number)
+{
+	return snprintf(
+		text, size,
+		"{\"id\":\"%040d\",\"op\":\"StepRun\",\"name\":\"step %d\",\"displayName\":\"step "
+		"%d\",\"data\":{\"ok\":true}}",
+		number, number, number);
+}
+
+/* The first step that the request has no memo of. */
+static int
+next_step(const char *body, size_t length)
+{
+	int number = 0;
+
+	for (; number < step_count; number++)
+	{
+		char id[48];
+		int	 id_length = snprintf(id, sizeof(id), "\"%040d\"", number);
+
+		if (memmem(body, length, id, (size_t) id_length) == NULL)
+			break;
+	}
+	return number;
+}
+
+static void
+answer_steps(int fd, const char *body, size_t length)
+{
+	char   text[BUFFER / 2];
+	size_t end = 0;
+	int	   number = streaming ? 0 : next_step(body, length);
+
+	if (streaming)
+	{
+		for (; number < step_count; number++)
+		{
+			end += (size_t) print_step(text + end, sizeof(text) - end, number);
+			text[end++] = '\n';
+		}
+		snprintf(
+			text + end, sizeof(text) - end,
+			"{\"op\":\"RunComplete\",\"id\":\"0737c22d3bfae812339732d14d8c7dbd6dc4e09c\",\"data\":{"
+			"\"done\":true}}\n");
+		answer(fd, 206, text);
+	}
+	else if (number < step_count)
+	{
+		text[end++] = '[';
+		end += (size_t) print_step(text + end, sizeof(text) - end, number);
+		snprintf(text + end, sizeof(text) - end, "]");
+		answer(fd, 206, text);
+	}
+	else
+		answer(fd, 200, "{\"done\":true}");
 }
 
 static const char *
@@ -147,7 +209,9 @@ serve(int fd)
 		if (memo != NULL && memo + 50 > body + body_length)
 			memo = NULL;
 		note_call(memo != NULL ? memo + 10 : NULL);
-		if (memo != NULL)
+		if (step_count > 0)
+			answer_steps(fd, body, body_length);
+		else if (memo != NULL)
 			answer(fd, 200, "{\"done\":true}");
 		else
 			answer(fd, 206, sleep_base != 0 ? sleep_step() : step_done);
@@ -169,6 +233,13 @@ main(int argc, char **argv)
 		return 2;
 	if (argc > 3 && strcmp(argv[2], "sleep") == 0)
 		sleep_base = atoll(argv[3]);
+	if (argc > 3 && (strcmp(argv[2], "steps") == 0 || strcmp(argv[2], "stream") == 0))
+	{
+		step_count = atoi(argv[3]);
+		streaming = strcmp(argv[2], "stream") == 0;
+		if (step_count < 1 || step_count > 100)
+			return 2;
+	}
 	if (getenv("NOOP_TIMES") != NULL)
 		times = fopen(getenv("NOOP_TIMES"), "w");
 	if (times != NULL)

@@ -190,7 +190,7 @@ for (const major of [4, 3]) {
 					if (causes[0].cause === "queued") return causes[0];
 				}
 			});
-			says(queued.sentence, `^the function waits for its turn: the app "${id}" has \\d calls under way, 1 at most for each executor$`);
+			says(queued.sentence, `^the function waits for its turn: the app "${id}" has \\d calls under way, 1 at most for each executor, \\d+ runs of its tenant come before it, and the tenant's share of the executors is [\\d.]+ %$`);
 			await post("/runs/cancel", { function: `${id}-hanging` });
 			await server.sql("alter system reset flowforge.max_in_flight_per_app");
 			await server.sql("select pg_reload_conf()");

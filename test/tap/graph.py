@@ -298,13 +298,37 @@ def test_a_function_that_fails_is_called_again(use):
     assert not ended.of("step.retrying"), "it will not be there the next time"
 
 
+def test_an_attempt_is_logged_when_it_begins(use):
+    cluster = shared()
+    reset(cluster)
+    run_id = start(cluster, [query("q", "select shop.flaky(1), pg_sleep(3)", max_attempts=2, backoff_base=0.1)])
+    wait_for(lambda: cluster.sql("select count(*) from pg_stat_activity where query like '%shop.flaky(1)%' and wait_event = 'PgSleep'") == "1", what="it is tried again")
+    types = cluster.sql(f"select string_agg(type || coalesce(':' || (data ->> 'attempt'), ''), ' ' order by seq) from flowforge.run_event where run_id = '{run_id}' and step_id = 'q'")
+    assert types == "step.started:1 step.retrying:1 step.started:2", types
+    assert end(cluster, run_id).types("q") == ["step.started", "step.retrying", "step.started", "step.completed", "context.updated"]
+
+
+def test_a_call_hears_of_the_run_of_its_own_attempt_only(use):
+    """What the first attempt called ends while the second one waits for what it has called itself."""
+    cluster = shared()
+    cluster.sql("create sequence shop.call; grant all on sequence shop.call to worker")
+    callee = publish(cluster, [query("n", "select nextval('shop.call') as n"), query("nap", "select pg_sleep(case $1::int when 1 then 3 else 1.8 end)", "{{ n.rows.0.n }}"),
+                               value("z", {"n": "{{ n.rows.0.n }}"})], "n>nap n>z nap>z")
+    ended = play(cluster, [node("call", "function_call", {"function": callee}, timeout_seconds=2.2, max_attempts=2, backoff_base=0.1)])
+    assert ended.result("call") == {"n": 2}, ended.result("call")
+    assert ended.types("call").count("step.started") == 2
+
+
 def test_waits_have_the_nodes_timeout_and_attempts_too(use):
     cluster = shared()
     for wait in (node("wait", "wait_for_event", {"event_name": "never/comes"}, timeout_seconds=0.2, max_attempts=2, backoff_base=0.1),
+                 node("wait", "delay", {"seconds": 60}, timeout_seconds=0.2, max_attempts=2, backoff_base=0.1),
                  approval("wait", timeout_seconds=0.2, max_attempts=2, backoff_base=0.1)):
         ended = play(cluster, [wait], status="failed")
         assert ended.types("wait") == ["step.started", "step.waiting", "step.retrying", "step.started", "step.waiting", "step.failed"], ended.types("wait")
         assert ended.error["name"] == "TimedOut", ended.error
+    ended = play(cluster, [node("wait", "delay", {"seconds": 0.2}, timeout_seconds=0.2)])
+    assert 0.2 <= ended.result("wait")["delayed_seconds"] < 5
     callee = publish(cluster, [node("nap", "delay", {"seconds": 5})])
     ended = play(cluster, [node("call", "function_call", {"function": callee}, timeout_seconds=0.3)], status="failed")
     assert "imed out" in ended.error["message"], ended.error

@@ -1,4 +1,5 @@
 """Graphs that are large: many nodes, much data, and what is more than they may have."""
+import atexit
 import json
 import os
 import time
@@ -70,6 +71,48 @@ def test_a_context_that_is_much_larger_than_the_executors_memory_can_be_run(use)
     assert memory_of(use, 120, 1024000) < 60
 
 
+BIG = "select string_agg(md5(random()::text), '') as text from generate_series(1, 9600)"  # 300 kB that do not compress
+
+
+def small():
+    """A cluster whose executors have a megabyte for runs: everything large is forgotten whenever something has been written."""
+    if not _small:
+        cluster = Cluster(settings={"flowforge.sql_workers": "4", "flowforge.executor_memory": "1MB"})
+        atexit.register(cluster.remove)
+        _small.append(prepare(cluster))
+    return _small[0]
+
+
+_small = []
+
+
+def test_items_see_what_was_forgotten_since_the_loop_began(use):
+    nodes = [query("big", BIG), loop("each", list(range(12)), "database_query",
+                                     {"query": "select $1::int as n, repeat('x', 300000) as t, pg_sleep(0.02)", "params": ["{{ big.rows.0.text | length }}"]}, max_parallel=2),
+             value("z", {"n": "{{ each.count }}"})]
+    ended = play(small(), nodes, "big>each each>z")
+    assert [item["rows"][0]["n"] for item in ended.result("each")["results"]] == [307200] * 12
+
+
+def test_a_loop_whose_results_are_too_large_together_is_an_error(use):
+    query_of_a_megabyte = {"query": "select string_agg(md5(random()::text), '') as t from generate_series(1, 32000)"}
+    for on_error, status in (("fail", "failed"), ("continue", "completed")):
+        ended = play(small(), [loop("each", list(range(6)), "database_query", query_of_a_megabyte, max_parallel=3, on_error=on_error), value("z", {"ok": True})],
+                     "each>z", status=status)
+        assert "flowforge.output_limit" in ended.steps["each"]["error"]["message"] and "or more" in ended.steps["each"]["error"]["message"]
+        assert len(ended.steps["each[5]"]["output"]["rows"][0]["t"]) == 1024000
+
+
+def test_outputs_that_are_too_large_together_are_the_error_of_the_node_that_names_them(use):
+    names = [f"q{i}" for i in range(5)]
+    megabyte = "select string_agg(md5(random()::text), '') as text from generate_series(1, 32000)"
+    nodes = [*(query(n, megabyte) for n in names), value("one", {"n": "{{ q3.rows.0.text | length }}"}),
+             value("all", {n: "{{ %s.rows.0.text | length }}" % n for n in names}, on_error="continue"), value("z", {"error": "{{ all._error }}", "n": "{{ one.n }}"})]
+    ended = play(small(), nodes, " ".join(f"{n}>all" for n in names) + " q3>one one>z all>z")
+    assert ended.output == {"error": 'the outputs that "all" names are too large together', "n": 1024000}, ended.output
+    assert "flowforge.executor_memory" in ended.steps["all"]["error"]["detail"] and ended.steps["all"]["error"]["code"] == "FF503"
+
+
 def test_outputs_of_a_megabyte_pass_and_larger_ones_are_refused(use):
     cluster = shared()
     text = "ü" * 500000
@@ -135,8 +178,9 @@ def test_many_runs_of_one_graph_are_side_by_side(use):
 
 
 def test_every_invariant_holds_after_all_of_this(use):
-    shared().assert_sound()
-    shared().assert_clean()
+    for cluster in (shared(), small()):
+        cluster.assert_sound()
+        cluster.assert_clean()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Graphs over their lives: pauses and what ends them, calls of functions, cancelling, retrying, replaying, versions."""
 import json
+import os
 import time
 
 from graphs import (Ended, approval, check_log, condition, end, graph, is_paused, launch, literal, log, loop, node, play, publish, query, reaches, rows,
@@ -368,12 +369,53 @@ def test_a_replay_keeps_what_is_not_downstream(use):
     replay = cluster.sql(f"select ff_replay('{run_id}', 'b')")
     ended = end(cluster, replay)
     assert ended.output == {"a": "a", "c": "cb1", "side": "side"}, ended.output
+    told = {entry["step_id"]: entry["data"] for entry in ended.log if entry["type"] == "step.completed"}
+    assert told["a"] == {entry["step_id"]: entry["data"] for entry in end(cluster, run_id).log if entry["type"] == "step.completed"}["a"]
+    assert told["a"]["output_summary"]["rows"] == [{"what": "a"}]
     counts = dict(line.split("|") for line in cluster.sql("select what, count(*) from shop.mark group by 1").split("\n"))
     assert counts == {"a": "1", "b1": "2", "side": "1", "cb1": "2"}, counts
     edited = cluster.psql(stdin=f"select ff_replay('{run_id}', 'b', {literal([{'query': mark, 'params': ['edited']}])})").stdout.strip()
     assert end(cluster, edited).output == {"a": "a", "c": "cedited", "side": "side"}
     whole = cluster.sql(f"select ff_replay('{run_id}')")
     assert end(cluster, whole).types("side").count("step.started") == 1
+
+
+def test_nodes_that_wait_for_their_turn_say_so(use):
+    cluster = shared()
+    nodes = [value("a", {}), query("q1", "select pg_sleep(3)"), query("q2", "select pg_sleep(3)"), query("q3", "select 1", label="third"), value("z", {}), node("nap", "delay", {"seconds": 3})]
+    run_id = start(cluster, nodes, "a>q1 a>q2 a>q3 a>nap q1>z q2>z q3>z nap>z", settings={"max_concurrency": 2})
+    wait_for(lambda: cluster.sql(f"select count(*) from flowforge.steps where run_id = '{run_id}' and step_id in ('q1', 'q2', 'nap')") == "3", what="two are worked on")
+    waiting = rows(cluster, f"select step_id, sentence from flowforge.run_causes('{run_id}') where cause = 'waiting for its turn'")
+    assert waiting == [{"step_id": "q3", "sentence": 'step "third" waits for its turn: 2 nodes are worked on, and settings.max_concurrency is 2'}], waiting
+    assert 'step "third" waits for its turn' in cluster.sql(f"select ff_explain('{run_id}')")
+    end(cluster, run_id)
+
+
+def test_versions_that_test_runs_had_are_forgotten(use):
+    cluster = shared()
+    name = f"tried-{os.getpid()}"
+    for mapping in ({"n": 1}, {"n": 2}, {"n": 3}):
+        document = literal(graph([value("a", mapping), *([approval("ask")] if mapping == {"n": 2} else [])], "a>ask" if mapping == {"n": 2} else ""))
+        cluster.psql(stdin=f"select workflow from ff_workflow_create('{name}', {document})" if mapping == {"n": 1} else f"select workflow from ff_workflow_update('{name}', {document})")
+        run_id = launch(cluster, name, draft=True)
+        if mapping == {"n": 2}:
+            live = run_id
+            is_paused(cluster, live)
+        else:
+            end(cluster, run_id)
+    versions = f"select string_agg(v.version::text, ' ' order by v.version desc) from flowforge.function_version v join flowforge.function f using (tenant_id, function_id) where f.slug = '{name}'"
+    assert cluster.sql(versions) == "-1 -2 -3"
+    assert cluster.sql("select flowforge.forget_snapshots('30 days')") == "0"
+    cluster.sql("update flowforge.function_version set created_at = now() - interval '32 days' where version < 0")
+    assert cluster.sql("select flowforge.forget_snapshots('0 days')") == "0"
+    assert int(cluster.sql("select flowforge.forget_snapshots('30 days')")) >= 1
+    assert cluster.sql(versions) == "-2 -3", "the second has a live run, the third is the draft's"
+    cluster.sql(f"select ff_resume('{live}', 'ask')")
+    end(cluster, live)
+    end(cluster, launch(cluster, name, draft=True))
+    assert int(cluster.sql("select flowforge.forget_snapshots('30 days')")) >= 1
+    assert cluster.sql(versions) == "-3"
+    assert cluster.sql(f"select now() - v.created_at < interval '1 hour' from flowforge.function_version v join flowforge.function f using (tenant_id, function_id) where f.slug = '{name}'") == "t"
 
 
 def test_a_replay_from_a_condition_may_go_the_other_way(use):

@@ -219,17 +219,16 @@ def check_log(run):
     """What holds for the log of every run of a graph that has ended."""
     assert [entry["seq"] for entry in run.log] == list(range(1, len(run.log) + 1)), "the log has gaps"
     assert run.log[-1]["type"] == "run." + run.status, run.types()
-    last, attempts, last_life, paused, ended = {}, {}, {}, False, False
+    last, attempts, last_life, paused, ended, replayed = {}, {}, {}, False, False, False
     for before, entry in zip([None] + run.log, run.log):
         kind, step = entry["type"], entry["step_id"]
         if kind in LIFECYCLE:
-            ended = False
+            ended, replayed = False, kind == "run.replayed"
             continue
-        replayed = entry["data"] is None and kind in ENDS  # a checkpoint of the run it repeats
+        replayed = replayed and kind in ENDS  # checkpoints of the run it repeats
         assert kind in MEMBERS, f"an unknown event: {entry}"
         assert not ended, f"{kind} after the run's end"
-        if not replayed:
-            check_members(entry, run.status)
+        check_members(entry, run.status)
         if kind == "context.updated":
             assert before["type"] in ("step.completed", "step.failed") and before["step_id"] == step == entry["data"]["step_id"], (before, entry)
         elif kind in FOLLOWS:
