@@ -152,7 +152,7 @@ class Batcher(threading.Thread):
 
 
 def test_every_event_is_in_one_batch_whoever_sends_and_dies(use):
-    app = use(Holding({"some": {"batchEvents": {"maxSize": 7, "timeout": "700ms", "key": "event.data.k"}}}))
+    app = use(Holding({"some": {"batchEvents": {"maxSize": 7, "timeout": "1s", "key": "event.data.k"}}}))
     cluster = use(Cluster(EXECUTORS))
     cluster.register(app)
     senders = [Batcher(cluster, s, 120) for s in range(5)]
