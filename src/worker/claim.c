@@ -236,6 +236,7 @@ next_claim(const FfRun *run, TimestampTz now)
 	claim.released += Min(Max(excess, 0), claim.granted - claim.released);
 	claim.held = false;
 	claim.needed = need > 0;
+	claim.looked_for = run->claim->looked_for; /* it may have been asked for since */
 	return claim;
 }
 
@@ -299,6 +300,7 @@ ff_claim_gather(FfClaimRows *rows, FfRun *run, TimestampTz now)
 			ff_claim_started(&claim, run->function_id);
 		if (!ff_flow_keyed(&claim.keys))
 		{
+			ff_claim_forget(run);
 			run->claim = NULL;
 			return true;
 		}
