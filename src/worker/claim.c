@@ -26,19 +26,21 @@ static List *looked_for = NIL; /* of FfRun, each once (claim->looked_for) */
 
 /* --- reading --- */
 
+/* Whoever has ever asked for room may have a row, even if nothing limits it any more. */
 void
 ff_claim_prepare(FfRun *run, const FfFunction *function)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 	FfClaim		  claim = {0};
+	TimestampTz	  created = ff_from_unix_us(ff_id_ms(&run->id) * 1000);
 
 	if (ff_claim_make(&claim, function->flow, run->tenant_id, run->function_id, &run->event,
-					  ff_from_unix_us(ff_id_ms(&run->id) * 1000),
-					  run->started != 0 || run->generation > 0))
+					  created, run->started != 0 || run->generation > 0) ||
+		run->asked > 0)
 	{
+		claim.asked = claim.granted = claim.released = run->asked;
 		run->claim = palloc(sizeof(FfClaim));
 		*run->claim = claim;
-		run->claim->asked = run->claim->granted = run->claim->released = run->asked;
 	}
 	MemoryContextSwitchTo(old);
 }

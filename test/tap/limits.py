@@ -216,6 +216,25 @@ def test_a_limit_of_the_account_is_shared_by_functions(use):
     assert watch.most == 2
 
 
+def test_a_tenant_has_a_limit_of_its_own(use):
+    cluster, app = one(use, {}, steps=2, delay=0.05, sleep="100ms")
+    cluster.sql("select ff_set_tenant(1, max_running => 3)")
+    watch = Watch(cluster, 3)
+    send(cluster, app.event, [{"n": n} for n in range(30)])
+    wait_for(lambda: len(app.started) == 3, what="three have started")
+    said = cluster.sql("select ff_explain(max(run_id::text)::uuid) from flowforge.run")
+    assert "the limit of 3 steps at a time of the tenant is reached: 3 of 3 taken" in said, said
+    wait_for(lambda: len(app.started) == 12, what="some have ended")
+    watch.finish()
+    assert app.peak == {"": 3}, app.peak
+    cluster.sql("select ff_set_tenant(1, max_running => 0)")
+    send(cluster, app.event, [{"n": n} for n in range(30)])
+    wait_for(lambda: app.peak[""] > 3, what="nothing limits any more")
+    cluster.wait_all_ended(60)
+    cluster.assert_clean()
+    assert cluster.sql("select count(*) from flowforge.claim") == "0"
+
+
 def test_a_waiting_run_says_what_it_waits_for(use):
     cluster, app = one(use, {"concurrency": [{"limit": 2, "key": "event.data.user"}]}, steps=1, delay=3)
     send(cluster, app.event, [{"n": n, "user": 1} for n in range(5)])
