@@ -5,6 +5,7 @@ import random
 import threading
 import time
 
+from graphs import graph, prepare, publish, query, value
 from harness import App, Cluster, run, wait_for
 
 random.seed(int(os.environ.get("FLOWFORGE_SEED", "8288")))
@@ -214,6 +215,21 @@ def test_a_limit_of_the_account_is_shared_by_functions(use):
     cluster.wait_all_ended(40)
     watch.finish()
     assert watch.most == 2
+
+
+def test_workflows_have_limits_in_their_settings(use):
+    cluster = prepare(use(Cluster(settings={"flowforge.sql_workers": "8"})))
+    slow = "insert into shop.mark (what) select 'in' from pg_sleep(0.15)"
+    slug = publish(cluster, [query("first", slow), query("second", slow), value("end", {"done": True})], "first>end second>end",
+                   settings={"concurrency": [{"limit": 3}]})
+    watch = Watch(cluster, 3)
+    cluster.sql(f"select count(ff_workflow_run('{slug}')) from generate_series(1, 8)")
+    cluster.wait_all_ended(8)
+    watch.finish()
+    assert watch.most == 3, watch.most
+    assert cluster.statuses() == {"completed": 8}
+    assert cluster.sql("select count(*) from shop.mark") == "16"
+    cluster.assert_clean()
 
 
 def test_a_tenant_has_a_limit_of_its_own(use):
