@@ -325,7 +325,7 @@ def test_parallel_steps_of_a_run_count_one_by_one(use):
 
 def test_a_change_of_the_limit_counts_at_once(use):
     cluster, app = one(use, {"concurrency": 1}, steps=1, delay=0.2)
-    send(cluster, app.event, [{"n": n} for n in range(40)])
+    send(cluster, app.event, [{"n": n} for n in range(300)])
     wait_for(lambda: len(app.started) >= 2, what="two runs have started")
     app.options = {"concurrency": 8}
     cluster.register(app)
@@ -335,7 +335,7 @@ def test_a_change_of_the_limit_counts_at_once(use):
     app.options = {}
     cluster.register(app)
     wait_for(lambda: app.peak[""] > 8, 5, "more than eight run at once")
-    cluster.wait_all_ended(40)
+    cluster.wait_all_ended(300)
     cluster.assert_clean()
 
 
