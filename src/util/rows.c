@@ -133,14 +133,14 @@ begin(Writer *writer, const FfTable *table)
 	writer->state->operation = CMD_INSERT;
 	writer->state->mt_nrels = 1;
 	writer->state->resultRelInfo = writer->state->rootResultRelInfo = writer->root;
-	writer->state->mt_transition_capture = MakeTransitionCaptureState(
-		writer->root->ri_TrigDesc, RelationGetRelid(writer->table), CMD_INSERT);
 	if (writer->table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		writer->routing = ExecSetupPartitionTupleRouting(writer->estate, writer->table);
 	else
 		ExecOpenIndices(writer->root, false);
-	MemoryContextSwitchTo(outer);
 	AfterTriggerBeginQuery();
+	writer->state->mt_transition_capture = MakeTransitionCaptureState(
+		writer->root->ri_TrigDesc, RelationGetRelid(writer->table), CMD_INSERT);
+	MemoryContextSwitchTo(outer);
 	ExecBSInsertTriggers(writer->estate, writer->root);
 }
 
