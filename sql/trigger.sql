@@ -118,7 +118,7 @@ from sent s cross join lateral (
 	from flowforge.function f join flowforge.trigger t using (tenant_id, function_id) where f.slug like 'i-%') f
 group by 1 order by 1;
 
--- A batch of 5,000 is one statement a table, whatever it holds: other names, ids, functions, awaited events.
+-- A batch of 5,000 is one statement a table, whatever it holds: other names, ids, functions, awaited events. Events and runs need none.
 create extension pg_stat_statements;
 insert into flowforge.wait (tenant_id, event_name, match_path, match_key, run_id, step_id, event_id)
 select 1, 'mix/' || i, '*', 0, flowforge.uuid7(), 'step', r.event_id from generate_series(1, 300) i, (select event_id from flowforge.run limit 1) r;

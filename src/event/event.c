@@ -1,7 +1,7 @@
 /*
  * event.c - recording events and starting the runs they trigger (see event.h).
  *
- * One statement per table whatever the number of events: events are written with unnest, then the
+ * The tables are written to once each whatever the number of events: first the events, then the
  * runs of all of them. A repeated event is recognised by its key in flowforge.event_key before
  * anything else is written.
  */
@@ -17,10 +17,10 @@
 #include "function/filter.h"
 #include "function/function.h"
 #include "slot/hint.h"
-#include "util/batch.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
+#include "util/rows.h"
 #include "util/spi.h"
 
 #define MAX_NAME_BYTES 512
@@ -81,20 +81,12 @@ ff_event_check(const FfEvent *event, bool internal)
 				 errhint("ts is in milliseconds since 1970.")));
 }
 
-#define COLUMNS 9
+#define COLUMNS 10
 
-static FfPlan insert_event = {
-	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts, meta) "
-	"values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	COLUMNS,
-	{INT4OID, UUIDOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID}};
-
-static FfPlan insert_events = {
-	"insert into flowforge.event (tenant_id, event_id, name, data, user_data, external_id, v, ts, meta) "
-	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	COLUMNS,
-	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TEXTARRAYOID,
-	 TEXTARRAYOID, TIMESTAMPTZARRAYOID, JSONBARRAYOID}};
+static const FfTable event_table = {"event",
+									COLUMNS,
+									{"tenant_id", "event_id", "name", "data", "user_data",
+									 "external_id", "v", "ts", "received_at", "meta"}};
 
 static Datum
 text_or_null(const char *text, bool *isnull)
@@ -116,45 +108,15 @@ event_values(const FfEvent *event, Datum values[COLUMNS], bool nulls[COLUMNS])
 	values[5] = text_or_null(event->external_id, &nulls[5]);
 	values[6] = text_or_null(event->v, &nulls[6]);
 	values[7] = TimestampTzGetDatum(event->ts);
-	values[8] = event->meta ? JsonbPGetDatum(event->meta) : (Datum) 0;
-	nulls[8] = event->meta == NULL;
-}
-
-static void
-write_one_event(const FfEvent *event)
-{
-	Datum values[COLUMNS];
-	bool  isnull[COLUMNS];
-	char  nulls[COLUMNS + 1];
-
-	event_values(event, values, isnull);
-	for (int i = 0; i < COLUMNS; i++)
-		nulls[i] = isnull[i] ? 'n' : ' ';
-	nulls[COLUMNS] = '\0';
-	ff_spi_run(&insert_event, values, nulls, false);
-}
-
-static void
-write_events(FfEvent **events, int count)
-{
-	FfBatch batch = {.plan = &insert_events};
-
-	for (int i = 0; i < count; i++)
-	{
-		Datum values[COLUMNS];
-		bool  nulls[COLUMNS];
-
-		event_values(events[i], values, nulls);
-		ff_batch_add(&batch, values, nulls);
-	}
-	ff_batch_run(&batch);
+	values[8] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[9] = event->meta ? JsonbPGetDatum(event->meta) : (Datum) 0;
+	nulls[9] = event->meta == NULL;
 }
 
 void
 ff_event_insert(FfEvent *events, int count)
 {
-	FfEvent **fresh = palloc(sizeof(FfEvent *) * Max(count, 1));
-	int		  fresh_count = 0;
+	FfRows rows = {.table = &event_table};
 
 	for (int i = 0; i < count; i++)
 	{
@@ -164,13 +126,15 @@ ff_event_insert(FfEvent *events, int count)
 	ff_event_dedupe(events, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (!events[i].duplicate)
-			fresh[fresh_count++] = &events[i];
+		Datum values[COLUMNS];
+		bool  nulls[COLUMNS];
+
+		if (events[i].duplicate)
+			continue;
+		event_values(&events[i], values, nulls);
+		ff_rows_add(&rows, values, nulls);
 	}
-	if (fresh_count == 1)
-		write_one_event(fresh[0]);
-	else if (fresh_count > 1)
-		write_events(fresh, fresh_count);
+	ff_rows_write(&rows);
 }
 
 /* What runs are triggered, gathered over all events of a call. */

@@ -14,45 +14,32 @@
 #include "util/batch.h"
 #include "util/id.h"
 #include "util/json.h"
+#include "util/rows.h"
 #include "util/spi.h"
 
-#define COLUMNS 11
-#define CLAIM_COLUMNS (COLUMNS + 3)
+static const FfTable run_table = {"run",
+								  8,
+								  {"tenant_id", "run_id", "function_id", "version", "event_id",
+								   "parent_run_id", "parent_step_id", "created_at"}};
 
-static FfPlan insert_run = {
-	"with r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
-	"values ($2, $3, $4, $5, $6, $7, $8, coalesce($11, clock_timestamp()))) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
-	"values ($1, $3, $2, $4, $5, $6, $9, $10)",
-	COLUMNS,
-	{INT2OID, INT4OID, UUIDOID, INT4OID, INT4OID, UUIDOID, UUIDOID, TEXTOID, JSONBOID,
-	 TIMESTAMPTZOID, TIMESTAMPTZOID}};
+static const FfTable hot_table = {
+	"run_hot",
+	8,
+	{"slot", "run_id", "tenant_id", "function_id", "version", "event_id", "state", "rank"}};
 
-static FfPlan insert_runs = {
-	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
-	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, rank, created_at)), "
-	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
-	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, coalesce(created_at, clock_timestamp()) from n) "
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state, rank) "
-	"select slot, run_id, tenant_id, function_id, version, event_id, state, rank from n",
-	COLUMNS,
-	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
-	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}};
+#define CLAIM_COLUMNS 11
 
 /* Runs that have to wait for room, if only for the gate to look at them. */
 static FfPlan insert_claiming = {
-	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
-	"as n (slot, tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, state, rank, created_at, wake_at, queue, keys)), "
-	"r as (insert into flowforge.run (tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, created_at) "
-	"select tenant_id, run_id, function_id, version, event_id, parent_run_id, parent_step_id, coalesce(created_at, clock_timestamp()) from n), "
+	"with n as (select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
+	"as n (slot, run_id, tenant_id, function_id, version, event_id, state, rank, wake_at, queue, keys)), "
 	"p as (insert into flowforge.run_parked (slot, run_id, tenant_id, function_id, version, event_id, state, wake_at) "
 	"select slot, run_id, tenant_id, function_id, version, event_id, state, wake_at from n) "
 	"insert into flowforge.claim (slot, run_id, tenant_id, function_id, queue, keys, rank, asked) "
 	"select slot, run_id, tenant_id, function_id, queue, keys::bigint[], rank, 1 from n",
 	CLAIM_COLUMNS,
-	{INT2ARRAYOID, INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
-	 UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-	 TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID}};
+	{INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
+	 JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID}};
 
 /* An invoked run carries its parent in its state, so that its end can tell the parent without
  * another read. */
@@ -74,56 +61,49 @@ initial_state(const FfNewRun *run)
 	return ff_jb_finish(&builder);
 }
 
+/* What is known of every run for good. */
 static void
-run_values(FfNewRun *run, Datum values[COLUMNS], bool nulls[COLUMNS])
+write_runs(const FfNewRun *runs, int count)
 {
-	bool parent = run->parent_step_id != NULL;
-
-	memset(nulls, false, sizeof(bool) * COLUMNS);
-	values[0] = Int16GetDatum(ff_slot_of(&run->run_id));
-	values[1] = Int32GetDatum(run->tenant_id);
-	values[2] = UUIDPGetDatum(&run->run_id);
-	values[3] = Int32GetDatum(run->function_id);
-	values[4] = Int32GetDatum(run->version);
-	values[5] = UUIDPGetDatum(&run->event_id);
-	values[6] = UUIDPGetDatum(&run->parent_run_id);
-	values[7] = parent ? CStringGetTextDatum(run->parent_step_id) : (Datum) 0;
-	values[8] = parent ? JsonbPGetDatum(initial_state(run)) : (Datum) 0;
-	values[9] = TimestampTzGetDatum(run->rank);
-	nulls[6] = nulls[7] = nulls[8] = !parent;
-	nulls[9] = run->rank == 0;
-	values[10] = TimestampTzGetDatum(run->created);
-	nulls[10] = run->created == 0;
-}
-
-static void
-write_one_run(FfNewRun *run)
-{
-	Datum values[COLUMNS];
-	bool  isnull[COLUMNS];
-	char  nulls[COLUMNS + 1];
-
-	run_values(run, values, isnull);
-	for (int i = 0; i < COLUMNS; i++)
-		nulls[i] = isnull[i] ? 'n' : ' ';
-	nulls[COLUMNS] = '\0';
-	ff_spi_run(&insert_run, values, nulls, false);
-}
-
-static void
-write_runs(FfNewRun *runs, int count)
-{
-	FfBatch batch = {.plan = &insert_runs};
+	FfRows rows = {.table = &run_table};
 
 	for (int i = 0; i < count; i++)
 	{
-		Datum values[COLUMNS];
-		bool  nulls[COLUMNS];
+		const FfNewRun *run = &runs[i];
+		bool			none = run->parent_step_id == NULL;
+		bool			nulls[8] = {[5] = none, [6] = none};
+		Datum			values[8] = {
+					  Int32GetDatum(run->tenant_id),
+					  UUIDPGetDatum(&run->run_id),
+					  Int32GetDatum(run->function_id),
+					  Int32GetDatum(run->version),
+					  UUIDPGetDatum(&run->event_id),
+					  UUIDPGetDatum(&run->parent_run_id),
+			  none ? (Datum) 0 : CStringGetTextDatum(run->parent_step_id),
+					  TimestampTzGetDatum(run->created != 0 ? run->created : GetCurrentTimestamp())};
 
-		run_values(&runs[i], values, nulls);
-		ff_batch_add(&batch, values, nulls);
+		ff_rows_add(&rows, values, nulls);
 	}
-	ff_batch_run(&batch);
+	ff_rows_write(&rows);
+}
+
+/* The first columns of run_hot, which run_parked has as well. */
+static void
+live_values(const FfNewRun *run, Datum values[8], bool nulls[8])
+{
+	bool parent = run->parent_step_id != NULL;
+
+	memset(nulls, false, sizeof(bool) * 8);
+	values[0] = Int16GetDatum(ff_slot_of(&run->run_id));
+	values[1] = UUIDPGetDatum(&run->run_id);
+	values[2] = Int32GetDatum(run->tenant_id);
+	values[3] = Int32GetDatum(run->function_id);
+	values[4] = Int32GetDatum(run->version);
+	values[5] = UUIDPGetDatum(&run->event_id);
+	values[6] = parent ? JsonbPGetDatum(initial_state(run)) : (Datum) 0;
+	nulls[6] = !parent;
+	values[7] = TimestampTzGetDatum(run->rank);
+	nulls[7] = run->rank == 0;
 }
 
 /* The event that starts a run; false when it is gone. */
@@ -171,52 +151,51 @@ claim_of(const FfNewRun *run, FfClaim *claim, TimestampTz *wake_at)
 }
 
 static void
-add_claiming(FfBatch *batch, FfNewRun *run, const FfClaim *claim, TimestampTz wake_at)
+add_claiming(FfBatch *batch, const FfNewRun *run, const FfClaim *claim, TimestampTz wake_at)
 {
 	Datum values[CLAIM_COLUMNS];
 	bool  nulls[CLAIM_COLUMNS] = {false};
 
-	run_values(run, values, nulls);
-	values[9] = TimestampTzGetDatum(claim->rank);
-	nulls[9] = false;
-	values[COLUMNS] = TimestampTzGetDatum(wake_at);
-	values[COLUMNS + 1] = Int64GetDatum(claim->queue);
-	values[COLUMNS + 2] = CStringGetTextDatum(ff_claim_keys_text(&claim->keys));
+	live_values(run, values, nulls);
+	values[7] = TimestampTzGetDatum(claim->rank);
+	nulls[7] = false;
+	values[8] = TimestampTzGetDatum(wake_at);
+	values[9] = Int64GetDatum(claim->queue);
+	values[10] = CStringGetTextDatum(ff_claim_keys_text(&claim->keys));
 	ff_batch_add(batch, values, nulls);
 	ff_hint_waits(claim->queue);
 }
 
-/* Writes the runs that limits bound, and gives the others, in order, with their number. */
-static FfNewRun *
-write_claiming(FfNewRun *runs, int *count)
+static void
+add_ready(FfRows *rows, const FfNewRun *run)
 {
-	FfBatch	  batch = {.plan = &insert_claiming};
-	FfNewRun *others = NULL;
-	int		  other_count = 0;
+	Datum values[8];
+	bool  nulls[8];
 
-	for (int i = 0; i < *count; i++)
+	live_values(run, values, nulls);
+	ff_rows_add(rows, values, nulls);
+	ff_hint_run(run->tenant_id, &run->run_id, run->rank);
+}
+
+/* Runs that limits bound ask for room, the others are ready. */
+static void
+write_live(const FfNewRun *runs, int count)
+{
+	FfBatch claiming = {.plan = &insert_claiming};
+	FfRows	ready = {.table = &hot_table};
+
+	for (int i = 0; i < count; i++)
 	{
 		FfClaim		claim = {0};
 		TimestampTz wake_at;
 
 		if (claim_of(&runs[i], &claim, &wake_at))
-		{
-			if (others == NULL)
-			{
-				others = palloc(sizeof(FfNewRun) * *count);
-				memcpy(others, runs, sizeof(FfNewRun) * i);
-				other_count = i;
-			}
-			add_claiming(&batch, &runs[i], &claim, wake_at);
-		}
-		else if (others != NULL)
-			others[other_count++] = runs[i];
+			add_claiming(&claiming, &runs[i], &claim, wake_at);
+		else
+			add_ready(&ready, &runs[i]);
 	}
-	ff_batch_run(&batch);
-	if (others == NULL)
-		return runs;
-	*count = other_count;
-	return others;
+	ff_batch_run(&claiming);
+	ff_rows_write(&ready);
 }
 
 /* The events of runs that have several; of a batch of one the run's row tells all. */
@@ -245,21 +224,13 @@ write_run_batches(const FfNewRun *runs, int count)
 void
 ff_run_insert(FfNewRun *runs, int count)
 {
-	int		  ready_count = count;
-	FfNewRun *ready;
-
 	for (int i = 0; i < count; i++)
 	{
 		if (!runs[i].has_run_id)
 			ff_uuid7(&runs[i].run_id);
 	}
-	ready = write_claiming(runs, &ready_count);
-	for (int i = 0; i < ready_count; i++)
-		ff_hint_run(ready[i].tenant_id, &ready[i].run_id, ready[i].rank);
-	if (ready_count == 1)
-		write_one_run(&ready[0]);
-	else if (ready_count > 1)
-		write_runs(ready, ready_count);
+	write_runs(runs, count);
+	write_live(runs, count);
 	write_run_batches(runs, count);
 	ff_cancel_register(runs, count);
 }

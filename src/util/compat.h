@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
@@ -50,6 +51,18 @@
 #else
 #define ff_json_lex_context(text, length) \
 	makeJsonLexContextCstringLen((text), (length), PG_UTF8, true)
+#endif
+
+/* 16 finds the map from a partition's parent when it is asked for, and tells inserts into indexes
+ * whether only summaries are meant. */
+#if PG_VERSION_NUM >= 160000
+#define ff_root_to_child_map(target, estate) ExecGetRootToChildMap((target), (estate))
+#define ff_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL, false)
+#else
+#define ff_root_to_child_map(target, estate) ((target)->ri_RootToPartitionMap)
+#define ff_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL)
 #endif
 
 #endif
