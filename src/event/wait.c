@@ -90,16 +90,30 @@ ff_wait_insert(const FfWait *wait)
 	ff_wait_insert_all(list_make1(unconstify(FfWait *, wait)));
 }
 
-bool
-ff_wait_exists(int32 tenant_id, const char *event_name)
+void
+ff_waits_exist(FfWanted *names, int count)
 {
 	static FfPlan plan = {
-		"select 1 from flowforge.wait where tenant_id = $1 and event_name = $2 limit 1",
-		2,
-		{INT4OID, TEXTOID}};
-	Datum values[2] = {Int32GetDatum(tenant_id), CStringGetTextDatum(event_name)};
+		"select n.place from unnest($1, $2, $3) as n (place, tenant_id, event_name) cross join lateral ("
+		"select from flowforge.wait w where w.tenant_id = n.tenant_id and w.event_name = n.event_name limit 1) w",
+		3,
+		{INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}};
+	FfBatch batch = {.plan = &plan};
+	uint64	found;
+	bool	isnull;
 
-	return ff_spi_run(&plan, values, NULL, false) > 0;
+	for (int i = 0; i < count; i++)
+	{
+		Datum values[3] = {Int32GetDatum(i), Int32GetDatum(names[i].tenant_id)};
+
+		if (names[i].wanted)
+			continue;
+		values[2] = CStringGetTextDatum(names[i].name);
+		ff_batch_add(&batch, values, NULL);
+	}
+	found = ff_batch_run(&batch);
+	for (uint64 i = 0; i < found; i++)
+		names[DatumGetInt32(ff_spi_value(i, 1, &isnull))].wanted = true;
 }
 
 /* The next path waits for this name demand after `path`, or NULL. */
