@@ -19,6 +19,8 @@
 #include "worker/executor.h"
 #include "worker/turn.h"
 
+#define LISTEN_MS 100 /* after a message */
+
 typedef struct Lookup
 {
 	FfRun			 *run;
@@ -309,13 +311,22 @@ ff_set_timer(FfRun *run)
 	set_timer(run, next_timer(run, GetCurrentTimestamp()), true);
 }
 
-/* A run that is due in a moment stays in memory until then, as long as that leaves room for what is
- * due now. */
-static bool
-rests(TimestampTz due)
+/*
+ * A run that is due in a moment stays in memory until then; so does one that has just heard from
+ * others, for more may follow: a run it has invoked seldom ends alone. But only as long as that
+ * leaves room for what is to be done now. Gives when to look again, or 0: it may leave.
+ */
+static TimestampTz
+rests_until(const FfRun *run, TimestampTz due)
 {
-	return ff_timer_ahead(due) <= GetCurrentTimestamp() &&
-		   ff_active_count() < ff_max_in_flight + ff_max_in_flight / 2;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz listens = run->told_at + LISTEN_MS * 1000;
+
+	if (ff_active_count() >= ff_max_in_flight + ff_max_in_flight / 2)
+		return 0;
+	if (listens > now)
+		return Min(due, listens);
+	return ff_timer_ahead(due) <= now ? due : 0;
 }
 
 bool
@@ -347,16 +358,18 @@ void
 ff_settle(FfRun *run)
 {
 	TimestampTz due;
-	bool		stays;
+	TimestampTz rest = 0;
+	bool		busy;
 
 	if (has_call_due(run, GetCurrentTimestamp()))
 		call_what_is_due(run, GetCurrentTimestamp());
 	if (run->change == NULL && ff_claim_is_short(run, GetCurrentTimestamp()))
 		ask_for_room(run);
 	due = next_timer(run, GetCurrentTimestamp());
-	stays = run->change != NULL || run->lane != NULL || run->advancing || has_call_under_way(run) ||
-			rests(due);
-	set_timer(run, due, stays);
-	if (!stays)
+	busy = run->change != NULL || run->lane != NULL || run->advancing || has_call_under_way(run);
+	if (!busy)
+		rest = rests_until(run, due);
+	set_timer(run, rest != 0 ? rest : due, busy || rest != 0);
+	if (!busy && rest == 0)
 		ff_active_drop(run);
 }
