@@ -10,6 +10,7 @@
 #include "flow/claim.h"
 #include "function/function.h"
 #include "slot/hint.h"
+#include "team/team.h"
 #include "util/batch.h"
 #include "util/id.h"
 #include "util/json.h"
@@ -154,7 +155,7 @@ claim_of(const FfNewRun *run, FfClaim *claim, TimestampTz *wake_at)
 	FfEvent			  event;
 	TimestampTz		  created = ff_from_unix_us(ff_id_ms(&run->run_id) * 1000);
 
-	if (run->unlimited)
+	if (run->unlimited && ff_tenant_get(run->tenant_id)->max_running == 0)
 		return false;
 	function = ff_function_get(run->tenant_id, run->function_id, run->version);
 	if (function == NULL || function->flow == NULL || !event_of(run, &event))

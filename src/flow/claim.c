@@ -6,17 +6,19 @@
 #include "lib/stringinfo.h"
 
 #include "flow/claim.h"
+#include "team/team.h"
 
 bool
 ff_claim_make(FfClaim *claim, const FfFlow *flow, int32 tenant_id, int32 function_id,
 			  const FfEvent *event, TimestampTz created, bool started)
 {
+	bool   tenant_limited = ff_tenant_get(tenant_id)->max_running > 0;
 	Jsonb *json;
 
-	if (flow == NULL || (flow->limits == 0 && flow->throttle.limit == 0))
+	if (!tenant_limited && (flow == NULL || (flow->limits == 0 && flow->throttle.limit == 0)))
 		return false;
 	json = ff_event_json(event);
-	claim->keys = ff_flow_keys(flow, tenant_id, function_id, json, started, false);
+	claim->keys = ff_flow_keys(flow, tenant_id, function_id, json, started, tenant_limited);
 	claim->queue = ff_flow_queue(function_id, &claim->keys);
 	claim->rank = ff_flow_rank(flow, json, created);
 	return true;

@@ -47,6 +47,15 @@ as $$
 	) u
 	where claim.keys[l.place] <> 0
 	union all
+	select 4, t.max_running, format('the limit of %s steps at a time of the tenant', t.max_running), u.taken, u.runs, null
+	from flowforge.tenant t
+	cross join lateral (
+		select coalesce(sum(c.granted - c.released), 0) as taken, array_agg(c.run_id order by c.since) as runs
+		from generate_series(0, 63) s (slot)
+		join flowforge.claim c on c.slot = s.slot and c.granted > c.released and claim.keys[4] = any (c.keys)
+	) u
+	where t.tenant_id = claim.tenant_id and claim.keys[4] <> 0 and t.max_running > 0
+	union all
 	select 1, null, format('the throttle of the function "%s"', v.slug), null, null, t.next_at
 	from version v
 	join flowforge.throttle t on t.key = claim.keys[1]

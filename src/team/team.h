@@ -15,7 +15,7 @@ typedef struct FfTenant
 {
 	int32 tenant_id;
 	int	  weight;				 /* its share of the executors beside other tenants' */
-	int	  max_running;			 /* runs at once; 0: any number */
+	int	  max_running;			 /* steps at once; 0: any number */
 	int	  max_events_per_second; /* 0: any number */
 } FfTenant;
 
@@ -24,6 +24,9 @@ extern void ff_tenant_init(void);
 
 /* Needs SPI connected. Valid until the next call of anything that may process invalidations. */
 extern const FfTenant *ff_tenant_get(int32 tenant_id);
+
+/* Another number whenever what the cache holds may have changed. */
+extern uint64 ff_tenant_generation(void);
 
 /* The same, but NULL when the cache has it not: needs neither SPI nor a transaction. */
 extern const FfTenant *ff_tenant_cached(int32 tenant_id);

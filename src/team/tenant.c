@@ -13,20 +13,24 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "slot/hint.h"
 #include "team/team.h"
 #include "util/spi.h"
 
 #define MAX_CACHED 65536 /* then it starts anew */
 
-static HTAB *tenants = NULL;
-static bool	 stale = true;
-static Oid	 watched = InvalidOid; /* flowforge.tenant */
+static HTAB	 *tenants = NULL;
+static bool	  stale = true;
+static uint64 generation = 0;
+static Oid	  watched = InvalidOid; /* flowforge.tenant */
 
 static void
 forget_relation(Datum arg, Oid relid)
 {
-	if (relid == watched || relid == InvalidOid)
-		stale = true;
+	if (relid != watched && relid != InvalidOid)
+		return;
+	stale = true;
+	generation++;
 }
 
 void
@@ -79,6 +83,12 @@ load(int32 tenant_id)
 	return tenant;
 }
 
+uint64
+ff_tenant_generation(void)
+{
+	return generation;
+}
+
 const FfTenant *
 ff_tenant_get(int32 tenant_id)
 {
@@ -109,6 +119,7 @@ ff_tenant_forget(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("flowforge.forget_tenants is a trigger")));
+	ff_hint_limits();
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
 	PG_RETURN_POINTER(NULL);
 }

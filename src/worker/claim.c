@@ -26,19 +26,21 @@ static List *looked_for = NIL; /* of FfRun, each once (claim->looked_for) */
 
 /* --- reading --- */
 
+/* Whoever has ever asked for room may have a row, even if nothing limits it any more. */
 void
 ff_claim_prepare(FfRun *run, const FfFunction *function)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 	FfClaim		  claim = {0};
+	TimestampTz	  created = ff_from_unix_us(ff_id_ms(&run->id) * 1000);
 
 	if (ff_claim_make(&claim, function->flow, run->tenant_id, run->function_id, &run->event,
-					  ff_from_unix_us(ff_id_ms(&run->id) * 1000),
-					  run->started != 0 || run->generation > 0))
+					  created, run->started != 0 || run->generation > 0) ||
+		run->asked > 0)
 	{
+		claim.asked = claim.granted = claim.released = run->asked;
 		run->claim = palloc(sizeof(FfClaim));
 		*run->claim = claim;
-		run->claim->asked = run->claim->granted = run->claim->released = run->asked;
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -236,6 +238,7 @@ next_claim(const FfRun *run, TimestampTz now)
 	claim.released += Min(Max(excess, 0), claim.granted - claim.released);
 	claim.held = false;
 	claim.needed = need > 0;
+	claim.looked_for = run->claim->looked_for; /* it may have been asked for since */
 	return claim;
 }
 
@@ -299,6 +302,7 @@ ff_claim_gather(FfClaimRows *rows, FfRun *run, TimestampTz now)
 			ff_claim_started(&claim, run->function_id);
 		if (!ff_flow_keyed(&claim.keys))
 		{
+			ff_claim_forget(run);
 			run->claim = NULL;
 			return true;
 		}

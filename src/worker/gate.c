@@ -19,6 +19,7 @@
 #include "flow/ledger.h"
 #include "function/function.h"
 #include "slot/hint.h"
+#include "team/team.h"
 #include "util/batch.h"
 #include "util/id.h"
 #include "worker/executor.h"
@@ -203,11 +204,14 @@ take_notes(void)
 static void
 read_rules(FfQueue *queue)
 {
+	int32			  most = ff_tenant_get(queue->tenant_id)->max_running;
 	const FfFunction *function = ff_function_current(queue->tenant_id, queue->function_id);
 	const FfFlow	 *flow = function ? function->flow : NULL;
 
 	for (int place = 0; place < FF_KEYS; place++)
 		queue->rules.limit[place] = FF_UNLIMITED;
+	if (most > 0)
+		queue->rules.limit[FF_KEY_TENANT] = most;
 	queue->rules.interval = queue->rules.tolerance = 0;
 	queue->rules.paused = function != NULL && function->paused;
 	queue->ruled = true;
@@ -502,16 +506,22 @@ run_round(void *arg)
 
 /* --- a turn --- */
 
+/* Another number whenever a function or a tenant may have changed. */
+static uint64
+generation(void)
+{
+	return ff_function_generation() + ff_tenant_generation();
+}
+
 /* What limits are said to be is read again: at once, and once more when every cache has heard. */
 static void
 heed_changes(TimestampTz now)
 {
-	if (seen_generation == ff_function_generation() && look_again > now)
+	if (seen_generation == generation() && look_again > now)
 		return;
-	look_again = look_again == 0 || seen_generation != ff_function_generation()
-					 ? now + LOOK_AGAIN_MS * 1000
-					 : DT_NOEND;
-	seen_generation = ff_function_generation();
+	look_again =
+		look_again == 0 || seen_generation != generation() ? now + LOOK_AGAIN_MS * 1000 : DT_NOEND;
+	seen_generation = generation();
 	ff_ledger_wake_all();
 }
 

@@ -67,6 +67,9 @@ read_run(uint64 row, MemoryContext parent, TimestampTz now)
 	run->home = DatumGetBool(ff_spi_value(row, 6, &isnull)) ? FF_HOME_PARKED : FF_HOME_HOT;
 	state = ff_spi_value(row, 7, &isnull);
 	ff_run_read_state(run, isnull ? NULL : DatumGetJsonbP(state), now);
+	/* It waits for room from the beginning. */
+	if (isnull && run->home == FF_HOME_PARKED)
+		run->asked = 1;
 	MemoryContextSwitchTo(old);
 	return run;
 }
@@ -345,8 +348,7 @@ read_policy(FfRun *run)
 	run->batched |= function->flow != NULL && function->flow->batch.max_size > 0;
 	if (function->graph)
 		run->driver = &ff_graph_driver;
-	if (function->flow != NULL)
-		ff_claim_prepare(run, function);
+	ff_claim_prepare(run, function);
 }
 
 List *

@@ -180,7 +180,7 @@ class Cluster:
         """Nothing is left of runs that have ended, and logs have no gaps."""
         left = self.sql("select (select count(*) from flowforge.run_hot) + (select count(*) from flowforge.run_parked) "
                         "+ (select count(*) from flowforge.wait) + (select count(*) from flowforge.inbox)")
-        assert left == "0", f"{left} live rows are left"
+        assert left == "0", f"{left} live rows are left: " + self.sql("select (select jsonb_agg(h) from flowforge.run_hot h), (select jsonb_agg(p) from flowforge.run_parked p), (select jsonb_agg(w) from flowforge.wait w), (select jsonb_agg(i) from flowforge.inbox i)")
         gaps = self.sql("select count(*) from (select run_id, count(*) as n, max(seq) as last, count(distinct seq) as d "
                         "from flowforge.run_event group by run_id) g where g.n <> g.last or g.d <> g.n")
         assert gaps == "0", f"{gaps} runs have gaps in their log"

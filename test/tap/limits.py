@@ -20,6 +20,7 @@ class LimitedApp(App):
         self.peak = {}
         self.started = {}  # run: when it was first called
         self.order = []
+        self.given_up = set()  # runs that are cancelled: the engine waits for their calls no longer, this app has not heard of it
         super().__init__(name, **more)
 
     def registration(self):
@@ -30,27 +31,33 @@ class LimitedApp(App):
     def serve(self):
         super().serve()
         handler, app = self.server.RequestHandlerClass, self
-        answered = handler.do_POST
+        answered, replied = handler.do_POST, handler.reply
+
+        def reply(self, *answer):
+            # Out of the function before the engine knows it.
+            if self.command == "POST":
+                app.leave(*self.entered)
+            replied(self, *answer)
 
         def do_post(self):
             # What the body says is read twice: here, and by the handler.
             length = int(self.headers["content-length"])
             body = self.rfile.read(length)
-            key, run_id = app.enter(json.loads(body))
+            self.entered = app.enter(json.loads(body))
             self.rfile = Again(body, self.rfile)
             try:
                 answered(self)
             finally:
                 self.rfile = self.rfile.rest
-                app.leave(key, run_id)
 
-        handler.do_POST = do_post
+        handler.do_POST, handler.reply = do_post, reply
 
     def enter(self, body):
         run_id, key = body["ctx"]["run_id"], self.key(body["event"])
         with self.lock:
             inside = self.inside.setdefault(key, {})
-            inside[run_id] = inside.get(run_id, 0) + 1
+            if run_id not in self.given_up:
+                inside[run_id] = inside.get(run_id, 0) + 1
             self.peak[key] = max(self.peak.get(key, 0), self.count(inside))
             if run_id not in self.started:
                 self.started[run_id] = time.monotonic()
@@ -63,9 +70,16 @@ class LimitedApp(App):
     def leave(self, key, run_id):
         with self.lock:
             inside = self.inside[key]
-            inside[run_id] -= 1
-            if inside[run_id] == 0:
-                del inside[run_id]
+            if run_id not in self.given_up:
+                inside[run_id] -= 1
+                if inside[run_id] == 0:
+                    del inside[run_id]
+
+    def give_up(self, run_id):
+        with self.lock:
+            self.given_up.add(run_id)
+            for inside in self.inside.values():
+                inside.pop(run_id, None)
 
 
 class Again:
@@ -200,6 +214,25 @@ def test_a_limit_of_the_account_is_shared_by_functions(use):
     cluster.wait_all_ended(40)
     watch.finish()
     assert watch.most == 2
+
+
+def test_a_tenant_has_a_limit_of_its_own(use):
+    cluster, app = one(use, {}, steps=2, delay=0.05, sleep="100ms")
+    cluster.sql("select ff_set_tenant(1, max_running => 3)")
+    watch = Watch(cluster, 3)
+    send(cluster, app.event, [{"n": n} for n in range(30)])
+    wait_for(lambda: len(app.started) == 3, what="three have started")
+    said = cluster.sql("select ff_explain(max(run_id::text)::uuid) from flowforge.run")
+    assert "the limit of 3 steps at a time of the tenant is reached: 3 of 3 taken" in said, said
+    wait_for(lambda: len(app.started) == 12, what="some have ended")
+    watch.finish()
+    assert app.peak == {"": 3}, app.peak
+    cluster.sql("select ff_set_tenant(1, max_running => 0)")
+    send(cluster, app.event, [{"n": n} for n in range(30)])
+    wait_for(lambda: app.peak[""] > 3, what="nothing limits any more")
+    cluster.wait_all_ended(60)
+    cluster.assert_clean()
+    assert cluster.sql("select count(*) from flowforge.claim") == "0"
 
 
 def test_a_waiting_run_says_what_it_waits_for(use):
@@ -390,7 +423,10 @@ def test_limits_are_exact_whatever_is_killed(use):
             cluster.try_sql("select pg_terminate_backend(pid) from pg_stat_activity where backend_type like 'flowforge executor%' limit 1")
         else:
             cluster.kill_postmaster()
-        cluster.try_sql("select ff_cancel(run_id) from flowforge.runs where status in ('running', 'queued') order by random() limit 3")
+        for line in (cluster.try_sql("select run_id, ulid from flowforge.runs where ended_at is null order by random() limit 3") or "").splitlines():
+            run_id, ulid = line.split("|")
+            app.give_up(ulid)
+            cluster.try_sql(f"select ff_cancel('{run_id}')")
         wait_for(lambda: cluster.try_sql("select 1") == "1", 60, "the server is back")
     cluster.wait_all_ended(runs)
     watch.finish()
