@@ -242,10 +242,12 @@ ff_event_record(FfEvent *events, int count)
 	ff_wait_resolve(events, count);
 }
 
-bool
-ff_event_wanted(int32 tenant_id, const char *name)
+void
+ff_events_wanted(FfWanted *names, int count)
 {
-	return ff_triggers_for(tenant_id, name)->count > 0 || ff_wait_exists(tenant_id, name);
+	for (int i = 0; i < count; i++)
+		names[i].wanted = ff_triggers_for(names[i].tenant_id, names[i].name)->count > 0;
+	ff_waits_exist(names, count);
 }
 
 Jsonb *

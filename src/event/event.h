@@ -75,8 +75,15 @@ extern void ff_event_dedupe(FfEvent *events, int count);
 /* Inserts runs and hints their owners at commit. */
 extern void ff_run_insert(FfNewRun *runs, int count);
 
-/* Whether a trigger or a wait would see an event of this name. */
-extern bool ff_event_wanted(int32 tenant_id, const char *name);
+/* Whether a trigger or a wait would see an event of a name; asked for many at once. */
+typedef struct FfWanted
+{
+	int32		tenant_id;
+	const char *name;
+	bool		wanted; /* out */
+} FfWanted;
+
+extern void ff_events_wanted(FfWanted *names, int count);
 
 /* The event as functions and expressions see it: {data, id, meta?, name, ts (ms), user, v?}. */
 extern Jsonb *ff_event_json(const FfEvent *event);
@@ -108,8 +115,8 @@ typedef struct FfWait
 } FfWait;
 
 extern void ff_wait_insert(const FfWait *wait);
-extern void ff_wait_insert_all(List *waits); /* of FfWait */
-extern bool ff_wait_exists(int32 tenant_id, const char *event_name);
+extern void ff_wait_insert_all(List *waits);			 /* of FfWait */
+extern void ff_waits_exist(FfWanted *names, int count);	 /* those not known to be wanted */
 extern void ff_wait_resolve(FfEvent *events, int count); /* those that are not repeats */
 
 /* --- cancelOn (cancel.c) --- */

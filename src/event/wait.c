@@ -101,28 +101,40 @@ ff_wait_insert(const FfWait *wait)
 	ff_wait_insert_all(list_make1(unconstify(FfWait *, wait)));
 }
 
-/* Every event asks this, and nearly always in vain: so without a statement, straight from the
- * index. It sees what a statement would. */
-bool
-ff_wait_exists(int32 tenant_id, const char *event_name)
+static bool
+wait_exists(Relation table, Oid index, Snapshot snapshot, const FfWanted *wanted)
 {
-	Oid			schema = get_namespace_oid("flowforge", false);
-	Relation	table = table_open(get_relname_relid("wait", schema), AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	bool		found;
 
-	ScanKeyInit(&keys[0], WAIT_TENANT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tenant_id));
+	ScanKeyInit(&keys[0], WAIT_TENANT, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(wanted->tenant_id));
 	ScanKeyEntryInitialize(&keys[1], 0, WAIT_NAME, BTEqualStrategyNumber, InvalidOid,
-						   DEFAULT_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(event_name));
-	scan = systable_beginscan(table, get_relname_relid("wait_lookup", schema), true, snapshot,
-							  lengthof(keys), keys);
+						   DEFAULT_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(wanted->name));
+	scan = systable_beginscan(table, index, true, snapshot, lengthof(keys), keys);
 	found = HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
+	return found;
+}
+
+/* Every event asks this, and nearly always in vain: so without a statement, straight from the
+ * index. It sees what a statement would. */
+void
+ff_waits_exist(FfWanted *names, int count)
+{
+	Oid		 schema = get_namespace_oid("flowforge", false);
+	Relation table = table_open(get_relname_relid("wait", schema), AccessShareLock);
+	Oid		 index = get_relname_relid("wait_lookup", schema);
+	Snapshot snapshot = RegisterSnapshot(GetTransactionSnapshot());
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!names[i].wanted)
+			names[i].wanted = wait_exists(table, index, snapshot, &names[i]);
+	}
 	UnregisterSnapshot(snapshot);
 	table_close(table, AccessShareLock);
-	return found;
 }
 
 /* The next path waits for this name demand after `path`, or NULL. */
@@ -324,8 +336,13 @@ gather_probes(ProbeList *list, FfEvent **events, int count)
 
 	if (group_count > 1)
 		probe_many(list, groups, group_count);
-	else if (group_count == 1 && ff_wait_exists(events[0]->tenant_id, events[0]->name))
+	else if (group_count == 1)
 	{
+		FfWanted wanted = {events[0]->tenant_id, events[0]->name, false};
+
+		ff_waits_exist(&wanted, 1);
+		if (!wanted.wanted)
+			return;
 		for (char *path = next_path(events[0], ""); path != NULL; path = next_path(events[0], path))
 			probe_path(list, &groups[0], path);
 	}

@@ -38,6 +38,14 @@ typedef struct TriggerEntry
 	FfTriggerSet set;
 } TriggerEntry;
 
+/* The function of a name that is in use, or 0. */
+typedef struct SlugEntry
+{
+	TriggerKey key; /* tenant, colon, slug */
+	int32	   function_id;
+	int32	   version;
+} SlugEntry;
+
 typedef struct FunctionKey
 {
 	int32 tenant_id;
@@ -55,6 +63,7 @@ typedef struct FunctionEntry
 static MemoryContext cache_context = NULL;
 static HTAB			*triggers_cache = NULL;
 static HTAB			*functions_cache = NULL;
+static HTAB			*slugs_cache = NULL;
 static bool			 stale = true;
 static uint64		 generation = 0;
 static uint32		 limits = 0; /* of the language, when filters were read */
@@ -93,7 +102,8 @@ make_room(int more)
 {
 	bool full =
 		cache_context != NULL && (hash_get_num_entries(triggers_cache) + more > MAX_CACHED ||
-								  hash_get_num_entries(functions_cache) > MAX_CACHED);
+								  hash_get_num_entries(functions_cache) > MAX_CACHED ||
+								  hash_get_num_entries(slugs_cache) > MAX_CACHED);
 
 	if (!stale && !full && limits == ff_lang_limits())
 		return;
@@ -105,6 +115,8 @@ make_room(int more)
 		make_cache("flowforge triggers", sizeof(TriggerKey), sizeof(TriggerEntry), HASH_STRINGS);
 	functions_cache =
 		make_cache("flowforge functions", sizeof(FunctionKey), sizeof(FunctionEntry), HASH_BLOBS);
+	slugs_cache =
+		make_cache("flowforge slugs", sizeof(TriggerKey), sizeof(SlugEntry), HASH_STRINGS);
 	watched = get_relname_relid("trigger", get_namespace_oid("flowforge", false));
 	stale = false;
 	limits = ff_lang_limits();
@@ -404,8 +416,8 @@ ff_function_current(int32 tenant_id, int32 function_id)
 	return ff_function_get(tenant_id, function_id, DatumGetInt32(ff_spi_value(0, 1, &isnull)));
 }
 
-const FfFunction *
-ff_function_by_slug(int32 tenant_id, const char *slug)
+static void
+load_slug(SlugEntry *out, int32 tenant_id, const char *slug)
 {
 	static FfPlan plan = {"select f.function_id, f.version from flowforge.function f "
 						  "where f.tenant_id = $1 and f.slug = $2 and f.archived_at is null",
@@ -414,10 +426,34 @@ ff_function_by_slug(int32 tenant_id, const char *slug)
 	Datum		  values[2] = {Int32GetDatum(tenant_id), CStringGetTextDatum(slug)};
 	bool		  isnull;
 
+	out->function_id = out->version = 0;
 	if (ff_spi_run(&plan, values, NULL, true) == 0)
+		return;
+	out->function_id = DatumGetInt32(ff_spi_value(0, 1, &isnull));
+	out->version = DatumGetInt32(ff_spi_value(0, 2, &isnull));
+}
+
+const FfFunction *
+ff_function_by_slug(int32 tenant_id, const char *slug)
+{
+	TriggerKey key;
+	SlugEntry *entry;
+	SlugEntry  found;
+
+	if (strlen(slug) >= MAX_NAME)
 		return NULL;
-	return ff_function_get(tenant_id, DatumGetInt32(ff_spi_value(0, 1, &isnull)),
-						   DatumGetInt32(ff_spi_value(0, 2, &isnull)));
+	renew_cache();
+	set_key(&key, tenant_id, slug);
+	entry = hash_search(slugs_cache, &key, HASH_FIND, NULL);
+	if (entry == NULL)
+	{
+		load_slug(&found, tenant_id, slug);
+		entry = hash_search(slugs_cache, &key, HASH_ENTER, NULL);
+		entry->function_id = found.function_id;
+		entry->version = found.version;
+	}
+	return entry->function_id == 0 ? NULL
+								   : ff_function_get(tenant_id, entry->function_id, entry->version);
 }
 
 PG_FUNCTION_INFO_V1(ff_function_forget);

@@ -158,6 +158,7 @@ typedef struct FfRun
 	Size			 memo_bytes;
 	struct FfChange *change;   /* what is not yet written, or NULL */
 	void			*lane;	   /* the executor's, while the run waits for room to call */
+	TimestampTz		 told_at;  /* when it was last sent a message */
 	TimestampTz		 timer_at; /* what the executor's timers know of it */
 } FfRun;
 

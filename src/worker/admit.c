@@ -15,7 +15,7 @@
 #include "worker/executor.h"
 #include "worker/turn.h"
 
-#define LOAD_BATCH 128
+#define LOAD_BATCH 256
 #define RETRY_S 60 /* of a run that cannot be read */
 #define TRIM_IDLE_MS 1000
 #define TRIM_RUNS 1000

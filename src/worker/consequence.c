@@ -1,11 +1,13 @@
 /*
  * consequence.c - what a change makes beyond its own run: the runs it invokes, the parent that
  * hears of its end, the events that tell of the end, the functions it has deferred, and what an SDK
- * notes about its steps. All of it is written in the transaction of the change (see save.h).
+ * notes about its steps. All of it is written in the transaction of the changes (see save.h), for
+ * the whole group one statement a table: what it is about is gathered first.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "event/event.h"
@@ -30,9 +32,32 @@ put_run(FfJsonBuilder *builder, const pg_uuid_t *id)
 	ff_jb_text(builder, pstrdup(ulid)); /* the builder keeps the pointer */
 }
 
+/* --- what other runs are told --- */
+
+static List *
+add_post(List *posts, int32 tenant_id, const pg_uuid_t *run_id, Jsonb *payload)
+{
+	FfPost *post = palloc(sizeof(FfPost));
+
+	*post = (FfPost){tenant_id, *run_id, "invoked", payload};
+	return lappend(posts, post);
+}
+
+static void
+write_posts(List *posts)
+{
+	FfPost	 *all = palloc(sizeof(FfPost) * Max(list_length(posts), 1));
+	int		  count = 0;
+	ListCell *cell;
+
+	foreach (cell, posts)
+		all[count++] = *(FfPost *) lfirst(cell);
+	ff_inbox_post_many(all, count);
+}
+
 /* Tells the owner of the run that invoked this one how it ended. */
 static void
-tell_parent(FfChange *change)
+tell_parent(List **posts, const FfChange *change)
 {
 	FfJsonBuilder builder = {0};
 
@@ -45,12 +70,47 @@ tell_parent(FfChange *change)
 	ff_jb_key(&builder, change->error ? "error" : "output");
 	ff_jb_json(&builder, change->error ? change->error : change->output);
 	ff_jb_end(&builder);
-	ff_inbox_post(change->run->tenant_id, &change->run->parent_id, "invoked",
-				  ff_jb_finish(&builder));
+	*posts =
+		add_post(*posts, change->run->tenant_id, &change->run->parent_id, ff_jb_finish(&builder));
+}
+
+/* --- events --- */
+
+/* Events of one tenant are recorded together. */
+static void
+record_events(List *events)
+{
+	FfEvent *batch = palloc(sizeof(FfEvent) * Max(list_length(events), 1));
+
+	while (events != NIL)
+	{
+		int32	  tenant_id = ((FfEvent *) linitial(events))->tenant_id;
+		int		  count = 0;
+		ListCell *cell;
+
+		foreach (cell, events)
+		{
+			const FfEvent *event = lfirst(cell);
+
+			if (event->tenant_id != tenant_id)
+				continue;
+			batch[count++] = *event;
+			events = foreach_delete_current(events, cell);
+		}
+		ff_event_record(batch, count);
+	}
+}
+
+static char *
+slug_of(const FfRun *run)
+{
+	const FfFunction *function = ff_function_get(run->tenant_id, run->function_id, run->version);
+
+	return pstrdup(function ? function->slug : "");
 }
 
 static Jsonb *
-end_data(FfChange *change, const char *slug)
+end_data(const FfChange *change, char *slug)
 {
 	FfJsonBuilder builder = {0};
 	FfRun		 *run = change->run;
@@ -88,39 +148,102 @@ end_data(FfChange *change, const char *slug)
 	return ff_jb_finish(&builder);
 }
 
-static void
-send_end_event(FfChange *change, const char *name, const char *slug)
+static FfEvent *
+end_event(const FfChange *change, const char *name)
 {
-	FfEvent event = {0};
-	char	ulid[FF_ULID_SIZE];
+	FfEvent *event = palloc0(sizeof(FfEvent));
+	char	 ulid[FF_ULID_SIZE];
 
 	ff_ulid_encode(&change->run->id, ulid);
-	event.tenant_id = change->run->tenant_id;
-	event.name = name;
-	event.data = end_data(change, slug);
-	event.external_id = ulid;
-	event.meta = change->run->event.meta;
-	event.ts = change->ended_at;
-	ff_event_record(&event, 1);
+	event->tenant_id = change->run->tenant_id;
+	event->name = name;
+	event->data = end_data(change, slug_of(change->run));
+	event->external_id = pstrdup(ulid);
+	event->meta = change->run->event.meta;
+	event->ts = change->ended_at;
+	return event;
 }
 
-/* Whether an event is one that announce_end sends. */
+/* The names of the events that tell of ends, in the protocol's words and in ours. */
+static const char *const end_names[] = {
+	"inngest/function.finished", "flowforge/function.finished", "inngest/function.failed",
+	"flowforge/function.failed", "inngest/function.cancelled",	"flowforge/function.cancelled",
+};
+
+#define END_NAMES ((int) lengthof(end_names))
+
+/* What a tenant is to be told by these names, and what of it anybody would see. */
+typedef struct Ends
+{
+	int32 tenant_id;
+	bool  told[END_NAMES];
+	bool  wanted[END_NAMES];
+} Ends;
+
 static bool
 tells_of_an_end(const char *name)
 {
-	static const char *const kinds[] = {"finished", "failed", "cancelled"};
-	const char				*kind = NULL;
-
-	if (strncmp(name, "inngest/function.", 17) == 0)
-		kind = name + 17;
-	else if (strncmp(name, "flowforge/function.", 19) == 0)
-		kind = name + 19;
-	for (int i = 0; kind != NULL && i < (int) lengthof(kinds); i++)
+	for (int i = 0; i < END_NAMES; i++)
 	{
-		if (strcmp(kind, kinds[i]) == 0)
+		if (strcmp(name, end_names[i]) == 0)
 			return true;
 	}
 	return false;
+}
+
+static bool
+told_by(const FfChange *change, int name)
+{
+	const char *kind = strchr(end_names[name], '.') + 1;
+
+	return strcmp(kind, "finished") == 0 ||
+		   (change->error != NULL && strcmp(kind, change->status) == 0);
+}
+
+static Ends *
+ends_of(List **tenants, int32 tenant_id)
+{
+	Ends	 *ends;
+	ListCell *cell;
+
+	foreach (cell, *tenants)
+	{
+		if (((Ends *) lfirst(cell))->tenant_id == tenant_id)
+			return lfirst(cell);
+	}
+	ends = palloc0(sizeof(Ends));
+	ends->tenant_id = tenant_id;
+	*tenants = lappend(*tenants, ends);
+	return ends;
+}
+
+/* Asks once for each name, however many runs have ended. */
+static void
+ask_who_wants(List *tenants)
+{
+	FfWanted *asked = palloc(sizeof(FfWanted) * Max(list_length(tenants), 1) * END_NAMES);
+	int		  count = 0;
+	ListCell *cell;
+
+	foreach (cell, tenants)
+	{
+		const Ends *ends = lfirst(cell);
+
+		for (int i = 0; i < END_NAMES; i++)
+		{
+			if (ends->told[i])
+				asked[count++] = (FfWanted){ends->tenant_id, end_names[i], false};
+		}
+	}
+	ff_events_wanted(asked, count);
+	count = 0;
+	foreach (cell, tenants)
+	{
+		Ends *ends = lfirst(cell);
+
+		for (int i = 0; i < END_NAMES; i++)
+			ends->wanted[i] = ends->told[i] && asked[count++].wanted;
+	}
 }
 
 /*
@@ -129,26 +252,35 @@ tells_of_an_end(const char *name)
  * handler does not call itself.
  */
 static void
-announce_end(FfChange *change)
+announce_ends(List **events, List *changes)
 {
-	static const char *const prefixes[] = {"inngest/", "flowforge/"};
-	FfRun					*run = change->run;
-	const FfFunction		*function;
-	char					*slug;
+	List	 *ended = NIL;
+	List	 *tenants = NIL;
+	ListCell *cell;
 
-	if (!change->ended || tells_of_an_end(run->event.name))
-		return;
-	function = ff_function_get(run->tenant_id, run->function_id, run->version);
-	slug = function ? pstrdup(function->slug) : pstrdup("");
-	for (int i = 0; i < (int) lengthof(prefixes); i++)
+	foreach (cell, changes)
 	{
-		char *finished = psprintf("%sfunction.finished", prefixes[i]);
-		char *kind = psprintf("%sfunction.%s", prefixes[i], change->status);
+		FfChange *change = lfirst(cell);
+		Ends	 *ends;
 
-		if (ff_event_wanted(run->tenant_id, finished))
-			send_end_event(change, finished, slug);
-		if (change->error != NULL && ff_event_wanted(run->tenant_id, kind))
-			send_end_event(change, kind, slug);
+		if (!change->ended || tells_of_an_end(change->run->event.name))
+			continue;
+		ended = lappend(ended, change);
+		ends = ends_of(&tenants, change->run->tenant_id);
+		for (int i = 0; i < END_NAMES; i++)
+			ends->told[i] |= told_by(change, i);
+	}
+	ask_who_wants(tenants);
+	foreach (cell, ended)
+	{
+		const FfChange *change = lfirst(cell);
+		const Ends	   *ends = ends_of(&tenants, change->run->tenant_id);
+
+		for (int i = 0; i < END_NAMES; i++)
+		{
+			if (ends->wanted[i] && told_by(change, i))
+				*events = lappend(*events, end_event(change, end_names[i]));
+		}
 	}
 }
 
@@ -184,37 +316,45 @@ defer_data(const FfRun *run, const FfDefer *defer, const char *slug)
 
 /* The functions the run has deferred are started, by an event each. */
 static void
-schedule_defers(FfChange *change)
+schedule_defers(List **events, const FfChange *change)
 {
-	const FfFunction *function;
-	ListCell		 *cell;
-	char			 *slug;
+	ListCell *cell;
+	char	 *slug;
 
 	if (!change->ended || change->run->defers == NIL)
 		return;
-	function =
-		ff_function_get(change->run->tenant_id, change->run->function_id, change->run->version);
-	slug = function ? pstrdup(function->slug) : pstrdup("");
+	slug = slug_of(change->run);
 	foreach (cell, change->run->defers)
 	{
 		const FfDefer *defer = lfirst(cell);
-		FfEvent		   event = {0};
+		FfEvent		  *event;
 
 		if (defer->aborted)
 			continue;
-		event.tenant_id = change->run->tenant_id;
-		event.name = "inngest/deferred.schedule";
-		event.data = defer_data(change->run, defer, slug);
-		event.ts = change->ended_at;
+		event = palloc0(sizeof(FfEvent));
+		event->tenant_id = change->run->tenant_id;
+		event->name = "inngest/deferred.schedule";
+		event->data = defer_data(change->run, defer, slug);
+		event->ts = change->ended_at;
 		/* Sessions that are none are not worth losing the event for. */
-		(void) ff_event_read_meta(ff_json_member(defer->payload, "meta"), &event.meta);
-		ff_event_record(&event, 1);
+		(void) ff_event_read_meta(ff_json_member(defer->payload, "meta"), &event->meta);
+		*events = lappend(*events, event);
 	}
 }
 
+/* --- invocations --- */
+
+/* An invocation of a group. */
+typedef struct Invoking
+{
+	const FfChange	   *change;
+	const FfInvocation *invocation;
+} Invoking;
+
 /* What cannot be invoked: the step ends at once, by a message of the run to itself. */
 static void
-refuse_invocation(FfChange *change, const FfInvocation *invocation, const char *problem)
+refuse_invocation(List **posts, const FfChange *change, const FfInvocation *invocation,
+				  const char *problem)
 {
 	FfJsonBuilder builder = {0};
 
@@ -227,11 +367,11 @@ refuse_invocation(FfChange *change, const FfInvocation *invocation, const char *
 	ff_jb_key(&builder, "refused");
 	ff_jb_bool(&builder, true);
 	ff_jb_end(&builder);
-	ff_inbox_post(change->run->tenant_id, &change->run->id, "invoked", ff_jb_finish(&builder));
+	*posts = add_post(*posts, change->run->tenant_id, &change->run->id, ff_jb_finish(&builder));
 }
 
 static Jsonb *
-invocation_data(FfChange *change, const FfInvocation *invocation)
+invocation_data(const FfChange *change, const FfInvocation *invocation)
 {
 	FfJsonBuilder builder = {0};
 	Jsonb		 *data = invocation->payload ? ff_json_member(invocation->payload, "data") : NULL;
@@ -256,48 +396,107 @@ invocation_data(FfChange *change, const FfInvocation *invocation)
 	return merged(data, ff_jb_finish(&builder));
 }
 
-static void
-start_invocation(FfChange *change, const FfInvocation *invocation)
+static int
+gather_invocations(List *changes, Invoking **out)
 {
-	const FfFunction *function = ff_function_by_slug(change->run->tenant_id, invocation->slug);
-	FfEvent			  event = {0};
-	FfNewRun		  run = {0};
+	Invoking *all;
+	int		  count = 0;
+	ListCell *change_cell;
+	ListCell *cell;
+
+	foreach (change_cell, changes)
+		count += list_length(((FfChange *) lfirst(change_cell))->invocations);
+	*out = all = palloc(sizeof(Invoking) * Max(count, 1));
+	count = 0;
+	foreach (change_cell, changes)
+	{
+		const FfChange *change = lfirst(change_cell);
+
+		foreach (cell, change->invocations)
+		{
+			const FfInvocation *invocation = lfirst(cell);
+
+			if (!change->ended || invocation->detached)
+				all[count++] = (Invoking){change, invocation};
+		}
+	}
+	return count;
+}
+
+/* The run and its event, not yet inserted; gives what is wrong with the invocation, or NULL. */
+static const char *
+prepare_invocation(const Invoking *invoking, FfEvent *event, FfNewRun *run)
+{
+	const FfChange	   *change = invoking->change;
+	const FfInvocation *invocation = invoking->invocation;
+	const FfFunction   *function = ff_function_by_slug(change->run->tenant_id, invocation->slug);
 	Jsonb	   *user = invocation->payload ? ff_json_member(invocation->payload, "user") : NULL;
 	Jsonb	   *meta = invocation->payload ? ff_json_member(invocation->payload, "meta") : NULL;
-	const char *problem = ff_event_read_meta(meta, &event.meta);
+	const char *problem;
 
+	memset(event, 0, sizeof(*event));
+	memset(run, 0, sizeof(*run));
+	problem = ff_event_read_meta(meta, &event->meta);
 	if (function == NULL)
 		problem = psprintf("could not find function with ID: %s", invocation->slug);
 	if (function == NULL && invocation->detached)
 		ereport(ERROR, (errcode(FF_ERR_FUNCTION_NOT_FOUND), errmsg("%s", problem)));
-	if (function == NULL || problem != NULL)
-	{
-		refuse_invocation(change, invocation, problem);
-		return;
-	}
-	run.tenant_id = change->run->tenant_id;
-	run.function_id = function->function_id;
-	run.version = function->version;
-	run.has_run_id = true;
-	run.run_id = invocation->run_id;
+	if (problem != NULL)
+		return problem;
+	run->tenant_id = change->run->tenant_id;
+	run->function_id = function->function_id;
+	run->version = function->version;
+	run->has_run_id = true;
+	run->run_id = invocation->run_id;
 	if (!invocation->detached)
 	{
-		run.parent_run_id = change->run->id;
-		run.parent_step_id = invocation->step_id;
+		run->parent_run_id = change->run->id;
+		run->parent_step_id = invocation->step_id;
 	}
-	run.depth = change->run->depth + 1;
-	event.tenant_id = run.tenant_id;
-	event.name = "inngest/function.invoked";
-	event.data = invocation_data(change, invocation);
-	event.user = ff_json_is_object(user) ? user : NULL;
-	event.v = invocation->payload ? ff_json_text(invocation->payload, "v") : NULL;
-	event.ts = GetCurrentTimestamp();
-	ff_event_insert(&event, 1);
-	run.event_id = event.id;
-	run.event = &event;
-	ff_flow_start_named(&run);
-	ff_run_insert(&run, 1);
+	run->depth = change->run->depth + 1;
+	run->event = event;
+	event->tenant_id = run->tenant_id;
+	event->name = "inngest/function.invoked";
+	event->data = invocation_data(change, invocation);
+	event->user = ff_json_is_object(user) ? user : NULL;
+	event->v = invocation->payload ? ff_json_text(invocation->payload, "v") : NULL;
+	event->ts = GetCurrentTimestamp();
+	return NULL;
 }
+
+static void
+start_invocations(List **posts, List *changes)
+{
+	Invoking *all;
+	FfEvent	 *events;
+	FfNewRun *runs;
+	int		  count = gather_invocations(changes, &all);
+	int		  started = 0;
+
+	if (count == 0)
+		return;
+	events = palloc(sizeof(FfEvent) * count);
+	runs = palloc(sizeof(FfNewRun) * count);
+	for (int i = 0; i < count; i++)
+	{
+		const char *problem = prepare_invocation(&all[i], &events[started], &runs[started]);
+
+		CHECK_FOR_INTERRUPTS();
+		if (problem != NULL)
+			refuse_invocation(posts, all[i].change, all[i].invocation, problem);
+		else
+			started++;
+	}
+	ff_event_insert(events, started);
+	for (int i = 0; i < started; i++)
+	{
+		runs[i].event_id = events[i].id;
+		ff_flow_start_named(&runs[i]);
+	}
+	ff_run_insert(runs, started);
+}
+
+/* --- notes --- */
 
 /* What an SDK notes about a step beside its result. Notes are not worth failing a run for: those
  * that are too large, or of another form, are passed over. */
@@ -336,20 +535,23 @@ write_metadata(const FfChange *change)
 	}
 }
 
+/* --- a group --- */
+
 void
-ff_write_consequences(FfChange *change)
+ff_write_consequences(List *changes)
 {
+	List	 *posts = NIL;
+	List	 *events = NIL;
 	ListCell *cell;
 
-	foreach (cell, change->invocations)
+	start_invocations(&posts, changes);
+	foreach (cell, changes)
 	{
-		const FfInvocation *invocation = lfirst(cell);
-
-		if (!change->ended || invocation->detached)
-			start_invocation(change, invocation);
+		write_metadata(lfirst(cell));
+		tell_parent(&posts, lfirst(cell));
+		schedule_defers(&events, lfirst(cell));
 	}
-	write_metadata(change);
-	tell_parent(change);
-	announce_end(change);
-	schedule_defers(change);
+	announce_ends(&events, changes);
+	write_posts(posts);
+	record_events(events);
 }

@@ -66,7 +66,9 @@ extern long ff_queue_length(void);
 
 /* --- timer.c: the runs that are due soon --- */
 
-extern void		   ff_timer_push(TimestampTz due, int32 tenant_id, const pg_uuid_t *id);
+extern void ff_timer_push(TimestampTz due, int32 tenant_id, const pg_uuid_t *id);
+/* When a run that is not in memory is to be read, so that it is there when it is due. */
+extern TimestampTz ff_timer_ahead(TimestampTz due);
 extern bool		   ff_timer_pop(TimestampTz now, FfRunKey *run);
 extern TimestampTz ff_timer_next(void); /* DT_NOEND: none */
 extern int		   ff_timer_count(void);

@@ -112,6 +112,7 @@ deliver(FfMessage *message, List **orphans)
 		*orphans = lappend(*orphans, message);
 		return;
 	}
+	run->told_at = GetCurrentTimestamp();
 	/* A statement that committed while its run was ending: the ending takes its result. */
 	if (run->change != NULL && run->change->ended && strcmp(message->kind, "sql") == 0)
 		return;

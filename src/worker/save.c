@@ -383,8 +383,7 @@ ff_store_write(List *changes)
 	foreach (cell, changes)
 		gather(&group, lfirst(cell));
 	write_group(&group);
-	foreach (cell, changes)
-		ff_write_consequences(lfirst(cell));
+	ff_write_consequences(changes);
 	write_signals(changes);
 	ff_effects_finish(changes);
 	/* Last, because a wait may begin and be over within one group. */

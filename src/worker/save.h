@@ -12,8 +12,8 @@
 
 /* --- consequence.c --- */
 
-/* Writes what a change makes beyond its own run, once the group's rows are written. */
-extern void ff_write_consequences(FfChange *change);
+/* Writes what changes (FfChange) make beyond their own runs, once the group's rows are written. */
+extern void ff_write_consequences(List *changes);
 
 /* --- effect.c --- */
 

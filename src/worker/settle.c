@@ -1,7 +1,8 @@
 /*
  * settle.c - what is to be done with a run in memory that has no unwritten change: what is due is
  * called, waits for room, or is held while its function is paused; a timer is set for what is due
- * next; and a run that has nothing to do for now leaves memory.
+ * next; and a run that has nothing to do for now leaves memory, to be read again a moment before it
+ * has.
  */
 #include "postgres.h"
 
@@ -17,6 +18,8 @@
 #include "worker/claim.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
+
+#define LISTEN_MS 100 /* after a message */
 
 typedef struct Lookup
 {
@@ -284,21 +287,46 @@ next_timer(const FfRun *run, TimestampTz now)
 
 /*
  * What is due after the horizon is read from run_parked, if the run's row is there, or looked up
- * again when the horizon moves.
+ * again when the horizon moves. A run that leaves memory is to be back a moment before it is due.
  */
+static void
+set_timer(FfRun *run, TimestampTz due, bool stays)
+{
+	TimestampTz at = ff_timer_ahead(due);
+
+	if (stays || at <= GetCurrentTimestamp())
+		at = due;
+	if (due > ff_timer_horizon)
+		ff_timer_beyond = Min(ff_timer_beyond, due);
+	else if (at != run->timer_at)
+	{
+		ff_timer_push(at, run->tenant_id, &run->id);
+		run->timer_at = at;
+	}
+}
+
 void
 ff_set_timer(FfRun *run)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz timer = next_timer(run, now);
+	set_timer(run, next_timer(run, GetCurrentTimestamp()), true);
+}
 
-	if (timer > ff_timer_horizon)
-		ff_timer_beyond = Min(ff_timer_beyond, timer);
-	else if (timer != run->timer_at)
-	{
-		ff_timer_push(timer, run->tenant_id, &run->id);
-		run->timer_at = timer;
-	}
+/*
+ * A run that is due in a moment stays in memory until then; so does one that has just heard from
+ * others, for more may follow: a run it has invoked seldom ends alone. But only as long as that
+ * leaves room for what is to be done now. Gives when to look again, or 0: it may leave.
+ */
+static TimestampTz
+rests_until(const FfRun *run, TimestampTz due)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz listens = run->told_at + LISTEN_MS * 1000;
+
+	if (ff_active_count() >= ff_max_in_flight + ff_max_in_flight / 2)
+		return 0;
+	if (listens > now)
+		return Min(due, listens);
+	return ff_timer_ahead(due) <= now ? due : 0;
 }
 
 bool
@@ -329,11 +357,19 @@ ask_for_room(FfRun *run)
 void
 ff_settle(FfRun *run)
 {
+	TimestampTz due;
+	TimestampTz rest = 0;
+	bool		busy;
+
 	if (has_call_due(run, GetCurrentTimestamp()))
 		call_what_is_due(run, GetCurrentTimestamp());
 	if (run->change == NULL && ff_claim_is_short(run, GetCurrentTimestamp()))
 		ask_for_room(run);
-	ff_set_timer(run);
-	if (run->change == NULL && run->lane == NULL && !run->advancing && !has_call_under_way(run))
+	due = next_timer(run, GetCurrentTimestamp());
+	busy = run->change != NULL || run->lane != NULL || run->advancing || has_call_under_way(run);
+	if (!busy)
+		rest = rests_until(run, due);
+	set_timer(run, rest != 0 ? rest : due, busy || rest != 0);
+	if (!busy && rest == 0)
 		ff_active_drop(run);
 }

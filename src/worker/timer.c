@@ -10,6 +10,8 @@
 
 #include "worker/executor.h"
 
+#define AHEAD_MS 200 /* as long as it takes to read what may be due at one instant */
+
 TimestampTz ff_timer_horizon = DT_NOBEGIN;
 TimestampTz ff_timer_beyond = DT_NOEND;
 
@@ -44,6 +46,12 @@ ff_timer_push(TimestampTz due, int32 tenant_id, const pg_uuid_t *id)
 		swap(place, (place - 1) / 2);
 		place = (place - 1) / 2;
 	}
+}
+
+TimestampTz
+ff_timer_ahead(TimestampTz due)
+{
+	return due == DT_NOEND ? due : due - AHEAD_MS * 1000;
 }
 
 bool

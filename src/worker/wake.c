@@ -65,7 +65,7 @@ read_timers(void *arg)
 	int			count = ff_store_timers(ff_my_slots, ff_timer_horizon, horizon, TIMER_BATCH, found);
 
 	for (int i = 0; i < count; i++)
-		ff_timer_push(found[i].due, found[i].run.tenant_id, &found[i].run.run_id);
+		ff_timer_push(ff_timer_ahead(found[i].due), found[i].run.tenant_id, &found[i].run.run_id);
 	ff_timer_horizon = count == TIMER_BATCH ? found[count - 1].due - 1 : horizon;
 	ff_timer_beyond = ff_store_next_timer(ff_my_slots, ff_timer_horizon);
 }
