@@ -2,11 +2,16 @@
  * function.c - the caches of functions and triggers (see function.h).
  *
  * A cache lives in a memory context of its own. An invalidation only marks it stale, since it can
- * arrive at any time; the next look drops the context and starts anew.
+ * arrive at any time; the next look drops the context and starts anew. Rows are read with a
+ * snapshot of their own, taken after the invalidations that came with the look: what the
+ * transaction's snapshot shows may be older than the last of them, and would be remembered for
+ * ever. Where a transaction has one snapshot for all its statements, what it reads is forgotten
+ * with it.
  */
 #include "postgres.h"
 
 #include "access/hash.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -66,7 +71,8 @@ static HTAB			*functions_cache = NULL;
 static HTAB			*slugs_cache = NULL;
 static bool			 stale = true;
 static uint64		 generation = 0;
-static uint32		 limits = 0; /* of the language, when filters were read */
+static TimestampTz	 old_since = 0; /* the start of a transaction whose snapshot may be old */
+static uint32		 limits = 0;	/* of the language, when filters were read */
 static Oid			 watched =
 	InvalidOid; /* flowforge.trigger: the three tables' changes are all announced on it */
 
@@ -105,6 +111,11 @@ make_room(int more)
 								  hash_get_num_entries(functions_cache) > MAX_CACHED ||
 								  hash_get_num_entries(slugs_cache) > MAX_CACHED);
 
+	if (old_since != 0 && old_since != GetCurrentTransactionStartTimestamp())
+	{
+		stale = true;
+		old_since = 0;
+	}
 	if (!stale && !full && limits == ff_lang_limits())
 		return;
 	if (cache_context != NULL)
@@ -120,6 +131,15 @@ make_room(int more)
 	watched = get_relname_relid("trigger", get_namespace_oid("flowforge", false));
 	stale = false;
 	limits = ff_lang_limits();
+}
+
+/* What has been read is what this transaction sees, and no more than that if it sees one snapshot.
+ */
+static void
+note_snapshot(void)
+{
+	if (IsolationUsesXactSnapshot())
+		old_since = GetCurrentTransactionStartTimestamp();
 }
 
 static void
@@ -221,6 +241,7 @@ ff_triggers_for(int32 tenant_id, const char *event_name)
 	{
 		/* Loading may raise or process invalidations: only a complete entry enters the cache. */
 		load_triggers(&loaded, tenant_id, &event_name, 1);
+		note_snapshot();
 		entry = hash_search(triggers_cache, &key, HASH_ENTER, NULL);
 		entry->set = loaded;
 	}
@@ -269,6 +290,7 @@ ff_triggers_prepare(int32 tenant_id, const char **names, int count)
 		return;
 	sets = palloc(sizeof(FfTriggerSet) * count);
 	load_triggers(sets, tenant_id, unknown, count);
+	note_snapshot();
 	for (int i = 0; i < count; i++)
 	{
 		TriggerKey	  key;
@@ -344,7 +366,7 @@ load_function(FfFunction *function, const FunctionKey *key)
 	Datum config;
 	Datum timeout;
 
-	if (ff_spi_run(&plan, values, NULL, true) == 0)
+	if (ff_spi_run(&plan, values, NULL, false) == 0)
 		return false;
 	memset(function, 0, sizeof(*function));
 	function->tenant_id = key->tenant_id;
@@ -379,6 +401,7 @@ ff_function_get(int32 tenant_id, int32 function_id, int32 version)
 		FfFunction function = {0};
 		bool	   known = load_function(&function, &key);
 
+		note_snapshot();
 		entry = hash_search(functions_cache, &key, HASH_ENTER, NULL);
 		entry->known = known;
 		entry->function = function;
@@ -411,7 +434,7 @@ ff_function_current(int32 tenant_id, int32 function_id)
 	Datum		  values[2] = {Int32GetDatum(tenant_id), Int32GetDatum(function_id)};
 	bool		  isnull;
 
-	if (ff_spi_run(&plan, values, NULL, true) == 0)
+	if (ff_spi_run(&plan, values, NULL, false) == 0)
 		return NULL;
 	return ff_function_get(tenant_id, function_id, DatumGetInt32(ff_spi_value(0, 1, &isnull)));
 }
@@ -427,7 +450,7 @@ load_slug(SlugEntry *out, int32 tenant_id, const char *slug)
 	bool		  isnull;
 
 	out->function_id = out->version = 0;
-	if (ff_spi_run(&plan, values, NULL, true) == 0)
+	if (ff_spi_run(&plan, values, NULL, false) == 0)
 		return;
 	out->function_id = DatumGetInt32(ff_spi_value(0, 1, &isnull));
 	out->version = DatumGetInt32(ff_spi_value(0, 2, &isnull));
@@ -448,6 +471,7 @@ ff_function_by_slug(int32 tenant_id, const char *slug)
 	if (entry == NULL)
 	{
 		load_slug(&found, tenant_id, slug);
+		note_snapshot();
 		entry = hash_search(slugs_cache, &key, HASH_ENTER, NULL);
 		entry->function_id = found.function_id;
 		entry->version = found.version;

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -12,6 +13,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "slot/hint.h"
 #include "team/team.h"
@@ -19,10 +21,11 @@
 
 #define MAX_CACHED 65536 /* then it starts anew */
 
-static HTAB	 *tenants = NULL;
-static bool	  stale = true;
-static uint64 generation = 0;
-static Oid	  watched = InvalidOid; /* flowforge.tenant */
+static HTAB		  *tenants = NULL;
+static bool		   stale = true;
+static uint64	   generation = 0;
+static Oid		   watched = InvalidOid; /* flowforge.tenant */
+static TimestampTz old_since = 0;		 /* the start of a transaction whose snapshot may be old */
 
 static void
 forget_relation(Datum arg, Oid relid)
@@ -44,6 +47,11 @@ renew_cache(void)
 {
 	HASHCTL control = {0};
 
+	if (old_since != 0 && old_since != GetCurrentTransactionStartTimestamp())
+	{
+		stale = true;
+		old_since = 0;
+	}
 	if (!stale && hash_get_num_entries(tenants) < MAX_CACHED)
 		return;
 	if (tenants != NULL)
@@ -75,7 +83,7 @@ load(int32 tenant_id)
 	FfTenant	  tenant = {tenant_id, 1, 0, 0};
 	Datum		  values[1] = {Int32GetDatum(tenant_id)};
 
-	if (ff_spi_run(&plan, values, NULL, true) == 0)
+	if (ff_spi_run(&plan, values, NULL, false) == 0)
 		return tenant;
 	tenant.weight = limit_of(0, 1);
 	tenant.max_running = limit_of(0, 2);
@@ -99,8 +107,11 @@ ff_tenant_get(int32 tenant_id)
 	entry = hash_search(tenants, &tenant_id, HASH_FIND, NULL);
 	if (entry != NULL)
 		return entry;
-	/* An invalidation that comes with the look at the row is about the next one. */
+	/* The row is read with a snapshot taken after the invalidations that come with the look, or is
+	 * forgotten with the transaction's only one (see src/function/function.c). */
 	loaded = load(tenant_id);
+	if (IsolationUsesXactSnapshot())
+		old_since = GetCurrentTransactionStartTimestamp();
 	entry = hash_search(tenants, &tenant_id, HASH_ENTER, NULL);
 	*entry = loaded;
 	return entry;

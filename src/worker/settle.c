@@ -118,7 +118,7 @@ look_for_pause(void *arg)
 	Datum	   values[3] = {Int32GetDatum(look->tenant_id), Int32GetDatum(look->function_id),
 							UUIDPGetDatum(&look->app_id)};
 
-	look->paused = ff_spi_run(&plan, values, NULL, true) > 0;
+	look->paused = ff_spi_run(&plan, values, NULL, false) > 0;
 }
 
 /* The end of a pause is told to owners a moment before caches hear of it: a run that is to be held
