@@ -133,7 +133,7 @@ ff_start_refuse(FfStart *start, FfRule rule, const pg_uuid_t *by)
 bool
 ff_start_is_named(const FfEvent *event)
 {
-	return strcmp(event->name, "inngest/deferred.schedule") == 0;
+	return event != NULL && strcmp(event->name, "inngest/deferred.schedule") == 0;
 }
 
 /* Events without a value do not repeat each other. */

@@ -31,8 +31,9 @@
 #define FF_STEP_ID_SIZE 80
 #define FF_MESSAGE_SIZE 200
 
-#define FF_RANK_GRANTED DT_NOBEGIN /* it has been granted room: before all of its tenant's others \
-									*/
+#define FF_RANK_GRANTED                                                       \
+	DT_NOBEGIN /* it has been granted room: before all of its tenant's others \
+				*/
 
 /* A run that may be called, as its owner is told of it. */
 typedef struct FfReady

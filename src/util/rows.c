@@ -255,6 +255,9 @@ add(Writer *writer, const FfRows *rows, int row)
 	if (writer->routing != NULL)
 		target =
 			ExecFindPartition(writer->state, writer->root, writer->routing, slot, writer->estate);
+	if (target == NULL)
+		elog(ERROR, "a row of \"%s\" has no table",
+			 RelationGetRelationName(writer->root->ri_RelationDesc));
 	if (target != writer->target && writer->pending > 0)
 	{
 		flush(writer);

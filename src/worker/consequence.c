@@ -436,11 +436,14 @@ prepare_invocation(const Invoking *invoking, FfEvent *event, FfNewRun *run)
 
 	memset(event, 0, sizeof(*event));
 	memset(run, 0, sizeof(*run));
-	problem = ff_event_read_meta(meta, &event->meta);
 	if (function == NULL)
+	{
 		problem = psprintf("could not find function with ID: %s", invocation->slug);
-	if (function == NULL && invocation->detached)
-		ereport(ERROR, (errcode(FF_ERR_FUNCTION_NOT_FOUND), errmsg("%s", problem)));
+		if (invocation->detached)
+			ereport(ERROR, (errcode(FF_ERR_FUNCTION_NOT_FOUND), errmsg("%s", problem)));
+		return problem;
+	}
+	problem = ff_event_read_meta(meta, &event->meta);
 	if (problem != NULL)
 		return problem;
 	run->tenant_id = change->run->tenant_id;

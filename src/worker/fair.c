@@ -6,8 +6,8 @@
 #include "team/team.h"
 #include "worker/fair.h"
 
-/* How far a tenant that could not be served, for lack of room of its own, may be behind: it does not
- * then take everything until it has caught up. */
+/* How far a tenant that could not be served, for lack of room of its own, may be behind: it does
+ * not then take everything until it has caught up. */
 #define LAG 1024.0
 
 static int
