@@ -256,8 +256,7 @@ add(Writer *writer, const FfRows *rows, int row)
 		target =
 			ExecFindPartition(writer->state, writer->root, writer->routing, slot, writer->estate);
 	if (target == NULL)
-		elog(ERROR, "a row of \"%s\" has no table",
-			 RelationGetRelationName(writer->root->ri_RelationDesc));
+		elog(ERROR, "a row has no table to go to");
 	if (target != writer->target && writer->pending > 0)
 	{
 		flush(writer);
