@@ -221,6 +221,7 @@ typedef struct FfChange
 	List	   *invocations;  /* of FfInvocation */
 	List	   *inbox;		  /* ids of handled messages */
 	List	   *effects;	  /* of FfEffect */
+	bool		grouped;	  /* it is among what is written next */
 	bool		held; /* only sleeps have ended: calls need not wait until that is written */
 	bool		written;
 	bool		ended;

@@ -44,12 +44,13 @@ ff_group_keep(FfRun *run)
 {
 	MemoryContext old;
 
-	if (run->change == NULL || list_member_ptr(group, run))
+	if (run->change == NULL || run->change->grouped)
 		return;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (group == NIL)
 		group_since = GetCurrentTimestamp();
 	run->change->held = false;
+	run->change->grouped = true;
 	group = lappend(group, run);
 	MemoryContextSwitchTo(old);
 }
