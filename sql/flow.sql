@@ -195,7 +195,7 @@ update flowforge.flow_once set expires_at = now() - interval '1 s';
 update flowforge.flow_rate set at = at - interval '3 days';
 select pg_temp.finish('all', false), pg_temp.finish('bulk', false) > 0;
 select flowforge.forget_flows();
-select (select count(*) from flowforge.flow_once), (select count(*) from flowforge.flow_rate), (select count(*) from flowforge.flow_single s where not flowforge.is_live(s.run_id)),
+select (select count(*) from flowforge.flow_once), (select count(*) from flowforge.flow_rate), (select count(*) from flowforge.flow_single s where not flowforge.is_live(s.tenant_id, s.run_id)),
 	(select count(*) from flowforge.flow_single) > 0;
 -- What was skipped is kept by days, as events are.
 select flowforge.maintain('run_skip', 1, '30 days') >= 2;

@@ -1,10 +1,9 @@
 /*
  * route.c - the cache of routes (see route.h).
  *
- * It lives in a memory context of its own. An invalidation only marks it stale, since it can
- * arrive at any time; the next match drops the context and reads the table anew. There are a few
- * dozen routes: they are compared one after the other, those with literal segments before those
- * with parameters in the same place.
+ * It lives in a memory context of its own, which is reset when the table has to be read anew (see
+ * src/util/recall.h). There are a few dozen routes: they are compared one after the other, those
+ * with literal segments before those with parameters in the same place.
  */
 #include "postgres.h"
 
@@ -16,12 +15,12 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "api/route.h"
+#include "util/recall.h"
 #include "util/spi.h"
 
 typedef struct Route
@@ -40,9 +39,8 @@ static MemoryContext cache_context = NULL;
 static Route		*routes = NULL;
 static int			 route_count = 0;
 static Oid			 request_type = InvalidOid;
-static Oid			 watched = InvalidOid; /* flowforge.route */
-static bool			 stale = true;
 static bool			 loaded = false; /* the last reading came to its end */
+static FfRecall		 recall = {"route"};
 
 static FfPlan read_routes = {
 	.sql =
@@ -55,13 +53,6 @@ static FfPlan read_routes = {
 		" order by regexp_replace(r.pattern, '[{][^}]*[}]', '~', 'g') collate \"C\", r.method"};
 
 PG_FUNCTION_INFO_V1(ff_api_forget);
-
-static void
-forget_relation(Datum arg, Oid relid)
-{
-	if (relid == watched || relid == InvalidOid)
-		stale = true;
-}
 
 /* The trigger on flowforge.route. */
 Datum
@@ -143,16 +134,16 @@ load_routes(void)
 
 	if (cache_context == NULL)
 	{
-		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+		ff_recall_register(&recall);
 		cache_context =
 			AllocSetContextCreate(CacheMemoryContext, "FlowForge routes", ALLOCSET_SMALL_SIZES);
 	}
-	loaded = stale = false;
-	watched = get_relname_relid("route", schema);
+	loaded = false;
+	ff_recall_renewed(&recall);
 	request_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("request"),
 								   ObjectIdGetDatum(schema));
 	SPI_connect();
-	count = ff_spi_run(&read_routes, NULL, NULL, true);
+	count = ff_spi_run(&read_routes, NULL, NULL, false);
 	MemoryContextReset(cache_context);
 	MemoryContextSwitchTo(cache_context);
 	routes = palloc0(sizeof(Route) * Max(count, 1));
@@ -161,6 +152,7 @@ load_routes(void)
 	route_count = (int) count;
 	MemoryContextSwitchTo(caller);
 	SPI_finish();
+	ff_recall_noted(&recall);
 	loaded = true;
 }
 
@@ -218,7 +210,7 @@ ff_route_match(const char *method, const FfSegments *path, FfMatch *match)
 {
 	StringInfoData allow;
 
-	if (stale || !loaded)
+	if (!loaded || ff_recall_expired(&recall))
 		load_routes();
 	memset(match, 0, sizeof(FfMatch));
 	initStringInfo(&allow);

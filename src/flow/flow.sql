@@ -68,14 +68,13 @@ language c volatile strict parallel safe
 as 'MODULE_PATHNAME', 'ff_flow_rate_room';
 comment on function flowforge.rate_room(bigint[], bigint, interval) is 'How many runs may start now after these starts.';
 
-create function flowforge.is_live(run uuid) returns boolean
+create function flowforge.is_live(tenant integer, run uuid) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select exists (select from flowforge.run_hot h where h.slot = flowforge.slot(run) and h.run_id = run)
-		or exists (select from flowforge.run_parked p where p.slot = flowforge.slot(run) and p.run_id = run)
+	select exists (select from flowforge.live_run l where l.slot = flowforge.slot(run) and l.tenant_id = tenant and l.run_id = run)
 $$;
-comment on function flowforge.is_live(uuid) is 'Whether a run has not ended.';
+comment on function flowforge.is_live(integer, uuid) is 'Whether a run has not ended.';
 
 create function flowforge.retake_single(tenant_id integer, run_id uuid) returns void
 language c volatile strict
@@ -95,10 +94,12 @@ declare
 begin
 	delete from flowforge.flow_once d
 	where d.ctid = any (array(select o.ctid from flowforge.flow_once o where o.expires_at <= clock_timestamp() for update of o skip locked));
+	delete from flowforge.throttle d
+	where d.ctid = any (array(select t.ctid from flowforge.throttle t where t.next_at <= clock_timestamp() for update of t skip locked));
 	delete from flowforge.flow_rate d
 	where d.ctid = any (array(select r.ctid from flowforge.flow_rate r where r.at + r.period * 2 <= clock_timestamp() for update of r skip locked));
-	idle := array(select s.ctid from flowforge.flow_single s where not flowforge.is_live(s.run_id) for update of s skip locked);
-	delete from flowforge.flow_single d where d.ctid = any (idle) and not flowforge.is_live(d.run_id);
+	idle := array(select s.ctid from flowforge.flow_single s where not flowforge.is_live(s.tenant_id, s.run_id) for update of s skip locked);
+	delete from flowforge.flow_single d where d.ctid = any (idle) and not flowforge.is_live(d.tenant_id, d.run_id);
 end
 $$;
 comment on function flowforge.forget_flows() is 'Deletes what flow control need not know any more. Executors call it every hour.';

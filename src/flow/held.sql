@@ -92,7 +92,7 @@ as $$
 		or exists (select from flowforge.live_run l where l.event_id >= low and l.event_id < high)
 		or exists (
 			select from flowforge.run_batch b
-			join flowforge.live_run l on l.slot = flowforge.slot(b.run_id) and l.run_id = b.run_id
+			join flowforge.live_run l on l.slot = flowforge.slot(b.run_id) and l.tenant_id = b.tenant_id and l.run_id = b.run_id
 			where b.event_id >= low and b.event_id < high)
 $$;
 comment on function flowforge.needs_events(uuid, uuid) is 'Whether something that is held back or a run that has not ended has an event with an id in [low, high).';

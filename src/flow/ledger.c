@@ -11,8 +11,6 @@
 
 #include "flow/ledger.h"
 
-#define MAX_QUEUES 100000
-
 /* Who has steps running. */
 typedef struct Holder
 {
@@ -262,7 +260,7 @@ ff_ledger_note(int64 queue_id)
 
 	if (queue != NULL)
 		return true;
-	if (hash_get_num_entries(queues) >= MAX_QUEUES)
+	if (hash_get_num_entries(queues) >= FF_MAX_QUEUES)
 		return false;
 	queue = hash_search(queues, &queue_id, HASH_ENTER, NULL);
 	memset((char *) queue + sizeof(int64), 0, sizeof(FfQueue) - sizeof(int64));

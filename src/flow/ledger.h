@@ -16,6 +16,7 @@
 #include "flow/flow.h"
 
 #define FF_UNLIMITED PG_INT32_MAX
+#define FF_MAX_QUEUES 100000 /* that are known at a time */
 
 /* What runs have a key in common. */
 typedef struct FfKeyUse

@@ -24,9 +24,9 @@
 #include "util/json.h"
 #include "util/spi.h"
 
-#define LIVE                                                                                                     \
-	"(exists (select from flowforge.run_hot h where h.slot = flowforge.slot(s.run_id) and h.run_id = s.run_id) " \
-	"or exists (select from flowforge.run_parked p where p.slot = flowforge.slot(s.run_id) and p.run_id = s.run_id))"
+#define LIVE                                                                                  \
+	"exists (select from flowforge.live_run l where l.slot = flowforge.slot(s.run_id) and " \
+	"l.tenant_id = s.tenant_id and l.run_id = s.run_id)"
 
 static FfPlan claim = {
 	"insert into flowforge.flow_single as s (tenant_id, function_id, key, run_id) "

@@ -1,17 +1,10 @@
 /*
- * function.c - the caches of functions and triggers (see function.h).
- *
- * A cache lives in a memory context of its own. An invalidation only marks it stale, since it can
- * arrive at any time; the next look drops the context and starts anew. Rows are read with a
- * snapshot of their own, taken after the invalidations that came with the look: what the
- * transaction's snapshot shows may be older than the last of them, and would be remembered for
- * ever. Where a transaction has one snapshot for all its statements, what it reads is forgotten
- * with it.
+ * function.c - the caches of functions and triggers (see function.h). They live in a memory context
+ * of their own; when they have to be forgotten (see src/util/recall.h) it is dropped whole.
  */
 #include "postgres.h"
 
 #include "access/hash.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -26,6 +19,7 @@
 #include "slot/hint.h"
 #include "util/batch.h"
 #include "util/json.h"
+#include "util/recall.h"
 #include "util/spi.h"
 
 #define MAX_CACHED 16384 /* entries of a kind; then the cache starts anew */
@@ -69,26 +63,15 @@ static MemoryContext cache_context = NULL;
 static HTAB			*triggers_cache = NULL;
 static HTAB			*functions_cache = NULL;
 static HTAB			*slugs_cache = NULL;
-static bool			 stale = true;
-static uint64		 generation = 0;
-static TimestampTz	 old_since = 0; /* the start of a transaction whose snapshot may be old */
-static uint32		 limits = 0;	/* of the language, when filters were read */
-static Oid			 watched =
-	InvalidOid; /* flowforge.trigger: the three tables' changes are all announced on it */
+static uint32		 limits = 0; /* of the language, when filters were read */
 
-static void
-forget_relation(Datum arg, Oid relid)
-{
-	if (relid != watched && relid != InvalidOid)
-		return;
-	stale = true;
-	generation++;
-}
+/* The changes of all the tables that are read here are announced on this one. */
+static FfRecall recall = {"trigger"};
 
 void
 ff_function_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	ff_recall_register(&recall);
 }
 
 static HTAB *
@@ -111,12 +94,7 @@ make_room(int more)
 								  hash_get_num_entries(functions_cache) > MAX_CACHED ||
 								  hash_get_num_entries(slugs_cache) > MAX_CACHED);
 
-	if (old_since != 0 && old_since != GetCurrentTransactionStartTimestamp())
-	{
-		stale = true;
-		old_since = 0;
-	}
-	if (!stale && !full && limits == ff_lang_limits())
+	if (!ff_recall_expired(&recall) && !full && limits == ff_lang_limits())
 		return;
 	if (cache_context != NULL)
 		MemoryContextDelete(cache_context);
@@ -128,18 +106,8 @@ make_room(int more)
 		make_cache("flowforge functions", sizeof(FunctionKey), sizeof(FunctionEntry), HASH_BLOBS);
 	slugs_cache =
 		make_cache("flowforge slugs", sizeof(TriggerKey), sizeof(SlugEntry), HASH_STRINGS);
-	watched = get_relname_relid("trigger", get_namespace_oid("flowforge", false));
-	stale = false;
+	ff_recall_renewed(&recall);
 	limits = ff_lang_limits();
-}
-
-/* What has been read is what this transaction sees, and no more than that if it sees one snapshot.
- */
-static void
-note_snapshot(void)
-{
-	if (IsolationUsesXactSnapshot())
-		old_since = GetCurrentTransactionStartTimestamp();
 }
 
 static void
@@ -241,7 +209,7 @@ ff_triggers_for(int32 tenant_id, const char *event_name)
 	{
 		/* Loading may raise or process invalidations: only a complete entry enters the cache. */
 		load_triggers(&loaded, tenant_id, &event_name, 1);
-		note_snapshot();
+		ff_recall_noted(&recall);
 		entry = hash_search(triggers_cache, &key, HASH_ENTER, NULL);
 		entry->set = loaded;
 	}
@@ -290,7 +258,7 @@ ff_triggers_prepare(int32 tenant_id, const char **names, int count)
 		return;
 	sets = palloc(sizeof(FfTriggerSet) * count);
 	load_triggers(sets, tenant_id, unknown, count);
-	note_snapshot();
+	ff_recall_noted(&recall);
 	for (int i = 0; i < count; i++)
 	{
 		TriggerKey	  key;
@@ -401,7 +369,7 @@ ff_function_get(int32 tenant_id, int32 function_id, int32 version)
 		FfFunction function = {0};
 		bool	   known = load_function(&function, &key);
 
-		note_snapshot();
+		ff_recall_noted(&recall);
 		entry = hash_search(functions_cache, &key, HASH_ENTER, NULL);
 		entry->known = known;
 		entry->function = function;
@@ -413,7 +381,7 @@ const FfFunction *
 ff_function_cached(int32 tenant_id, int32 function_id, int32 version)
 {
 	FunctionKey	   key = {tenant_id, function_id, version};
-	FunctionEntry *entry = stale ? NULL : hash_search(functions_cache, &key, HASH_FIND, NULL);
+	FunctionEntry *entry = recall.stale ? NULL : hash_search(functions_cache, &key, HASH_FIND, NULL);
 
 	return entry != NULL && entry->known ? &entry->function : NULL;
 }
@@ -421,7 +389,7 @@ ff_function_cached(int32 tenant_id, int32 function_id, int32 version)
 uint64
 ff_function_generation(void)
 {
-	return generation;
+	return recall.generation;
 }
 
 const FfFunction *
@@ -471,7 +439,7 @@ ff_function_by_slug(int32 tenant_id, const char *slug)
 	if (entry == NULL)
 	{
 		load_slug(&found, tenant_id, slug);
-		note_snapshot();
+		ff_recall_noted(&recall);
 		entry = hash_search(slugs_cache, &key, HASH_ENTER, NULL);
 		entry->function_id = found.function_id;
 		entry->version = found.version;

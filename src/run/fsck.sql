@@ -104,7 +104,9 @@ as $$
 	left join flowforge.claim c on c.slot = p.slot and c.run_id = p.run_id
 	cross join lateral (
 		select case
-				when c.run_id is not null then p.wake_at -- whoever waits for room, or has just been given it, has things to do that are due
+				-- Whoever waits for room, or has just been given it, has things to do that are due; it may not sleep over what is no step.
+				when c.run_id is not null then least(p.wake_at, coalesce(to_timestamp(least(min((i.value ->> 'due')::numeric)
+					filter (where flowforge.op_waits(i.value ->> 'op')), (p.state ->> 'end')::numeric) / 1000000), 'infinity'))
 				when bool_or(not i.value ? 'due' and not flowforge.op_waits(i.value ->> 'op')) then '-infinity'
 				else coalesce(to_timestamp(least(min((i.value ->> 'due')::numeric), (p.state ->> 'end')::numeric) / 1000000), 'infinity')
 			end as due
@@ -124,7 +126,7 @@ as $$
 	where i.value ->> 'op' = 'invoke'
 		and not exists (
 			select from flowforge.run c
-			join flowforge.live_run cl on cl.tenant_id = c.tenant_id and cl.run_id = c.run_id
+			join flowforge.live_run cl on cl.slot = flowforge.slot(c.run_id) and cl.tenant_id = c.tenant_id and cl.run_id = c.run_id
 			where c.tenant_id = l.tenant_id and c.parent_run_id = l.run_id and c.parent_step_id = i.value ->> 'id')
 		and not exists (
 			select from flowforge.inbox m
@@ -428,7 +430,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select 'a lock is a live run''s', k.run_id, format('the run has a place in the queue for lock "%s" and is not live', k.key)
 	from flowforge.lock k
-	where not exists (select from flowforge.live_run l where l.tenant_id = k.tenant_id and l.run_id = k.run_id)
+	where not exists (select from flowforge.live_run l where l.slot = flowforge.slot(k.run_id) and l.tenant_id = k.tenant_id and l.run_id = k.run_id)
 	union all
 	select 'a lock is held by one run', null, format('%s runs hold lock "%s"', count(distinct k.run_id), k.key)
 	from flowforge.lock k
@@ -509,7 +511,7 @@ as $$
 	union all
 	select 'a live run has its event', b.run_id, format('event %s does not exist', b.event_id)
 	from flowforge.run_batch b
-	join flowforge.live_run l on l.slot = flowforge.slot(b.run_id) and l.run_id = b.run_id
+	join flowforge.live_run l on l.slot = flowforge.slot(b.run_id) and l.tenant_id = b.tenant_id and l.run_id = b.run_id
 	where not exists (select from flowforge.event e where e.tenant_id = b.tenant_id and e.event_id = b.event_id)
 $$;
 comment on function flowforge.fsck_run_batches(uuid) is 'Part of flowforge.fsck: runs of several events.';

@@ -1,45 +1,29 @@
 /*
- * tenant.c - the cache of tenants (see team.h). An invalidation, which can arrive at any time, only
- * marks it stale; the next look starts anew.
+ * tenant.c - the cache of tenants (see team.h).
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/timestamp.h"
 
 #include "slot/hint.h"
 #include "team/team.h"
+#include "util/recall.h"
 #include "util/spi.h"
 
 #define MAX_CACHED 65536 /* then it starts anew */
 
-static HTAB		  *tenants = NULL;
-static bool		   stale = true;
-static uint64	   generation = 0;
-static Oid		   watched = InvalidOid; /* flowforge.tenant */
-static TimestampTz old_since = 0;		 /* the start of a transaction whose snapshot may be old */
-
-static void
-forget_relation(Datum arg, Oid relid)
-{
-	if (relid != watched && relid != InvalidOid)
-		return;
-	stale = true;
-	generation++;
-}
+static HTAB	   *tenants = NULL;
+static FfRecall recall = {"tenant"};
 
 void
 ff_tenant_init(void)
 {
-	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	ff_recall_register(&recall);
 }
 
 static void
@@ -47,12 +31,7 @@ renew_cache(void)
 {
 	HASHCTL control = {0};
 
-	if (old_since != 0 && old_since != GetCurrentTransactionStartTimestamp())
-	{
-		stale = true;
-		old_since = 0;
-	}
-	if (!stale && hash_get_num_entries(tenants) < MAX_CACHED)
+	if (!ff_recall_expired(&recall) && hash_get_num_entries(tenants) < MAX_CACHED)
 		return;
 	if (tenants != NULL)
 		hash_destroy(tenants);
@@ -60,8 +39,7 @@ renew_cache(void)
 	control.entrysize = sizeof(FfTenant);
 	control.hcxt = TopMemoryContext;
 	tenants = hash_create("flowforge tenants", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	watched = get_relname_relid("tenant", get_namespace_oid("flowforge", false));
-	stale = false;
+	ff_recall_renewed(&recall);
 }
 
 static int
@@ -94,7 +72,7 @@ load(int32 tenant_id)
 uint64
 ff_tenant_generation(void)
 {
-	return generation;
+	return recall.generation;
 }
 
 const FfTenant *
@@ -107,11 +85,8 @@ ff_tenant_get(int32 tenant_id)
 	entry = hash_search(tenants, &tenant_id, HASH_FIND, NULL);
 	if (entry != NULL)
 		return entry;
-	/* The row is read with a snapshot taken after the invalidations that come with the look, or is
-	 * forgotten with the transaction's only one (see src/function/function.c). */
 	loaded = load(tenant_id);
-	if (IsolationUsesXactSnapshot())
-		old_since = GetCurrentTransactionStartTimestamp();
+	ff_recall_noted(&recall);
 	entry = hash_search(tenants, &tenant_id, HASH_ENTER, NULL);
 	*entry = loaded;
 	return entry;
@@ -120,7 +95,7 @@ ff_tenant_get(int32 tenant_id)
 const FfTenant *
 ff_tenant_cached(int32 tenant_id)
 {
-	return stale ? NULL : hash_search(tenants, &tenant_id, HASH_FIND, NULL);
+	return recall.stale ? NULL : hash_search(tenants, &tenant_id, HASH_FIND, NULL);
 }
 
 PG_FUNCTION_INFO_V1(ff_tenant_forget);

@@ -137,20 +137,13 @@ void
 ff_claims_turn(void)
 {
 	List	 *ready = NIL;
-	List	 *later = NIL;
 	FfFailure failure;
 	ListCell *cell;
 
-	if (looked_for == NIL)
-		return;
 	foreach (cell, looked_for)
 	{
-		FfRun *run = lfirst(cell);
-
-		if (run->change != NULL)
-			later = lappend(later, run);
-		else
-			ready = lappend(ready, run);
+		if (((FfRun *) lfirst(cell))->change == NULL)
+			ready = lappend(ready, lfirst(cell));
 	}
 	if (ready == NIL || !ff_transaction(read_looked_for, ready, &failure))
 		return;

@@ -32,6 +32,7 @@
 #define MOST_QUEUES 20000 /* read in a look for queues */
 #define LOOK_AGAIN_MS 50  /* after limits changed: caches may hear of it a moment later */
 #define RETRY_S 1		  /* after a failure */
+#define LOCKED_MS 2		  /* until rows that their owners hold are tried again */
 #define TRANSACTIONS 8	  /* in a turn */
 
 typedef struct Candidate
@@ -57,12 +58,16 @@ typedef struct Round
 	int			found[FF_LOOK];
 	int			count;
 	Candidate  *candidates;
+	int			granted; /* candidates */
+	int			locked;	 /* candidates that were to be granted and could not be */
 } Round;
 
 static bool		   doubt = true; /* everything is to be read anew */
 static bool		   sweep = false;
+static bool		   unread = false; /* there are queues that the ledger has not taken in */
 static TimestampTz alarm_at = DT_NOEND;
 static TimestampTz look_again = DT_NOEND;
+static TimestampTz locked_until = DT_NOBEGIN;
 static uint64	   seen_generation = 0;
 static int64	   last_queue = PG_INT64_MIN;
 
@@ -106,7 +111,8 @@ read_running(void)
 	}
 }
 
-/* The queues after the last one that was looked for, each found by one step down the index. */
+/* The queues after the last one that was looked for, each found by one step down the index. What a
+ * look leaves out, and what is before its beginning, is left for the next. */
 static void
 read_queues(void)
 {
@@ -120,18 +126,21 @@ read_queues(void)
 		2,
 		{INT8OID, INT4OID}};
 	Datum  values[2] = {Int64GetDatum(last_queue), Int32GetDatum(MOST_QUEUES)};
+	bool   whole = last_queue == PG_INT64_MIN;
 	uint64 rows = ff_spi_run(&plan, values, NULL, false);
+	uint64 taken;
 	bool   isnull;
 
-	for (uint64 i = 0; i < rows; i++)
+	for (taken = 0; taken < rows; taken++)
 	{
-		int64 queue = DatumGetInt64(ff_spi_value(i, 1, &isnull));
+		int64 queue = DatumGetInt64(ff_spi_value(taken, 1, &isnull));
 
 		if (!ff_ledger_note(queue))
 			break;
 		last_queue = queue;
 	}
-	if (rows < MOST_QUEUES)
+	unread = !whole || taken < rows || rows == MOST_QUEUES;
+	if (taken == rows && rows < MOST_QUEUES)
 		last_queue = PG_INT64_MIN;
 }
 
@@ -171,7 +180,7 @@ take_note(const FfGateNote *note)
 	if (note->released != 0)
 		ff_ledger_release(&note->run_id, note->released);
 	else if (!ff_ledger_note(note->queue))
-		sweep = true;
+		unread = true;
 }
 
 static void
@@ -446,6 +455,7 @@ grant(Round *round)
 
 		ff_ledger_choose(candidate->queue, candidate->starts, -candidate->chosen);
 		candidate->chosen = 0;
+		round->granted++;
 		ff_ledger_set(&candidate->run_id, &candidate->queue->keys,
 					  DatumGetInt32(ff_spi_value(i, 2, &isnull)),
 					  DatumGetInt32(ff_spi_value(i, 3, &isnull)));
@@ -467,6 +477,7 @@ put_back(Round *round)
 
 		if (candidate->chosen == 0)
 			continue;
+		round->locked++;
 		ff_ledger_choose(candidate->queue, candidate->starts, -candidate->chosen);
 		if (candidate->queue->state == FF_QUEUE_TAKEN)
 			ff_ledger_ready(candidate->queue);
@@ -535,10 +546,11 @@ ready_ledger(TimestampTz now)
 		empty_ring();
 		doubt = !ff_transaction(read_all, NULL, &failure);
 	}
-	else if (sweep)
+	else if (sweep || (unread && ff_ledger_queues() < FF_MAX_QUEUES / 2))
 	{
+		if (sweep)
+			ff_ledger_prune(now);
 		sweep = false;
-		ff_ledger_prune(now);
 		doubt = !ff_transaction(look_for_queues, NULL, &failure);
 	}
 	return !doubt;
@@ -561,12 +573,14 @@ ff_gate_turn(void)
 	heed_changes(now);
 	alarm_at = ff_ledger_ring(now);
 	ff_ledger_refill(now);
-	for (int i = 0; i < TRANSACTIONS && ff_ledger_has_ready() && !doubt; i++)
+	for (int i = 0; i < TRANSACTIONS && ff_ledger_has_ready() && locked_until <= now && !doubt; i++)
 	{
 		Round round = {.now = GetCurrentTimestamp()};
 
 		doubt = !ff_transaction(run_round, &round, &failure);
 		ff_ledger_refill(round.now);
+		if (round.locked > 0 && round.granted == 0)
+			locked_until = round.now + LOCKED_MS * 1000;
 	}
 	alarm_at = ff_ledger_ring(now);
 }
@@ -574,13 +588,18 @@ ff_gate_turn(void)
 bool
 ff_gate_waiting(void)
 {
-	return ff_my_number == 0 && !doubt && ff_ledger_has_ready();
+	return ff_my_number == 0 && !doubt && ff_ledger_has_ready() &&
+		   locked_until <= GetCurrentTimestamp();
 }
 
 TimestampTz
 ff_gate_next(void)
 {
-	return ff_my_number == 0 ? Min(alarm_at, look_again) : DT_NOEND;
+	TimestampTz next = Min(alarm_at, look_again);
+
+	if (ff_my_number != 0)
+		return DT_NOEND;
+	return !doubt && ff_ledger_has_ready() ? Min(next, locked_until) : next;
 }
 
 void

@@ -55,8 +55,8 @@ describe("in SQL", () => {
 		const start = Date.now();
 		assert.match(await one(`select status from ff_wait('${run}', '500 ms')`), /running|pending/);
 		const waited = Date.now() - start;
-		assert.ok(waited >= 480 && waited < 3000, `${waited} ms`);
-		const done = one(`select status || ' ' || (clock_timestamp() - ended_at < '1 s') from ff_wait('${run}', '20 s')`);
+		assert.ok(waited >= 480 && waited < 15_000, `${waited} ms`);
+		const done = one(`select status || ' ' || (clock_timestamp() - ended_at < '10 s') from ff_wait('${run}', '20 s')`);
 		await until("it waits", async () => (await one(`select count(*) from flowforge.steps where run_id = '${run}' and status = 'waiting'`)) === "1");
 		await sql(`select ff_send_event('shop/answer', '{"key": "sql"}')`);
 		assert.equal(await done, "completed true");

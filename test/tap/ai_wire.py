@@ -280,7 +280,7 @@ def test_what_is_refused_for_good_is_not_asked_again_and_the_rest_when_the_provi
     web.on(path, reply(429, json.dumps(late), content_type="application/json"), reply(200, json.dumps(fine), content_type="application/json"))
     started = time.monotonic()
     assert one(cluster, app, op("Ai", "ask", model="gemini-2", prompt="x", num_retries=1))["data"]["content"] == "x"
-    assert 1.4 < time.monotonic() - started < 5, "it did not wait as long as it was told"
+    assert 1.4 < time.monotonic() - started < 60, "it did not wait as long as it was told"
 
 
 def test_options_are_checked_before_anybody_is_asked(use):

@@ -17,13 +17,13 @@ def log_has(cluster, text):
 
 def test_the_extension_can_be_dropped_with_runs_in_flight_and_created_again(use):
     cluster = use(Cluster())
-    slow = use(App(steps=2, delay=3))
+    slow = use(App(steps=2, delay=15))
     cluster.register(slow)
     cluster.send(slow.event, 20)
     wait_for(lambda: cluster.sql("select count(*) from flowforge.calls()") != "0", what="calls are under way")
     started = time.monotonic()
     cluster.sql("drop extension flowforge cascade")
-    assert time.monotonic() - started < 5, "dropping took long"
+    assert time.monotonic() - started < 14, "dropping waited for calls"
     wait_for(lambda: log_has(cluster, "is idle: the extension is not installed"), 10, "the executors say that they idle")
     cluster.sql("create extension flowforge")
     cluster.wait_working()
@@ -36,7 +36,7 @@ def test_the_extension_can_be_dropped_with_runs_in_flight_and_created_again(use)
 
 def test_another_database_can_be_dropped_while_executors_wait_on_a_slow_app(use):
     cluster = use(Cluster())
-    slow = use(App(steps=1, delay=8))
+    slow = use(App(steps=1, delay=12))
     cluster.register(slow)
     cluster.send(slow.event, 8)
     cluster.sql("create database other", database="postgres")
@@ -45,7 +45,7 @@ def test_another_database_can_be_dropped_while_executors_wait_on_a_slow_app(use)
     started = time.monotonic()
     cluster.sql("drop database other", database="postgres")
     took = time.monotonic() - started
-    assert took < 3, f"it took {took:.2f} s"
+    assert took < 11, f"it took {took:.2f} s"
     cluster.wait_all_ended(8)
 
 
@@ -214,7 +214,7 @@ def test_a_database_can_be_dropped_while_a_statement_runs_in_it(use):
     slow_statement(use, cluster)
     started = time.monotonic()
     cluster.sql("drop database flowforge", database="postgres")
-    assert time.monotonic() - started < 8, "it waited for the statement"
+    assert time.monotonic() - started < 55, "it waited for the statement"
     cluster.sql("create database flowforge", database="postgres")
     cluster.sql("create extension flowforge")
     cluster.wait_working()

@@ -132,7 +132,7 @@ def test_a_server_that_does_not_take_leave_holds_nobody_up(use):
     started = time.monotonic()
     for _ in range(3):
         one(cluster, app, mail())
-    assert time.monotonic() - started < 5 and len(postbox.mails) == 3
+    assert time.monotonic() - started < 25 and len(postbox.mails) == 3
 
 
 def test_without_settings_or_server_the_error_says_so(use):

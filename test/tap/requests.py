@@ -128,7 +128,7 @@ def test_statuses_from_400_on_are_errors_and_some_are_tried_again(use):
         value = value() if callable(value) else value
         started = time.monotonic()
         one(cluster, app, http(web.on("/wait", reply(429, "", retry_after=value), reply(200, "now"))))
-        assert 1.2 < time.monotonic() - started < 8, (value, time.monotonic() - started)
+        assert 1.2 < time.monotonic() - started < 30, (value, time.monotonic() - started)
     one(cluster, app, http(web.on("/wait", reply(429, "", retry_after="soon"), reply(200, "now"))))
 
 

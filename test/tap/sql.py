@@ -120,7 +120,7 @@ def test_a_statement_that_takes_too_long_is_cancelled_whatever_it_sets(use):
     assert error["code"] == "57014" and "longer than 200 ms" in error["message"], error
     unset = "do $$ begin perform set_config('statement_timeout', '0', false); perform pg_sleep(60); end $$"
     assert code_of(one(cluster, app, sql("unset", unset, timeout="200ms"))) == "57014"
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 55
 
 
 def test_a_statement_that_catches_its_cancellation_is_ended_with_its_session(use):
@@ -192,9 +192,9 @@ def test_a_step_waits_its_turn_and_slow_ones_block_no_other_run(use):
 def test_parallel_statements_run_side_by_side(use):
     cluster, app = shared()
     started = time.monotonic()
-    done = play(cluster, app, [[sql(f"part{n}", "select $1::int as n, pg_sleep(1)", n) for n in range(3)]])
+    done = play(cluster, app, [[sql(f"part{n}", "select $1::int as n, pg_sleep(3)", n) for n in range(3)]])
     assert [done[f"part{n}"]["data"]["rows"][0]["n"] for n in range(3)] == [0, 1, 2], done
-    assert time.monotonic() - started < 2.8, "they ran one after another"
+    assert time.monotonic() - started < 8.5, "they ran one after another"
 
 
 def test_explain_says_that_the_server_is_at_a_step_or_will_be(use):
