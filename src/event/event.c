@@ -96,7 +96,7 @@ text_or_null(const char *text, bool *isnull)
 }
 
 static void
-event_values(const FfEvent *event, Datum values[COLUMNS], bool nulls[COLUMNS])
+event_values(const FfEvent *event, TimestampTz now, Datum values[COLUMNS], bool nulls[COLUMNS])
 {
 	memset(nulls, false, sizeof(bool) * COLUMNS);
 	values[0] = Int32GetDatum(event->tenant_id);
@@ -108,7 +108,7 @@ event_values(const FfEvent *event, Datum values[COLUMNS], bool nulls[COLUMNS])
 	values[5] = text_or_null(event->external_id, &nulls[5]);
 	values[6] = text_or_null(event->v, &nulls[6]);
 	values[7] = TimestampTzGetDatum(event->ts);
-	values[8] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[8] = TimestampTzGetDatum(now);
 	values[9] = event->meta ? JsonbPGetDatum(event->meta) : (Datum) 0;
 	nulls[9] = event->meta == NULL;
 }
@@ -116,7 +116,8 @@ event_values(const FfEvent *event, Datum values[COLUMNS], bool nulls[COLUMNS])
 void
 ff_event_insert(FfEvent *events, int count)
 {
-	FfRows rows = {.table = &event_table};
+	FfRows		rows = {.table = &event_table};
+	TimestampTz now = GetCurrentTimestamp();
 
 	for (int i = 0; i < count; i++)
 	{
@@ -131,7 +132,7 @@ ff_event_insert(FfEvent *events, int count)
 
 		if (events[i].duplicate)
 			continue;
-		event_values(&events[i], values, nulls);
+		event_values(&events[i], now, values, nulls);
 		ff_rows_add(&rows, values, nulls);
 	}
 	ff_rows_write(&rows);
@@ -212,10 +213,14 @@ static void
 prepare_triggers(const FfEvent *events, int count)
 {
 	const char **names = palloc(sizeof(char *) * count);
+	int			 different = 0;
 
 	for (int i = 0; i < count; i++)
-		names[i] = events[i].name;
-	ff_triggers_prepare(events->tenant_id, names, count);
+	{
+		if (i == 0 || strcmp(events[i].name, events[i - 1].name) != 0)
+			names[different++] = events[i].name;
+	}
+	ff_triggers_prepare(events->tenant_id, names, different);
 }
 
 void

@@ -10,6 +10,7 @@
 #include "flow/claim.h"
 #include "function/function.h"
 #include "slot/hint.h"
+#include "slot/shared.h"
 #include "team/team.h"
 #include "util/batch.h"
 #include "util/id.h"
@@ -51,12 +52,12 @@ initial_state(const FfNewRun *run)
 
 	ff_ulid_encode(&run->parent_run_id, ulid);
 	ff_jb_object(&builder);
-	ff_jb_key(&builder, "parent");
-	ff_jb_text(&builder, ulid);
-	ff_jb_key(&builder, "pstep");
-	ff_jb_text(&builder, run->parent_step_id);
 	ff_jb_key(&builder, "depth");
 	ff_jb_int(&builder, run->depth);
+	ff_jb_key(&builder, "pstep");
+	ff_jb_text(&builder, run->parent_step_id);
+	ff_jb_key(&builder, "parent");
+	ff_jb_text(&builder, ulid);
 	ff_jb_end(&builder);
 	return ff_jb_finish(&builder);
 }
@@ -65,7 +66,8 @@ initial_state(const FfNewRun *run)
 static void
 write_runs(const FfNewRun *runs, int count)
 {
-	FfRows rows = {.table = &run_table};
+	FfRows		rows = {.table = &run_table};
+	TimestampTz now = GetCurrentTimestamp();
 
 	for (int i = 0; i < count; i++)
 	{
@@ -80,7 +82,7 @@ write_runs(const FfNewRun *runs, int count)
 					  UUIDPGetDatum(&run->event_id),
 					  UUIDPGetDatum(&run->parent_run_id),
 			  none ? (Datum) 0 : CStringGetTextDatum(run->parent_step_id),
-					  TimestampTzGetDatum(run->created != 0 ? run->created : GetCurrentTimestamp())};
+					  TimestampTzGetDatum(run->created != 0 ? run->created : now)};
 
 		ff_rows_add(&rows, values, nulls);
 	}
@@ -177,22 +179,41 @@ add_ready(FfRows *rows, const FfNewRun *run)
 	ff_hint_run(run->tenant_id, &run->run_id, run->rank);
 }
 
+/* The places of runs in their list, slot by slot: their owners read them so, and their index has
+ * them so. */
+static int *
+by_slot(const FfNewRun *runs, int count)
+{
+	int *order = palloc(sizeof(int) * count);
+	int	 first[FF_SLOTS + 1] = {0};
+
+	for (int i = 0; i < count; i++)
+		first[ff_slot_of(&runs[i].run_id) + 1]++;
+	for (int s = 0; s < FF_SLOTS; s++)
+		first[s + 1] += first[s];
+	for (int i = 0; i < count; i++)
+		order[first[ff_slot_of(&runs[i].run_id)]++] = i;
+	return order;
+}
+
 /* Runs that limits bound ask for room, the others are ready. */
 static void
 write_live(const FfNewRun *runs, int count)
 {
 	FfBatch claiming = {.plan = &insert_claiming};
 	FfRows	ready = {.table = &hot_table};
+	int	   *order = by_slot(runs, count);
 
 	for (int i = 0; i < count; i++)
 	{
-		FfClaim		claim = {0};
-		TimestampTz wake_at;
+		const FfNewRun *run = &runs[order[i]];
+		FfClaim			claim = {0};
+		TimestampTz		wake_at;
 
-		if (claim_of(&runs[i], &claim, &wake_at))
-			add_claiming(&claiming, &runs[i], &claim, wake_at);
+		if (claim_of(run, &claim, &wake_at))
+			add_claiming(&claiming, run, &claim, wake_at);
 		else
-			add_ready(&ready, &runs[i]);
+			add_ready(&ready, run);
 	}
 	ff_batch_run(&claiming);
 	ff_rows_write(&ready);

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
@@ -18,6 +19,25 @@
 #include "util/json.h"
 
 #define EVENT_KEYS 6 /* a, d, n, s, t, at */
+#define MANY_ITEMS 32 /* from here on they are found by a table */
+
+typedef struct ItemEntry
+{
+	const char *id;
+	FfItem	   *item;
+	char		status;
+} ItemEntry;
+
+#define SH_PREFIX item_table
+#define SH_ELEMENT_TYPE ItemEntry
+#define SH_KEY_TYPE const char *
+#define SH_KEY id
+#define SH_HASH_KEY(table, key) hash_bytes((const unsigned char *) (key), (int) strlen(key))
+#define SH_EQUAL(table, a, b) (strcmp(a, b) == 0)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
 
 /* The run's change, begun when there is none; made in the current context, the group's. */
 FfChange *
@@ -154,6 +174,46 @@ ff_run_keep_json(FfRun *run, Jsonb *value)
 
 /* --- items --- */
 
+/* Of two with one id, which there should not be, the first is found, as in the list. */
+static void
+put_into_table(FfRun *run, FfItem *item)
+{
+	bool	   found;
+	ItemEntry *entry = item_table_insert(run->item_table, item->id, &found);
+
+	if (!found)
+		entry->item = item;
+}
+
+static void
+make_table(FfRun *run)
+{
+	ListCell *cell;
+
+	run->item_table = item_table_create(run->context, (uint32) list_length(run->items), NULL);
+	foreach (cell, run->items)
+		put_into_table(run, lfirst(cell));
+}
+
+static void
+drop_table(FfRun *run)
+{
+	if (run->item_table != NULL)
+		item_table_destroy(run->item_table);
+	run->item_table = NULL;
+}
+
+/* Into the list: the current context is the run's. */
+static void
+list_item(FfRun *run, FfItem *item)
+{
+	run->items = lappend(run->items, item);
+	if (run->item_table != NULL)
+		put_into_table(run, item);
+	else if (list_length(run->items) >= MANY_ITEMS)
+		make_table(run);
+}
+
 FfItem *
 ff_item_add(FfRun *run, FfItemKind kind, const char *id, const char *name, int group,
 			TimestampTz now)
@@ -168,7 +228,7 @@ ff_item_add(FfRun *run, FfItemKind kind, const char *id, const char *name, int g
 	item->created = now;
 	item->due = ff_item_calls(item) ? 0 : DT_NOEND;
 	item->max_attempts = 1;
-	run->items = lappend(run->items, item);
+	list_item(run, item);
 	MemoryContextSwitchTo(old);
 	return item;
 }
@@ -180,6 +240,10 @@ ff_item_remove(FfRun *run, FfItem *item)
 	MemoryContext old;
 
 	run->items = list_delete_ptr(run->items, item);
+	if (list_length(run->items) < MANY_ITEMS / 2)
+		drop_table(run);
+	else if (run->item_table != NULL && item != NULL)
+		item_table_delete(run->item_table, item->id);
 	if (run->driver == NULL || item == NULL)
 		return;
 	old = MemoryContextSwitchTo(run->context);
@@ -220,7 +284,7 @@ ff_item_restore(FfRun *run, FfItem *item)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
-	run->items = lappend(run->items, item);
+	list_item(run, item);
 	MemoryContextSwitchTo(old);
 }
 
@@ -229,6 +293,12 @@ ff_item_find(const FfRun *run, const char *id)
 {
 	ListCell *cell;
 
+	if (run->item_table != NULL)
+	{
+		const ItemEntry *entry = item_table_lookup(run->item_table, id);
+
+		return entry != NULL ? entry->item : NULL;
+	}
 	foreach (cell, run->items)
 	{
 		FfItem *item = lfirst(cell);

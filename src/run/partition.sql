@@ -22,7 +22,7 @@ begin
 		for wide in
 			select a.attrelid::pg_catalog.regclass as name, a.attname
 			from pg_catalog.pg_attribute a
-			where a.attrelid = any ('{flowforge.event_default,flowforge.step_default,flowforge.run_end_default,flowforge.run_event_batch_default}'::pg_catalog.regclass[])
+			where a.attrelid = any ('{flowforge.event_default,flowforge.step_default,flowforge.run_end_default,flowforge.run_event_batch_default,flowforge.run_hot,flowforge.run_parked,flowforge.inbox}'::pg_catalog.regclass[])
 				and a.atttypid = 'pg_catalog.jsonb'::pg_catalog.regtype
 		loop
 			execute pg_catalog.format('alter table %s alter column %I set compression lz4', wide.name, wide.attname);

@@ -124,7 +124,7 @@ typedef struct FfRun
 	char				   parent_step[FF_STEP_ID_SIZE];
 	int					   depth; /* of invocation: 0 when an event started it */
 	FfEvent				   event;
-	char				  *event_json;	 /* canonical JSON */
+	char				  *event_json;	 /* canonical JSON; NULL: no app is called */
 	bool				   batched;		 /* it may have several events: */
 	char				  *events_json;	 /* all of them, with commas; NULL: the one, or too large */
 	bool				   events_large; /* larger than a call may be */
@@ -150,6 +150,7 @@ typedef struct FfRun
 	int				 asked;	 /* steps it has ever asked room for */
 	FfHome			 home;	 /* where the state's row is */
 	List			*items;	 /* of FfItem */
+	struct item_table_hash *item_table; /* the same by their ids, when there are many; or NULL */
 	List			*gone;	 /* likewise, of a run that has a driver: what is over */
 	List			*defers; /* of FfDefer, by id */
 	FfMemo			*memos;	 /* in order of completion */

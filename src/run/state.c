@@ -139,7 +139,7 @@ read_items(FfRun *run, Jsonb *items)
 	{
 		JsonbValue *element = getIthJsonbValueFromContainer(&items->root, i);
 
-		run->items = lappend(run->items, read_item(JsonbValueToJsonb(element)));
+		ff_item_restore(run, read_item(JsonbValueToJsonb(element)));
 	}
 }
 
@@ -218,81 +218,71 @@ put_int(FfJsonBuilder *builder, const char *key, int64 value)
 }
 
 static void
+put_flag(FfJsonBuilder *builder, const char *key, bool value)
+{
+	if (!value)
+		return;
+	ff_jb_key(builder, key);
+	ff_jb_bool(builder, true);
+}
+
+static void
+put_text(FfJsonBuilder *builder, const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	ff_jb_key(builder, key);
+	ff_jb_text(builder, value);
+}
+
+static void
+put_json(FfJsonBuilder *builder, const char *key, Jsonb *value)
+{
+	if (value == NULL)
+		return;
+	ff_jb_key(builder, key);
+	ff_jb_json(builder, value);
+}
+
+/* The keys come in the order in which jsonb keeps them (by length, then by bytes): that spares
+ * sorting them, of which a run with many items has much. */
+static void
 put_item(FfJsonBuilder *builder, const FfItem *item)
 {
 	char child[FF_ULID_SIZE];
 
 	ff_jb_object(builder);
-	ff_jb_key(builder, "id");
-	ff_jb_text(builder, item->id);
-	ff_jb_key(builder, "op");
-	ff_jb_text(builder, item->step ? item->step->name : kind_names[item->kind]);
-	put_int(builder, "at", ff_unix_us(item->created));
-	if (item->name != NULL)
-	{
-		ff_jb_key(builder, "n");
-		ff_jb_text(builder, item->name);
-	}
-	if (item->type != NULL)
-	{
-		ff_jb_key(builder, "ty");
-		ff_jb_text(builder, item->type);
-		if (item->timeout > 0)
-			put_int(builder, "to", item->timeout);
-		if (item->input != NULL)
-		{
-			ff_jb_key(builder, "in");
-			ff_jb_json(builder, item->input);
-		}
-	}
 	put_int(builder, "a", item->attempt);
+	put_flag(builder, "b", item->begun);
+	put_json(builder, "e", item->error);
 	if (item->group != 0)
 		put_int(builder, "g", item->group);
-	if (item->race)
-	{
-		ff_jb_key(builder, "r");
-		ff_jb_bool(builder, true);
-	}
-	if (item->begun)
-	{
-		ff_jb_key(builder, "b");
-		ff_jb_bool(builder, true);
-	}
+	if (item->options != NULL || item->type != NULL)
+		put_int(builder, "m", item->max_attempts);
+	put_text(builder, "n", item->name);
+	put_json(builder, "o", item->options);
+	put_flag(builder, "r", item->race);
+	put_json(builder, "t", item->terms);
+	if (item->unreachable > 0)
+		put_int(builder, "u", item->unreachable);
+	put_int(builder, "at", ff_unix_us(item->created));
 	if (item->kind == FF_ITEM_INVOKE)
 	{
 		ff_ulid_encode(&item->child, child);
-		ff_jb_key(builder, "ch");
-		ff_jb_text(builder, pstrdup(child)); /* the builder keeps the pointer */
+		put_text(builder, "ch", pstrdup(child)); /* the builder keeps the pointer */
 	}
-	if (item->remote)
-	{
-		ff_jb_key(builder, "rem");
-		ff_jb_bool(builder, true);
-	}
+	put_text(builder, "id", item->id);
+	if (item->type != NULL)
+		put_json(builder, "in", item->input);
+	put_text(builder, "op", item->step ? item->step->name : kind_names[item->kind]);
+	if (item->type != NULL && item->timeout > 0)
+		put_int(builder, "to", item->timeout);
+	put_text(builder, "ty", item->type);
+	if (item->unreachable > 0)
+		put_int(builder, "us", ff_unix_us(item->unreachable_since));
 	if (item->due != 0 && item->due != DT_NOEND)
 		put_int(builder, "due", ff_unix_us(item->due));
-	if (item->error != NULL)
-	{
-		ff_jb_key(builder, "e");
-		ff_jb_json(builder, item->error);
-	}
-	if (item->terms != NULL)
-	{
-		ff_jb_key(builder, "t");
-		ff_jb_json(builder, item->terms);
-	}
-	if (item->options != NULL)
-	{
-		ff_jb_key(builder, "o");
-		ff_jb_json(builder, item->options);
-	}
-	if (item->options != NULL || item->type != NULL)
-		put_int(builder, "m", item->max_attempts);
-	if (item->unreachable > 0)
-	{
-		put_int(builder, "u", item->unreachable);
-		put_int(builder, "us", ff_unix_us(item->unreachable_since));
-	}
+	put_flag(builder, "rem", item->remote);
 	ff_jb_end(builder);
 }
 
@@ -324,36 +314,18 @@ ff_run_write_state(const FfRun *run)
 	put_int(&builder, "grp", run->group);
 	if (run->asked > 0)
 		put_int(&builder, "ask", run->asked);
-	if (run->plan)
-	{
-		ff_jb_key(&builder, "plan");
-		ff_jb_bool(&builder, true);
-	}
-	if (run->paused)
-	{
-		ff_jb_key(&builder, "paused");
-		ff_jb_bool(&builder, true);
-	}
+	put_flag(&builder, "plan", run->plan);
+	put_flag(&builder, "paused", run->paused);
 	put_locks(&builder, run);
-	if (run->batched)
-	{
-		ff_jb_key(&builder, "batch");
-		ff_jb_bool(&builder, true);
-	}
-	if (run->again != NULL)
-	{
-		ff_jb_key(&builder, "again");
-		ff_jb_json(&builder, run->again);
-	}
+	put_flag(&builder, "batch", run->batched);
+	put_json(&builder, "again", run->again);
 	if (run->started != 0)
 		put_int(&builder, "start", ff_unix_us(run->started));
 	if (run->has_parent)
 	{
 		ff_ulid_encode(&run->parent_id, ulid);
-		ff_jb_key(&builder, "parent");
-		ff_jb_text(&builder, ulid);
-		ff_jb_key(&builder, "pstep");
-		ff_jb_text(&builder, run->parent_step);
+		put_text(&builder, "parent", ulid);
+		put_text(&builder, "pstep", run->parent_step);
 		put_int(&builder, "depth", run->depth);
 	}
 	if (run->queued != ff_from_unix_us(ff_id_ms(&run->id) * 1000))

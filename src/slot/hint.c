@@ -9,10 +9,10 @@
 
 #include "slot/hint.h"
 #include "slot/shared.h"
-#include "util/batch.h"
-#include "util/id.h"
 #include "util/errors.h"
+#include "util/id.h"
 #include "util/json.h"
+#include "util/rows.h"
 #include "util/spi.h"
 
 #define MAX_PENDING 1024 /* beyond it the owners are told from where on to look for themselves */
@@ -358,21 +358,18 @@ ff_inbox_post(int32 tenant_id, const pg_uuid_t *run_id, const char *kind, Jsonb 
 void
 ff_inbox_post_many(const FfPost *posts, int count)
 {
-	static FfPlan insert = {
-		"insert into flowforge.inbox (slot, inbox_id, tenant_id, run_id, kind, payload) "
-		"select * from unnest($1, $2, $3, $4, $5, $6)",
-		INBOX_COLUMNS,
-		{INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID}};
-	FfBatch batch = {.plan = &insert};
+	static const FfTable table = {
+		"inbox", INBOX_COLUMNS, {"slot", "inbox_id", "tenant_id", "run_id", "kind", "payload"}};
+	FfRows rows = {.table = &table};
 
 	for (int i = 0; i < count; i++)
 	{
 		Datum values[INBOX_COLUMNS];
 
 		inbox_values(&posts[i], values);
-		ff_batch_add(&batch, values, NULL);
+		ff_rows_add(&rows, values, NULL);
 	}
-	ff_batch_run(&batch);
+	ff_rows_write(&rows);
 }
 
 #define ENVELOPE_DEPTH 4 /* levels that what is posted may have around what somebody gave */

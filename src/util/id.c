@@ -24,6 +24,21 @@ put_ms(pg_uuid_t *out, int64 ms)
 		out->data[i] = (uint8) (ms >> (40 - 8 * i));
 }
 
+/* Asking for random bytes costs as much for many as for a few. */
+static void
+put_random(uint8 out[8])
+{
+	static uint8 pool[1024];
+	static int	 left = 0;
+
+	if (left == 0 && !pg_strong_random(pool, sizeof(pool)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes for an id")));
+	if (left == 0)
+		left = sizeof(pool);
+	left -= 8;
+	memcpy(out, pool + left, 8);
+}
+
 void
 ff_uuid7(pg_uuid_t *out)
 {
@@ -37,8 +52,7 @@ ff_uuid7(pg_uuid_t *out)
 	if (tick <= last)
 		tick = last + 1;
 	last = tick;
-	if (!pg_strong_random(out->data + 8, 8))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random bytes for an id")));
+	put_random(out->data + 8);
 	put_ms(out, tick / 4096);
 	out->data[6] = 0x70 | (uint8) ((tick % 4096) >> 8);
 	out->data[7] = (uint8) (tick % 256);
@@ -65,14 +79,20 @@ ff_id_floor(int64 unix_ms, pg_uuid_t *out)
 void
 ff_ulid_encode(const pg_uuid_t *id, char out[FF_ULID_SIZE])
 {
-	/* 26 characters hold 130 bits: two zero bits stand before the first. */
-	for (int i = 0; i < 26; i++)
-	{
-		int value = 0;
+	uint64 high;
+	uint64 low;
 
-		for (int bit = i * 5 - 2; bit < i * 5 + 3; bit++)
-			value = value * 2 + (bit < 0 ? 0 : (id->data[bit / 8] >> (7 - bit % 8)) & 1);
-		out[i] = crockford[value];
+	memcpy(&high, id->data, 8);
+	memcpy(&low, id->data + 8, 8);
+	high = pg_ntoh64(high);
+	low = pg_ntoh64(low);
+	/* From the end, 5 bits at a time: 26 characters hold 130 bits, so two zero bits stand before
+	 * the first. */
+	for (int i = 25; i >= 0; i--)
+	{
+		out[i] = crockford[low & 31];
+		low = (low >> 5) | (high << 59);
+		high >>= 5;
 	}
 	out[26] = '\0';
 }

@@ -11,7 +11,7 @@
 
 #include "postgres.h"
 
-#define FF_ROWS_MAX_COLUMNS 10
+#define FF_ROWS_MAX_COLUMNS 12
 
 /* A table of schema flowforge and the columns that are written; the others become null, whatever
  * their defaults. */

@@ -165,7 +165,6 @@ read_events(List *runs)
 
 		ff_event_read(&run->event, i, 2);
 		run->event.tenant_id = run->tenant_id;
-		run->event_json = ff_jcs_text(ff_event_json(&run->event));
 		MemoryContextSwitchTo(old);
 		found = lappend(found, run);
 	}
@@ -336,6 +335,17 @@ read_memos(List *runs)
 	}
 }
 
+/* What an app is sent of it; what is driven here reads the event itself. */
+static void
+write_event(FfRun *run)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	if (run->driver == NULL)
+		run->event_json = ff_jcs_text(ff_event_json(&run->event));
+	MemoryContextSwitchTo(old);
+}
+
 /* What its version says of its times; of a function that is gone, nothing. */
 static void
 read_policy(FfRun *run)
@@ -374,7 +384,10 @@ ff_store_load(const FfRunKey *keys, int count, MemoryContext parent, TimestampTz
 		runs = lappend(runs, read_run(i, parent, now));
 	runs = read_events(runs);
 	foreach (cell, runs)
+	{
 		read_policy(lfirst(cell));
+		write_event(lfirst(cell));
+	}
 	read_batches(runs);
 	ff_claims_read(runs);
 	read_memos(runs);

@@ -1,5 +1,5 @@
 /*
- * save.c - writing what has happened to a group of runs, one statement per table (see store.h).
+ * save.c - writing what has happened to a group of runs, at once for each table (see store.h).
  * What each change says of its run is gathered into a batch per table; what it makes beyond the
  * run, and its effects, are told in save.h. The order of the writes is that of ff_store_write.
  */
@@ -14,29 +14,30 @@
 #include "util/batch.h"
 #include "util/id.h"
 #include "util/json.h"
+#include "util/rows.h"
 #include "worker/claim.h"
 #include "worker/save.h"
 #include "worker/store.h"
 
-static FfPlan insert_steps = {
-	"insert into flowforge.step (tenant_id, run_id, step_id, position, op, name, status, attempt, memo, started_at, ended_at, detail) "
-	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-	12,
-	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	 TEXTARRAYOID, INT2ARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-	 JSONBARRAYOID}};
+static const FfTable step_table = {"step",
+								   12,
+								   {"tenant_id", "run_id", "step_id", "position", "op", "name", "status", "attempt", "memo",
+									"started_at", "ended_at", "detail"}};
 
-static FfPlan insert_logs = {
-	"insert into flowforge.run_event_batch (tenant_id, run_id, seq, events) select * from unnest($1, $2, $3, $4)",
-	4,
-	{INT4ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, JSONBARRAYOID}};
+static const FfTable log_table = {"run_event_batch", 4, {"tenant_id", "run_id", "seq", "events"}};
 
-static FfPlan insert_ends = {
-	"insert into flowforge.run_end (tenant_id, run_id, status, output, error, started_at, ended_at) "
-	"select * from unnest($1, $2, $3, $4, $5, $6, $7)",
+static const FfTable end_table = {
+	"run_end",
 	7,
-	{INT4ARRAYOID, UUIDARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID,
-	 TIMESTAMPTZARRAYOID}};
+	{"tenant_id", "run_id", "status", "output", "error", "started_at", "ended_at"}};
+
+static const FfTable hot_table = {
+	"run_hot", 7, {"slot", "run_id", "tenant_id", "function_id", "version", "event_id", "state"}};
+
+static const FfTable parked_table = {
+	"run_parked",
+	8,
+	{"slot", "run_id", "tenant_id", "function_id", "version", "event_id", "state", "wake_at"}};
 
 static FfPlan delete_hot = {
 	"delete from flowforge.run_hot h using unnest($1, $2, $3) as n (slot, run_id, tenant_id) "
@@ -60,20 +61,6 @@ static FfPlan update_parked = {
 	"where p.slot = n.slot and p.run_id = n.run_id",
 	4,
 	{INT2ARRAYOID, UUIDARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
-
-static FfPlan insert_hot = {
-	"insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state) "
-	"select * from unnest($1, $2, $3, $4, $5, $6, $7)",
-	7,
-	{INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
-	 JSONBARRAYOID}};
-
-static FfPlan insert_parked = {
-	"insert into flowforge.run_parked (slot, run_id, tenant_id, function_id, version, event_id, state, wake_at) "
-	"select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)",
-	8,
-	{INT2ARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, UUIDARRAYOID,
-	 JSONBARRAYOID, TIMESTAMPTZARRAYOID}};
 
 static FfPlan delete_waits = {
 	"delete from flowforge.wait w using unnest($1, $2, $3) as n (tenant_id, run_id, step_id) "
@@ -102,15 +89,15 @@ static FfPlan delete_messages = {
 
 typedef struct Rows
 {
-	FfBatch		steps;
-	FfBatch		logs;
-	FfBatch		ends;
+	FfRows		steps;
+	FfRows		logs;
+	FfRows		ends;
 	FfBatch		hot_deleted;
 	FfBatch		parked_deleted;
 	FfBatch		hot_updated;
 	FfBatch		parked_updated;
-	FfBatch		hot_inserted;
-	FfBatch		parked_inserted;
+	FfRows		hot_inserted;
+	FfRows		parked_inserted;
 	FfBatch		waits_deleted;
 	FfBatch		signals_deleted;
 	FfBatch		singles_released;
@@ -148,7 +135,7 @@ gather_steps(Rows *group, FfChange *change)
 		values[9] = TimestampTzGetDatum(step->started);
 		values[10] = TimestampTzGetDatum(step->ended);
 		values[11] = json_or_null(step->detail, &nulls[11]);
-		ff_batch_add(&group->steps, values, nulls);
+		ff_rows_add(&group->steps, values, nulls);
 	}
 }
 
@@ -168,7 +155,7 @@ gather_log(Rows *group, FfChange *change)
 	values[1] = UUIDPGetDatum(&change->run->id);
 	values[2] = Int32GetDatum(change->first_seq);
 	values[3] = JsonbPGetDatum(JsonbValueToJsonb(&list));
-	ff_batch_add(&group->logs, values, NULL);
+	ff_rows_add(&group->logs, values, NULL);
 }
 
 static void
@@ -185,7 +172,7 @@ gather_end(Rows *group, FfChange *change)
 	values[5] = TimestampTzGetDatum(change->run->started);
 	nulls[5] = change->run->started == 0;
 	values[6] = TimestampTzGetDatum(change->ended_at);
-	ff_batch_add(&group->ends, values, nulls);
+	ff_rows_add(&group->ends, values, nulls);
 	if (ff_flow_has_single(change->run->tenant_id, change->run->function_id, change->run->version))
 		ff_batch_add(&group->singles_released, values, NULL);
 	ff_hint_run_ended(&change->run->id);
@@ -234,8 +221,7 @@ gather_home(Rows *group, FfChange *change)
 	values[5] = UUIDPGetDatum(&run->event_id);
 	values[6] = JsonbPGetDatum(ff_run_write_state(run));
 	values[7] = TimestampTzGetDatum(due);
-	ff_batch_add(home == FF_HOME_HOT ? &group->hot_inserted : &group->parked_inserted, values,
-				 NULL);
+	ff_rows_add(home == FF_HOME_HOT ? &group->hot_inserted : &group->parked_inserted, values, NULL);
 }
 
 /* Rows of steps that are over: a row holds the tenant, the run and the step. */
@@ -285,16 +271,16 @@ gather(Rows *group, FfChange *change)
 static void
 write_group(Rows *group)
 {
-	ff_batch_run(&group->steps);
-	ff_batch_run(&group->logs);
-	ff_batch_run(&group->ends);
+	ff_rows_write(&group->steps);
+	ff_rows_write(&group->logs);
+	ff_rows_write(&group->ends);
 	ff_batch_run(&group->singles_released);
 	ff_batch_run(&group->hot_deleted);
 	ff_batch_run(&group->parked_deleted);
 	ff_batch_run(&group->hot_updated);
 	ff_batch_run(&group->parked_updated);
-	ff_batch_run(&group->hot_inserted);
-	ff_batch_run(&group->parked_inserted);
+	ff_rows_write(&group->hot_inserted);
+	ff_rows_write(&group->parked_inserted);
 	ff_batch_run(&group->messages);
 	ff_claims_write(&group->claims);
 }
@@ -362,15 +348,15 @@ write_waits(List *changes)
 void
 ff_store_write(List *changes)
 {
-	Rows	  group = {.steps.plan = &insert_steps,
-					   .logs.plan = &insert_logs,
-					   .ends.plan = &insert_ends,
+	Rows	  group = {.steps.table = &step_table,
+					   .logs.table = &log_table,
+					   .ends.table = &end_table,
 					   .hot_deleted.plan = &delete_hot,
 					   .parked_deleted.plan = &delete_parked,
 					   .hot_updated.plan = &update_hot,
 					   .parked_updated.plan = &update_parked,
-					   .hot_inserted.plan = &insert_hot,
-					   .parked_inserted.plan = &insert_parked,
+					   .hot_inserted.table = &hot_table,
+					   .parked_inserted.table = &parked_table,
 					   .waits_deleted.plan = &delete_waits,
 					   .signals_deleted.plan = &delete_signals,
 					   .singles_released.plan = &release_singles,
