@@ -49,9 +49,9 @@ typedef struct Remembered
 
 int ff_tenant_setting = 1;
 
-static HTAB			*remembered = NULL;
-static FfRecall		 recall = {"role_tenant"};
-static const char	*level_names[] = {"", "viewer", "member", "admin"};
+static HTAB		  *remembered = NULL;
+static FfRecall	   recall = {"role_tenant"};
+static const char *level_names[] = {"", "viewer", "member", "admin"};
 
 static void
 forget_roles(Datum arg, int cache, uint32 hash)
@@ -178,8 +178,8 @@ renew_memory(void)
 static Remembered
 recall_caller(void)
 {
-	Roles roles = {GetUserId(), GetSessionUserId(), GetOuterUserId(),
-				   InSecurityRestrictedOperation()};
+	Roles		roles = {GetUserId(), GetSessionUserId(), GetOuterUserId(),
+						 InSecurityRestrictedOperation()};
 	Remembered *entry;
 	Remembered	found = {roles};
 
@@ -240,11 +240,26 @@ ff_caller_sees(const FfCaller *caller, int32 tenant_id)
 		   (caller->standing != FF_STANDING_BARRED && caller->tenant_id == tenant_id);
 }
 
+/*
+ * Whoever asks is told apart by the session's roles, which are not those of the code that runs
+ * while a table is indexed, analyzed or refreshed.
+ */
+static void
+refuse_maintenance(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR, (errcode(FF_ERR_ROLE_UNTIED),
+						errmsg("this cannot be asked for within a security-restricted operation"),
+						errhint("Call the function in a statement of its own, not while a table is "
+								"indexed, analyzed or refreshed.")));
+}
+
 void
 ff_require_level(FfLevel level)
 {
 	FfCaller caller = ff_caller();
 
+	refuse_maintenance();
 	if (caller.standing == FF_STANDING_BARRED)
 		ereport(ERROR,
 				(errcode(FF_ERR_ROLE_UNTIED), errmsg("this role is tied to no tenant here"),

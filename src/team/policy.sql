@@ -6,16 +6,17 @@ create function flowforge.protect(target regclass) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-	own constant text := 'tenant_id = flowforge.visible_tenant()';
 begin
 	execute format('alter table %s enable row level security, force row level security', target);
 	-- A dump brings the policies of the extension's tables along.
-	if coalesce(current_setting('flowforge.restoring', true), 'off') <> 'on'
-		and not exists (select from pg_policy p where p.polrelid = target and p.polname = 'tenant') then
+	if coalesce(current_setting('flowforge.restoring', true), 'off') = 'on'
+		or exists (select from pg_policy p where p.polrelid = target and p.polname = 'tenant') then
+		return;
+	end if;
+	execute format('create policy tenant on %s using (tenant_id = flowforge.visible_tenant())', target);
+	if target = 'flowforge.model_price'::regclass then
 		-- Prices of tenant 0 are for all tenants.
-		execute format('create policy tenant on %s using (%s) with check (%s)', target,
-			case target when 'flowforge.model_price'::regclass then own || ' or tenant_id = 0 and flowforge.visible_tenant() is not null' else own end, own);
+		create policy everybody on flowforge.model_price for select using (tenant_id = 0 and flowforge.visible_tenant() is not null);
 	end if;
 end
 $$;
