@@ -82,8 +82,7 @@ ff_send_event(PG_FUNCTION_ARGS)
 	FfEvent	   event = {0};
 	pg_uuid_t *result = palloc(sizeof(pg_uuid_t));
 
-	ff_require_level(FF_LEVEL_MEMBER);
-	event.tenant_id = ff_current_tenant();
+	event.tenant_id = ff_require_level(FF_LEVEL_MEMBER).tenant_id;
 	event.name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	event.data = PG_ARGISNULL(1) ? empty_object() : PG_GETARG_JSONB_P(1);
 	event.user = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);

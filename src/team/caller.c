@@ -230,7 +230,9 @@ ff_caller(void)
 int32
 ff_current_tenant(void)
 {
-	return ff_caller().tenant_id;
+	Remembered found = recall_caller();
+
+	return found.standing == FF_STANDING_TIED ? found.tenant_id : ff_tenant_setting;
 }
 
 bool
@@ -254,7 +256,7 @@ refuse_maintenance(void)
 								"indexed, analyzed or refreshed.")));
 }
 
-void
+FfCaller
 ff_require_level(FfLevel level)
 {
 	FfCaller caller = ff_caller();
@@ -276,6 +278,7 @@ ff_require_level(FfLevel level)
 										level_names[caller.level], caller.tenant_id),
 						errhint("Ask an administrator of the tenant to do it, or to be given the "
 								"role.")));
+	return caller;
 }
 
 PG_FUNCTION_INFO_V1(ff_sql_current_tenant);

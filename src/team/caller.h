@@ -46,7 +46,7 @@ extern int32	ff_current_tenant(void);
 /* Whether the caller may know of what this tenant has: for functions that read shared memory. */
 extern bool ff_caller_sees(const FfCaller *caller, int32 tenant_id);
 
-/* Raises FF640 when the caller's level is lower, FF641 when it is barred. */
-extern void ff_require_level(FfLevel level);
+/* The caller. Raises FF640 when its level is lower, FF641 when it is barred. */
+extern FfCaller ff_require_level(FfLevel level);
 
 #endif
