@@ -20,6 +20,7 @@
 #include "run/run.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
+#include "team/caller.h"
 #include "team/team.h"
 #include "sandbox/client.h"
 #include "sandbox/wire.h"
@@ -37,7 +38,6 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 
-static char *tenant_setting = NULL;
 static char *public_url = NULL;
 
 char	  *ff_event_keys = NULL;
@@ -285,8 +285,6 @@ define_event_settings(void)
 		"flowforge.event_keys",
 		"The keys that may send events over HTTP (comma-separated); unused in development mode.",
 		&ff_event_keys, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
-	define_text("flowforge.tenant", "The tenant the session works for.", &tenant_setting, "1",
-				PGC_SUSET, 0);
 }
 
 /* Limits of the expression language. They bound what one evaluation may cost this very backend. */
@@ -306,10 +304,22 @@ define_language_settings(void)
 			   &ff_lang_max_output, 1024 * 1024, 1024, 256 * 1024 * 1024, PGC_SUSET, GUC_UNIT_BYTE);
 }
 
+/* Also where the library is not preloaded: events are recorded for a tenant there, too. */
+static void
+define_team_settings(void)
+{
+	define_int("flowforge.tenant",
+			   "The tenant the session works for, unless its role is tied to one (ff_grant).",
+			   &ff_tenant_setting, 1, 1, INT_MAX, PGC_SUSET, 0);
+	ff_tenant_init();
+	ff_caller_init();
+}
+
 void
 _PG_init(void)
 {
 	define_language_settings();
+	define_team_settings();
 	if (!process_shared_preload_libraries_in_progress)
 	{
 		/* Without preloading there is no shared memory: SQL functions work, nothing is executed. */
@@ -320,7 +330,6 @@ _PG_init(void)
 		ff_plan_init();
 		ff_hint_init();
 		ff_function_init();
-		ff_tenant_init();
 		return;
 	}
 	define_worker_settings();
@@ -335,7 +344,6 @@ _PG_init(void)
 	ff_filter_init();
 	ff_hint_init();
 	ff_function_init();
-	ff_tenant_init();
 	ff_step_init();
 	ff_utility_init();
 	ff_worker_register();

@@ -78,6 +78,7 @@ declare
 	known_url constant text := coalesce(base_url, flowforge.ai_known_url(name, known_format, region));
 	names constant text[] := flowforge.ai_check_headers(coalesce(headers, '{}'));
 begin
+	perform flowforge.require_role('admin');
 	if known_url is null then
 		raise exception using errcode = 'FF412', message = format('where is the provider "%s"?', name),
 			hint = case known_format when 'bedrock' then 'Give region, like us-east-1.' else 'Give base_url, like http://localhost:11434/v1.' end;
@@ -107,9 +108,11 @@ comment on function @extschema@.ff_set_ai_provider(text, text, text, text, text,
 'Errors: FF410 no key to seal with, FF412 what is given makes no provider.';
 revoke execute on function @extschema@.ff_set_ai_provider(text, text, text, text, text, text, jsonb) from public;
 
-create view flowforge.ai_providers with (security_invoker = true) as
+-- Reads for whoever asks, who may not read what is sealed.
+create view flowforge.ai_providers with (security_barrier = true) as
 select p.tenant_id, p.name, p.format, p.base_url, p.region, p.api_version, p.sealed_key is not null as has_key, p.header_names, p.updated_at
-from flowforge.ai_provider p;
+from flowforge.ai_provider p
+where flowforge.sees_tenant(p.tenant_id);
 comment on view flowforge.ai_providers is 'Providers of models; whether they have a key, never which, and the names of headers, never their values.';
 
 create view flowforge.ai_calls with (security_invoker = true) as

@@ -66,6 +66,7 @@ declare
 	tenant constant integer := flowforge.current_tenant();
 	next_from timestamptz;
 begin
+	perform flowforge.require_role('admin');
 	select min(p.valid_from) into next_from
 	from flowforge.model_price p
 	where p.tenant_id = tenant and p.provider = ff_set_model_price.provider and p.model = ff_set_model_price.model

@@ -292,6 +292,7 @@ declare
 	problem constant text := flowforge.schedule_problem(name, cron, event, data, jitter, catch_up, catch_up_window);
 	s flowforge.schedule;
 begin
+	perform flowforge.require_role('member');
 	if problem is not null then
 		raise exception using errcode = 'FF302', message = format('the schedule "%s" cannot be made', name), detail = problem || '.',
 			hint = 'For example: select ff_schedule(''nightly'', ''TZ=Europe/Paris 0 3 * * *'', ''report/nightly'');';
@@ -322,6 +323,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.require_role('member');
 	delete from flowforge.schedule s where s.tenant_id = flowforge.current_tenant() and s.name = ff_unschedule.name;
 	if not found then
 		raise exception using errcode = 'FF303', message = format('there is no schedule "%s"', name),

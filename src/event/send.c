@@ -11,11 +11,11 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 
 #include "event/event.h"
 #include "function/function.h"
 #include "slot/rate.h"
+#include "team/caller.h"
 #include "team/team.h"
 #include "util/errors.h"
 #include "util/id.h"
@@ -25,18 +25,6 @@
 #define MAX_EVENTS 5000
 #define MAX_KEY_ID_BYTES 512
 #define MAX_SEED_SKEW_MS (INT64CONST(86400) * 1000)
-
-/* The setting flowforge.tenant; tenant 1 when it is not set. */
-static int32
-current_tenant(void)
-{
-	const char *setting = GetConfigOption("flowforge.tenant", true, false);
-	int			tenant = setting == NULL || *setting == '\0' ? 1 : atoi(setting);
-
-	if (tenant <= 0)
-		ereport(ERROR, (errcode(FF_ERR_EVENT_TENANT), errmsg("\"%s\" is not a tenant", setting)));
-	return tenant;
-}
 
 /* A tenant with a limit sends no more events a second than that. Needs SPI. */
 static void
@@ -94,7 +82,7 @@ ff_send_event(PG_FUNCTION_ARGS)
 	FfEvent	   event = {0};
 	pg_uuid_t *result = palloc(sizeof(pg_uuid_t));
 
-	event.tenant_id = current_tenant();
+	event.tenant_id = ff_require_level(FF_LEVEL_MEMBER).tenant_id;
 	event.name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	event.data = PG_ARGISNULL(1) ? empty_object() : PG_GETARG_JSONB_P(1);
 	event.user = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
@@ -252,12 +240,12 @@ ff_events_read(Jsonb *list, int32 tenant_id, int *count)
 static FfEvent *
 record(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
 {
-	FfEvent *events = read_events(list, current_tenant(), seed, internal, count);
+	FfEvent *events = read_events(list, ff_current_tenant(), seed, internal, count);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (!internal)
-		take_rate(current_tenant(), *count);
+		take_rate(ff_current_tenant(), *count);
 	ff_event_record(events, *count);
 	SPI_finish();
 	return events;
@@ -274,6 +262,7 @@ ff_send_events(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0))
 		not_an_event(0, "is null");
+	ff_require_level(FF_LEVEL_MEMBER);
 	events = record(PG_GETARG_JSONB_P(0), NULL, false, &count);
 	for (int i = 0; i < count; i++)
 	{
@@ -308,7 +297,7 @@ read_invocation(FfEvent *event, Jsonb *json, const char *slug)
 	if (!ff_json_is_object(json))
 		not_an_event(0, "is not an object");
 	read_event(event, with_member(json, "name", ff_json_from_text("inngest/function.invoked")), 0,
-			   current_tenant(), true);
+			   ff_current_tenant(), true);
 	event->data = with_member(event->data, "_inngest",
 							  with_member(empty_object(), "fn_id", ff_json_from_text(slug)));
 	if (event->external_id != NULL)
@@ -383,7 +372,7 @@ ff_event_start_version(PG_FUNCTION_ARGS)
 {
 	FfEvent			  event = {0};
 	const FfFunction *function;
-	int32			  tenant_id = current_tenant();
+	int32			  tenant_id = ff_current_tenant();
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");

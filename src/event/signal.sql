@@ -19,6 +19,7 @@ declare
 	tenant constant integer := flowforge.current_tenant();
 	wait flowforge.signal;
 begin
+	perform flowforge.require_role('member');
 	if coalesce(signal, '') = '' or octet_length(signal) > 512 then
 		raise exception using errcode = 'FF030', message = 'a signal needs a name of 1 to 512 bytes',
 			detail = format('It has %s bytes.', coalesce(octet_length(signal), 0)), hint = 'It is the name that the run waits for.';

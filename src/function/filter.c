@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "function/filter.h"
+#include "team/caller.h"
 
 #define MAX_FUNCTIONS 1024 /* with errors; those of more replace the oldest */
 #define WHY_SIZE 200
@@ -159,6 +160,7 @@ ff_function_filter_errors(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	FilterErrors  *entries;
+	FfCaller	   caller = ff_caller();
 	int			   count;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -171,6 +173,8 @@ ff_function_filter_errors(PG_FUNCTION_ARGS)
 						   TimestampTzGetDatum(entries[i].last_at)};
 		bool  nulls[5] = {false};
 
+		if (!ff_caller_sees(&caller, entries[i].key.tenant_id))
+			continue;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -493,6 +493,7 @@ create function @extschema@.ff_register_app(
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('admin');
 	select flowforge.adopt_app(flowforge.register_app(jsonb_strip_nulls(jsonb_build_object('url', url, 'appName', name, 'sdk', sdk,
 		'framework', framework, 'appVersion', version)) || jsonb_build_object('functions', case jsonb_typeof(functions)
 			when 'array' then coalesce((

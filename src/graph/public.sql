@@ -8,6 +8,7 @@ create function @extschema@.ff_workflow_create(
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('member');
 	select flowforge.workflow_row(flowforge.create_workflow(name, flowforge.document_of(definition, input_schema, settings, triggers), description,
 		flowforge.role_of_caller(), flowforge.caller()))
 $$;
@@ -27,6 +28,7 @@ declare
 	result flowforge.workflows := flowforge.workflow_row(w.function_id);
 	config jsonb;
 begin
+	perform flowforge.require_role('viewer');
 	if version is not null then
 		config := flowforge.version_config(w, version);
 		result.version := version;
@@ -48,6 +50,7 @@ create function @extschema@.ff_workflow_update(
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('member');
 	select flowforge.own_workflow(workflow);
 	select flowforge.workflow_row(flowforge.update_workflow(workflow, flowforge.document_of(definition, input_schema, settings, triggers), name,
 		description, null, expected_etag))
@@ -62,6 +65,7 @@ create function @extschema@.ff_workflow_problems(workflow text) returns jsonb
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('viewer');
 	select flowforge.validate_config(flowforge.workflow_config(flowforge.find_workflow(workflow)))
 $$;
 comment on function @extschema@.ff_workflow_problems(text) is
@@ -72,6 +76,7 @@ create function @extschema@.ff_workflow_publish(workflow text, expected_etag tex
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('member');
 	select flowforge.own_workflow(workflow);
 	select flowforge.workflow_row(flowforge.publish_workflow(workflow, expected_etag))
 $$;
@@ -84,6 +89,7 @@ create function @extschema@.ff_workflow_duplicate(workflow text, name text defau
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('member');
 	select flowforge.workflow_row(flowforge.duplicate_workflow(workflow, name, flowforge.role_of_caller(), flowforge.caller()))
 $$;
 comment on function @extschema@.ff_workflow_duplicate(text, text) is
@@ -94,6 +100,7 @@ create function @extschema@.ff_workflow_archive(workflow text, expected_etag tex
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('member');
 	select flowforge.own_workflow(workflow);
 	select flowforge.workflow_row(flowforge.archive_workflow(workflow, expected_etag))
 $$;
@@ -104,6 +111,7 @@ create function @extschema@.ff_workflow_delete(workflow text, expected_etag text
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('member');
 	select flowforge.own_workflow(workflow);
 	select flowforge.delete_workflow(workflow, expected_etag)
 $$;
@@ -115,6 +123,7 @@ returns table (version integer, current boolean, name text, nodes integer, edges
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('viewer');
 	select v.version, v.version = f.version and w.status = 'published', v.config ->> 'name', jsonb_array_length(v.config #> '{graph,nodes}'),
 		jsonb_array_length(v.config #> '{graph,edges}'), v.created_at
 	from flowforge.find_workflow(workflow) w
@@ -130,6 +139,7 @@ create function @extschema@.ff_workflow_diff(workflow text, from_version integer
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('viewer');
 	select flowforge.diff_workflow(workflow, from_version, to_version)
 $$;
 comment on function @extschema@.ff_workflow_diff(text, integer, integer) is
@@ -142,6 +152,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.require_role('member');
 	if draft then
 		perform flowforge.own_workflow(workflow);
 		return flowforge.test_workflow(workflow, input, idempotency_key);
@@ -162,6 +173,7 @@ as $$
 declare
 	w constant flowforge.workflow := flowforge.lock_workflow(workflow);
 begin
+	perform flowforge.require_role('member');
 	perform flowforge.check_role_given(role);
 	update flowforge.function f
 	set role = ff_workflow_set_role.role, role_mark = flowforge.role_mark(ff_workflow_set_role.role)

@@ -168,6 +168,7 @@ declare
 	tenant constant integer := flowforge.current_tenant();
 	acting constant text := coalesce(role, flowforge.role_of_caller());
 begin
+	perform flowforge.require_role('member');
 	perform flowforge.check_role_given(acting);
 	perform flowforge.check_registrable(name, function, input_schema, output_schema, acting, settings);
 	perform pg_advisory_xact_lock(hashtextextended('flowforge.register', tenant));
@@ -190,6 +191,7 @@ as $$
 declare
 	tenant constant integer := flowforge.current_tenant();
 begin
+	perform flowforge.require_role('member');
 	perform pg_advisory_xact_lock(hashtextextended('flowforge.register', tenant));
 	if not exists (select from flowforge.function f where f.tenant_id = tenant and f.slug = ff_unregister_function.name and f.kind = 'sql' and f.archived_at is null) then
 		raise exception using errcode = 'FF013', message = format('there is no registered function "%s"', coalesce(name, 'null')),

@@ -16,10 +16,12 @@ create table flowforge.hook (
 comment on table flowforge.hook is 'Webhooks: paths whose requests become events. Holds secrets; flowforge.hooks shows the rest.';
 select pg_catalog.pg_extension_config_dump('flowforge.hook', '');
 
-create view flowforge.hooks with (security_invoker = true) as
+-- Reads for whoever asks, who may not read secrets.
+create view flowforge.hooks with (security_barrier = true) as
 select h.tenant_id, h.path, '/hooks/' || h.path as url_path, h.event, h.verify, h.header, cardinality(h.secrets) as secrets, h.transform,
 	make_interval(secs => h.tolerance) as tolerance, h.created_at, h.changed_at
-from flowforge.hook h;
+from flowforge.hook h
+where flowforge.sees_tenant(h.tenant_id);
 comment on view flowforge.hooks is 'The webhooks: where they are served, what they become and how they are verified; how many secrets each has, never which.';
 
 create function flowforge.hook_problem(
@@ -98,6 +100,7 @@ declare
 	secrets constant text[] := array_remove(array[secret, previous_secret], null);
 	problem constant text := flowforge.hook_settings_problem(path, event, verify, secrets, lower(header), transform, tolerance);
 begin
+	perform flowforge.require_role('admin');
 	if problem is not null then
 		raise exception using errcode = 'FF312', message = format('the webhook "%s" cannot be made', path), detail = problem || '.',
 			hint = 'For example: select ff_create_hook(''github'', ''github/push'', ''github'', ''the secret you gave GitHub'');';
@@ -135,6 +138,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.require_role('admin');
 	delete from flowforge.hook h where h.tenant_id = flowforge.current_tenant() and h.path = ff_drop_hook.path;
 	if not found then
 		raise exception using errcode = 'FF311', message = format('there is no webhook "%s"', path), hint = 'flowforge.hooks lists them.';

@@ -59,6 +59,7 @@ create function @extschema@.ff_sync_app(url text) returns jsonb
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('admin');
 	select flowforge.sync_url(url, true)
 $$;
 comment on function @extschema@.ff_sync_app(text) is

@@ -107,10 +107,11 @@ $$;
 comment on function flowforge.filtered_runs(jsonb, boolean) is 'The live, or the ended, runs that meet a filter, the oldest first.';
 
 create function @extschema@.ff_cancel_where(filter jsonb) returns table (run_id uuid, result text)
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.require_role('member');
 	perform flowforge.check_run_filter(filter);
 	return query
 	select r.run_id, case when filter @> '{"dry_run": true}' then 'would be cancelled' else @extschema@.ff_cancel(r.run_id, filter ->> 'reason') end
@@ -123,10 +124,11 @@ comment on function @extschema@.ff_cancel_where(jsonb) is
 'first), reason, and dry_run: true, which only says what would be done. Gives each run and what ff_cancel said. Error: FF061.';
 
 create function @extschema@.ff_retry_where(filter jsonb) returns table (run_id uuid, result text)
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.require_role('member');
 	perform flowforge.check_run_filter(filter);
 	if coalesce(filter ->> 'status', 'failed') not in ('failed', 'cancelled') then
 		raise exception using errcode = 'FF061', message = format('runs that are %s cannot be retried', filter ->> 'status'), column = 'status',
@@ -142,10 +144,11 @@ comment on function @extschema@.ff_retry_where(jsonb) is
 'is the name of what they failed with. Gives each run and what ff_retry said. Errors: FF061; FF062 one of their events is no longer kept.';
 
 create function @extschema@.ff_replay_where(filter jsonb) returns table (run_id uuid, result text, new_run_id uuid)
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.require_role('member');
 	perform flowforge.check_run_filter(filter);
 	return query
 	select r.run_id, case when n.run_id is null then 'would be replayed' else 'replayed' end, n.run_id

@@ -1,7 +1,8 @@
 create function @extschema@.ff_event_runs(event uuid) returns setof flowforge.runs
-language sql stable
+language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('viewer');
 	select r.* from flowforge.runs r
 	where r.tenant_id = flowforge.current_tenant() and r.run_id = any (array(select flowforge.runs_of_events(flowforge.current_tenant(), array[event])))
 	order by r.run_id
@@ -14,13 +15,14 @@ as 'MODULE_PATHNAME', 'ff_run_await';
 comment on function flowforge.await_run(uuid, bigint) is 'Blocks on the process latch until a run has ended; false after the time-out.';
 
 create function @extschema@.ff_wait(run uuid, timeout interval default '1 minute') returns flowforge.runs
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 declare
 	result flowforge.runs;
 begin
+	perform flowforge.require_role('viewer');
 	perform flowforge.await_run(run, (extract(epoch from timeout) * 1000)::bigint);
 	select r.* into result from flowforge.runs r where r.tenant_id = flowforge.current_tenant() and r.run_id = run;
 	return result;
@@ -31,13 +33,14 @@ comment on function @extschema@.ff_wait(uuid, interval) is
 'ends the run wakes it. Errors: FF010 no such run; FF011 when the run was started by this very transaction, which must commit first.';
 
 create function @extschema@.ff_cancel(run uuid, reason text default null) returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	tenant constant integer := flowforge.current_tenant();
 	ended text;
 begin
+	perform flowforge.require_role('member');
 	if not exists (select from flowforge.run r where r.tenant_id = tenant and r.run_id = run) then
 		raise exception using errcode = 'FF010', message = format('run %s does not exist', run),
 			hint = 'select * from flowforge.runs lists the runs of this tenant.';

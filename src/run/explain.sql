@@ -321,9 +321,10 @@ $$;
 comment on function flowforge.say_causes(text[]) is 'The sentences of causes as one.';
 
 create function @extschema@.ff_explain(run uuid) returns text
-language sql volatile
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('viewer');
 	select flowforge.say_causes(array(select c.sentence from flowforge.run_causes(run) c))
 $$;
 comment on function @extschema@.ff_explain(uuid) is

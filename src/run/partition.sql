@@ -108,6 +108,7 @@ begin
 		'with moved as (delete from flowforge.%I where %I >= $1 and %2$I < $2 returning *) insert into flowforge.%I select * from moved',
 		parent || '_default', key, child) using low, high;
 	perform set_config('session_replication_role', 'origin', true);
+	perform flowforge.protect(format('flowforge.%I', child)::regclass);
 	execute format('alter table flowforge.%I attach partition flowforge.%I for values from (%L) to (%L)', parent, child, low, high);
 end
 $$;
@@ -166,6 +167,7 @@ begin
 				and m.run_id < flowforge.id_floor((old.day + 1)::timestamp at time zone 'UTC');
 		end if;
 	end loop;
+	perform flowforge.protect_tables();
 	return changed;
 end
 $$;

@@ -35,12 +35,13 @@ $$;
 comment on function flowforge.app_named(text) is 'An app by its name or id. Error: FF063.';
 
 create function @extschema@.ff_pause(function text, reason text default null) returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	paused constant flowforge.function := flowforge.function_named(function);
 begin
+	perform flowforge.require_role('member');
 	insert into flowforge.pause (tenant_id, function_id, reason) values (paused.tenant_id, paused.function_id, reason)
 	on conflict do nothing;
 	return case when found then 'paused' else 'already paused' end;
@@ -51,12 +52,13 @@ comment on function @extschema@.ff_pause(text, text) is
 'goes on. Gives "paused" or "already paused". Error: FF013 no such function.';
 
 create function @extschema@.ff_resume(function text) returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	paused flowforge.function;
 begin
+	perform flowforge.require_role('member');
 	if function ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then
 		return @extschema@.ff_resume(function::uuid);
 	end if;
@@ -72,12 +74,13 @@ $$;
 comment on function @extschema@.ff_resume(text) is 'Ends the pause of a function. Gives "resumed" or "not paused". A UUID is a run''s: as ff_resume(uuid). Error: FF013 no such function.';
 
 create function @extschema@.ff_pause_app(app text, reason text default null) returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	paused constant flowforge.app := flowforge.app_named(app);
 begin
+	perform flowforge.require_role('admin');
 	insert into flowforge.pause (tenant_id, app_id, reason) values (paused.tenant_id, paused.app_id, reason)
 	on conflict do nothing;
 	return case when found then 'paused' else 'already paused' end;
@@ -87,12 +90,13 @@ comment on function @extschema@.ff_pause_app(text, text) is
 'Pauses an app, named by its name or id: all its functions, as ff_pause does one. Gives "paused" or "already paused". Error: FF063 no such app.';
 
 create function @extschema@.ff_resume_app(app text) returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	paused constant flowforge.app := flowforge.app_named(app);
 begin
+	perform flowforge.require_role('admin');
 	delete from flowforge.pause p where p.tenant_id = paused.tenant_id and p.app_id = paused.app_id;
 	if not found then
 		return 'not paused';
@@ -105,12 +109,13 @@ comment on function @extschema@.ff_resume_app(text) is
 'Ends the pause of an app; functions that were paused by themselves stay so. Gives "resumed" or "not paused". Error: FF063 no such app.';
 
 create function @extschema@.ff_app_timeout(app text, timeout interval) returns interval
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	changed constant flowforge.app := flowforge.app_named(app);
 begin
+	perform flowforge.require_role('admin');
 	if timeout <= interval '0' then
 		raise exception using errcode = '22023', message = 'a time-out is longer than nothing', detail = format('It is %s.', timeout),
 			hint = 'Leave it null for flowforge.request_timeout.';

@@ -7,6 +7,7 @@ as $$
 declare
 	started record;
 begin
+	perform flowforge.require_role('member');
 	if function is null then
 		raise exception using errcode = 'FF013', message = 'ff_run needs the id of a function', hint = 'select function from flowforge.functions lists them.';
 	end if;
@@ -128,7 +129,7 @@ comment on function flowforge.forget_failed_steps(flowforge.run) is
 'the attempt that comes next. A step of a graph that failed and let the run continue has an output, and stays.';
 
 create function @extschema@.ff_retry(run uuid) returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -138,6 +139,7 @@ declare
 	lives integer;
 	past record;
 begin
+	perform flowforge.require_role('member');
 	-- Whoever deletes the end makes the run go on; a second caller waits here and then finds it gone.
 	delete from flowforge.run_end e
 	where e.tenant_id = row.tenant_id and e.run_id = row.run_id and e.status <> 'completed'
@@ -296,7 +298,7 @@ $$;
 comment on function flowforge.use_snapshot(integer, integer, integer) is 'Notes that a run of a snapshot of a draft begins; does nothing for other versions.';
 
 create function @extschema@.ff_replay(run uuid, from_step text default null, input jsonb default null) returns uuid
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -305,6 +307,7 @@ declare
 	step flowforge.step;
 	last integer;
 begin
+	perform flowforge.require_role('member');
 	if from_step is not null then
 		step := flowforge.replayed_step(source, from_step);
 	end if;

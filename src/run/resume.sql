@@ -134,6 +134,7 @@ create function @extschema@.ff_resume(run uuid, step text default null, data jso
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('member');
 	select flowforge.resume_step(run, step, data, flowforge.caller(), true)
 $$;
 comment on function @extschema@.ff_resume(uuid, text, jsonb) is

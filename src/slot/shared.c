@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 
 #include "slot/shared.h"
+#include "team/caller.h"
 #include "util/id.h"
 
 FfShared *ff_shared = NULL;
@@ -226,6 +227,7 @@ ff_slot_calls(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	FfDatabase	  *database = ff_shared_database();
 	FfCallInfo	  *copy = palloc(sizeof(FfCallInfo) * FF_MAX_CALLS);
+	FfCaller	   caller = ff_caller();
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int e = 0; database != NULL && e < ff_shared->executors; e++)
@@ -242,7 +244,7 @@ ff_slot_calls(PG_FUNCTION_ARGS)
 			Datum values[6];
 			bool  nulls[6] = {false};
 
-			if (!copy[i].used)
+			if (!copy[i].used || !ff_caller_sees(&caller, copy[i].tenant_id))
 				continue;
 			values[0] = Int32GetDatum(e);
 			values[1] = Int32GetDatum(copy[i].tenant_id);

@@ -154,6 +154,7 @@ create function @extschema@.ff_approve(approval uuid, data jsonb default null, c
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('member');
 	select flowforge.decide(approval, 'approved', data, comment, flowforge.caller(), true)
 $$;
 comment on function @extschema@.ff_approve(uuid, jsonb, text) is
@@ -166,6 +167,7 @@ create function @extschema@.ff_reject(approval uuid, reason text default null) r
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+	select flowforge.require_role('member');
 	select flowforge.decide(approval, 'rejected', null, reason, flowforge.caller(), true)
 $$;
 comment on function @extschema@.ff_reject(uuid, text) is

@@ -50,6 +50,7 @@ declare
 	request flowforge.approval;
 	person text := approver;
 begin
+	perform flowforge.require_role('admin');
 	perform flowforge.check_link(approver, valid);
 	select a.* into request from flowforge.approval a where a.tenant_id = tenant and a.approval_id = approval for share;
 	if not found then

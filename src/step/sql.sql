@@ -46,6 +46,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.require_role('admin');
 	perform flowforge.check_role_given(role);
 	update flowforge.app a
 	set role = ff_set_app_role.role, role_mark = flowforge.role_mark(ff_set_app_role.role)

@@ -22,14 +22,6 @@ create trigger forget after insert or update or delete or truncate on flowforge.
 insert into flowforge.tenant (tenant_id, name) values (1, 'default');
 select pg_catalog.pg_extension_config_dump('flowforge.tenant', 'where tenant_id operator(pg_catalog.<>) 1');
 
-create function flowforge.current_tenant() returns integer
-language sql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-	select coalesce(nullif(current_setting('flowforge.tenant', true), '')::integer, 1)
-$$;
-comment on function flowforge.current_tenant() is 'The tenant this session works for: the setting flowforge.tenant, by default 1.';
-
 -- The gateway logs in as this role; it may call the functions granted to it below and nothing else.
 do $$
 begin
@@ -44,9 +36,10 @@ $$;
 grant usage on schema flowforge to flowforge_gateway;
 
 create function @extschema@.ff_set_tenant(
-	tenant integer, weight integer default null, max_running integer default null, max_events_per_second integer default null
+	tenant integer, weight integer default null, max_running integer default null, max_events_per_second integer default null,
+	name text default null
 ) returns flowforge.tenant
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -57,14 +50,23 @@ declare
 		when ff_set_tenant.max_running < 0 then format('max_running is %s, it is at least 1, or 0 for none', ff_set_tenant.max_running)
 		when ff_set_tenant.max_events_per_second < 0 then
 			format('max_events_per_second is %s, it is at least 1, or 0 for none', ff_set_tenant.max_events_per_second)
+		when btrim(ff_set_tenant.name) = '' or octet_length(ff_set_tenant.name) > 200 then 'its name has 1 to 200 bytes, not only blanks'
+		when exists (select from flowforge.tenant t where t.name = ff_set_tenant.name and t.tenant_id <> ff_set_tenant.tenant) then
+			format('another tenant is called "%s"', ff_set_tenant.name)
 	end;
 begin
+	perform flowforge.require_role('admin');
+	if flowforge.caller_is_tied() and (tenant is distinct from flowforge.current_tenant() or num_nonnulls(weight, max_running, max_events_per_second) > 0) then
+		raise exception using errcode = 'FF640', message = 'an administrator of a tenant may set no more than its name',
+			detail = format('The tenant is %s.', flowforge.current_tenant()), hint = 'Shares, limits and other tenants are for the database''s administrators.';
+	end if;
 	if wrong is not null then
-		raise exception using errcode = 'FF071', message = 'a tenant''s share or limit cannot be set so', detail = wrong || '.',
+		raise exception using errcode = 'FF071', message = 'a tenant cannot be set so', detail = wrong || '.',
 			hint = 'What is not given, or null, stays as it is.';
 	end if;
 	update flowforge.tenant t
-	set weight = coalesce(ff_set_tenant.weight, t.weight),
+	set name = coalesce(ff_set_tenant.name, t.name),
+		weight = coalesce(ff_set_tenant.weight, t.weight),
 		max_running = nullif(coalesce(ff_set_tenant.max_running, t.max_running), 0),
 		max_events_per_second = nullif(coalesce(ff_set_tenant.max_events_per_second, t.max_events_per_second), 0)
 	where t.tenant_id = ff_set_tenant.tenant
@@ -76,8 +78,8 @@ begin
 	return result;
 end
 $$;
-comment on function @extschema@.ff_set_tenant(integer, integer, integer, integer) is
-'Sets a tenant''s share of the executors (weight, 1 to 1000; 1 at first) and its limits: max_running, runs at once, and '
-'max_events_per_second, events it may send a second (a second''s worth at once; more are refused with FF070, over HTTP with 429). Null '
-'leaves a value as it is, 0 removes a limit. Takes effect at once. Gives the tenant''s row. Errors: FF008 no such tenant; FF071 a value '
-'out of range.';
+comment on function @extschema@.ff_set_tenant(integer, integer, integer, integer, text) is
+'Sets a tenant''s share of the executors (weight, 1 to 1000; 1 at first), its limits: max_running, runs at once, and '
+'max_events_per_second, events it may send a second (a second''s worth at once; more are refused with FF070, over HTTP with 429), and its '
+'name. Null leaves a value as it is, 0 removes a limit. Takes effect at once. Gives the tenant''s row. A tenant''s own administrators set its '
+'name only. Errors: FF008 no such tenant; FF071 a value out of range or a name that is taken; FF640.';

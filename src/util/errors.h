@@ -102,7 +102,10 @@
 	X(WORKFLOW_NAME, '5', '1', '6', 409, "The workflow's name is taken")                           \
 	X(INPUT, '5', '1', '7', 422, "The run's input is not what its function takes")                 \
 	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")             \
-	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")
+	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")               \
+	X(ROLE_LEVEL, '6', '4', '0', 403, "The caller's role in the tenant may not do this")           \
+	X(ROLE_UNTIED, '6', '4', '1', 403, "The caller's database role is tied to no tenant")          \
+	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

@@ -30,7 +30,7 @@ where t.tgfoid = 'flowforge.watch()'::pg_catalog.regprocedure and s.settings ? '
 comment on view flowforge.watch_trigger is
 'The triggers of watched tables and their partitions, with what ff_watch was told: tenant, watch (its name), event, columns, filter, key, partition.';
 
-create view flowforge.watches with (security_invoker = true) as
+create view flowforge.watches with (security_barrier = true) as
 select (w.settings ->> 'tenant')::integer as tenant_id, w.table_id::pg_catalog.regclass as table, w.settings ->> 'watch' as event_name,
 	pg_catalog.array_agg(w.op order by w.op) as ops, pg_catalog.array_agg(w.settings ->> 'event' order by w.op) as events,
 	pg_catalog.min(w.settings ->> 'columns')::jsonb as columns, pg_catalog.min(w.settings ->> 'filter') as filter,
@@ -39,7 +39,7 @@ select (w.settings ->> 'tenant')::integer as tenant_id, w.table_id::pg_catalog.r
 from flowforge.watch_trigger w
 left join flowforge.filter_errors() fe
 	on fe.tenant_id = (w.settings ->> 'tenant')::integer and fe.function_id = - (w.table_id::bigint & 2147483647)::integer
-where not w.settings ? 'partition'
+where not w.settings ? 'partition' and flowforge.sees_tenant((w.settings ->> 'tenant')::integer)
 group by 1, 2, 3;
 comment on view flowforge.watches is
 'The watched tables: which changes are sent as which events, for which columns, by which filter (and how often it could not be evaluated for '
@@ -52,7 +52,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-	name constant text := format('flowforge_watch_%s_%s', left(md5(settings ->> 'watch'), 12), op);
+	-- Of tenant 1 it is the watch alone that names the trigger; tenants do not replace each other's.
+	name constant text := format('flowforge_watch_%s_%s', left(md5(concat_ws('/', nullif(settings ->> 'tenant', '1'), settings ->> 'watch')), 12), op);
 begin
 	execute format('create or replace trigger %I after %s on %s referencing %s for each statement execute function flowforge.watch(%L)',
 		name, op, target, case op when 'insert' then 'new table as new_rows' when 'delete' then 'old table as old_rows'
@@ -97,10 +98,12 @@ begin
 		from pg_partition_tree(target) p
 		join flowforge.watch_trigger w on w.table_id = p.relid
 		where (drop_watches.watch is null or w.settings ->> 'watch' = drop_watches.watch) and (p.relid = target) <> (w.settings ? 'partition')
+			and (w.settings ->> 'tenant')::integer = flowforge.current_tenant()
 		union
 		select w.table_id::regclass, w.name, w.settings ->> 'watch'
 		from flowforge.watch_trigger w
 		where w.table_id = target and not w.settings ? 'partition' and (drop_watches.watch is null or w.settings ->> 'watch' = drop_watches.watch)
+			and (w.settings ->> 'tenant')::integer = flowforge.current_tenant()
 	loop
 		execute format('drop trigger %I on %s', old.name, old.place);
 		dropped := dropped || old.watch;
@@ -109,7 +112,7 @@ begin
 end
 $$;
 comment on function flowforge.drop_watches(regclass, text) is
-'Removes a watch of a table and its partitions, or all of them; gives how many.';
+'Removes this tenant''s watch of a table and its partitions, or all of them; gives how many.';
 
 -- --- what people call ---
 
@@ -182,6 +185,7 @@ declare
 	settings jsonb;
 	problem text;
 begin
+	perform flowforge.require_role('member');
 	if target is null then
 		raise exception using errcode = 'FF322', message = 'no table is named', hint = 'For example: select ff_watch(''orders'');';
 	end if;
@@ -217,6 +221,7 @@ as $$
 declare
 	removed bigint;
 begin
+	perform flowforge.require_role('member');
 	perform flowforge.check_watcher("table");
 	removed := flowforge.drop_watches("table", event_name);
 	if removed = 0 then

@@ -3,7 +3,7 @@ begin;
 set local client_min_messages = warning;
 create extension if not exists flowforge;
 create extension if not exists pgtap;
-select plan(12);
+select plan(14);
 
 create role flowforge_test_nobody;
 create temp view definers as
@@ -18,6 +18,8 @@ select is((select rolsuper or rolcreaterole or rolcreatedb or rolbypassrls or ro
 	false, 'it has no special rights');
 select is((select rolconfig from pg_roles where rolname = 'flowforge_gateway'), '{log_parameter_max_length=0,log_parameter_max_length_on_error=0}',
 	'what it passes on is not logged');
+select ok(has_parameter_privilege('flowforge_gateway', 'flowforge.tenant', 'set'), 'it may say for which tenant it asks');
+select ok(not has_parameter_privilege('flowforge_test_nobody', 'flowforge.tenant', 'set'), 'others may not');
 select ok(has_function_privilege('flowforge_gateway', 'flowforge.serve(text,text,text,jsonb,bytea)', 'execute'), 'it may pass requests on');
 select ok(has_function_privilege('flowforge_gateway', 'flowforge.stream_read(uuid[],integer[])', 'execute'), 'it may read streams');
 select is(

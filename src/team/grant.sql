@@ -1,0 +1,68 @@
+-- Who may read and call what. The last part of the install script: what nothing is said about here is nobody's but the owner's, and
+-- test/pgtap/tenants.sql asks for a decision about everything.
+revoke execute on all functions in schema flowforge from public;
+do $$
+declare
+	public_api text;
+begin
+	for public_api in
+		select p.oid::pg_catalog.regprocedure::text
+		from pg_catalog.pg_proc p
+		join pg_catalog.pg_depend d on d.classid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid operator(pg_catalog.=) p.oid
+			and d.deptype operator(pg_catalog.=) 'e'
+		join pg_catalog.pg_extension e on d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+			and e.oid operator(pg_catalog.=) d.refobjid and e.extname operator(pg_catalog.=) 'flowforge'
+		where p.pronamespace operator(pg_catalog.<>) 'flowforge'::pg_catalog.regnamespace
+	loop
+		execute 'revoke execute on function ' || public_api || ' from public';
+	end loop;
+end
+$$;
+
+-- --- everybody ---
+
+-- What reads and changes nothing of anybody's; and sending, which a viewer of a tenant is refused.
+grant execute on function @extschema@.ff_eval, @extschema@.ff_render, @extschema@.ff_template_refs, @extschema@.ff_schema_validate,
+	@extschema@.ff_schema_require, @extschema@.ff_workflow_plan, @extschema@.ff_send_event, @extschema@.ff_send_events, @extschema@.ff_send_signal
+	to public;
+
+-- --- viewers ---
+
+grant usage on schema flowforge to flowforge_viewer;
+grant usage on schema @extschema@ to flowforge_viewer;
+grant select on flowforge.runs, flowforge.steps, flowforge.events, flowforge.functions, flowforge.skipped_runs, flowforge.run_event,
+	flowforge.run_message, flowforge.live_run, flowforge.workflows, flowforge.schedules, flowforge.approvals, flowforge.locks,
+	flowforge.held_starts, flowforge.hooks, flowforge.watches, flowforge.ai_calls, flowforge.ai_providers
+	to flowforge_viewer;
+-- What those views read as whoever asks.
+grant select on flowforge.tenant, flowforge.app, flowforge.function, flowforge.function_version, flowforge.trigger, flowforge.pause,
+	flowforge.event, flowforge.run, flowforge.run_batch, flowforge.run_skip, flowforge.run_hot, flowforge.run_parked, flowforge.run_end,
+	flowforge.run_event_batch, flowforge.run_metadata, flowforge.step, flowforge.held_start, flowforge.lock, flowforge.approval,
+	flowforge.schedule, flowforge.workflow, flowforge.model_price, flowforge.step_type
+	to flowforge_viewer;
+-- Policies and views ask these, whoever reads.
+grant execute on function flowforge.current_tenant(), flowforge.visible_tenant(), flowforge.sees_tenant(integer) to public;
+grant execute on function flowforge.calls(),
+	flowforge.filter_errors(), flowforge.ulid(uuid), flowforge.slot(uuid), flowforge.workflow_etag(flowforge.workflow),
+	flowforge.watch_settings(bytea)
+	to flowforge_viewer;
+grant execute on function @extschema@.ff_event_runs, @extschema@.ff_wait, @extschema@.ff_explain, @extschema@.ff_workflow_get,
+	@extschema@.ff_workflow_problems, @extschema@.ff_workflow_versions, @extschema@.ff_workflow_diff, @extschema@.ff_workflow_validate
+	to flowforge_viewer;
+
+-- --- members ---
+
+grant execute on function @extschema@.ff_run, @extschema@.ff_retry, @extschema@.ff_replay, @extschema@.ff_cancel, @extschema@.ff_cancel_where,
+	@extschema@.ff_retry_where, @extschema@.ff_replay_where, @extschema@.ff_pause, @extschema@.ff_resume(text),
+	@extschema@.ff_resume(uuid, text, jsonb), @extschema@.ff_approve, @extschema@.ff_reject, @extschema@.ff_workflow_create,
+	@extschema@.ff_workflow_update, @extschema@.ff_workflow_publish, @extschema@.ff_workflow_duplicate, @extschema@.ff_workflow_archive,
+	@extschema@.ff_workflow_delete, @extschema@.ff_workflow_run, @extschema@.ff_workflow_set_role, @extschema@.ff_register_function,
+	@extschema@.ff_unregister_function, @extschema@.ff_schedule, @extschema@.ff_unschedule, @extschema@.ff_watch, @extschema@.ff_unwatch
+	to flowforge_member;
+
+-- --- admins ---
+
+grant execute on function @extschema@.ff_pause_app, @extschema@.ff_resume_app, @extschema@.ff_app_timeout, @extschema@.ff_register_app,
+	@extschema@.ff_sync_app, @extschema@.ff_set_app_role, @extschema@.ff_set_ai_provider, @extschema@.ff_set_model_price,
+	@extschema@.ff_create_hook, @extschema@.ff_drop_hook, @extschema@.ff_approval_link, @extschema@.ff_set_tenant
+	to flowforge_admin;
