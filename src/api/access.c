@@ -17,6 +17,8 @@
 #include "util/json.h"
 #include "util/sign.h"
 
+static const char no_secret[] = "flowforge.auth is on, but flowforge.jwt_secret is not set";
+
 /* A setting that is text; "" when it is not set. */
 static const char *
 setting(const char *name)
@@ -275,13 +277,18 @@ refuse_scope(const FfMatch *match, const FfPrincipal *who)
 					 scope)));
 }
 
+static bool
+is_configured(void)
+{
+	return ff_auth == FF_AUTH_DEV || ff_jwt_has_secret();
+}
+
 static void
 check_configured(void)
 {
-	if (ff_auth == FF_AUTH_DEV || ff_jwt_has_secret())
+	if (is_configured())
 		return;
-	ereport(ERROR, (errcode(FF_ERR_NOT_CONFIGURED),
-					errmsg("flowforge.auth is on, but flowforge.jwt_secret is not set"),
+	ereport(ERROR, (errcode(FF_ERR_NOT_CONFIGURED), errmsg("%s", no_secret),
 					errhint("Set it to at least %d random characters (openssl rand -hex 32) and "
 							"reload the server.",
 							FF_JWT_SECRET_MIN)));
@@ -312,4 +319,14 @@ ff_access_check_kind(Jsonb *headers)
 		return;
 	ereport(ERROR, (errcode(FF_ERR_SERVER_KIND),
 					errmsg("Expected server kind %.20s, got %s", expected, ff_server_kind())));
+}
+
+/* flowforge.serve_problem() */
+PG_FUNCTION_INFO_V1(ff_sql_serve_problem);
+Datum
+ff_sql_serve_problem(PG_FUNCTION_ARGS)
+{
+	if (is_configured())
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(no_secret));
 }
