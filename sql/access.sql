@@ -168,10 +168,20 @@ update flowforge.user_account set locked_until = now() where user_id = :'vic';
 select status, json ->> 'access_token' as access from pg_temp.req('POST', '/api/v1/auth/login', '{}', jsonb_build_object('email', 'vic@example.com', 'password', repeat('x', 80) || 'a')) \gset vic_
 \echo :vic_status
 -- Ten tries a minute for each address.
-update flowforge.login_try set tries = 10;
+begin;
+update flowforge.login_try set tries = 10, minute = date_trunc('minute', now());
 select status, code from pg_temp.req('POST', '/api/v1/auth/login', '{}', '{"email": "ann@example.com", "password": "correct horse battery"}');
 select status from pg_temp.req('POST', '/api/v1/auth/login', '{"x-flowforge-address": "10.0.0.7"}', '{"email": "ann@example.com", "password": "correct horse battery"}');
+commit;
 delete from flowforge.login_try;
+
+-- A signed-in user decides in their own name; others say whose decision they bring.
+begin;
+insert into flowforge.approval (tenant_id, run_id, step_id, name, prompt, approvers, expires_at)
+values (1, '01a1ff00-0000-7000-8000-000000000000', 'a', 'ask', 'Ship it?', '["bob@example.com"]', now() + interval '1 day') returning approval_id as approval \gset
+update flowforge.user_account set role = 'member' where user_id = :'vic';
+select status, code, json ->> 'detail' from pg_temp.req('POST', '/api/v1/approvals/' || :'approval' || '/approve', pg_temp.bearer(:'vic_access'), '{"by": "bob@example.com"}');
+rollback;
 
 -- A viewer reads.
 select status, code from pg_temp.req('GET', '/api/v1/functions', pg_temp.bearer(:'vic_access'));

@@ -255,6 +255,17 @@ end
 $$;
 comment on function flowforge.user_asking() is 'The user who asks. Error: FF600 a key, an app or nobody asks.';
 
+create function flowforge.decider(given text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce((
+			select u.email from flowforge.user_account u
+			where flowforge.actor() like 'user:%' and u.user_id = flowforge.id(nullif(substr(flowforge.actor(), 6), ''))),
+		given, 'api')
+$$;
+comment on function flowforge.decider(text) is 'In whose name an approval is decided: a signed-in user''s own, else the one that is given.';
+
 create function flowforge.bearer_of(request flowforge.request) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
