@@ -4,11 +4,11 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.contr
 MODULE_big = flowforge
 
 # Folders in the order they depend on each other.
-ROOMS = util lang schema http team slot flow function event cron run graph ai step sandbox protocol worker api hook watch
+ROOMS = util lang schema http team audit slot flow function event cron run graph ai step sandbox protocol worker api hook watch
 OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
 
 # The install script is the rooms' SQL in this order.
-SQL_PARTS = src/util/util.sql src/http/outbound.sql src/lang/lang.sql src/schema/schema.sql src/team/team.sql src/function/function.sql src/event/event.sql src/cron/cron.sql src/run/run.sql src/flow/flow.sql src/flow/held.sql \
+SQL_PARTS = src/util/util.sql src/http/outbound.sql src/lang/lang.sql src/schema/schema.sql src/team/team.sql src/audit/audit.sql src/function/function.sql src/event/event.sql src/cron/cron.sql src/run/run.sql src/flow/flow.sql src/flow/held.sql \
 	src/run/partition.sql src/flow/claim.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/run/metadata.sql \
 	src/run/repeat.sql src/run/bulk.sql src/run/pause.sql src/flow/explain.sql src/run/explain.sql src/step/lock.sql src/run/fsck.sql src/function/check.sql src/flow/check.sql src/function/register.sql \
 	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql src/ai/price.sql \
