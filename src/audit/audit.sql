@@ -107,14 +107,33 @@ comment on function flowforge.guard_audit() is 'Refuses every change of the audi
 create trigger append_only before update or delete on flowforge.audit for each row execute function flowforge.guard_audit();
 create trigger no_truncate before truncate on flowforge.audit for each statement execute function flowforge.guard_audit();
 
-create function flowforge.audit(action text, resource text, before jsonb, after jsonb) returns void
+-- Large values are kept as their size and hash: the log stays readable, and what was meant can still be proved.
+create function flowforge.audit_value(value jsonb) returns jsonb
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when octet_length(value::text) <= 65536 then flowforge.redact(value)
+		else jsonb_build_object('bytes', octet_length(value::text), 'sha256', encode(sha256(convert_to(value::text, 'UTF8')), 'hex')) end
+$$;
+comment on function flowforge.audit_value(jsonb) is 'A value as the audit log keeps it: without secrets, and beyond 64 KB as {bytes, sha256}.';
+
+create function flowforge.audit_in(tenant integer, action text, resource text, before jsonb, after jsonb) returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	insert into flowforge.audit (tenant_id, at, actor, action, resource, before, after, address, request_id)
-	values (flowforge.current_tenant(), clock_timestamp(), coalesce(nullif(current_setting('flowforge.actor', true), ''), 'sql:' || session_user), action, resource,
-		flowforge.redact(before), flowforge.redact(after), nullif(current_setting('flowforge.address', true), ''),
+	values (tenant, clock_timestamp(), coalesce(nullif(current_setting('flowforge.actor', true), ''), 'sql:' || session_user), action, resource,
+		flowforge.audit_value(before), flowforge.audit_value(after), nullif(current_setting('flowforge.address', true), ''),
 		nullif(current_setting('flowforge.request_id', true), ''))
+$$;
+comment on function flowforge.audit_in(integer, text, text, jsonb, jsonb) is 'As flowforge.audit, to a tenant''s log.';
+revoke execute on function flowforge.audit_in(integer, text, text, jsonb, jsonb) from public;
+
+create function flowforge.audit(action text, resource text, before jsonb, after jsonb) returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.audit_in(flowforge.current_tenant(), action, resource, before, after)
 $$;
 comment on function flowforge.audit(text, text, jsonb, jsonb) is
 'Appends a row to the current tenant''s audit log: what was done (noun.verb), to what, and what it was before and is after, without secrets. '
