@@ -225,7 +225,7 @@ begin
 	elsif session.refresh_digest <> sha256(convert_to(claims ->> 'jti', 'UTF8')) then
 		update flowforge.user_session s set ended_at = now(), ended_by = 'reuse' where s.session_id = session.session_id;
 		update flowforge.user_account u set token_version = u.token_version + 1 where u.user_id = account.user_id;
-		perform flowforge.note_change('session.reuse', 'user:' || flowforge.ulid(account.user_id), null, null);
+		perform flowforge.audit('session.reuse', 'user:' || flowforge.ulid(account.user_id), null, null);
 		return flowforge.problem('FF611', 'the token is not valid', 'It was used before, so its session has been ended.', 'Sign in again.');
 	end if;
 	update flowforge.user_session s

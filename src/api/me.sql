@@ -54,7 +54,7 @@ begin
 		return flowforge.not_recognised('the password');
 	end if;
 	update flowforge.user_account u set password_hash = flowforge.password_hash(new_password) where u.user_id = account.user_id;
-	perform flowforge.end_sessions(account.user_id, 'password'), flowforge.note_change('user.password', flowforge.actor(), null, null);
+	perform flowforge.end_sessions(account.user_id, 'password'), flowforge.audit('user.password', flowforge.actor(), null, null);
 	return flowforge.sign_in(account.user_id);
 end
 $$;
@@ -117,7 +117,7 @@ begin
 		perform flowforge.note_failure(account.user_id);
 		return flowforge.not_recognised('the code');
 	end if;
-	perform flowforge.note_change('user.two_factor', flowforge.actor(), null, jsonb_build_object('action', action));
+	perform flowforge.audit('user.two_factor', flowforge.actor(), null, jsonb_build_object('action', action));
 	if action = 'disable' then
 		update flowforge.user_account u set totp_secret = null, totp_since = null, totp_step = 0, backup_codes = '{}' where u.user_id = account.user_id;
 		return flowforge.answer('{"two_factor": false}');

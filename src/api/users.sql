@@ -129,7 +129,7 @@ begin
 		perform flowforge.end_sessions(before.user_id, 'administrator');
 	end if;
 	select u.* into account from flowforge.user_account u where u.user_id = before.user_id;
-	perform flowforge.note_change('user.update', 'user:' || flowforge.ulid(account.user_id), flowforge.user_audit(before), flowforge.user_audit(account));
+	perform flowforge.audit('user.update', 'user:' || flowforge.ulid(account.user_id), flowforge.user_audit(before), flowforge.user_audit(account));
 	return flowforge.answer(flowforge.user_json(account));
 end
 $$;
@@ -144,7 +144,7 @@ declare
 begin
 	perform flowforge.check_role(account.role), flowforge.guard_user(account, 'delete');
 	delete from flowforge.user_account u where u.user_id = account.user_id;
-	perform flowforge.note_change('user.delete', 'user:' || flowforge.ulid(account.user_id), flowforge.user_audit(account), null);
+	perform flowforge.audit('user.delete', 'user:' || flowforge.ulid(account.user_id), flowforge.user_audit(account), null);
 	return flowforge.answer(flowforge.user_json(account) || '{"result": "deleted"}');
 end
 $$;

@@ -95,7 +95,7 @@ begin
 	insert into flowforge.api_key as k (tenant_id, name, type, prefix, digest, scopes, created_by, expires_at)
 	values (flowforge.current_tenant(), name, type, prefix, sha256(convert_to(key, 'UTF8')), wanted, flowforge.actor(), expires_at)
 	returning k.key_id into key_id;
-	perform flowforge.note_change('key.create', 'key:' || flowforge.ulid(key_id), null,
+	perform flowforge.audit('key.create', 'key:' || flowforge.ulid(key_id), null,
 		jsonb_build_object('name', name, 'type', type, 'prefix', prefix, 'scopes', wanted, 'expires_at', expires_at));
 end
 $$;
@@ -123,7 +123,7 @@ begin
 		return false;
 	end if;
 	update flowforge.api_key k set revoked_at = now() where k.key_id = meant.key_id;
-	perform flowforge.note_change('key.revoke', 'key:' || flowforge.ulid(meant.key_id),
+	perform flowforge.audit('key.revoke', 'key:' || flowforge.ulid(meant.key_id),
 		jsonb_build_object('name', meant.name, 'prefix', meant.prefix), null);
 	return true;
 end

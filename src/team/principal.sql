@@ -18,16 +18,3 @@ as $$
 	select coalesce(nullif(current_setting('flowforge.actor', true), ''), 'sql:' || session_user)
 $$;
 comment on function flowforge.actor() is 'Who asks: user:ID, key:ID, app, event-key, dev, anonymous, or sql:ROLE in a session that serves no request.';
-
--- Changes go to the audit log, where there is one.
-create function flowforge.note_change(action text, resource text, before jsonb, after jsonb) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-	if to_regprocedure('flowforge.audit(text, text, jsonb, jsonb)') is not null then
-		perform flowforge.audit(action, resource, before, after);
-	end if;
-end
-$$;
-comment on function flowforge.note_change(text, text, jsonb, jsonb) is 'Writes a change of the team into the audit log.';

@@ -171,7 +171,7 @@ begin
 		raise exception using errcode = 'FF607', message = 'another user has this email', detail = format('It is %s.', address),
 			hint = 'An email belongs to one user of the installation.', column = 'email';
 	end if;
-	perform flowforge.note_change('user.create', 'user:' || flowforge.ulid(result.user_id), null, flowforge.user_audit(result));
+	perform flowforge.audit('user.create', 'user:' || flowforge.ulid(result.user_id), null, flowforge.user_audit(result));
 	return result.user_id;
 end
 $$;
@@ -208,7 +208,7 @@ begin
 	set password_hash = flowforge.password_hash(ff_user_set_password.password), failures = 0, locked_until = null
 	where u.user_id = account.user_id;
 	perform flowforge.end_sessions(account.user_id, 'password'),
-		flowforge.note_change('user.password', 'user:' || flowforge.ulid(account.user_id), null, null);
+		flowforge.audit('user.password', 'user:' || flowforge.ulid(account.user_id), null, null);
 end
 $$;
 comment on function @extschema@.ff_user_set_password(text, text) is
