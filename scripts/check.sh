@@ -57,7 +57,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang schema template operand graph send tenant trigger cron hook watch sdk register api tools control starters openapi outbound workflow flow held \
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang schema template operand graph send tenant trigger cron hook watch sdk register api tools control starters openapi outbound workflow flow held access jwt \
 		>"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do

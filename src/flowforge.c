@@ -21,6 +21,9 @@
 #include "slot/hint.h"
 #include "slot/shared.h"
 #include "team/caller.h"
+#include "team/jwt.h"
+#include "team/known.h"
+#include "team/principal.h"
 #include "team/team.h"
 #include "sandbox/client.h"
 #include "sandbox/wire.h"
@@ -39,6 +42,7 @@ PG_MODULE_MAGIC;
 extern PGDLLEXPORT void _PG_init(void);
 
 static char *public_url = NULL;
+static char *served[5]; /* what is said of the request that is served */
 
 char	  *ff_event_keys = NULL;
 extern int ff_executors;
@@ -77,6 +81,17 @@ check_key(char **value, void **extra, GucSource source)
 	GUC_check_errhint(
 		"A signing key is an even number of hexadecimal digits, on their own or after "
 		"\"signkey-\", a word and \"-\".");
+	return false;
+}
+
+/* Shorter secrets can be guessed from a token. */
+static bool
+check_secret(char **value, void **extra, GucSource source)
+{
+	if ((*value)[0] == '\0' || strlen(*value) >= FF_JWT_SECRET_MIN)
+		return true;
+	GUC_check_errdetail("It is shorter than %d characters.", FF_JWT_SECRET_MIN);
+	GUC_check_errhint("openssl rand -hex 32 makes a good one.");
 	return false;
 }
 
@@ -287,6 +302,34 @@ define_event_settings(void)
 		&ff_event_keys, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 }
 
+/* Who may do what, and, while a request is served, who asks. */
+static void
+define_access_settings(void)
+{
+	static const struct config_enum_entry modes[] = {
+		{"dev", FF_AUTH_DEV, false}, {"on", FF_AUTH_ON, false}, {NULL, 0, false}};
+
+	DefineCustomEnumVariable("flowforge.auth",
+							 "Whether callers of the HTTP API must always prove who they are (on), "
+							 "or only when there is a signing key (dev).",
+							 "Without a key a server in dev answers callers on its own machine.",
+							 &ff_auth, FF_AUTH_DEV, modes, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("flowforge.jwt_secret",
+							   "Signs the tokens of signed-in users; at least 32 characters.",
+							   "Another one signs everybody out.", &ff_jwt_secret, "", PGC_SUSET,
+							   GUC_SUPERUSER_ONLY, check_secret, NULL, NULL);
+	define_text("flowforge.actor", "Who asks, while a request is served.", &served[0], "",
+				PGC_SUSET, GUC_NOT_IN_SAMPLE);
+	define_text("flowforge.role", "The role of who asks.", &served[1], "", PGC_SUSET,
+				GUC_NOT_IN_SAMPLE);
+	define_text("flowforge.scopes", "The scopes of who asks, as a number.", &served[2], "",
+				PGC_SUSET, GUC_NOT_IN_SAMPLE);
+	define_text("flowforge.request_id", "The id of the request that is served.", &served[3], "",
+				PGC_SUSET, GUC_NOT_IN_SAMPLE);
+	define_text("flowforge.address", "The address of who asks.", &served[4], "", PGC_SUSET,
+				GUC_NOT_IN_SAMPLE);
+}
+
 /* Limits of the expression language. They bound what one evaluation may cost this very backend. */
 static void
 define_language_settings(void)
@@ -313,6 +356,7 @@ define_team_settings(void)
 			   &ff_tenant_setting, 1, 1, INT_MAX, PGC_SUSET, 0);
 	ff_tenant_init();
 	ff_caller_init();
+	ff_known_init();
 }
 
 void
@@ -337,6 +381,7 @@ _PG_init(void)
 	define_outbound_settings();
 	define_mail_settings();
 	define_event_settings();
+	define_access_settings();
 	define_step_settings();
 	MarkGUCPrefixReserved("flowforge");
 	ff_plan_init();

@@ -3,12 +3,21 @@
  */
 #include "postgres.h"
 
+#include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 #include "api/access.h"
+#include "team/jwt.h"
+#include "team/key.h"
+#include "team/known.h"
+#include "team/principal.h"
 #include "util/errors.h"
+#include "util/id.h"
 #include "util/json.h"
 #include "util/sign.h"
+
+static const char no_secret[] = "flowforge.auth is on, but flowforge.jwt_secret is not set";
 
 /* A setting that is text; "" when it is not set. */
 static const char *
@@ -19,10 +28,16 @@ setting(const char *name)
 	return value != NULL ? value : "";
 }
 
+static bool
+is_open(void)
+{
+	return ff_auth == FF_AUTH_DEV && setting("flowforge.signing_key")[0] == '\0';
+}
+
 const char *
 ff_server_kind(void)
 {
-	return setting("flowforge.signing_key")[0] == '\0' ? "dev" : "cloud";
+	return is_open() ? "dev" : "cloud";
 }
 
 static const char *
@@ -77,42 +92,222 @@ bearer(Jsonb *headers)
 	return value + 7 + strspn(value + 7, " ");
 }
 
-static void
-check_event_key(const FfMatch *match)
+/* What the request shows: the bearer, or else the API key of x-flowforge-api-key; "" for nothing.
+ */
+static const char *
+credential(Jsonb *headers)
 {
-	if (is_event_key(param(match, "key")))
-		return;
-	ereport(ERROR,
-			(errcode(FF_ERR_UNAUTHORIZED), errmsg("the event key is not known here"),
-			 errhint("Use one of the keys in flowforge.event_keys as the last part of the path"
-					 " (INNGEST_EVENT_KEY).")));
+	const char *token = bearer(headers);
+	const char *key = ff_json_text(headers, "x-flowforge-api-key");
+
+	return token[0] == '\0' && key != NULL ? key : token;
+}
+
+static const char *
+address_of(Jsonb *headers)
+{
+	const char *address = ff_json_text(headers, "x-flowforge-address");
+
+	return address != NULL ? address : "";
+}
+
+/* No address: serve is called in SQL, by somebody who may. */
+static bool
+is_loopback(const char *address)
+{
+	if (pg_strncasecmp(address, "::ffff:", 7) == 0)
+		address += 7;
+	return address[0] == '\0' || strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+}
+
+/* --- who asks --- */
+
+static void
+take_key(const char *key, FfPrincipal *who)
+{
+	uint8 digest[FF_DIGEST];
+
+	if (!ff_key_is_whole(key))
+		ereport(ERROR, (errcode(FF_ERR_UNAUTHORIZED), errmsg("the API key has a typing error"),
+						errdetail("Its checksum does not fit."),
+						errhint("Copy the whole key again, as it was shown when it was made.")));
+	ff_key_digest(key, digest);
+	if (!ff_known_key(digest, who))
+		ereport(ERROR, (errcode(FF_ERR_UNAUTHORIZED), errmsg("the API key is not valid here"),
+						errdetail("It is unknown, expired or revoked."),
+						errhint("POST /api/v1/api-keys and flowforge keys create make keys.")));
 }
 
 static void
-check_bearer(Jsonb *headers)
+refuse_token(const char *problem)
 {
-	const char *token = bearer(headers);
-	bool		current = is_hash_of(setting("flowforge.signing_key"), token);
-	bool		fallback = is_hash_of(setting("flowforge.signing_key_fallback"), token);
+	ereport(ERROR,
+			(errcode(FF_ERR_TOKEN), errmsg("the token is not valid"),
+			 errdetail("With this token, %s.", problem),
+			 errhint("Ask for another one: POST /api/v1/auth/refresh or /api/v1/auth/login.")));
+}
 
-	if (current || fallback)
+/* The key a token was made for is named by its digest. */
+static bool
+take_token_of_key(Jsonb *claims, FfPrincipal *who)
+{
+	const char *hex = ff_json_text(claims, "key");
+	uint8		digest[FF_DIGEST];
+
+	return hex != NULL && strlen(hex) == 2 * FF_DIGEST &&
+		   hex_decode(hex, 2 * FF_DIGEST, (char *) digest) == FF_DIGEST &&
+		   ff_known_key(digest, who);
+}
+
+static bool
+take_token_of_user(Jsonb *claims, FfPrincipal *who)
+{
+	pg_uuid_t user;
+	int64	  version;
+
+	return ff_id_parse(ff_json_text(claims, "sub"), &user) &&
+		   ff_json_int64(claims, "ver", &version) && version == (int32) version &&
+		   ff_known_user(&user, (int32) version, who);
+}
+
+/* A token says who signed in; what they may is what is known of them now. */
+static void
+take_token(const char *token, FfPrincipal *who)
+{
+	int64		now = ff_unix_us(GetCurrentTimestamp()) / 1000000;
+	const char *problem = NULL;
+	Jsonb	   *claims = ff_jwt_read(token, now, &problem);
+	bool		of_key;
+
+	if (claims == NULL)
+		refuse_token(problem);
+	if (strcmp(ff_json_text(claims, "type"), "access") != 0)
+		refuse_token("its type is not access");
+	of_key = ff_json_get(claims, "key") != NULL;
+	if (!(of_key ? take_token_of_key(claims, who) : take_token_of_user(claims, who)))
+		refuse_token("whom it was made for is no longer known by it");
+}
+
+static bool
+is_signing_key(const char *token)
+{
+	bool current = is_hash_of(setting("flowforge.signing_key"), token);
+	bool fallback = is_hash_of(setting("flowforge.signing_key_fallback"), token);
+
+	return current || fallback;
+}
+
+static void
+take_open(Jsonb *headers, FfPrincipal *who)
+{
+	const char *address = address_of(headers);
+
+	if (!is_loopback(address))
+		ereport(ERROR, (errcode(FF_ERR_LOOPBACK),
+						errmsg("this development server answers its own machine only"),
+						errdetail("The request comes from %s.", address),
+						errhint("For others set flowforge.auth = on and flowforge.jwt_secret, or "
+								"flowforge.signing_key, and make them keys or users.")));
+	ff_principal_init(who, 0, FF_ROLE_ADMIN, "dev");
+}
+
+static void
+take_event_key(const FfMatch *match, FfPrincipal *who)
+{
+	if (!is_event_key(param(match, "key")))
+		ereport(ERROR,
+				(errcode(FF_ERR_UNAUTHORIZED), errmsg("the event key is not known here"),
+				 errhint("Use one of the keys in flowforge.event_keys as the last part of the "
+						 "path (INNGEST_EVENT_KEY).")));
+	ff_principal_init(who, 1, FF_ROLE_NONE, "event-key");
+	who->scopes = ff_scope_named("events:send");
+}
+
+static void
+take_app(const char *token, FfPrincipal *who)
+{
+	if (!is_signing_key(token))
+		ereport(ERROR,
+				(errcode(FF_ERR_UNAUTHORIZED),
+				 token[0] == '\0' ? errmsg("this needs a bearer token")
+								  : errmsg("the bearer token is not valid here"),
+				 errhint("Send \"Authorization: Bearer\" with an API key, with a token of "
+						 "POST /api/v1/auth/login, or with the hash of flowforge.signing_key, "
+						 "as SDKs with INNGEST_SIGNING_KEY do.")));
+	ff_principal_init(who, 1, FF_ROLE_ADMIN, "app");
+}
+
+/* A credential of our own is looked at even by an open server, so that people can try theirs. */
+static void
+identify(const FfMatch *match, Jsonb *headers, FfPrincipal *who)
+{
+	const char *token = credential(headers);
+
+	if (ff_key_is_api(token))
+		take_key(token, who);
+	else if (ff_jwt_is_one(token) && (ff_jwt_has_secret() || !is_open()))
+		take_token(token, who);
+	else if (is_open())
+		take_open(headers, who);
+	else if (match->scope == FF_SCOPE_EVENT_KEY)
+		take_event_key(match, who);
+	else
+		take_app(token, who);
+}
+
+/* --- whether they may --- */
+
+static bool
+may_call(const FfMatch *match, const FfPrincipal *who)
+{
+	const char *scope = match->scope == FF_SCOPE_EVENT_KEY ? "events:send" : match->scope_name;
+
+	return match->scope == FF_SCOPE_USER || (who->scopes & ff_scope_named(scope)) != 0;
+}
+
+static void
+refuse_scope(const FfMatch *match, const FfPrincipal *who)
+{
+	const char *scope = match->scope == FF_SCOPE_EVENT_KEY ? "events:send" : match->scope_name;
+
+	ereport(ERROR,
+			(errcode(FF_ERR_FORBIDDEN), errmsg("who asks may not do this"),
+			 errdetail("%s has not the scope %s.", who->actor, scope),
+			 errhint("Use a key with the scope %s, or have an administrator change your role.",
+					 scope)));
+}
+
+static bool
+is_configured(void)
+{
+	return ff_auth == FF_AUTH_DEV || ff_jwt_has_secret();
+}
+
+static void
+check_configured(void)
+{
+	if (is_configured())
 		return;
-	ereport(ERROR, (errcode(FF_ERR_UNAUTHORIZED),
-					token[0] == '\0' ? errmsg("this needs a bearer token")
-									 : errmsg("the bearer token is not valid here"),
-					errhint("Send \"Authorization: Bearer\" with the hash of flowforge.signing_key,"
-							" as SDKs with INNGEST_SIGNING_KEY do.")));
+	ereport(ERROR, (errcode(FF_ERR_NOT_CONFIGURED), errmsg("%s", no_secret),
+					errhint("Set it to at least %d random characters (openssl rand -hex 32) and "
+							"reload the server.",
+							FF_JWT_SECRET_MIN)));
 }
 
 void
-ff_access_check(const FfMatch *match, Jsonb *headers)
+ff_access_grant(const FfMatch *match, Jsonb *headers, const char *request_id)
 {
-	if (match->scope == FF_SCOPE_PUBLIC || strcmp(ff_server_kind(), "dev") == 0)
-		return;
-	if (match->scope == FF_SCOPE_EVENT_KEY)
-		check_event_key(match);
-	else
-		check_bearer(headers);
+	FfPrincipal who;
+
+	ff_principal_init(&who, 0, FF_ROLE_NONE, "anonymous");
+	if (match->scope != FF_SCOPE_PUBLIC)
+	{
+		check_configured();
+		identify(match, headers, &who);
+		if (!may_call(match, &who))
+			refuse_scope(match, &who);
+	}
+	ff_principal_enter(&who, request_id, address_of(headers));
 }
 
 void
@@ -124,4 +319,14 @@ ff_access_check_kind(Jsonb *headers)
 		return;
 	ereport(ERROR, (errcode(FF_ERR_SERVER_KIND),
 					errmsg("Expected server kind %.20s, got %s", expected, ff_server_kind())));
+}
+
+/* flowforge.serve_problem() */
+PG_FUNCTION_INFO_V1(ff_sql_serve_problem);
+Datum
+ff_sql_serve_problem(PG_FUNCTION_ARGS)
+{
+	if (is_configured())
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(no_secret));
 }

@@ -1,9 +1,11 @@
 /*
  * access.h - who may call a route.
  *
- * Without flowforge.signing_key everybody may call everything (a development server). With it,
- * event keys (flowforge.event_keys) open the routes that receive events, and the hash of the
- * signing key, or of flowforge.signing_key_fallback, opens the others.
+ * A request shows an API key or a user's token (as a bearer, a key also in x-flowforge-api-key),
+ * the hash of the signing key (or of flowforge.signing_key_fallback), which opens everything to
+ * apps, or an event key in the path, which opens the routes that receive events. A server is open
+ * when it has neither a signing key nor flowforge.auth = on: then who shows nothing is served as an
+ * administrator, if the gateway says that they are on the same machine.
  */
 #ifndef FF_ACCESS_H
 #define FF_ACCESS_H
@@ -14,11 +16,15 @@
 
 #include "api/route.h"
 
-/* "dev" or "cloud": whether a signing key is set. */
+/* "dev" when the server is open, else "cloud". */
 extern const char *ff_server_kind(void);
 
-/* Raises FF205 unless the request may call the route it meets. */
-extern void ff_access_check(const FfMatch *match, Jsonb *headers);
+/*
+ * Finds out who asks and serves what follows as them (ff_principal_enter). Raises FF205 or FF611
+ * when they do not prove who they are, FF600 when they may not call the route, FF601 when an open
+ * server is asked from elsewhere, FF602 when it has no secret.
+ */
+extern void ff_access_grant(const FfMatch *match, Jsonb *headers, const char *request_id);
 
 /* Raises FF207 when the app that asks was set up for another kind of server. */
 extern void ff_access_check_kind(Jsonb *headers);

@@ -4,6 +4,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 
@@ -257,7 +260,7 @@ ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style, const c
 	answer->status = ff_answer_status(error->sqlerrcode);
 	resetStringInfo(&answer->headers);
 	resetStringInfo(&answer->body);
-	if (answer->status >= 500)
+	if (answer->status >= 500 && error->sqlerrcode != FF_ERR_NOT_CONFIGURED)
 		told = without_details(error, answer->status);
 	if (answer->status == 401)
 		appendStringInfoString(&answer->headers, "www-authenticate: Bearer realm=\"flowforge\"\n");
@@ -269,4 +272,31 @@ ff_answer_error(FfAnswer *answer, const ErrorData *error, FfStyle style, const c
 		tell_problem(answer, &told);
 	else
 		tell_sdk(answer, &told, style);
+}
+
+/* flowforge.problem(code, message, detail, hint): an error as an answer, so that what its function
+ * has written stays. */
+PG_FUNCTION_INFO_V1(ff_sql_problem);
+Datum
+ff_sql_problem(PG_FUNCTION_ARGS)
+{
+	const char *code = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	ErrorData	error = {0};
+	FfAnswer	answer;
+	TupleDesc	type;
+	Datum		values[3];
+	bool		nulls[3] = {0};
+
+	if (strlen(code) != 5 || get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "problem takes an SQLSTATE and gives a response");
+	error.sqlerrcode = MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4]);
+	error.message = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	error.detail = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	error.hint = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	ff_answer_init(&answer);
+	ff_answer_error(&answer, &error, FF_STYLE_PROBLEM, NULL);
+	values[0] = Int32GetDatum(answer.status);
+	values[1] = CStringGetTextDatum(answer.headers.data);
+	values[2] = CStringGetTextDatum(answer.body.data);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(type), values, nulls)));
 }

@@ -4,9 +4,10 @@ create function flowforge.server_kind() returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select case when coalesce(current_setting('flowforge.signing_key', true), '') = '' then 'dev' else 'cloud' end
+	select case when coalesce(current_setting('flowforge.signing_key', true), '') = ''
+		and current_setting('flowforge.auth', true) is distinct from 'on' then 'dev' else 'cloud' end
 $$;
-comment on function flowforge.server_kind() is 'dev without a signing key (everybody may call), cloud with one.';
+comment on function flowforge.server_kind() is 'dev without a signing key and with flowforge.auth = dev (everybody on this machine may call), else cloud.';
 
 create function flowforge.answer(body jsonb, status integer default 200, headers text default '') returns flowforge.response
 language sql immutable
@@ -122,3 +123,17 @@ as $$
 		'next_cursor', case when cardinality(items) > size then items[size] ->> 'ulid' end))
 $$;
 comment on function flowforge.page_answer(jsonb[], integer) is 'A page of a list; items holds one more than it shows when there is a next page.';
+
+create function flowforge.problem(code text, message text, detail text, hint text) returns flowforge.response
+language c stable strict as 'MODULE_PATHNAME', 'ff_sql_problem';
+comment on function flowforge.problem(text, text, text, text) is
+'An error as an answer: as if it had been raised, but what the function has written stays. code is an SQLSTATE.';
+
+-- What nobody may keep: no cache on the way, and not the idempotency keys.
+create function flowforge.secret_answer(body jsonb, status integer default 200) returns flowforge.response
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.answer(body, status, E'cache-control: no-store\n')
+$$;
+comment on function flowforge.secret_answer(jsonb, integer) is 'An answer that holds a secret, which is kept nowhere.';

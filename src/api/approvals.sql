@@ -83,7 +83,7 @@ declare
 	approval constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
 begin
 	return flowforge.approval_answer(approval, flowforge.decide(approval, 'approved', nullif(request.json -> 'data', 'null'),
-		flowforge.text_member(request.json, 'comment'), coalesce(flowforge.text_member(request.json, 'by'), 'api'), false));
+		flowforge.text_member(request.json, 'comment'), flowforge.decider(flowforge.text_member(request.json, 'by')), false));
 end
 $$;
 comment on function flowforge.api_approval_approve(flowforge.request) is 'POST /api/v1/approvals/{id}/approve.';
@@ -96,7 +96,7 @@ declare
 	approval constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
 begin
 	return flowforge.approval_answer(approval, flowforge.decide(approval, 'rejected', null,
-		flowforge.text_member(request.json, 'reason'), coalesce(flowforge.text_member(request.json, 'by'), 'api'), false));
+		flowforge.text_member(request.json, 'reason'), flowforge.decider(flowforge.text_member(request.json, 'by')), false));
 end
 $$;
 comment on function flowforge.api_approval_reject(flowforge.request) is 'POST /api/v1/approvals/{id}/reject.';

@@ -44,7 +44,7 @@ as $$
 		'summary', route.summary,
 		'tags', jsonb_build_array(route.tag),
 		'description', 'Scope: ' || route.scope || '.',
-		'security', case when route.scope in ('public', 'event_key') then '[]' else '[{"bearer": []}]' end::jsonb,
+		'security', case when route.scope in ('public', 'event_key') then '[]' else '[{"bearer": []}, {"key": []}]' end::jsonb,
 		'parameters', flowforge.openapi_parameters(route),
 		'requestBody', case when route.method not in ('GET', 'DELETE') and route.request_schema <> '{}' then
 			jsonb_build_object('required', not coalesce(route.request_schema -> 'type' ? 'null', false),
@@ -73,8 +73,10 @@ as $$
 				from flowforge.route r group by r.pattern) p),
 		'components', jsonb_build_object(
 			'schemas', (select jsonb_object_agg(s.name, s.schema) from flowforge.route_schema s),
-			'securitySchemes', '{"bearer": {"type": "http", "scheme": "bearer",
-				"description": "The hash of the signing key. Not needed on a server without one."}}'::jsonb))
+			'securitySchemes', '{
+				"bearer": {"type": "http", "scheme": "bearer",
+					"description": "An API key, a token of POST /api/v1/auth/login, or the hash of the signing key. A development server asks nobody on its own machine."},
+				"key": {"type": "apiKey", "in": "header", "name": "X-FlowForge-API-Key", "description": "An API key."}}'::jsonb))
 $$;
 comment on function flowforge.openapi() is 'The OpenAPI 3.1 document of the HTTP API.';
 

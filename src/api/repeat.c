@@ -131,6 +131,21 @@ ff_repeat_answer(const FfRepeat *repeat, FfAnswer *answer)
 	return repeated;
 }
 
+/* A secret is not stored to be told again: a repeat of the request is served anew. */
+static void
+forget(const FfRepeat *repeat)
+{
+	static FfPlan plan = {"delete from flowforge.request_key "
+						  "where tenant_id = flowforge.current_tenant() and key = $1",
+						  1,
+						  {TEXTOID}};
+	Datum		  values[1] = {CStringGetTextDatum(repeat->key)};
+
+	connect_spi();
+	ff_spi_run(&plan, values, NULL, false);
+	SPI_finish();
+}
+
 void
 ff_repeat_keep(const FfRepeat *repeat, const FfAnswer *answer)
 {
@@ -142,6 +157,11 @@ ff_repeat_keep(const FfRepeat *repeat, const FfAnswer *answer)
 
 	if (repeat->key == NULL)
 		return;
+	if (strstr(answer->headers.data, "cache-control: no-store") != NULL)
+	{
+		forget(repeat);
+		return;
+	}
 	connect_spi();
 	values[0] = CStringGetTextDatum(repeat->key);
 	values[1] = Int32GetDatum(answer->status);

@@ -30,6 +30,7 @@ typedef struct Route
 	FfSegments segments;
 	Oid		   handler;
 	FfScope	   scope;
+	char	  *scope_name;
 	FfStyle	   style;
 	bool	   needs_body;
 	bool	   raw_body;
@@ -72,7 +73,9 @@ scope_of(const char *name)
 {
 	if (strcmp(name, "public") == 0)
 		return FF_SCOPE_PUBLIC;
-	return strcmp(name, "event_key") == 0 ? FF_SCOPE_EVENT_KEY : FF_SCOPE_BEARER;
+	if (strcmp(name, "event_key") == 0)
+		return FF_SCOPE_EVENT_KEY;
+	return strcmp(name, "user") == 0 ? FF_SCOPE_USER : FF_SCOPE_NAMED;
 }
 
 static FfStyle
@@ -117,7 +120,8 @@ read_route(uint64 row, Route *route)
 	route->method = text_at(row, 1);
 	route->pattern = text_at(row, 2);
 	route->handler = DatumGetObjectId(ff_spi_value(row, 3, &isnull));
-	route->scope = scope_of(text_at(row, 4));
+	route->scope_name = text_at(row, 4);
+	route->scope = scope_of(route->scope_name);
 	route->style = style_of(text_at(row, 5));
 	route->needs_body = DatumGetBool(ff_spi_value(row, 6, &isnull));
 	route->raw_body = DatumGetBool(ff_spi_value(row, 7, &isnull));
@@ -198,6 +202,7 @@ take_route(const FfSegments *path, const Route *route, FfMatch *match)
 	match->handler = route->handler;
 	match->request_type = request_type;
 	match->scope = route->scope;
+	match->scope_name = pstrdup(route->scope_name);
 	match->style = route->style;
 	match->needs_body = route->needs_body;
 	match->raw_body = route->raw_body;

@@ -14,8 +14,9 @@
 typedef enum FfScope
 {
 	FF_SCOPE_PUBLIC,	/* anybody */
-	FF_SCOPE_EVENT_KEY, /* whoever names an event key in the path */
-	FF_SCOPE_BEARER		/* whoever shows the hash of the signing key */
+	FF_SCOPE_EVENT_KEY, /* whoever names an event key in the path, or may send events */
+	FF_SCOPE_USER,		/* whoever is signed in */
+	FF_SCOPE_NAMED		/* whoever has the scope of this name */
 } FfScope;
 
 typedef enum FfStyle
@@ -34,6 +35,7 @@ typedef struct FfMatch
 	Oid		handler;	  /* function(request) returns response; invalid when missing */
 	Oid		request_type;
 	FfScope scope;
+	char   *scope_name;
 	FfStyle style; /* set when path_known */
 	bool	needs_body;
 	bool	raw_body; /* the body is not read as JSON: its schema names a contentMediaType */

@@ -34,7 +34,8 @@ comment on column flowforge.route.lane is
 comment on column flowforge.route.headers is
 'known: the headers the API knows; all: all but cookies and those of the connection (in the ingest lane only).';
 comment on column flowforge.route.scope is
-'public: anybody; event_key: whoever names an event key in the path; otherwise what a bearer token must allow.';
+'public: anybody; event_key: whoever names an event key in the path; user: every signed-in user; otherwise one of flowforge.scopes(), which '
+'who asks must have.';
 comment on column flowforge.route.style is
 'How errors are told: problem (RFC 9457), sdk ({"error", "status"}), event ({"ids", "status", "error"}) or page (HTML to those who accept it, else '
 'problem; the body may then be a form, which is an object of its fields).';

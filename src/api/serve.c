@@ -281,7 +281,7 @@ answer_request(Request *request, FfAnswer *answer)
 	{
 		if (request->match.style == FF_STYLE_SDK)
 			ff_access_check_kind(request->headers);
-		ff_access_check(&request->match, request->headers);
+		ff_access_grant(&request->match, request->headers, request->id);
 		serve_once(request, answer);
 	}
 }

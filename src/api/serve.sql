@@ -12,3 +12,9 @@ comment on function flowforge.serve(text, text, text, jsonb, bytea) is
 'query are as they came, still percent-encoded; headers is an object of lower-case names. The gateway''s only way in.';
 revoke execute on function flowforge.serve(text, text, text, jsonb, bytea) from public;
 grant execute on function flowforge.serve(text, text, text, jsonb, bytea) to flowforge_gateway;
+
+create function flowforge.serve_problem() returns text
+language c stable as 'MODULE_PATHNAME', 'ff_sql_serve_problem';
+comment on function flowforge.serve_problem() is 'Why flowforge.serve answers nobody: what is not configured; null when nothing is missing.';
+revoke execute on function flowforge.serve_problem() from public;
+grant execute on function flowforge.serve_problem() to flowforge_gateway;

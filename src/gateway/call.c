@@ -32,8 +32,8 @@ static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", "ce
 
 /* Nobody's business, or said by us. */
 static const char *const withheld[] = {
-	"x-request-id",	  "x-ff-remote",	   "cookie", "connection",
-	"content-length", "transfer-encoding", NULL};
+	"x-request-id",	  "x-flowforge-address", "cookie", "connection",
+	"content-length", "transfer-encoding",	 NULL};
 
 bool
 ff_call_is_id(const char *text)
@@ -143,12 +143,12 @@ ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 	call->lane = ff_route_lane(call->method, call->path);
 	all = ff_route_takes_all_headers(call->method, call->path);
 	add_member(&call->headers, "x-request-id", request_id);
-	add_member(&call->headers, "x-ff-remote", remote);
+	add_member(&call->headers, "x-flowforge-address", remote);
 	for (int at = 0; at < head->header_count; at++)
 	{
 		const char *name = head->header[at].name;
 
-		if (is_allowed(name) || (all && !is_among(withheld, name)))
+		if ((all || is_allowed(name)) && !is_among(withheld, name))
 			add_header(&call->headers, head, at);
 	}
 	ff_buffer_add(&call->headers, "}", 2);

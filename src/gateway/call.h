@@ -9,8 +9,8 @@
 
 /*
  * A call for a request: its texts, lane and headers object, the body still empty. Only headers on
- * the allow-list are handed over, repeated ones joined by ", "; x-request-id and x-ff-remote are
- * set by us. To be given to ff_pg_call or ff_call_free.
+ * the allow-list are handed over, repeated ones joined by ", "; x-request-id and
+ * x-flowforge-address are set by us. To be given to ff_pg_call or ff_call_free.
  */
 extern FfCall *ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote);
 extern void	   ff_call_free(FfCall *call);

@@ -182,6 +182,7 @@ ff_server_resolve(FfServer *server)
 	resolve(&server->database_url, "FLOWFORGE_DATABASE_URL", file);
 	resolve(&server->event_key, "FLOWFORGE_EVENT_KEY", file);
 	resolve(&server->signing_key, "FLOWFORGE_SIGNING_KEY", file);
+	resolve(&server->api_key, "FLOWFORGE_API_KEY", file);
 	free(file);
 
 	if (server->url == NULL)

@@ -125,7 +125,8 @@ typedef struct FfServer
 	const char *database_url;
 	const char *event_key;
 	const char *signing_key;
-	bool		json; /* results as JSON */
+	const char *api_key; /* used before the signing key */
+	bool		json;	 /* results as JSON */
 } FfServer;
 
 /* The options by which these are given; put them at the end of a command's own. */
@@ -139,6 +140,7 @@ typedef struct FfServer
 	 NULL},                                                                                        \
 		{0,	   "event-key", "KEY", "the event key (FLOWFORGE_EVENT_KEY)", &(server).event_key,     \
 		 NULL, NULL},                                                                              \
+		{0, "api-key", "KEY", "an API key (FLOWFORGE_API_KEY)", &(server).api_key, NULL, NULL},    \
 	{                                                                                              \
 		0, "signing-key", "KEY", "the signing key (FLOWFORGE_SIGNING_KEY)", &(server).signing_key, \
 			NULL, NULL                                                                             \
@@ -170,6 +172,8 @@ extern FfExit ff_command_functions(int argc, char **argv);
 extern FfExit ff_command_workflows(int argc, char **argv);
 extern FfExit ff_command_approve(int argc, char **argv);
 extern FfExit ff_command_reject(int argc, char **argv);
+extern FfExit ff_command_create_admin(int argc, char **argv);
+extern FfExit ff_command_keys(int argc, char **argv);
 extern FfExit ff_command_doctor(int argc, char **argv);
 extern FfExit ff_command_psql(int argc, char **argv);
 

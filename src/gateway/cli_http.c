@@ -269,6 +269,8 @@ ff_api_authorization(const FfServer *server)
 	char		  *hash;
 	char		  *header;
 
+	if (server->api_key != NULL)
+		return ff_text("authorization: Bearer %s", server->api_key);
 	if (key == NULL)
 		return NULL;
 	prefix = key_prefix(key);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "cli_database.h"
 #include "serve.h"
 
 /* An option's value, else the environment's, else the default. */
@@ -48,6 +49,24 @@ read_deadlines(const Deadline *deadlines, int count)
 		*deadlines[at].milliseconds = seconds * 1000;
 	}
 	return true;
+}
+
+/* Why the server would answer nobody, when the database can be asked: it may come later. */
+static bool
+is_configured(const char *database_url)
+{
+	PGconn *connection = ff_database_connect(database_url);
+	char   *problem = PQstatus(connection) == CONNECTION_OK
+						  ? ff_database_value(connection, "select flowforge.serve_problem()", NULL)
+						  : NULL;
+
+	PQfinish(connection);
+	if (problem != NULL)
+		ff_complain("set it in postgresql.conf to at least 32 random characters (openssl rand -hex "
+					"32) and reload the server, or set flowforge.auth = dev",
+					"%s", problem);
+	free(problem);
+	return problem == NULL;
 }
 
 FfExit
@@ -107,5 +126,7 @@ ff_command_serve(int argc, char **argv)
 	config.database_url = setting(server.database_url, "FLOWFORGE_DATABASE_URL", NULL);
 	if (config.database_url == NULL)
 		return ff_misused("serve", "which database? Give --db or FLOWFORGE_DATABASE_URL");
+	if (!is_configured(config.database_url))
+		return FF_EXIT_FAILED;
 	return (FfExit) ff_serve(&config);
 }

@@ -39,6 +39,8 @@ static const Command commands[] = {
 	{"workflows", "run NAME [-d JSON]", "start a run of a workflow", ff_command_workflows},
 	{"approve", "ID [-d JSON] [-b NAME]", "approve what a run asks a person", ff_command_approve},
 	{"reject", "ID [-r TEXT] [-b NAME]", "reject it", ff_command_reject},
+	{"create-admin", "-e MAIL -p PASSWORD -n NAME", "make the first user", ff_command_create_admin},
+	{"keys", "create | list | revoke KEY", "make and revoke API keys", ff_command_keys},
 	{"doctor", "", "find what is wrong and say how to mend it", ff_command_doctor},
 	{"psql", "[ARGUMENT...]", "psql on the right database", ff_command_psql},
 	{"version", "", "print the version", command_version},
@@ -89,8 +91,8 @@ print_commands(FILE *out)
 	}
 	fputs(
 		"\nExit codes: 0 done, 1 failed, 2 used wrongly, 3 the server cannot be reached.\n"
-		"Settings come from options, else FLOWFORGE_URL, FLOWFORGE_DATABASE_URL, FLOWFORGE_EVENT_KEY and\n"
-		"FLOWFORGE_SIGNING_KEY, else from the `flowforge dev` that runs in this directory or above.\n",
+		"Settings come from options, else FLOWFORGE_URL, FLOWFORGE_DATABASE_URL, FLOWFORGE_API_KEY,\n"
+		"FLOWFORGE_EVENT_KEY and FLOWFORGE_SIGNING_KEY, else from the `flowforge dev` that runs in this directory or above.\n",
 		out);
 }
 

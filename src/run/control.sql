@@ -50,6 +50,7 @@ begin
 		return 'already ' || ended;
 	end if;
 	perform flowforge.post(tenant, run, 'cancel', jsonb_build_object('reason', reason));
+	perform flowforge.audit('run.cancel', 'run:' || flowforge.ulid(run), null, jsonb_strip_nulls(jsonb_build_object('reason', reason)));
 	return 'cancelling';
 end
 $$;

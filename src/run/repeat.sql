@@ -169,6 +169,7 @@ begin
 			where v.tenant_id = row.tenant_id and v.function_id = row.function_id and v.version = row.version));
 	perform flowforge.hand_over(row.tenant_id, row.run_id);
 	perform flowforge.retake_single(row.tenant_id, row.run_id);
+	perform flowforge.audit('run.retry', 'run:' || flowforge.ulid(run), jsonb_build_object('status', ended), null);
 	return 'retrying';
 end
 $$;
@@ -337,6 +338,8 @@ begin
 			else jsonb_build_object('edit', jsonb_build_object(step.step_id, case jsonb_typeof(input) when 'array' then input else jsonb_build_array(input) end))
 		end);
 	perform flowforge.hand_over(copy.tenant_id, copy.run_id);
+	perform flowforge.audit('run.replay', 'run:' || flowforge.ulid(run), null,
+		jsonb_strip_nulls(jsonb_build_object('run', flowforge.ulid(copy.run_id), 'from_step', from_step, 'input', input)));
 	return copy.run_id;
 end
 $$;

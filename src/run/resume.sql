@@ -125,6 +125,7 @@ begin
 	end if;
 	perform flowforge.post(tenant, run, 'resume', jsonb_build_object('step', step_id, 'by', person,
 		'memo', flowforge.resumed_memo(run, item, coalesce(data, 'null'))));
+	perform flowforge.audit('run.resume', 'run:' || flowforge.ulid(run), null, jsonb_build_object('step', step_id, 'data', data, 'by', person));
 	return 'resuming';
 end
 $$;

@@ -3,9 +3,9 @@
  * it with, and a title.
  *
  * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF3xx
- * triggers; FF4xx steps the server takes itself; FF5xx graphs. docs/errors.md is made from this
- * table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...),
- * errhint(...))).
+ * triggers; FF4xx steps the server takes itself; FF5xx graphs; FF6xx who may do what.
+ * docs/errors.md is made from this table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME),
+ * errmsg(...), errdetail(...), errhint(...))).
  */
 #ifndef FF_ERRORS_H
 #define FF_ERRORS_H
@@ -103,6 +103,20 @@
 	X(INPUT, '5', '1', '7', 422, "The run's input is not what its function takes")                 \
 	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")             \
 	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")               \
+	X(FORBIDDEN, '6', '0', '0', 403, "Who asks may not do this")                                   \
+	X(LOOPBACK, '6', '0', '1', 403, "A development server answers its own machine only")           \
+	X(NOT_CONFIGURED, '6', '0', '2', 503, "The server has no secret to sign tokens with")          \
+	X(KEY_FORM, '6', '0', '3', 400, "An API key is not of the form it should have")                \
+	X(KEY_NOT_FOUND, '6', '0', '4', 404, "The API key does not exist")                             \
+	X(USER_FORM, '6', '0', '5', 400, "A user is not of the form it should have")                   \
+	X(USER_NOT_FOUND, '6', '0', '6', 404, "The user does not exist")                               \
+	X(USER_EXISTS, '6', '0', '7', 409, "Another user has this email")                              \
+	X(USER_GUARD, '6', '0', '8', 409, "Nobody could manage the team any more")                     \
+	X(PASSWORD, '6', '0', '9', 400, "A password cannot be used")                                   \
+	X(LOGIN, '6', '1', '0', 401, "Who signs in was not recognised")                                \
+	X(TOKEN, '6', '1', '1', 401, "A token is not valid")                                           \
+	X(TRIES, '6', '1', '2', 429, "Too many tries to sign in")                                      \
+	X(TWO_FACTOR, '6', '1', '3', 409, "The second factor is in another state than this needs")     \
 	X(ROLE_LEVEL, '6', '4', '0', 403, "The caller's role in the tenant may not do this")           \
 	X(ROLE_UNTIED, '6', '4', '1', 403, "The caller's database role is tied to no tenant")          \
 	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")

@@ -202,6 +202,7 @@ begin
 		prefix || case o.op when 'insert' then '/inserted' when 'update' then '/updated' else '/deleted' end)))
 	from unnest(ops) as o (op);
 	perform flowforge.spread_watches(target);
+	perform flowforge.audit('watch.create', 'watch:' || (settings ->> 'watch'), null, settings || jsonb_build_object('table', target::text, 'events', to_jsonb(ops)));
 	return settings ->> 'watch';
 end
 $$;
@@ -228,6 +229,7 @@ begin
 		raise exception using errcode = 'FF323', message = format('%s is not watched%s', "table", ' for the event "' || event_name || '"'),
 			hint = 'flowforge.watches lists what is.';
 	end if;
+	perform flowforge.audit('watch.delete', 'watch:' || coalesce(event_name, '*'), jsonb_build_object('table', "table"::text, 'watches', removed), null);
 	return removed;
 end
 $$;

@@ -312,7 +312,7 @@ def passes_on(bench: Bench) -> None:
     given = found["headers"]
     assert isinstance(given, dict)
     equal((found["method"], found["path"], found["query"], found["length"]), ("GET", "/echo", "a=%20b&c", 2))
-    equal(given, {"authorization": 'Bearer a"\\\tb', "x-inngest-sign": "1, 2", "x-flowforge-a": "\u00e9", "x-ff-remote": "127.0.0.1",
+    equal(given, {"authorization": 'Bearer a"\\\tb', "x-inngest-sign": "1, 2", "x-flowforge-a": "\u00e9", "x-flowforge-address": "127.0.0.1",
                   "x-request-id": "mine.1", "host": "x", "ce-type": "t"})
     equal(answer.headers["x-request-id"], "mine.1")
 
@@ -324,7 +324,7 @@ def passes_all_headers(bench: Bench) -> None:
     given = bench.get("/echo/x", headers, body=b"a", method="POST").json()["headers"]
     assert isinstance(given, dict)
     equal({name: given[name] for name in given if name != "x-request-id"},
-          {"x-hub-signature-256": "sha256=ab", "x-ff-remote": "127.0.0.1", "host": "x"})
+          {"x-hub-signature-256": "sha256=ab", "x-flowforge-address": "127.0.0.1", "host": "x"})
 
 
 @check
