@@ -14,7 +14,7 @@ $$;
 select plan(10 + (select count(*)::integer from flowforge.route where response_schema ->> 'contentMediaType' is null));
 
 select is_empty('select pattern from flowforge.route where summary = '''' or summary ~ ''[.]$''', 'every route has a summary');
-select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|workflows|hooks|schedules|watches):(send|read|manage))$''',
+select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|admin|(events|runs|functions|approvals|workflows|hooks|schedules|watches):(send|read|manage))$''',
 	'every route has a known scope');
 select is_empty('select pattern from flowforge.route where response_schema = ''{}''', 'every route has a schema of its answer');
 select is_empty('select pattern from flowforge.route where method in (''POST'', ''PUT'', ''PATCH'') and request_schema = ''{}''',
@@ -89,6 +89,7 @@ insert into request values
 ('POST', '/api/v1/functions/{id}/resume', '/api/v1/functions/routes-a/resume', null),
 ('POST', '/api/v1/apps/{id}/pause', '/api/v1/apps/routes/pause', null),
 ('POST', '/api/v1/apps/{id}/resume', '/api/v1/apps/routes/resume', null),
+('GET', '/api/v1/audit', '/api/v1/audit', null), ('GET', '/api/v1/audit/verify', '/api/v1/audit/verify', null),
 ('GET', '/api/v1/approvals', '/api/v1/approvals', null), ('GET', '/api/v1/approvals/{id}', '/api/v1/approvals/' || :'approval', null),
 ('POST', '/api/v1/approvals/{id}/approve', '/api/v1/approvals/' || :'approval' || '/approve', '{"data": {}, "by": "ann"}'),
 ('POST', '/api/v1/approvals/{id}/reject', '/api/v1/approvals/' || :'other_approval' || '/reject', null),
