@@ -17,7 +17,7 @@ SQL_PARTS = src/util/util.sql src/http/outbound.sql src/lang/lang.sql src/schema
 	$(foreach part,catalogue graph workflow publish diff public register_function,src/graph/$(part).sql) \
 	$(foreach part,route answer repeat serve health events runs control approvals workflows stream apps catalog sdk endpoint v1 cancellation graphql openapi page form approve,src/api/$(part).sql) \
 	$(foreach part,keys auth me users,src/api/$(part).sql) \
-	src/hook/hook.sql src/watch/watch.sql src/api/triggers.sql src/audit/changes.sql src/team/protect.sql src/team/grant.sql
+	src/hook/hook.sql src/watch/watch.sql src/api/triggers.sql src/audit/changes.sql src/audit/verify.sql src/api/audit.sql src/team/protect.sql src/team/grant.sql
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(srcdir)/src -DFF_VERSION='"$(EXTVERSION)"'

@@ -49,7 +49,9 @@ start_cluster() {
 		listen_addresses = ''
 		max_prepared_transactions = 5
 		timezone = 'UTC'
+		flowforge.audit_key_file = '$work/audit.key'
 	CONF
+	printf '%064d' 7 >"$work/audit.key"
 	(cd /tmp && $as_user "$bin/pg_ctl" -D "$work/data" -l "$work/log" -w start >/dev/null)
 	export PGHOST=$work PGPORT=5432 PGUSER=postgres
 }

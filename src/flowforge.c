@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "audit/audit.h"
 #include "event/event.h"
 #include "function/filter.h"
 #include "function/function.h"
@@ -330,6 +331,22 @@ define_access_settings(void)
 				GUC_NOT_IN_SAMPLE);
 }
 
+/* Settings of the audit log. */
+static void
+define_audit_settings(void)
+{
+	define_text("flowforge.audit_key_file",
+				"The file with the key that the audit log is sealed with (64 hexadecimal digits); "
+				"empty: it is chained only.",
+				&ff_audit_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_list("flowforge.audit_public_keys",
+				"The public halves of audit keys whose seals count beside those of the key file's "
+				"(comma-separated).",
+				NULL, &ff_audit_public_keys, "", ff_audit_check_keys, NULL);
+	define_int("flowforge.audit_seal_interval", "How often the audit log is sealed.",
+			   &ff_audit_seal_interval, 60, 1, 86400, PGC_SIGHUP, GUC_UNIT_S);
+}
+
 /* Limits of the expression language. They bound what one evaluation may cost this very backend. */
 static void
 define_language_settings(void)
@@ -383,6 +400,7 @@ _PG_init(void)
 	define_event_settings();
 	define_access_settings();
 	define_step_settings();
+	define_audit_settings();
 	MarkGUCPrefixReserved("flowforge");
 	ff_plan_init();
 	ff_shared_init();

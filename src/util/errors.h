@@ -91,6 +91,7 @@
 	X(LINK_OVER, '4', '1', '4', 410, "The approval link is used, expired or no longer needed")     \
 	X(OUTBOUND, '4', '2', '0', 403, "The server may not call this address")                        \
 	X(MAIL, '4', '2', '1', 400, "A mail cannot be written or sent")                                \
+	X(AUDIT_KEY, '6', '6', '0', 409, "There is no key to seal the audit log with")                 \
 	X(GRAPH, '5', '0', '1', 422, "A graph is not of the form it should have")                      \
 	X(NODE_CONFIG, '5', '0', '3', 400, "A step of a graph was given what it cannot use")           \
 	X(GRAPH_CYCLE, '5', '0', '2', 422, "A graph has a cycle")                                      \

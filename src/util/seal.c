@@ -5,18 +5,15 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <unistd.h>
 
-#include "storage/fd.h"
 #include "utils/builtins.h"
 
 #include "util/errors.h"
+#include "util/keyfile.h"
 #include "util/seal.h"
 
-#define KEY_BYTES 32
 #define NONCE_BYTES 12
 #define TAG_BYTES 16
 #define HEAD_BYTES (1 + NONCE_BYTES + TAG_BYTES)
@@ -38,40 +35,13 @@ no_key(const char *detail)
 			 "then set flowforge.secret_key_file.")));
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void
-read_key(unsigned char key[KEY_BYTES])
+read_key(unsigned char key[FF_KEY_BYTES])
 {
-	char text[2 * KEY_BYTES + 1] = {0};
-	int	 file;
-	int	 length;
+	char *problem = ff_key_file_read("flowforge.secret_key_file", ff_secret_key_file, key);
 
-	if (ff_secret_key_file == NULL || *ff_secret_key_file == '\0')
-		no_key("flowforge.secret_key_file is not set.");
-	file = OpenTransientFile(ff_secret_key_file, O_RDONLY | PG_BINARY);
-	if (file < 0)
-		no_key(psprintf("\"%s\" cannot be opened: %m.", ff_secret_key_file));
-	length = (int) read(file, text, 2 * KEY_BYTES);
-	CloseTransientFile(file);
-	for (int i = 0; i < KEY_BYTES; i++)
-	{
-		int high = length == 2 * KEY_BYTES ? hex_digit(text[2 * i]) : -1;
-		int low = length == 2 * KEY_BYTES ? hex_digit(text[2 * i + 1]) : -1;
-
-		if (high < 0 || low < 0)
-			no_key(
-				psprintf("\"%s\" does not begin with 64 hexadecimal digits.", ff_secret_key_file));
-		key[i] = (unsigned char) (high * 16 + low);
-	}
-	OPENSSL_cleanse(text, sizeof(text));
+	if (problem != NULL)
+		no_key(problem);
 }
 
 /* --- sealing and opening --- */
@@ -82,7 +52,7 @@ run_cipher(bool encrypt, const unsigned char *nonce, const char *purpose, const 
 		   int length, unsigned char *out, unsigned char *tag)
 {
 	EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
-	unsigned char	key[KEY_BYTES];
+	unsigned char	key[FF_KEY_BYTES];
 	int				written;
 	bool			done;
 

@@ -1,12 +1,13 @@
 /*
  * maintain.c - the housekeeping of executor 0, once an hour: partitions ahead and beyond retention,
- * what has expired, the roles of a restored dump, and pg_cron's jobs.
+ * what has expired, the roles of a restored dump, and pg_cron's jobs; and the audit log's seals.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "audit/audit.h"
 #include "util/spi.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
@@ -19,6 +20,7 @@ int ff_partitions_ahead = 3;
 int ff_retention = 30;
 
 static TimestampTz next_maintenance = 0;
+static TimestampTz next_seal = 0;
 
 static void
 maintain_table(void *arg)
@@ -89,6 +91,27 @@ sync_jobs(void *arg)
 	ff_spi_run(&plan, NULL, NULL, false);
 }
 
+static void
+seal_audit(void *arg)
+{
+	static FfPlan plan = {"select flowforge.seal_audit()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
+/* With a key, the audit log's ends are signed more often than once an hour. */
+static void
+seal_turn(void)
+{
+	FfFailure failure;
+
+	if (GetCurrentTimestamp() < next_seal)
+		return;
+	next_seal = GetCurrentTimestamp() + ff_audit_seal_interval * USECS_PER_SEC;
+	if (*ff_audit_key_file != '\0')
+		ff_transaction(seal_audit, NULL, &failure);
+}
+
 /* Executor 0 makes partitions ahead and drops old ones, a table a transaction. */
 void
 ff_maintain_turn(void)
@@ -97,7 +120,10 @@ ff_maintain_turn(void)
 								   "run_event_batch", "run_skip"};
 	FfFailure		   failure;
 
-	if (ff_my_number != 0 || GetCurrentTimestamp() < next_maintenance)
+	if (ff_my_number != 0)
+		return;
+	seal_turn();
+	if (GetCurrentTimestamp() < next_maintenance)
 		return;
 	next_maintenance = GetCurrentTimestamp() + MAINTENANCE_S * USECS_PER_SEC;
 	for (int i = 0; i < (int) lengthof(tables); i++)
@@ -116,5 +142,5 @@ ff_maintain_turn(void)
 TimestampTz
 ff_maintain_next(void)
 {
-	return ff_my_number == 0 ? next_maintenance : DT_NOEND;
+	return ff_my_number == 0 ? Min(next_maintenance, next_seal) : DT_NOEND;
 }

@@ -90,6 +90,7 @@ insert into request values
 ('POST', '/api/v1/functions/{id}/resume', '/api/v1/functions/routes-a/resume', null),
 ('POST', '/api/v1/apps/{id}/pause', '/api/v1/apps/routes/pause', null),
 ('POST', '/api/v1/apps/{id}/resume', '/api/v1/apps/routes/resume', null),
+('GET', '/api/v1/audit', '/api/v1/audit', null), ('GET', '/api/v1/audit/verify', '/api/v1/audit/verify', null),
 ('GET', '/api/v1/approvals', '/api/v1/approvals', null), ('GET', '/api/v1/approvals/{id}', '/api/v1/approvals/' || :'approval', null),
 ('POST', '/api/v1/approvals/{id}/approve', '/api/v1/approvals/' || :'approval' || '/approve', '{"data": {}, "by": "ann"}'),
 ('POST', '/api/v1/approvals/{id}/reject', '/api/v1/approvals/' || :'other_approval' || '/reject', null),
