@@ -51,7 +51,7 @@ as $$
 				'content', jsonb_build_object(coalesce(route.request_schema ->> 'contentMediaType', 'application/json'),
 					jsonb_build_object('schema', route.request_schema))) end,
 		'responses', jsonb_build_object(
-			'200', jsonb_build_object('description', 'Done', 'content', jsonb_build_object(
+			'2XX', jsonb_build_object('description', 'Done', 'content', jsonb_build_object(
 				coalesce(route.response_schema ->> 'contentMediaType', 'application/json'),
 				jsonb_build_object('schema', route.response_schema))),
 			'default', flowforge.openapi_error(route.style))))
@@ -87,7 +87,7 @@ declare
 	tag constant text := '"' || md5(document::text) || '"';
 	headers constant text := E'cache-control: no-cache\netag: ' || tag || E'\n';
 begin
-	if tag = any (string_to_array(replace(request.headers ->> 'if-none-match', 'W/', ''), ', ')) then
+	if flowforge.is_known_etag(request, tag) then
 		return (304, headers, '')::flowforge.response;
 	end if;
 	return flowforge.answer(document, 200, headers);

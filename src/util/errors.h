@@ -102,7 +102,9 @@
 	X(WORKFLOW_NAME, '5', '1', '6', 409, "The workflow's name is taken")                           \
 	X(INPUT, '5', '1', '7', 422, "The run's input is not what its function takes")                 \
 	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")             \
-	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")
+	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")               \
+	X(CHANGED, '6', 'A', '1', 412, "What was to be changed was changed meanwhile")                 \
+	X(CONFLICT, '6', 'A', '2', 409, "What is stored does not let itself be changed like this")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),
