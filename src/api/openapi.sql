@@ -23,14 +23,15 @@ as $$
 $$;
 comment on function flowforge.openapi_parameters(flowforge.route) is 'The parameters of a route, in its path, the query string and headers.';
 
--- Anything but a plain problem+json error is what the SDKs of the protocol read.
+-- Anything but a plain problem+json error is what the SDKs of the protocol read; a path that cannot be read is no route's, and told as others are.
 create function flowforge.openapi_error(style text) returns jsonb
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 	select jsonb_build_object('description', 'An error', 'content', case
 		when style in ('problem', 'page') then '{"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}'::jsonb
-		else '{"application/json": {"schema": {"$ref": "#/components/schemas/SdkError"}}}'
+		else '{"application/json": {"schema": {"$ref": "#/components/schemas/SdkError"}},
+			"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}'
 	end)
 $$;
 comment on function flowforge.openapi_error(text) is 'The errors of a route, by its style.';

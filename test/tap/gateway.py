@@ -37,14 +37,14 @@ class Gateway:
             return False
 
     def ask(self, method, path, body=None, headers=None, first=None):
-        """One request. The body is sent as it is when it is bytes, else as JSON; of a stream only `first` bytes are read."""
+        """One request. The body is sent as it is when it is bytes, else as JSON; of a stream that begins only `first` bytes are read."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         given = ({"content-type": "application/json"} if data is not None else {}) | (headers or {})
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         self.connection.request(method, path, body=data, headers=given)
         response = self.connection.getresponse()
-        content = response.read(first) if first else response.read()
+        content = response.read(first if response.status == 200 else None)
         answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
         if first or response.will_close:
             self.connection.close()
