@@ -34,14 +34,6 @@ as $$
 $$;
 comment on function flowforge.run_cost(flowforge.runs) is 'What a run''s calls to models have cost so far.';
 
-create function flowforge.milliseconds(span interval) returns bigint
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select (extract(epoch from span) * 1000)::bigint
-$$;
-comment on function flowforge.milliseconds(interval) is 'A span of time in whole milliseconds.';
-
 create function flowforge.run_timing(run flowforge.runs) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -26,6 +26,7 @@
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
+#include "util/trace.h"
 
 #define MAX_REQUEST_ID 128
 
@@ -87,6 +88,8 @@ read_request(FunctionCallInfo fcinfo, Request *request)
 	request->headers = PG_ARGISNULL(3) ? ff_url_json(&none) : PG_GETARG_JSONB_P(3);
 	request->body = PG_ARGISNULL(4) ? NULL : PG_GETARG_BYTEA_PP(4);
 	request->id = request_id(request->headers);
+	ff_trace_request(ff_json_text(request->headers, "traceparent"),
+					 ff_json_text(request->headers, "tracestate"));
 }
 
 /* Whether the body is to be read as JSON. It is what curl -d sends, whatever that says it is. */
@@ -383,6 +386,7 @@ ff_api_serve(PG_FUNCTION_ARGS)
 	read_request(fcinfo, &request);
 	ff_answer_init(&answer);
 	answer_safely(&request, &answer);
+	ff_trace_request(NULL, NULL);
 	add_standard_headers(&request, &answer);
 	PG_RETURN_DATUM(make_result(fcinfo, &answer));
 }
