@@ -289,18 +289,22 @@ answer_request(Request *request, FfAnswer *answer)
 	}
 }
 
-/*
- * What is not the caller's doing goes to the log whole, with the request's id and its route (not
- * its path, which may hold a key).
- */
+/* Every line of the log that a request causes has the request's id and its route (not its path,
+ * which may hold a key) in its context. */
 static void
-log_failure(const Request *request, ErrorData *error)
+add_context(void *arg)
 {
+	const Request *request = arg;
 	const char *route = request->match.pattern != NULL ? request->match.pattern : "unknown route";
-	char	   *place = psprintf("request %s: %s %s", request->id, request->method, route);
 
+	errcontext("request %s: %s %s", request->id, request->method, route);
+}
+
+/* What is not the caller's doing goes to the log whole. */
+static void
+log_failure(ErrorData *error)
+{
 	error->elevel = LOG;
-	error->context = error->context != NULL ? psprintf("%s\n%s", error->context, place) : place;
 	ThrowErrorData(error);
 }
 
@@ -311,7 +315,7 @@ handle_error(const Request *request, FfAnswer *answer, ErrorData *error)
 		ReThrowError(error);
 	ff_answer_error(answer, error, request->match.style, ff_json_text(request->headers, "accept"));
 	if (answer->status >= 500)
-		log_failure(request, error);
+		log_failure(error);
 }
 
 static void
@@ -320,7 +324,9 @@ answer_safely(Request *request, FfAnswer *answer)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData *volatile error = NULL;
+	ErrorContextCallback told = {error_context_stack, add_context, request};
 
+	error_context_stack = &told;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -338,6 +344,7 @@ answer_safely(Request *request, FfAnswer *answer)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	error_context_stack = told.previous;
 	if (error != NULL)
 		handle_error(request, answer, error);
 }

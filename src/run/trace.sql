@@ -80,15 +80,15 @@ $$;
 comment on function flowforge.otlp_run_span(flowforge.runs, jsonb) is 'The span of an ended run, as OTLP has it in JSON.';
 
 -- Of a call to a model: the attributes of the semantic conventions for generative AI.
-create function flowforge.otlp_model_attributes(output jsonb) returns jsonb
+create function flowforge.otlp_model_attributes(asked jsonb, output jsonb) returns jsonb
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select jsonb_build_object('gen_ai.operation.name', 'chat', 'gen_ai.provider.name', output -> 'provider', 'gen_ai.request.model', output -> 'model',
+	select jsonb_build_object('gen_ai.operation.name', 'chat', 'gen_ai.provider.name', output -> 'provider', 'gen_ai.request.model', coalesce(asked -> 'model', output -> 'model'),
 		'gen_ai.response.model', output -> 'model', 'gen_ai.usage.input_tokens', output #> '{usage,prompt_tokens}',
 		'gen_ai.usage.output_tokens', output #> '{usage,completion_tokens}', 'flowforge.cost_usd', output #> '{usage,cost_usd}')
 $$;
-comment on function flowforge.otlp_model_attributes(jsonb) is 'What a span says of a call to a model, by its output.';
+comment on function flowforge.otlp_model_attributes(jsonb, jsonb) is 'What a span says of a call to a model, by what it was asked with and its output.';
 
 create function flowforge.otlp_step_spans(run flowforge.runs, meta jsonb) returns setof jsonb
 language sql stable
@@ -96,11 +96,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select jsonb_build_object('traceId', flowforge.trace_of(run.run_id, meta), 'spanId', flowforge.trace_span(run.run_id, s.step_id),
 		'parentSpanId', flowforge.trace_span(run.run_id, ''), 'name', coalesce(nullif(s.name, ''), s.step_id),
-		'kind', case when s.op in ('model', 'llm_call', 'http', 'http_request', 'webhook') then 3 else 1 end,
+		'kind', case when s.op in ('model', 'llm_call', 'http', 'http_request', 'webhook', 'fetch') then 3 else 1 end,
 		'startTimeUnixNano', flowforge.otlp_time(s.started_at), 'endTimeUnixNano', flowforge.otlp_time(s.ended_at),
 		'attributes', flowforge.otlp_attributes(jsonb_build_object('flowforge.run.id', run.ulid, 'flowforge.step.id', s.step_id, 'flowforge.step.op', s.op,
 			'flowforge.step.status', s.status, 'flowforge.step.attempt', s.attempt, 'error.type', s.memo #>> '{error,name}')
-			|| case when s.op in ('model', 'llm_call') then flowforge.otlp_model_attributes(s.memo -> 'data') else '{}' end),
+			|| case when s.op in ('model', 'llm_call') then flowforge.otlp_model_attributes(s.detail -> 'input', s.memo -> 'data') else '{}' end),
 		'status', flowforge.otlp_status(s.status, s.memo -> 'error'))
 	from flowforge.step s
 	where s.tenant_id = run.tenant_id and s.run_id = run.run_id

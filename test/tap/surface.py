@@ -1,8 +1,4 @@
-"""What the API's routes do beyond their form: functions, the tenant, search, pages, ETags, repeats, CloudEvents, bulk actions, trace context."""
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
+"""What the API's routes do beyond their form: functions, the tenant, search, pages, ETags, repeats, CloudEvents, bulk actions, the log."""
 from gateway import Gateway
 from harness import App, Cluster, run, wait_for
 
@@ -162,6 +158,20 @@ def test_cloud_events_come_in_all_three_modes(use):
     shown = gateway.get(f"/api/v1/events/{binary}").json()
     assert shown["name"] == "shop/paid" and shown["data"]["n"] == 4 and shown["external_id"] == "/shop#4", shown
     assert len(gateway.get("/api/v1/events?name=shop/paid").json()["data"]) == 4
+
+
+def test_what_a_request_logs_has_its_id(use):
+    cluster, gateway = prepared(use)
+    cluster.sql("create function public.spoil() returns trigger language plpgsql as $$ begin raise warning 'spoilt'; raise 'no room' using errcode = 'XX000'; end $$;"
+                "create trigger spoil before insert on flowforge.pause for each row execute function public.spoil()")
+    app_of(use, gateway, steps=1)
+    answer = gateway.ask("POST", "/api/v1/functions/shop-main/pause", {"reason": "x"}, {"x-request-id": "my-request-7"})
+    assert answer.status == 500 and answer.headers["x-request-id"] == "my-request-7" and b"no room" not in answer.body, answer.body
+    with open(cluster.log) as file:
+        log = file.read()
+    for line in ("WARNING:  spoilt", "LOG:  no room"):
+        told = log[log.index(line):].split("CONTEXT:", 1)[1][:1000]
+        assert told.count("request my-request-7: POST /api/v1/functions/{id}/pause") >= 1, log[log.index(line):][:1500]
 
 
 def test_many_runs_are_cancelled_after_a_dry_run(use):

@@ -183,7 +183,7 @@ def test_a_call_to_a_model_has_the_attributes_of_generative_ai(use):
     collector, provider = use(Collector()), use(Provider())
     cluster, app = prepared(use, collector)
     cluster.sql(f"select ff_set_ai_provider('local', null, '{provider.url}', 'openai'), ff_set_model_price('local', '*', 1, 2)")
-    run_id = start(cluster, app, [op("Model", "ask", provider="local", model="gpt-4o", prompt="Capital?")])
+    run_id = start(cluster, app, [op("Ai", "ask", provider="local", model="gpt-4o", prompt="Capital?")])
     assert end(cluster, run_id)[0] == "completed"
     span = collector.of(run_id)[1]["ask"]
     told = {key: attribute(span, f"gen_ai.{key}") for key in ("operation.name", "provider.name", "usage.input_tokens", "usage.output_tokens")}
