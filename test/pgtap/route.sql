@@ -14,7 +14,7 @@ $$;
 select plan(10 + (select count(*)::integer from flowforge.route where response_schema ->> 'contentMediaType' is null));
 
 select is_empty('select pattern from flowforge.route where summary = '''' or summary ~ ''[.]$''', 'every route has a summary');
-select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|workflows|hooks|schedules|watches):(send|read|manage))$''',
+select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|workflows|hooks|schedules|watches|tenant):(send|read|manage))$''',
 	'every route has a known scope');
 select is_empty('select pattern from flowforge.route where response_schema = ''{}''', 'every route has a schema of its answer');
 select is_empty('select pattern from flowforge.route where method in (''POST'', ''PUT'', ''PATCH'') and request_schema = ''{}''',
@@ -94,7 +94,11 @@ insert into request values
 ('POST', '/api/v1/approvals/{id}/reject', '/api/v1/approvals/' || :'other_approval' || '/reject', null),
 ('POST', '/approve/{token}', :'link', '{"approved": false}'),
 ('GET', '/api/v1/functions', '/api/v1/functions', null), ('GET', '/api/v1/catalog/steps', '/api/v1/catalog/steps', null),
+('GET', '/api/v1/functions/{id}', '/api/v1/functions/routes-a', null), ('GET', '/api/v1/apps/{id}', '/api/v1/apps/' || :'app', null),
+('GET', '/api/v1/tenant', '/api/v1/tenant', null), ('PATCH', '/api/v1/tenant', '/api/v1/tenant', '{"weight": 2}'),
+('PATCH', '/api/v1/functions/{id}', '/api/v1/functions/routes-a', '{"name": "A"}'),
 ('GET', '/api/v1/catalog/functions', '/api/v1/catalog/functions', null), ('GET', '/api/v1/apps', '/api/v1/apps', null),
+('DELETE', '/api/v1/functions/{id}', '/api/v1/functions/routes-a', null),
 ('POST', '/api/v1/apps', '/api/v1/apps', '{"url": "http://127.0.0.1:9/nobody"}'),
 ('POST', '/api/v1/apps/{id}/sync', '/api/v1/apps/' || :'app' || '/sync', null), ('DELETE', '/api/v1/apps/{id}', '/api/v1/apps/' || :'app', null),
 ('POST', '/v1/runs/{id}/metadata', '/v1/runs/' || :'run' || '/metadata',
