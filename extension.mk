@@ -13,9 +13,9 @@ SQL_PARTS = src/util/util.sql src/http/outbound.sql src/lang/lang.sql src/schema
 	src/run/partition.sql src/flow/claim.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/run/metadata.sql \
 	src/run/repeat.sql src/run/bulk.sql src/run/pause.sql src/flow/explain.sql src/run/explain.sql src/step/lock.sql src/run/fsck.sql src/function/check.sql src/flow/check.sql src/function/register.sql \
 	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql src/ai/price.sql \
-	$(foreach part,sql approval approval_link,src/step/$(part).sql) src/run/resume.sql \
+	$(foreach part,sql approval approval_link,src/step/$(part).sql) src/run/resume.sql src/run/trace.sql \
 	$(foreach part,catalogue graph workflow publish diff public register_function,src/graph/$(part).sql) \
-	$(foreach part,route answer repeat serve health events runs control approvals workflows stream apps catalog sdk endpoint v1 cancellation graphql openapi page form approve,src/api/$(part).sql) \
+	$(foreach part,route answer repeat serve health events runs control approvals workflows stream apps functions tenant catalog sdk endpoint v1 cancellation graphql openapi page form approve,src/api/$(part).sql) \
 	$(foreach part,keys auth me users,src/api/$(part).sql) \
 	src/hook/hook.sql src/watch/watch.sql src/api/triggers.sql src/audit/changes.sql src/audit/verify.sql src/api/audit.sql src/team/protect.sql src/team/grant.sql
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

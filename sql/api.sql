@@ -6,10 +6,10 @@ reset client_min_messages;
 -- Ids and times differ from run to run.
 create function pg_temp.masked(text) returns text
 language sql as $$
-	select regexp_replace(regexp_replace(regexp_replace(replace($1, flowforge.version(), '<version>'),
+	select regexp_replace(regexp_replace(regexp_replace(regexp_replace(replace($1, flowforge.version(), '<version>'),
 		'[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}', '<uuid>', 'g'),
 		'\m0[0-9A-HJKMNP-TV-Z]{25}\M', '<ulid>', 'g'),
-		'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*\+00:00', '<time>', 'g')
+		'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*\+00:00', '<time>', 'g'), '(queued_ms|total_ms)": \d+', '\1": <ms>', 'g')
 $$;
 create function pg_temp.req(
 	method text, path text, query text default '', headers jsonb default '{}', body text default null,

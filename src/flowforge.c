@@ -32,6 +32,7 @@
 #include "util/json.h"
 #include "util/seal.h"
 #include "util/sign.h"
+#include "util/trace.h"
 #include "worker/call.h"
 #include "worker/executor.h"
 #include "worker/turn.h"
@@ -260,6 +261,52 @@ define_mail_settings(void)
 							 NULL, NULL);
 }
 
+/* A line break in a header would begin another one. */
+static bool
+check_otlp_headers(char **value, void **extra, GucSource source)
+{
+	if (strpbrk(*value, "\r\n") == NULL && (**value == '\0' || strchr(*value, '=') != NULL))
+		return true;
+	GUC_check_errdetail("They are one line like authorization=Bearer abc,x-team=shop.");
+	return false;
+}
+
+static bool
+check_otlp_endpoint(char **value, void **extra, GucSource source)
+{
+	if (**value == '\0' || strncmp(*value, "http://", 7) == 0 ||
+		strncmp(*value, "https://", 8) == 0)
+		return true;
+	GUC_check_errdetail("It is no URL of http or https.");
+	GUC_check_errhint("A collector listens at a URL like http://127.0.0.1:4318/v1/traces.");
+	return false;
+}
+
+static bool
+check_traceparent(char **value, void **extra, GucSource source)
+{
+	if (**value == '\0' || ff_trace_is_parent(*value))
+		return true;
+	GUC_check_errdetail("It is no traceparent of W3C trace context, version 00.");
+	return false;
+}
+
+/* Settings of traces. */
+static void
+define_trace_settings(void)
+{
+	DefineCustomStringVariable(
+		"flowforge.traceparent", "The trace that events sent by this session belong to.",
+		"A traceparent of W3C trace context; empty: none.", &ff_trace_setting, "", PGC_USERSET, 0,
+		check_traceparent, NULL, NULL);
+	define_list("flowforge.otlp_endpoint",
+				"Where spans of runs and steps are sent, by OTLP/HTTP in JSON; empty: nowhere.",
+				"The whole URL, like http://127.0.0.1:4318/v1/traces.", &ff_otlp_endpoint, "",
+				check_otlp_endpoint, NULL);
+	define_list("flowforge.otlp_headers", "Headers that go with them: name=value,name=value.", NULL,
+				&ff_otlp_headers, "", check_otlp_headers, NULL);
+}
+
 /* Settings of the steps the server takes itself. */
 static void
 define_step_settings(void)
@@ -399,6 +446,7 @@ _PG_init(void)
 	define_mail_settings();
 	define_event_settings();
 	define_access_settings();
+	define_trace_settings();
 	define_step_settings();
 	define_audit_settings();
 	MarkGUCPrefixReserved("flowforge");

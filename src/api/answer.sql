@@ -114,15 +114,16 @@ as $$
 $$;
 comment on function flowforge.page_of(jsonb) is 'The page that limit, cursor, since and until in the query string ask for. Error: FF204.';
 
-create function flowforge.page_answer(items jsonb[], size integer) returns flowforge.response
+create function flowforge.page_answer(items jsonb[], size integer, cursor text default 'ulid') returns flowforge.response
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 	select flowforge.answer(jsonb_build_object(
 		'data', to_jsonb(coalesce(items[:size], '{}')),
-		'next_cursor', case when cardinality(items) > size then items[size] ->> 'ulid' end))
+		'next_cursor', case when cardinality(items) > size then items[size] ->> cursor end))
 $$;
-comment on function flowforge.page_answer(jsonb[], integer) is 'A page of a list; items holds one more than it shows when there is a next page.';
+comment on function flowforge.page_answer(jsonb[], integer, text) is
+'A page of a list; items holds one more than it shows when there is a next page, which begins after the member of the last item that cursor names.';
 
 create function flowforge.problem(code text, message text, detail text, hint text) returns flowforge.response
 language c stable strict as 'MODULE_PATHNAME', 'ff_sql_problem';
@@ -137,3 +138,45 @@ as $$
 	select flowforge.answer(body, status, E'cache-control: no-store\n')
 $$;
 comment on function flowforge.secret_answer(jsonb, integer) is 'An answer that holds a secret, which is kept nowhere.';
+
+-- What has names and is few is listed by name, all of it unless somebody asks for less; the cursor is the last name shown.
+create function flowforge.named_size(query jsonb) returns integer
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select flowforge.integer_of(query, 'limit', 1000, 1, 1000)
+$$;
+comment on function flowforge.named_size(jsonb) is 'How many items a page of a list by name shows. Error: FF204.';
+
+-- --- ETags ---
+
+-- "If-Match: *" means: whatever it is, as long as it is there.
+create function flowforge.expected_etag(request flowforge.request) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select nullif(regexp_replace(btrim(request.headers ->> 'if-match'), '^W/', ''), '*')
+$$;
+comment on function flowforge.expected_etag(flowforge.request) is 'The state of what it changes that a request expects; null: any.';
+
+create function flowforge.is_known_etag(request flowforge.request, etag text) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce(etag = any (string_to_array(replace(request.headers ->> 'if-none-match', 'W/', ''), ', ')), false)
+$$;
+comment on function flowforge.is_known_etag(flowforge.request, text) is 'Whether who asks has this state already.';
+
+create function flowforge.check_etag(request flowforge.request, etag text, what text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if flowforge.expected_etag(request) <> etag then
+		raise exception using errcode = 'FF6A1', message = format('%s was changed meanwhile', what),
+			detail = format('Its ETag is %s, If-Match says %s.', etag, flowforge.expected_etag(request)),
+			hint = 'Read it again, and send what you want to change with the ETag it has now.';
+	end if;
+end
+$$;
+comment on function flowforge.check_etag(flowforge.request, text, text) is 'Raises FF6A1 when a request is about another state of what it changes.';

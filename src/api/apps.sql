@@ -1,4 +1,4 @@
--- Apps and functions over HTTP: the protocol's /fn/register and /dev, and the API's own lists.
+-- Apps over HTTP: the protocol's /fn/register and /dev, and the API's own list.
 
 create function flowforge.api_register(request flowforge.request) returns flowforge.response
 language plpgsql volatile
@@ -62,24 +62,6 @@ end
 $$;
 comment on function flowforge.api_dev(flowforge.request) is 'GET /dev: how SDKs find a development server.';
 
-create function flowforge.api_functions(request flowforge.request) returns flowforge.response
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-	wanted constant text := request.query ->> 'app';
-	archived constant boolean := coalesce(flowforge.choice_of(request.query, 'archived', '{true,false}'), 'false')::boolean;
-begin
-	return flowforge.answer(jsonb_build_object('data', coalesce((
-		select jsonb_agg(jsonb_build_object('function', f.function, 'name', f.name, 'kind', f.kind, 'app', f.app, 'version', f.version, 'retries', f.retries,
-			'url', f.url, 'triggers', coalesce(f.triggers, '[]'), 'archived_at', f.archived_at, 'filter_errors', f.filter_errors,
-			'last_filter_error', f.last_filter_error, 'last_filter_error_at', f.last_filter_error_at) order by f.function)
-		from flowforge.functions f
-		where f.tenant_id = flowforge.current_tenant() and (wanted is null or f.app = wanted) and (archived or f.archived_at is null)), '[]')));
-end
-$$;
-comment on function flowforge.api_functions(flowforge.request) is 'GET /api/v1/functions.';
-
 create function flowforge.app_json(app flowforge.app) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -88,6 +70,7 @@ as $$
 		'framework', app.framework, 'version', app.app_version, 'functions', (
 			select count(*) from flowforge.function f
 			where f.tenant_id = app.tenant_id and f.app_id = app.app_id and f.archived_at is null),
+		'paused', exists (select from flowforge.pause p where p.tenant_id = app.tenant_id and p.app_id = app.app_id),
 		'registered_at', app.registered_at, 'synced_at', case when app.checksum <> '' then app.synced_at end,
 		'sync_error', app.sync_error, 'sync_failed_at', app.sync_failed_at)
 $$;
@@ -97,11 +80,16 @@ create function flowforge.api_apps(request flowforge.request) returns flowforge.
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+	size constant integer := flowforge.named_size(request.query);
+	after constant text := request.query ->> 'cursor';
 begin
-	return flowforge.answer(jsonb_build_object('data', coalesce((
-		select jsonb_agg(flowforge.app_json(a) order by a.name)
+	return flowforge.page_answer(array(
+		select flowforge.app_json(a)
 		from flowforge.app a
-		where a.tenant_id = flowforge.current_tenant()), '[]')));
+		where a.tenant_id = flowforge.current_tenant() and (after is null or a.name collate "C" > after)
+		order by a.name collate "C"
+		limit size + 1), size, 'name');
 end
 $$;
 comment on function flowforge.api_apps(flowforge.request) is 'GET /api/v1/apps.';
@@ -122,6 +110,16 @@ begin
 end
 $$;
 comment on function flowforge.app_of(flowforge.request) is 'The app that the path names. Error: FF201 no such app.';
+
+create function flowforge.api_app(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.answer(flowforge.app_json(flowforge.app_of(request)));
+end
+$$;
+comment on function flowforge.api_app(flowforge.request) is 'GET /api/v1/apps/{id}.';
 
 create function flowforge.sync_answer(url text) returns flowforge.response
 language plpgsql volatile
@@ -209,28 +207,9 @@ insert into flowforge.route_schema (name, schema) values
 			"timeout": {"type": "string", "description": "After it the event does not count."}}}}
 	}
 }'),
-('Function', '{
-	"type": "object", "required": ["function", "name", "kind", "app", "version", "retries", "url", "triggers", "archived_at",
-		"filter_errors", "last_filter_error", "last_filter_error_at"],
-	"properties": {
-		"function": {"type": "string", "description": "Its id, app-function."},
-		"name": {"type": "string"},
-		"kind": {"enum": ["sdk", "graph", "sql"], "description": "Served by an app, a workflow, or a function of the database."},
-		"app": {"type": ["string", "null"]},
-		"version": {"type": "integer"},
-		"retries": {"type": "integer", "description": "Of each step."},
-		"url": {"type": "string"},
-		"triggers": {"type": "array", "items": {"type": "object", "properties": {
-			"event": {"type": "string"}, "expression": {"type": "string"}, "cron": {"type": "string"}}}},
-		"archived_at": {"type": ["string", "null"], "format": "date-time", "description": "When its app stopped serving it."},
-		"filter_errors": {"type": "integer", "description": "How often a filter of it could not be evaluated since the server started."},
-		"last_filter_error": {"type": ["string", "null"]},
-		"last_filter_error_at": {"type": ["string", "null"], "format": "date-time"}
-	}
-}'),
 ('App', '{
 	"type": "object",
-	"required": ["id", "ulid", "name", "url", "sdk", "framework", "version", "functions", "registered_at", "synced_at", "sync_error", "sync_failed_at"],
+	"required": ["id", "ulid", "name", "url", "sdk", "framework", "version", "functions", "paused", "registered_at", "synced_at", "sync_error", "sync_failed_at"],
 	"properties": {
 		"id": {"type": "string", "format": "uuid"},
 		"ulid": {"type": "string"},
@@ -240,6 +219,7 @@ insert into flowforge.route_schema (name, schema) values
 		"framework": {"type": ["string", "null"]},
 		"version": {"type": ["string", "null"]},
 		"functions": {"type": "integer", "description": "How many it serves."},
+		"paused": {"type": "boolean"},
 		"registered_at": {"type": "string", "format": "date-time"},
 		"synced_at": {"type": ["string", "null"], "format": "date-time", "description": "When it last registered something new."},
 		"sync_error": {"type": ["string", "null"], "description": "Why it did not say which functions it serves when it was asked last."},
@@ -275,15 +255,15 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 	"functions": {"type": "array", "items": {"type": "object"}},
 	"handlers": {"type": "array", "items": {"$ref": "#/components/schemas/Registration"}},
 	"features": {"type": "object"}}}'),
-('GET', '/api/v1/functions', 'flowforge.api_functions', 'functions:read', 'functions', 'List functions',
+('GET', '/api/v1/apps', 'flowforge.api_apps', 'functions:read', 'functions', 'List apps, by name',
 '{"type": "object", "properties": {
-	"app": {"type": "string"},
-	"archived": {"type": "boolean", "default": false, "description": "Those no app serves any more, too."}}}',
-'{"type": "object", "required": ["data"], "properties": {
-	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Function"}}}}'),
-('GET', '/api/v1/apps', 'flowforge.api_apps', 'functions:read', 'functions', 'List apps',
-'{}', '{"type": "object", "required": ["data"], "properties": {
-	"data": {"type": "array", "items": {"$ref": "#/components/schemas/App"}}}}'),
+	"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000},
+	"cursor": {"type": "string", "description": "next_cursor of the page before."}}}',
+'{"type": "object", "required": ["data", "next_cursor"], "properties": {
+	"data": {"type": "array", "items": {"$ref": "#/components/schemas/App"}},
+	"next_cursor": {"type": ["string", "null"]}}}'),
+('GET', '/api/v1/apps/{id}', 'flowforge.api_app', 'functions:read', 'functions', 'One app, with the reason when it could not be asked for its functions',
+'{}', '{"$ref": "#/components/schemas/App"}'),
 ('POST', '/api/v1/apps', 'flowforge.api_app_add', 'functions:manage', 'functions', 'Add the app at a URL: asks which functions it serves',
 '{"type": "object", "required": ["url"], "properties": {"url": {"type": "string", "format": "uri"}}}',
 '{"$ref": "#/components/schemas/Sync"}'),

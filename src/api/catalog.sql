@@ -16,15 +16,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
 	wanted constant text := flowforge.choice_of(request.query, 'kind', '{sdk,graph,sql}');
+	size constant integer := flowforge.named_size(request.query);
+	after constant text := request.query ->> 'cursor';
 begin
-	return flowforge.answer(jsonb_build_object('data', coalesce((
-		select jsonb_agg(jsonb_build_object('function', f.slug, 'name', f.name, 'kind', f.kind,
+	return flowforge.page_answer(array(
+		select jsonb_build_object('function', f.slug, 'name', f.name, 'kind', f.kind,
 			'description', coalesce(v.config ->> 'description', ''), 'category', 'custom',
 			'input_schema', nullif(v.config -> 'input_schema', 'null'), 'output_schema', nullif(v.config -> 'output_schema', 'null'))
-			order by f.slug)
 		from flowforge.function f
 		join flowforge.function_version v using (tenant_id, function_id, version)
-		where f.tenant_id = flowforge.current_tenant() and f.archived_at is null and (wanted is null or f.kind = wanted)), '[]')));
+		where f.tenant_id = flowforge.current_tenant() and f.archived_at is null and (wanted is null or f.kind = wanted)
+			and (after is null or f.slug collate "C" > after)
+		order by f.slug collate "C"
+		limit size + 1), size, 'function');
 end
 $$;
 comment on function flowforge.api_catalog_functions(flowforge.request) is 'GET /api/v1/catalog/functions.';
@@ -62,5 +66,7 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 '{}',
 '{"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/StepType"}}}}'),
 ('GET', '/api/v1/catalog/functions', 'flowforge.api_catalog_functions', 'functions:read', 'catalog', 'List the functions a graph can call',
-'{"type": "object", "properties": {"kind": {"enum": ["sdk", "graph", "sql"], "description": "Of this kind only."}}}',
-'{"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/CatalogFunction"}}}}');
+'{"type": "object", "properties": {"kind": {"enum": ["sdk", "graph", "sql"], "description": "Of this kind only."},
+	"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000},
+	"cursor": {"type": "string", "description": "next_cursor of the page before."}}}',
+'{"type": "object", "required": ["data", "next_cursor"], "properties": {"next_cursor": {"type": ["string", "null"]}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/CatalogFunction"}}}}');

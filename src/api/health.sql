@@ -76,8 +76,8 @@ insert into flowforge.route_schema (name, schema) values
 
 insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
 ('GET', '/health', 'flowforge.api_health', 'public', 'health', 'Whether the gateway and the database answer',
-'{}', '{"type": "object", "required": ["status", "version"], "properties": {
-	"status": {"const": "ok"}, "version": {"type": "string"}}}'),
+'{}', '{"type": "object", "required": ["status"], "properties": {
+	"status": {"const": "ok"}, "version": {"type": "string", "description": "Of the extension; a gateway answers for itself, without it."}}}'),
 ('GET', '/ready', 'flowforge.api_ready', 'public', 'health', 'Whether the executors work; 503 when they do not',
 '{}', '{"type": "object", "required": ["status", "executors"], "properties": {
 	"status": {"enum": ["ready", "not ready"]},

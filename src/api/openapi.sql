@@ -23,14 +23,15 @@ as $$
 $$;
 comment on function flowforge.openapi_parameters(flowforge.route) is 'The parameters of a route, in its path, the query string and headers.';
 
--- Anything but a plain problem+json error is what the SDKs of the protocol read.
+-- Anything but a plain problem+json error is what the SDKs of the protocol read; a path that cannot be read is no route's, and told as others are.
 create function flowforge.openapi_error(style text) returns jsonb
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 	select jsonb_build_object('description', 'An error', 'content', case
 		when style in ('problem', 'page') then '{"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}'::jsonb
-		else '{"application/json": {"schema": {"$ref": "#/components/schemas/SdkError"}}}'
+		else '{"application/json": {"schema": {"$ref": "#/components/schemas/SdkError"}},
+			"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}'
 	end)
 $$;
 comment on function flowforge.openapi_error(text) is 'The errors of a route, by its style.';
@@ -51,7 +52,7 @@ as $$
 				'content', jsonb_build_object(coalesce(route.request_schema ->> 'contentMediaType', 'application/json'),
 					jsonb_build_object('schema', route.request_schema))) end,
 		'responses', jsonb_build_object(
-			'200', jsonb_build_object('description', 'Done', 'content', jsonb_build_object(
+			'2XX', jsonb_build_object('description', 'Done', 'content', jsonb_build_object(
 				coalesce(route.response_schema ->> 'contentMediaType', 'application/json'),
 				jsonb_build_object('schema', route.response_schema))),
 			'default', flowforge.openapi_error(route.style))))
@@ -89,7 +90,7 @@ declare
 	tag constant text := '"' || md5(document::text) || '"';
 	headers constant text := E'cache-control: no-cache\netag: ' || tag || E'\n';
 begin
-	if tag = any (string_to_array(replace(request.headers ->> 'if-none-match', 'W/', ''), ', ')) then
+	if flowforge.is_known_etag(request, tag) then
 		return (304, headers, '')::flowforge.response;
 	end if;
 	return flowforge.answer(document, 200, headers);

@@ -21,6 +21,32 @@ as $$
 $$;
 comment on function flowforge.run_detail(flowforge.runs) is 'A run as the API shows it alone: with its event, the ids of all events of its batch, and its result.';
 
+-- A model's calls are priced when they are made; one whose price nobody knew costs null, and is counted.
+create function flowforge.run_cost(run flowforge.runs) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select jsonb_build_object('model_calls', count(*), 'prompt_tokens', coalesce(sum(c.prompt_tokens), 0),
+		'completion_tokens', coalesce(sum(c.completion_tokens), 0), 'usd', coalesce(sum(c.cost_usd), 0),
+		'unpriced_calls', count(*) filter (where c.cost_usd is null))
+	from flowforge.ai_calls c
+	where c.tenant_id = run.tenant_id and c.run_id = run.run_id
+$$;
+comment on function flowforge.run_cost(flowforge.runs) is 'What a run''s calls to models have cost so far.';
+
+create function flowforge.run_timing(run flowforge.runs) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select jsonb_build_object('queued_ms', flowforge.milliseconds(coalesce(run.started_at, run.ended_at, now()) - run.created_at),
+		'running_ms', flowforge.milliseconds(coalesce(run.ended_at, now()) - run.started_at),
+		'total_ms', flowforge.milliseconds(coalesce(run.ended_at, now()) - run.created_at),
+		'steps', count(s.step_id), 'steps_ms', coalesce(flowforge.milliseconds(sum(s.ended_at - s.started_at)), 0))
+	from flowforge.step s
+	where s.tenant_id = run.tenant_id and s.run_id = run.run_id
+$$;
+comment on function flowforge.run_timing(flowforge.runs) is 'How long a run waited and ran, until now if it has not ended, and what its finished steps took, added up.';
+
 create function flowforge.run_steps(run uuid) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -32,6 +58,26 @@ as $$
 	where s.tenant_id = flowforge.current_tenant() and s.run_id = run
 $$;
 comment on function flowforge.run_steps(uuid) is 'The steps of a run as the API shows them: finished ones in the order they finished, then the others.';
+
+-- Finished steps by the order in which they finished, so many a page; those that have not finished are few, and all on the last page.
+create function flowforge.run_steps_page(run uuid, after integer, size integer) returns jsonb[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select array(
+		select jsonb_build_object('position', s.position, 'step_id', s.step_id, 'name', s.name, 'op', s.op, 'status', s.status, 'attempt', s.attempt,
+			'output', s.output, 'error', s.error, 'detail', s.detail, 'started_at', s.started_at, 'ended_at', s.ended_at, 'due_at', s.due_at)
+		from (
+			select f.*
+			from flowforge.steps f
+			where f.tenant_id = flowforge.current_tenant() and f.run_id = run and f.position > after
+			order by f.position
+			limit size + 1
+		) s
+		order by s.position
+	)
+$$;
+comment on function flowforge.run_steps_page(uuid, integer, integer) is 'The finished steps of a run after a position, and one more than a page shows.';
 
 create function flowforge.run_of(request flowforge.request) returns uuid
 language plpgsql stable
@@ -66,7 +112,7 @@ begin
 			and (slug is null or r.function = slug) and (event is null or r.event_name = event)
 		order by r.run_id desc
 		limit page.size + 1;
-	elsif status in ('pending', 'running') then
+	elsif status in ('pending', 'running', 'paused') then
 		return query
 		select r.*
 		from flowforge.live_run l
@@ -90,17 +136,54 @@ $$;
 comment on function flowforge.run_page(flowforge.page, text, text, text) is
 'The runs of a page, newest first, and one more; filtered by status, function and event name where these are given.';
 
+-- Payloads have no index: a search looks at so many runs and says where the next one goes on.
+create function flowforge.search_page(page flowforge.page, status text, slug text, event text, search text) returns flowforge.response
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	with looked_at as materialized (
+		select r.run_id, r.ulid, r as run from flowforge.run_page((page.low, page.high, 1999)::flowforge.page, status, slug, event) r
+	), met as materialized (
+		select l.run_id, l.ulid, flowforge.run_json(l.run) as json
+		from looked_at l
+		left join flowforge.event e on e.tenant_id = (l.run).tenant_id and e.event_id = (l.run).event_id
+		where strpos(lower(concat_ws(' ', e.data, (l.run).output, (l.run).error)), lower(search)) > 0
+		order by l.run_id desc
+		limit page.size
+	)
+	select flowforge.answer(jsonb_build_object('data', (select coalesce(jsonb_agg(m.json order by m.run_id desc), '[]') from met m),
+		'next_cursor', case
+			when (select count(*) from met) = page.size then (select m.ulid from met m order by m.run_id limit 1)
+			when (select count(*) from looked_at) = 2000 then (select l.ulid from looked_at l order by l.run_id limit 1)
+		end))
+$$;
+comment on function flowforge.search_page(flowforge.page, text, text, text, text) is
+'The runs of a page whose event''s data, output or error has a text in it, whatever its case. Looks at 2,000 runs: a page may be short, or '
+'empty, and yet have a next one.';
+
 create function flowforge.api_runs(request flowforge.request) returns flowforge.response
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	page constant flowforge.page := flowforge.page_of(request.query);
-	status constant text := flowforge.choice_of(request.query, 'status', '{pending,running,completed,failed,cancelled}');
+	status constant text := flowforge.choice_of(request.query, 'status', '{pending,running,paused,completed,failed,cancelled}');
+	slug constant text := case when request.query ? 'workflow' then (
+		select f.slug
+		from flowforge.function f
+		where f.tenant_id = flowforge.current_tenant()
+			and f.function_id = (flowforge.find_workflow(request.query ->> 'workflow')).function_id)
+	else request.query ->> 'function' end;
+	search constant text := request.query ->> 'search';
 begin
+	if request.query ->> 'function' <> slug then
+		return flowforge.page_answer('{}', page.size);
+	elsif search <> '' then
+		return flowforge.search_page(page, status, slug, request.query ->> 'event', search);
+	end if;
 	return flowforge.page_answer(array(
 		select flowforge.run_json(r)
-		from flowforge.run_page(page, status, request.query ->> 'function', request.query ->> 'event') r
+		from flowforge.run_page(page, status, slug, request.query ->> 'event') r
 		order by r.run_id desc), page.size);
 end
 $$;
@@ -114,7 +197,10 @@ declare
 	run constant uuid := flowforge.run_of(request);
 begin
 	return flowforge.answer((
-		select flowforge.run_detail(r) from flowforge.runs r where r.tenant_id = flowforge.current_tenant() and r.run_id = run));
+		select flowforge.run_detail(r) || jsonb_build_object('context', flowforge.run_context(r), 'timing', flowforge.run_timing(r),
+			'cost', flowforge.run_cost(r))
+		from flowforge.runs r
+		where r.tenant_id = flowforge.current_tenant() and r.run_id = run));
 end
 $$;
 comment on function flowforge.api_run(flowforge.request) is 'GET /api/v1/runs/{id}.';
@@ -123,8 +209,23 @@ create function flowforge.api_run_steps(request flowforge.request) returns flowf
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+	run constant uuid := flowforge.run_of(request);
+	size constant integer := flowforge.named_size(request.query);
+	after constant integer := flowforge.integer_of(request.query, 'cursor', -1, 0, 999999999);
+	finished jsonb[];
 begin
-	return flowforge.answer(jsonb_build_object('data', flowforge.run_steps(flowforge.run_of(request))));
+	if not request.query ?| '{limit,cursor}' then
+		return flowforge.answer(jsonb_build_object('data', flowforge.run_steps(run), 'next_cursor', null));
+	end if;
+	finished := flowforge.run_steps_page(run, after, size);
+	return flowforge.answer(jsonb_build_object('data', (
+			select coalesce(jsonb_agg(f.step - 'position' order by f.ordinality), '[]') from unnest(finished[:size]) with ordinality f (step, ordinality))
+		|| case when cardinality(finished) > size then '[]' else (
+			select coalesce(jsonb_agg(s.value order by s.ordinality), '[]')
+			from jsonb_array_elements(flowforge.run_steps(run)) with ordinality s
+			where s.value -> 'ended_at' = 'null') end,
+		'next_cursor', case when cardinality(finished) > size then finished[size] ->> 'position' end));
 end
 $$;
 comment on function flowforge.api_run_steps(flowforge.request) is 'GET /api/v1/runs/{id}/steps.';
@@ -168,7 +269,7 @@ insert into flowforge.route_schema (name, schema) values
 		"ulid": {"type": "string", "description": "The same id as SDKs show it."},
 		"function": {"type": "string"},
 		"version": {"type": "integer"},
-		"status": {"enum": ["pending", "running", "completed", "failed", "cancelled"]},
+		"status": {"enum": ["pending", "running", "paused", "completed", "failed", "cancelled"]},
 		"event_id": {"type": "string", "format": "uuid"},
 		"event_name": {"type": ["string", "null"]},
 		"parent_run_id": {"type": ["string", "null"], "format": "uuid", "description": "The run that invoked this one."},
@@ -180,8 +281,21 @@ insert into flowforge.route_schema (name, schema) values
 }'),
 ('RunDetail', '{
 	"allOf": [{"$ref": "#/components/schemas/Run"}],
-	"type": "object", "required": ["event", "event_ids", "output", "error", "metadata"],
+	"type": "object", "required": ["event", "event_ids", "output", "error", "metadata", "context", "timing", "cost"],
 	"properties": {
+		"context": {"type": ["object", "null"], "description": "Of a workflow: {input, node: output}."},
+		"timing": {"type": "object", "required": ["queued_ms", "running_ms", "total_ms", "steps", "steps_ms"], "properties": {
+			"queued_ms": {"type": "integer", "description": "Before its first call."},
+			"running_ms": {"type": ["integer", "null"], "description": "Since; null before it."},
+			"total_ms": {"type": "integer"},
+			"steps": {"type": "integer", "description": "How many have finished."},
+			"steps_ms": {"type": "integer", "description": "What they took, added up."}}},
+		"cost": {"type": "object", "required": ["model_calls", "prompt_tokens", "completion_tokens", "usd", "unpriced_calls"], "properties": {
+			"model_calls": {"type": "integer"},
+			"prompt_tokens": {"type": "integer"},
+			"completion_tokens": {"type": "integer"},
+			"usd": {"type": "number", "description": "Dollars."},
+			"unpriced_calls": {"type": "integer", "description": "Calls to models whose price is not known; usd is without them."}}},
 		"event": {"oneOf": [{"$ref": "#/components/schemas/Event"}, {"type": "null"}]},
 		"event_ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "description": "All its events, in order of arrival: several when it is a batch."},
 		"output": {"description": "What the function returned."},
@@ -224,8 +338,10 @@ insert into flowforge.route_schema (name, schema) values
 insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
 ('GET', '/api/v1/runs', 'flowforge.api_runs', 'runs:read', 'runs', 'List runs, newest first',
 '{"type": "object", "properties": {
-	"status": {"enum": ["pending", "running", "completed", "failed", "cancelled"]},
+	"status": {"enum": ["pending", "running", "paused", "completed", "failed", "cancelled"]},
 	"function": {"type": "string", "description": "Its id, app-function."},
+	"workflow": {"type": "string", "description": "A workflow by its slug, id or name."},
+	"search": {"type": "string", "maxLength": 200, "description": "Text in the event''s data, the output or the error, whatever its case. Each answer looks at 2,000 runs: one may be short, and yet have a next_cursor."},
 	"event": {"type": "string", "description": "The name of the event that started it."},
 	"since": {"type": "string", "format": "date-time"},
 	"until": {"type": "string", "format": "date-time"},
@@ -237,7 +353,11 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 ('GET', '/api/v1/runs/{id}', 'flowforge.api_run', 'runs:read', 'runs', 'One run with its event and result',
 '{}', '{"$ref": "#/components/schemas/RunDetail"}'),
 ('GET', '/api/v1/runs/{id}/steps', 'flowforge.api_run_steps', 'runs:read', 'runs', 'The steps of a run',
-'{}', '{"type": "object", "required": ["data"], "properties": {
+'{"type": "object", "properties": {
+	"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "Finished steps a page; the last one has those that have not finished, too. Without it: all."},
+	"cursor": {"type": "string", "description": "next_cursor of the page before."}}}',
+'{"type": "object", "required": ["data", "next_cursor"], "properties": {
+	"next_cursor": {"type": ["string", "null"]},
 	"data": {"type": "array", "items": {"$ref": "#/components/schemas/Step"}}}}'),
 ('GET', '/api/v1/runs/{id}/events', 'flowforge.api_run_events', 'runs:read', 'runs', 'The log of a run, oldest first',
 '{"type": "object", "properties": {

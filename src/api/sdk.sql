@@ -5,7 +5,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-	return (200, 'content-type: application/json', flowforge.run_call_steps(flowforge.run_of(request)))::flowforge.response;
+	return (200, E'content-type: application/json\n', flowforge.run_call_steps(flowforge.run_of(request)))::flowforge.response;
 end
 $$;
 comment on function flowforge.api_run_actions(flowforge.request) is 'GET /v0/runs/{id}/actions: the steps of a call that says use_api.';

@@ -26,6 +26,7 @@
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
+#include "util/trace.h"
 
 #define MAX_REQUEST_ID 128
 
@@ -87,6 +88,8 @@ read_request(FunctionCallInfo fcinfo, Request *request)
 	request->headers = PG_ARGISNULL(3) ? ff_url_json(&none) : PG_GETARG_JSONB_P(3);
 	request->body = PG_ARGISNULL(4) ? NULL : PG_GETARG_BYTEA_PP(4);
 	request->id = request_id(request->headers);
+	ff_trace_request(ff_json_text(request->headers, "traceparent"),
+					 ff_json_text(request->headers, "tracestate"));
 }
 
 /* Whether the body is to be read as JSON. It is what curl -d sends, whatever that says it is. */
@@ -286,18 +289,22 @@ answer_request(Request *request, FfAnswer *answer)
 	}
 }
 
-/*
- * What is not the caller's doing goes to the log whole, with the request's id and its route (not
- * its path, which may hold a key).
- */
+/* Every line of the log that a request causes has the request's id and its route (not its path,
+ * which may hold a key) in its context. */
 static void
-log_failure(const Request *request, ErrorData *error)
+add_context(void *arg)
 {
+	const Request *request = arg;
 	const char *route = request->match.pattern != NULL ? request->match.pattern : "unknown route";
-	char	   *place = psprintf("request %s: %s %s", request->id, request->method, route);
 
+	errcontext("request %s: %s %s", request->id, request->method, route);
+}
+
+/* What is not the caller's doing goes to the log whole. */
+static void
+log_failure(ErrorData *error)
+{
 	error->elevel = LOG;
-	error->context = error->context != NULL ? psprintf("%s\n%s", error->context, place) : place;
 	ThrowErrorData(error);
 }
 
@@ -308,7 +315,7 @@ handle_error(const Request *request, FfAnswer *answer, ErrorData *error)
 		ReThrowError(error);
 	ff_answer_error(answer, error, request->match.style, ff_json_text(request->headers, "accept"));
 	if (answer->status >= 500)
-		log_failure(request, error);
+		log_failure(error);
 }
 
 static void
@@ -317,7 +324,9 @@ answer_safely(Request *request, FfAnswer *answer)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData *volatile error = NULL;
+	ErrorContextCallback told = {error_context_stack, add_context, request};
 
+	error_context_stack = &told;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -335,6 +344,7 @@ answer_safely(Request *request, FfAnswer *answer)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	error_context_stack = told.previous;
 	if (error != NULL)
 		handle_error(request, answer, error);
 }
@@ -383,6 +393,7 @@ ff_api_serve(PG_FUNCTION_ARGS)
 	read_request(fcinfo, &request);
 	ff_answer_init(&answer);
 	answer_safely(&request, &answer);
+	ff_trace_request(NULL, NULL);
 	add_standard_headers(&request, &answer);
 	PG_RETURN_DATUM(make_result(fcinfo, &answer));
 }

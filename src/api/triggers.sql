@@ -14,11 +14,16 @@ create function flowforge.api_hooks(request flowforge.request) returns flowforge
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+	size constant integer := flowforge.named_size(request.query);
+	after constant text := request.query ->> 'cursor';
 begin
-	return flowforge.answer(jsonb_build_object('data', coalesce((
-		select jsonb_agg(flowforge.hook_json(h) order by h.path collate "C")
+	return flowforge.page_answer(array(
+		select flowforge.hook_json(h)
 		from flowforge.hooks h
-		where h.tenant_id = flowforge.current_tenant()), '[]')));
+		where h.tenant_id = flowforge.current_tenant() and (after is null or h.path collate "C" > after)
+		order by h.path collate "C"
+		limit size + 1), size, 'path');
 end
 $$;
 comment on function flowforge.api_hooks(flowforge.request) is 'GET /api/v1/hooks.';
@@ -70,13 +75,18 @@ create function flowforge.api_schedules(request flowforge.request) returns flowf
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+	size constant integer := flowforge.named_size(request.query);
+	after constant integer := flowforge.integer_of(request.query, 'cursor', null, 0, 999999999);
 begin
-	return flowforge.answer(jsonb_build_object('data', coalesce((
-		select jsonb_agg(jsonb_build_object('id', s.schedule_id, 'name', s.name, 'function', s.function, 'event', s.event, 'data', s.data,
+	return flowforge.page_answer(array(
+		select jsonb_build_object('id', s.schedule_id, 'name', s.name, 'function', s.function, 'event', s.event, 'data', s.data,
 			'cron', s.cron, 'jitter_s', extract(epoch from s.jitter)::float8, 'catch_up', s.catch_up, 'last_at', s.last_at, 'next_run_at', s.next_run_at,
-			'fired_by', s.fired_by, 'last_error', s.last_error) order by s.schedule_id)
+			'fired_by', s.fired_by, 'last_error', s.last_error)
 		from flowforge.schedules s
-		where s.tenant_id = flowforge.current_tenant()), '[]')));
+		where s.tenant_id = flowforge.current_tenant() and (after is null or s.schedule_id > after)
+		order by s.schedule_id
+		limit size + 1), size, 'id');
 end
 $$;
 comment on function flowforge.api_schedules(flowforge.request) is 'GET /api/v1/schedules.';
@@ -249,7 +259,10 @@ insert into flowforge.route_schema (name, schema) values
 
 insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
 ('GET', '/api/v1/hooks', 'flowforge.api_hooks', 'hooks:read', 'hooks', 'List webhooks',
-'{}', '{"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/Hook"}}}}'),
+'{"type": "object", "properties": {
+	"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000},
+	"cursor": {"type": "string", "description": "next_cursor of the page before."}}}',
+'{"type": "object", "required": ["data", "next_cursor"], "properties": {"next_cursor": {"type": ["string", "null"]}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/Hook"}}}}'),
 ('POST', '/api/v1/hooks', 'flowforge.api_hook_create', 'hooks:manage', 'hooks', 'Make a webhook, or replace the one of that path',
 '{"type": "object", "required": ["path", "event"], "properties": {
 	"path": {"type": "string", "pattern": "^[A-Za-z0-9._~-]{1,200}$", "description": "It is served at /hooks/{path}."},
@@ -264,7 +277,10 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 ('DELETE', '/api/v1/hooks/{path}', 'flowforge.api_hook_drop', 'hooks:manage', 'hooks', 'Remove a webhook',
 '{}', '{"type": "object", "required": ["path", "result"], "properties": {"path": {"type": "string"}, "result": {"const": "removed"}}}'),
 ('GET', '/api/v1/schedules', 'flowforge.api_schedules', 'schedules:read', 'schedules', 'List what is started by the time',
-'{}', '{"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/Schedule"}}}}'),
+'{"type": "object", "properties": {
+	"limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000},
+	"cursor": {"type": "string", "description": "next_cursor of the page before."}}}',
+'{"type": "object", "required": ["data", "next_cursor"], "properties": {"next_cursor": {"type": ["string", "null"]}, "data": {"type": "array", "items": {"$ref": "#/components/schemas/Schedule"}}}}'),
 ('GET', '/api/v1/watches', 'flowforge.api_watches', 'watches:read', 'watches', 'List watched tables',
 '{}', '{"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {"$ref": "#/components/schemas/Watch"}}}}'),
 ('POST', '/api/v1/watches', 'flowforge.api_watch_create', 'watches:manage', 'watches', 'Watch a table: changes of its rows become events',

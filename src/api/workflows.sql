@@ -24,15 +24,6 @@ end
 $$;
 comment on function flowforge.workflow_answer(integer, integer) is 'A workflow as the API shows it alone, with its ETag.';
 
--- "If-Match: *" means: whatever it is, as long as it is there.
-create function flowforge.expected_etag(request flowforge.request) returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select nullif(regexp_replace(btrim(request.headers ->> 'if-match'), '^W/', ''), '*')
-$$;
-comment on function flowforge.expected_etag(flowforge.request) is 'The state of what it changes that a request expects; null: any.';
-
 create function flowforge.api_workflows(request flowforge.request) returns flowforge.response
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -92,7 +83,7 @@ declare
 	w constant flowforge.workflow := flowforge.find_workflow(request.params ->> 'id');
 	config jsonb;
 begin
-	if version is null and flowforge.workflow_etag(w) = any (string_to_array(replace(request.headers ->> 'if-none-match', 'W/', ''), ', ')) then
+	if version is null and flowforge.is_known_etag(request, flowforge.workflow_etag(w)) then
 		return (304, format(E'etag: %s\n', flowforge.workflow_etag(w)), '')::flowforge.response;
 	elsif version is null then
 		return flowforge.workflow_answer(w.function_id);
@@ -201,11 +192,17 @@ create function flowforge.api_workflow_versions(request flowforge.request) retur
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+	size constant integer := flowforge.integer_of(request.query, 'limit', 200, 1, 200);
+	before constant integer := flowforge.integer_of(request.query, 'cursor', null, 1, 999999999);
 begin
-	return flowforge.answer(jsonb_build_object('data', coalesce((
-		select jsonb_agg(jsonb_build_object('version', v.version, 'current', v.current, 'name', v.name, 'nodes', v.nodes, 'edges', v.edges,
-			'published_at', v.published_at) order by v.version desc)
-		from @extschema@.ff_workflow_versions(request.params ->> 'id') v), '[]')));
+	return flowforge.page_answer(array(
+		select jsonb_build_object('version', v.version, 'current', v.current, 'name', v.name, 'nodes', v.nodes, 'edges', v.edges,
+			'published_at', v.published_at)
+		from @extschema@.ff_workflow_versions(request.params ->> 'id') v
+		where before is null or v.version < before
+		order by v.version desc
+		limit size + 1), size, 'version');
 end
 $$;
 comment on function flowforge.api_workflow_versions(flowforge.request) is 'GET /api/v1/workflows/{id}/versions.';
@@ -254,7 +251,7 @@ insert into flowforge.route_schema (name, schema) values
 		"settings": {"type": "object", "properties": {
 			"max_concurrency": {"type": "integer", "minimum": 1, "default": 10, "description": "Nodes of a run at a time."},
 			"run_timeout_seconds": {"type": ["number", "null"], "default": null}}},
-		"triggers": {"type": "array", "maxItems": 10, "items": {"type": "object", "description": "One of event, cron, webhook and manual.", "properties": {
+		"triggers": {"type": "array", "maxItems": 10, "items": {"description": "An object with one of event, cron, webhook and manual. A draft may hold what is not valid.", "properties": {
 			"event": {"type": "string", "description": "A name, or a pattern that ends in /* or .*"},
 			"if": {"type": "string", "description": "An expression over event."},
 			"cron": {"type": "string"},
@@ -345,8 +342,11 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 '{"type": ["object", "null"], "properties": {
 	"input": {"type": "object", "default": {}, "description": "What its input_schema asks for."},
 	"idempotency_key": {"type": "string", "description": "A repeat starts nothing and gives the first run."}}}', '{"$ref": "#/components/schemas/RunStarted"}'),
-('GET', '/api/v1/workflows/{id}/versions', 'flowforge.api_workflow_versions', 'workflows:read', 'workflows', 'List the published versions, newest first', '{}',
-'{"type": "object", "required": ["data"], "properties": {"data": {"type": "array", "items": {
+('GET', '/api/v1/workflows/{id}/versions', 'flowforge.api_workflow_versions', 'workflows:read', 'workflows', 'List the published versions, newest first',
+'{"type": "object", "properties": {
+	"limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 200},
+	"cursor": {"type": "string", "pattern": "^[0-9]{1,9}$", "description": "next_cursor of the page before."}}}',
+'{"type": "object", "required": ["data", "next_cursor"], "properties": {"next_cursor": {"type": ["string", "null"]}, "data": {"type": "array", "items": {
 	"type": "object", "required": ["version", "current", "name", "nodes", "edges", "published_at"], "properties": {
 		"version": {"type": "integer"},
 		"current": {"type": "boolean", "description": "Whether triggers start it."},

@@ -26,7 +26,7 @@ typedef struct FfEvent
 	const char *external_id; /* the sender's id, or NULL */
 	const char *dedupe_key;	 /* what makes a repeat harmless, or NULL */
 	const char *v;			 /* the sender's version of the event's form, or NULL */
-	Jsonb	   *meta;		 /* {sessions}, from ff_event_read_meta, or NULL */
+	Jsonb	   *meta;		 /* from ff_event_read_meta, or NULL */
 	TimestampTz ts;
 } FfEvent;
 
@@ -94,9 +94,19 @@ extern void ff_event_read(FfEvent *event, uint64 row, int column);
 #define FF_EVENT_COLUMNS \
 	"ev.event_id, ev.name, ev.data, ev.user_data, ev.external_id, ev.v, ev.ts, ev.meta"
 
-/* What is kept of an event's meta as its sender gave it: {sessions}, or NULL when it has none.
- * Gives what is wrong with it, or NULL. */
-extern const char *ff_event_read_meta(Jsonb *meta, Jsonb **kept);
+/* The trace an event belongs to (util/trace.h); NULLs: none. */
+typedef struct FfTrace
+{
+	const char *parent;
+	const char *state;
+} FfTrace;
+
+/* What is kept of an event's meta as its sender gave it: {sessions, traceparent, tracestate}, or
+ * NULL when it has none; `trace` is that of an event that does not name one itself. Gives what is
+ * wrong with meta, or NULL. */
+extern const char *ff_event_read_meta(Jsonb *meta, FfTrace trace, Jsonb **kept);
+/* The trace of who sends now. */
+extern FfTrace ff_event_trace_now(void);
 
 /* --- waits (wait.c) --- */
 

@@ -87,6 +87,7 @@ ff_send_event(PG_FUNCTION_ARGS)
 	event.data = PG_ARGISNULL(1) ? empty_object() : PG_GETARG_JSONB_P(1);
 	event.user = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
 	event.ts = PG_ARGISNULL(4) ? GetCurrentTimestamp() : PG_GETARG_TIMESTAMPTZ(4);
+	(void) ff_event_read_meta(NULL, ff_event_trace_now(), &event.meta);
 	ff_event_check(&event, false);
 	use_key(&event, PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -130,7 +131,7 @@ member_or_null(Jsonb *object, const char *key)
 static void
 read_meta(FfEvent *event, Jsonb *meta)
 {
-	const char *problem = ff_event_read_meta(meta, &event->meta);
+	const char *problem = ff_event_read_meta(meta, ff_event_trace_now(), &event->meta);
 
 	if (problem != NULL)
 		ereport(ERROR, (errcode(FF_ERR_EVENT_SESSIONS),

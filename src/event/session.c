@@ -4,7 +4,9 @@
  * An SDK sends two layers in an event's meta: `sessions`, which its user wrote, and
  * `propagated_sessions`, which it took over from the run that sends. Here they become one: what the
  * user wrote wins, null removes what would be taken over (a key, or all), and what is taken over
- * fills up to the limit in the order of its bytes. Nothing else of meta is kept.
+ * fills up to the limit in the order of its bytes. Beside them meta keeps the trace the event
+ * belongs to (util/trace.h): the event's own, or that of who sends it. Nothing else of meta is
+ * kept.
  */
 #include "postgres.h"
 
@@ -13,6 +15,7 @@
 
 #include "event/event.h"
 #include "util/json.h"
+#include "util/trace.h"
 
 #define MAX_SESSIONS 5
 #define MAX_KEY_BYTES 128
@@ -143,18 +146,55 @@ merge_layers(const Layer *written, const Layer *propagated)
 	int			  room;
 
 	ff_jb_object(&builder);
-	ff_jb_key(&builder, "sessions");
-	ff_jb_object(&builder);
 	room = add_layer(&builder, written, NULL, MAX_SESSIONS);
 	if (!written->null)
 		room = add_layer(&builder, propagated, written, room);
 	ff_jb_end(&builder);
-	ff_jb_end(&builder);
 	return room == MAX_SESSIONS ? NULL : ff_jb_finish(&builder);
 }
 
+/* What is no traceparent is as good as none: who sends it does not know. */
+static void
+choose_trace(Jsonb *meta, FfTrace *trace)
+{
+	const char *parent = meta != NULL ? ff_json_text(meta, "traceparent") : NULL;
+	const char *state = meta != NULL ? ff_json_text(meta, "tracestate") : NULL;
+
+	if (!ff_trace_is_parent(parent))
+		return;
+	trace->parent = parent;
+	trace->state = ff_trace_is_state(state) ? state : NULL;
+}
+
+static Jsonb *
+keep(Jsonb *sessions, const FfTrace *trace)
+{
+	FfJsonBuilder builder = {0};
+
+	if (sessions == NULL && trace->parent == NULL)
+		return NULL;
+	ff_jb_object(&builder);
+	if (sessions != NULL)
+	{
+		ff_jb_key(&builder, "sessions");
+		ff_jb_json(&builder, sessions);
+	}
+	if (trace->parent != NULL)
+	{
+		ff_jb_key(&builder, "traceparent");
+		ff_jb_text(&builder, trace->parent);
+	}
+	if (trace->state != NULL)
+	{
+		ff_jb_key(&builder, "tracestate");
+		ff_jb_text(&builder, trace->state);
+	}
+	ff_jb_end(&builder);
+	return ff_jb_finish(&builder);
+}
+
 const char *
-ff_event_read_meta(Jsonb *meta, Jsonb **kept)
+ff_event_read_meta(Jsonb *meta, FfTrace trace, Jsonb **kept)
 {
 	Layer		written;
 	Layer		propagated;
@@ -162,15 +202,27 @@ ff_event_read_meta(Jsonb *meta, Jsonb **kept)
 
 	*kept = NULL;
 	if (meta == NULL || ff_json_is_null(meta))
+	{
+		*kept = keep(NULL, &trace);
 		return NULL;
+	}
 	if (!ff_json_is_object(meta))
 		return "meta is not an object";
+	choose_trace(meta, &trace);
 	problem = read_layer(meta, "sessions", &written, true);
 	if (problem == NULL)
 		problem = read_layer(meta, "propagated_sessions", &propagated, false);
 	if (problem == NULL && count_ids(&written) > MAX_SESSIONS)
 		problem = psprintf("meta.sessions has more than %d sessions", MAX_SESSIONS);
 	if (problem == NULL)
-		*kept = merge_layers(&written, &propagated);
+		*kept = keep(merge_layers(&written, &propagated), &trace);
 	return problem;
+}
+
+FfTrace
+ff_event_trace_now(void)
+{
+	FfTrace trace = {ff_trace_parent_now(), ff_trace_state_now()};
+
+	return trace;
 }

@@ -320,7 +320,8 @@ load_function(FfFunction *function, const FunctionKey *key)
 {
 	static FfPlan plan = {
 		"select v.retries, f.app_id, f.slug, f.url, v.config, (extract(epoch from a.request_timeout) * 1000000)::bigint, "
-		"exists (select from flowforge.pause p where p.tenant_id = f.tenant_id and (p.function_id = f.function_id or p.app_id = f.app_id)), "
+		"exists (select from flowforge.pause p where p.tenant_id = f.tenant_id and (p.function_id = f.function_id or p.app_id = f.app_id "
+		"or p.function_id is null and p.app_id is null)), "
 		"coalesce(v.config ->> 'endpoint' = 'true', false) from flowforge.function f "
 		"join flowforge.function_version v on v.tenant_id = f.tenant_id and v.function_id = f.function_id and v.version = $3 "
 		"left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id "

@@ -78,18 +78,20 @@ comment on table flowforge.trigger is 'What starts runs of a function: an event 
 create index trigger_event on flowforge.trigger (tenant_id, event) where event is not null;
 create index trigger_function on flowforge.trigger (tenant_id, function_id);
 
--- What is paused: a row for each function or app. Its runs are kept and not called. Written by ff_pause and ff_resume.
+-- What is paused: a row for each function or app, and one that names neither for all of a tenant. Runs are kept and not called. Written by
+-- ff_pause, ff_pause_app, ff_pause_all and the functions that end pauses.
 create table flowforge.pause (
 	tenant_id integer not null,
 	function_id integer,
 	app_id uuid,
 	reason text,
 	paused_at timestamptz not null default now(),
-	check ((function_id is null) <> (app_id is null))
+	check (function_id is null or app_id is null)
 );
-comment on table flowforge.pause is 'Functions and apps that are paused: their runs are kept and not called.';
+comment on table flowforge.pause is 'Functions, apps and (with neither) tenants that are paused: their runs are kept and not called.';
 create unique index pause_function on flowforge.pause (tenant_id, function_id) where function_id is not null;
 create unique index pause_app on flowforge.pause (tenant_id, app_id) where app_id is not null;
+create unique index pause_all on flowforge.pause (tenant_id) where function_id is null and app_id is null;
 
 create function flowforge.paused_functions() returns setof integer
 language sql stable
@@ -98,8 +100,10 @@ as $$
 	select p.function_id from flowforge.pause p where p.function_id is not null
 	union all
 	select f.function_id from flowforge.pause p join flowforge.function f on f.tenant_id = p.tenant_id and f.app_id = p.app_id
+	union all
+	select f.function_id from flowforge.pause p join flowforge.function f on f.tenant_id = p.tenant_id where p.function_id is null and p.app_id is null
 $$;
-comment on function flowforge.paused_functions() is 'The functions whose runs are not called: they or their apps are paused.';
+comment on function flowforge.paused_functions() is 'The functions whose runs are not called: they, their apps or all of their tenants are paused.';
 
 -- Backends cache functions and triggers; any change to these tables makes all of them forget.
 create function flowforge.forget_functions() returns trigger

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "protocol/protocol.h"
+#include "run/trace.h"
 #include "util/id.h"
 #include "util/jcs.h"
 #include "util/json.h"
@@ -170,23 +171,6 @@ append_body(StringInfo out, const FfRun *run, const FfItem *item, const FfFuncti
 	appendStringInfo(out, "\"use_api\":%s,\"version\":%d}", use_api, run->protocol);
 }
 
-/* W3C trace context: a run is a trace, a call of it a span. */
-static char *
-trace_parent(const FfRun *run, const FfItem *item)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	appendStringInfoString(&out, "traceparent: 00-");
-	for (int i = 0; i < UUID_LEN; i++)
-		appendStringInfo(&out, "%02x", run->id.data[i]);
-	appendStringInfoChar(&out, '-');
-	for (int i = UUID_LEN / 2; i < UUID_LEN; i++)
-		appendStringInfo(&out, "%02x", item->request_id.data[i]);
-	appendStringInfoString(&out, "-01");
-	return out.data;
-}
-
 static void
 add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
 {
@@ -201,7 +185,7 @@ add_headers(FfHttpCall *call, const FfRun *run, const FfItem *item)
 	ff_http_add_header(call, psprintf("x-inngest-step-id: %s", call_step(item)));
 	ff_http_add_header(call, psprintf("x-inngest-req-version: %d", run->protocol));
 	ff_http_add_header(call, psprintf("x-request-id: %s", request_ulid));
-	ff_http_add_header(call, trace_parent(run, item));
+	ff_run_trace_call(call, run, item->id);
 	ff_http_add_header(call, psprintf("x-inngest-job-id: %s.%s", run_ulid, call_step(item)));
 	ff_http_add_header(call, psprintf("x-inngest-generation-id: %d", run->generation));
 	/* The same for every attempt of a step: what an app can make its effects idempotent with. */

@@ -37,15 +37,19 @@ create function flowforge.pause_cause(tenant integer, function_id integer, out c
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select case when p.app_id is null then 'function paused' else 'app paused' end, p.paused_at,
-		format('the %s has been paused since %s%s', case when p.app_id is null then format('function "%s"', f.slug) else format('app "%s"', a.name) end,
-			flowforge.say_time(p.paused_at), ': ' || p.reason)
+	select case when p.function_id is not null then 'function paused' when p.app_id is not null then 'app paused' else 'all paused' end, p.paused_at,
+		format('%s has been paused since %s%s', case
+				when p.function_id is not null then format('the function "%s"', f.slug)
+				when p.app_id is not null then format('the app "%s"', a.name)
+				else 'everything'
+			end, flowforge.say_time(p.paused_at), ': ' || p.reason)
 	from flowforge.function f
 	left join flowforge.app a on a.tenant_id = f.tenant_id and a.app_id = f.app_id
-	join flowforge.pause p on p.tenant_id = f.tenant_id and (p.function_id = f.function_id or p.app_id = f.app_id)
+	join flowforge.pause p on p.tenant_id = f.tenant_id
+		and (p.function_id = f.function_id or p.app_id = f.app_id or p.function_id is null and p.app_id is null)
 	where f.tenant_id = tenant and f.function_id = pause_cause.function_id
 $$;
-comment on function flowforge.pause_cause(integer, integer) is 'Why nothing of a function is called, if it or its app is paused.';
+comment on function flowforge.pause_cause(integer, integer) is 'Why nothing of a function is called, if it, its app or everything is paused.';
 
 -- A call that asked what comes next may have run a step that failed; the log knows its name.
 create function flowforge.retried_step(run flowforge.live_run, item jsonb) returns text
@@ -308,7 +312,7 @@ begin
 end
 $$;
 comment on function flowforge.run_causes(uuid) is
-'Why a run is not running, cause by cause: a word (no executor, function paused, app paused, being called, app unreachable, backing off, '
+'Why a run is not running, cause by cause: a word (no executor, function paused, app paused, all paused, being called, app unreachable, backing off, '
 'queued, waiting for room, being done, sleeping, waiting for an event | a run | a signal | an approval | a lock | its turn, deadline; or how it ended), the step, since when, until when, and '
 'a sentence. Error: FF010 no such run.';
 

@@ -108,6 +108,35 @@ $$;
 comment on function @extschema@.ff_resume_app(text) is
 'Ends the pause of an app; functions that were paused by themselves stay so. Gives "resumed" or "not paused". Error: FF063 no such app.';
 
+create function @extschema@.ff_pause_all(reason text default null) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	insert into flowforge.pause (tenant_id, reason) values (flowforge.current_tenant(), reason)
+	on conflict do nothing;
+	return case when found then 'paused' else 'already paused' end;
+end
+$$;
+comment on function @extschema@.ff_pause_all(text) is
+'Pauses all functions of the tenant, also those that come later, as ff_pause does one. Gives "paused" or "already paused".';
+
+create function @extschema@.ff_resume_all() returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	delete from flowforge.pause p where p.tenant_id = flowforge.current_tenant() and p.function_id is null and p.app_id is null;
+	if not found then
+		return 'not paused';
+	end if;
+	perform flowforge.look();
+	return 'resumed';
+end
+$$;
+comment on function @extschema@.ff_resume_all() is
+'Ends the pause of all the tenant''s functions; functions and apps that were paused by themselves stay so. Gives "resumed" or "not paused".';
+
 create function @extschema@.ff_app_timeout(app text, timeout interval) returns interval
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

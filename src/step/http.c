@@ -12,6 +12,7 @@
 
 #include "http/message.h"
 #include "run/actor.h"
+#include "run/trace.h"
 #include "step/outgoing.h"
 #include "step/step.h"
 #include "util/compat.h"
@@ -339,6 +340,8 @@ request(FfHttpCall *call, const FfRun *run, const FfItem *item, void *found, Jso
 	(void) read_request(&made, item->options);
 	foreach (cell, made.headers)
 		ff_http_add_header(call, lfirst(cell));
+	if (!is_named(made.names, "traceparent"))
+		ff_run_trace_call(call, run, item->id);
 	if (!is_named(made.names, "user-agent"))
 		ff_http_add_header(call, "user-agent: FlowForge/" FF_VERSION);
 	if (!is_safe(made.method) && !is_named(made.names, "idempotency-key"))

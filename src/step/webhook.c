@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "run/actor.h"
+#include "run/trace.h"
 #include "step/outgoing.h"
 #include "step/step.h"
 #include "util/json.h"
@@ -72,6 +73,7 @@ request(FfHttpCall *call, const FfRun *run, const FfItem *item, void *found, Jso
 		(void) JsonbToCString(&call->request, &payload->root, VARSIZE(payload));
 	ff_http_add_header(call, "content-type: application/json");
 	ff_http_add_header(call, "user-agent: FlowForge/" FF_VERSION);
+	ff_run_trace_call(call, run, item->id);
 	sign(call, ff_json_text(item->options, "secret"), ff_outgoing_key(run, item));
 	call->keep_headers = true;
 	call->timeout = ff_outgoing_timeout(item->options);

@@ -120,7 +120,9 @@
 	X(TWO_FACTOR, '6', '1', '3', 409, "The second factor is in another state than this needs")     \
 	X(ROLE_LEVEL, '6', '4', '0', 403, "The caller's role in the tenant may not do this")           \
 	X(ROLE_UNTIED, '6', '4', '1', 403, "The caller's database role is tied to no tenant")          \
-	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")
+	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")               \
+	X(CHANGED, '6', 'A', '1', 412, "What was to be changed was changed meanwhile")                 \
+	X(CONFLICT, '6', 'A', '2', 409, "What is stored does not let itself be changed like this")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

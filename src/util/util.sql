@@ -51,3 +51,11 @@ create function flowforge.key_hash(key text) returns text
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'ff_sql_key_hash';
 comment on function flowforge.key_hash(text) is 'The bearer an SDK derives from a signing key; null when the key is not hex.';
 revoke all on function flowforge.sign(text, text, bigint) from public;
+
+create function flowforge.milliseconds(span interval) returns bigint
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+	select (extract(epoch from span) * 1000)::bigint
+$$;
+comment on function flowforge.milliseconds(interval) is 'A span of time in whole milliseconds.';

@@ -15,6 +15,7 @@
 #include "slot/hint.h"
 #include "util/errors.h"
 #include "util/id.h"
+#include "run/trace.h"
 #include "util/json.h"
 #include "util/spi.h"
 #include "worker/save.h"
@@ -314,6 +315,22 @@ defer_data(const FfRun *run, const FfDefer *defer, const char *slug)
 	return merged(ff_json_member(defer->payload, "input"), ff_jb_finish(&builder));
 }
 
+/* What a run starts is of its trace, if it belongs to one. */
+static FfTrace
+trace_of(const FfRun *run, const char *step)
+{
+	FfTrace trace = {NULL, NULL};
+	char   *parent;
+
+	if (!ff_run_traced(run))
+		return trace;
+	parent = palloc(FF_TRACE_PARENT + 1);
+	ff_run_trace(run, step, parent);
+	trace.parent = parent;
+	trace.state = ff_run_trace_state(run);
+	return trace;
+}
+
 /* The functions the run has deferred are started, by an event each. */
 static void
 schedule_defers(List **events, const FfChange *change)
@@ -337,7 +354,8 @@ schedule_defers(List **events, const FfChange *change)
 		event->data = defer_data(change->run, defer, slug);
 		event->ts = change->ended_at;
 		/* Sessions that are none are not worth losing the event for. */
-		(void) ff_event_read_meta(ff_json_member(defer->payload, "meta"), &event->meta);
+		(void) ff_event_read_meta(ff_json_member(defer->payload, "meta"), trace_of(change->run, ""),
+								  &event->meta);
 		*events = lappend(*events, event);
 	}
 }
@@ -443,7 +461,7 @@ prepare_invocation(const Invoking *invoking, FfEvent *event, FfNewRun *run)
 			ereport(ERROR, (errcode(FF_ERR_FUNCTION_NOT_FOUND), errmsg("%s", problem)));
 		return problem;
 	}
-	problem = ff_event_read_meta(meta, &event->meta);
+	problem = ff_event_read_meta(meta, trace_of(change->run, invocation->step_id), &event->meta);
 	if (problem != NULL)
 		return problem;
 	run->tenant_id = change->run->tenant_id;

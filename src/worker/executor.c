@@ -203,6 +203,7 @@ time_to_wait(void)
 	wait = shorter(wait, milliseconds_until(ff_gate_next()));
 	wait = shorter(wait, milliseconds_until(ff_starts_next()));
 	wait = shorter(wait, milliseconds_until(ff_maintain_next()));
+	wait = shorter(wait, milliseconds_until(ff_export_next()));
 	wait = shorter(wait, milliseconds_until(ff_sweep_next()));
 	wait = shorter(wait, milliseconds_until(ff_news_next()));
 	/* While a group cannot be written there is nothing to be done but wait. */
@@ -252,6 +253,13 @@ stand_aside(void)
 }
 
 static void
+call_done(FfHttpCall *call)
+{
+	if (!ff_export_done(call))
+		ff_call_done(call);
+}
+
+static void
 turn(void)
 {
 	if (ConfigReloadPending)
@@ -278,7 +286,8 @@ turn(void)
 	ff_wake_turn();
 	ff_admit_turn();
 	ff_calls_finish();
-	ff_http_drive(ff_call_progress, ff_call_done);
+	ff_http_drive(ff_call_progress, call_done);
+	ff_export_turn();
 	ff_news_turn();
 	ff_code_drive();
 	ff_group_flush(false);

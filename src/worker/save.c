@@ -15,6 +15,7 @@
 #include "util/id.h"
 #include "util/json.h"
 #include "util/rows.h"
+#include "util/trace.h"
 #include "worker/claim.h"
 #include "worker/save.h"
 #include "worker/store.h"
@@ -29,6 +30,8 @@ static const FfTable log_table = {"run_event_batch", 4, {"tenant_id", "run_id", 
 
 static const FfTable end_table = {
 	"run_end", 7, {"tenant_id", "run_id", "status", "output", "error", "started_at", "ended_at"}};
+
+static const FfTable trace_table = {"trace_due", 2, {"tenant_id", "run_id"}};
 
 static const FfTable hot_table = {
 	"run_hot", 7, {"slot", "run_id", "tenant_id", "function_id", "version", "event_id", "state"}};
@@ -91,6 +94,7 @@ typedef struct Rows
 	FfRows		steps;
 	FfRows		logs;
 	FfRows		ends;
+	FfRows		traces;
 	FfBatch		hot_deleted;
 	FfBatch		parked_deleted;
 	FfBatch		hot_updated;
@@ -172,6 +176,8 @@ gather_end(Rows *group, FfChange *change)
 	nulls[5] = change->run->started == 0;
 	values[6] = TimestampTzGetDatum(change->ended_at);
 	ff_rows_add(&group->ends, values, nulls);
+	if (ff_otlp_endpoint[0] != '\0')
+		ff_rows_add(&group->traces, values, NULL);
 	if (ff_flow_has_single(change->run->tenant_id, change->run->function_id, change->run->version))
 		ff_batch_add(&group->singles_released, values, NULL);
 	ff_hint_run_ended(&change->run->id);
@@ -273,6 +279,7 @@ write_group(Rows *group)
 	ff_rows_write(&group->steps);
 	ff_rows_write(&group->logs);
 	ff_rows_write(&group->ends);
+	ff_rows_write(&group->traces);
 	ff_batch_run(&group->singles_released);
 	ff_batch_run(&group->hot_deleted);
 	ff_batch_run(&group->parked_deleted);
@@ -350,6 +357,7 @@ ff_store_write(List *changes)
 	Rows	  group = {.steps.table = &step_table,
 					   .logs.table = &log_table,
 					   .ends.table = &end_table,
+					   .traces.table = &trace_table,
 					   .hot_deleted.plan = &delete_hot,
 					   .parked_deleted.plan = &delete_parked,
 					   .hot_updated.plan = &update_hot,

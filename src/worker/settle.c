@@ -111,7 +111,8 @@ static void
 look_for_pause(void *arg)
 {
 	static FfPlan plan = {
-		"select from flowforge.pause p where p.tenant_id = $1 and (p.function_id = $2 or p.app_id = $3)",
+		"select from flowforge.pause p where p.tenant_id = $1 and (p.function_id = $2 or p.app_id = $3"
+		" or p.function_id is null and p.app_id is null)",
 		3,
 		{INT4OID, INT4OID, UUIDOID}};
 	PauseLook *look = arg;

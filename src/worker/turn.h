@@ -9,6 +9,7 @@
 
 #include "nodes/pg_list.h"
 
+#include "http/client.h"
 #include "run/run.h"
 #include "worker/store.h"
 
@@ -96,6 +97,14 @@ extern TimestampTz ff_clock_next(void);
 
 extern void		   ff_maintain_turn(void);
 extern TimestampTz ff_maintain_next(void);
+
+/* --- export.c: spans for a collector, in executor 0 --- */
+
+extern char		  *ff_otlp_headers; /* the setting */
+extern void		   ff_export_turn(void);
+extern TimestampTz ff_export_next(void);
+/* Whether a call that is over was one of the exporter's. */
+extern bool ff_export_done(FfHttpCall *over);
 
 /* --- delta.c: what those who follow runs see of calls under way --- */
 

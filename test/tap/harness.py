@@ -244,6 +244,7 @@ class App:
         self.event = event or f"{name}/go"
         self.executed = {}
         self.headers = {}  # of its answers, beside the usual ones
+        self.called_with = {}  # the headers of the last call
         self.calls = 0
         self.lock = threading.Lock()
         self.port = port or free_port()
@@ -282,6 +283,7 @@ class App:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 with app.lock:
                     app.calls += 1
+                    app.called_with = {name.lower(): value for name, value in self.headers.items()}
                 if app.delay:
                     time.sleep(app.delay)
                 self.reply(*app.answer(body))
