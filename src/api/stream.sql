@@ -184,3 +184,36 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 		"description": "Begin with the events after this seq instead of a snapshot; the header Last-Event-ID does the same."}}}',
 '{"type": "string", "contentMediaType": "text/event-stream",
 	"description": "Messages: snapshot {type, run_id, run_status, seq, run, context, steps}, then a RunEvent each, named by its type; id is the seq. step.delta {type, run_id, step_id, attempt, offset, text}, without an id, is text of a model''s answer as it comes."}');
+
+-- WebSockets. The gateway makes frames of what it is answered, and of what follows; here they are the event streams that they carry.
+create function flowforge.need_websocket(request flowforge.request) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if not request.headers ? 'upgrade' then
+		raise exception using errcode = 'FF680', message = 'this path is that of a WebSocket',
+			hint = 'Ask with a handshake of RFC 6455, as new WebSocket(url) does, or follow /api/v1/runs/{id}/stream as an event stream.';
+	end if;
+end
+$$;
+comment on function flowforge.need_websocket(flowforge.request) is 'Refuses a request that asks for no WebSocket. Error: FF680.';
+
+create function flowforge.api_run_socket(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	perform flowforge.need_websocket(request);
+	return flowforge.api_run_stream(request);
+end
+$$;
+comment on function flowforge.api_run_socket(flowforge.request) is 'GET /ws/runs/{id}: what GET /api/v1/runs/{id}/stream tells, each message a frame. Error: FF680.';
+
+insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
+('GET', '/ws/runs/{id}', 'flowforge.api_run_socket', 'runs:read', 'live',
+'Follow a run live by a WebSocket: a snapshot, then its events, until it has ended',
+'{"type": "object", "properties": {
+	"since": {"type": "integer", "minimum": 0, "description": "Begin with the events after this seq instead of a snapshot."}}}',
+'{"type": "string", "contentMediaType": "application/octet-stream",
+	"description": "101, then frames: the data of the messages of GET /api/v1/runs/{id}/stream. Ends with 1000 after the last event of the run; 4401, 4403, 4404 for what would be answered 401, 403, 404; 1013 when 1 MB is unread."}');

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "route.h"
+#include "socket.h"
 
 #define BODIES_SIZE (256u * 1024 * 1024) /* of all calls together */
 
@@ -27,6 +28,7 @@ static const char *const allowed[] = {"authorization",
 									  "accept",
 									  "origin",
 									  "host",
+									  "upgrade",
 									  NULL};
 static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", "ce-", NULL};
 
@@ -119,6 +121,18 @@ add_header(FfBuffer *json, const FfHttpHead *head, int which)
 	ff_buffer_free(&value);
 }
 
+/* What a browser that asks for a WebSocket says to prove who it is. */
+static void
+add_credential(FfBuffer *json, const FfHttpHead *head)
+{
+	FfBuffer	value = {0};
+	const char *name = ff_socket_credential(head, &value);
+
+	if (name != NULL)
+		add_member(json, name, ff_buffer_at(&value));
+	ff_buffer_free(&value);
+}
+
 static char *
 copy(const char *text)
 {
@@ -151,6 +165,7 @@ ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 		if (is_allowed(name) || (all && !is_among(withheld, name)))
 			add_header(&call->headers, head, at);
 	}
+	add_credential(&call->headers, head);
 	ff_buffer_add(&call->headers, "}", 2);
 	return call;
 }

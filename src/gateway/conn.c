@@ -23,11 +23,13 @@
 #include "log.h"
 #include "loop.h"
 #include "reply.h"
+#include "socket.h"
 
 #define LINGER_MS 2000
 #define PING_MS 15000
 #define READ_SIZE 65536
 #define UNSENT_SIZE (1024 * 1024) /* of news; a snapshot and the latest piece may be larger */
+#define UNHEARD_SIZE 65536 /* unsent, of a WebSocket: nothing more is heard before it is taken */
 #define MOST_CONNECTIONS 10000
 
 typedef enum State
@@ -56,6 +58,7 @@ struct Conn
 	int64_t		 since; /* the state's clock */
 	int64_t		 written_at;
 	size_t		 unsent_limit; /* of a stream */
+	FfSocket	*socket;	   /* NULL: plain HTTP */
 	FfBuffer	 in;
 	FfBuffer	 out;
 	size_t		 seen; /* of the head */
@@ -102,6 +105,8 @@ watch(Conn *conn)
 		return;
 	if (conn->state == STREAM || conn->state == LINGER || (!unsent && conn->state <= BODY))
 		events |= EPOLLIN;
+	if (conn->socket != NULL && ff_buffer_length(&conn->out) > UNHEARD_SIZE)
+		events &= ~(uint32_t) EPOLLIN;
 	if (events != conn->watch.events)
 		ff_loop_watch(&conn->watch, conn->watch.fd, events);
 }
@@ -151,6 +156,7 @@ free_graves(void)
 		graves = conn->next;
 		ff_buffer_free(&conn->in);
 		ff_buffer_free(&conn->out);
+		ff_socket_free(conn->socket);
 		free(conn);
 	}
 }
@@ -190,9 +196,9 @@ refuse(Conn *conn, int status, const char *detail)
 	{
 		int			status;
 		const char *code;
-	} codes[] = {{408, "timeout"},	 {413, "too_large"},	   {417, "expectation"},
-				 {431, "too_large"}, {501, "not_implemented"}, {503, "unavailable"},
-				 {505, "version"}};
+	} codes[] = {{408, "timeout"},			{413, "too_large"}, {417, "expectation"},
+				 {426, "upgrade_required"}, {431, "too_large"}, {501, "not_implemented"},
+				 {503, "unavailable"},		{505, "version"}};
 	const char *code = "bad_request";
 
 	for (size_t at = 0; at < sizeof(codes) / sizeof(codes[0]); at++)
@@ -233,43 +239,126 @@ answer_unavailable(Conn *conn)
 	answered(conn, 503);
 }
 
+/* ---- streams ---- */
+
+/* Nothing follows what is in `out`. */
+static void
+end_stream(Conn *conn)
+{
+	ff_live_unsubscribe(&conn->subscriber);
+	enter(conn, CLOSING);
+	to_be_flushed(conn);
+}
+
+/* The same for a WebSocket, which is told why. */
+static void
+end_socket(Conn *conn, int code, const char *reason)
+{
+	ff_frame_close(&conn->out, code, reason);
+	end_stream(conn);
+}
+
+/* Who does not read is not waited for. A WebSocket is told so, should it read again. */
+static void
+drop_follower(Conn *conn)
+{
+	ff_log("warning", "request %s: a follower that does not read was dropped", conn->request_id);
+	if (conn->socket != NULL)
+		end_socket(conn, FF_WS_TRY_LATER, "more than 1 MB is unread");
+	else
+		bury(conn);
+}
+
 /* More of a stream. */
 static void
-deliver(FfSubscriber *subscriber, const char *text, size_t length, bool final)
+deliver(FfSubscriber *subscriber, FfNews *news)
 {
 	Conn *conn = (Conn *) ((char *) subscriber - offsetof(Conn, subscriber));
 
 	if (ff_buffer_length(&conn->out) > conn->unsent_limit)
 	{
-		ff_log("warning", "request %s: a follower that does not read was dropped",
-			   conn->request_id);
-		bury(conn);
+		drop_follower(conn);
 		return;
 	}
 	if (ff_buffer_length(&conn->out) == 0)
 		conn->written_at = ff_loop_now();
-	ff_buffer_add(&conn->out, text, length);
-	if (final)
-	{
-		ff_live_unsubscribe(subscriber);
-		enter(conn, CLOSING);
-	}
+	if (conn->socket != NULL)
+		ff_news_frames(news, &conn->out);
+	else
+		ff_buffer_add(&conn->out, news->text, news->length);
 	to_be_flushed(conn);
+	if (news->is_final && conn->socket != NULL)
+		end_socket(conn, FF_WS_NORMAL, "the run has ended");
+	else if (news->is_final)
+		end_stream(conn);
 }
 
-/* serve() answered with a stream: it goes on until the run ends or the client leaves. */
+/* What was answered is in `out`; it goes on until the run ends or the client leaves. */
+static void
+follow(Conn *conn, const FfReplyStream *stream)
+{
+	enter(conn, STREAM);
+	ff_buffer_free(&conn->in);
+	conn->unsent_limit = ff_buffer_length(&conn->out) + UNSENT_SIZE;
+	conn->subscriber.deliver = deliver;
+	ff_live_subscribe(&conn->subscriber, stream->run, stream->cursor);
+}
+
+/* serve() answered with a stream. */
 static void
 begin_stream(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
 {
 	conn->to.closes = true;
 	ff_reply_answer(&conn->out, &conn->to, answer, true);
 	answered(conn, answer->status);
-	if (stream->is_complete || conn->to.is_head || is_draining)
-		return;
-	enter(conn, STREAM);
-	conn->unsent_limit = ff_buffer_length(&conn->out) + UNSENT_SIZE;
-	conn->subscriber.deliver = deliver;
-	ff_live_subscribe(&conn->subscriber, stream->run, stream->cursor);
+	if (!stream->is_complete && !conn->to.is_head && !is_draining)
+		follow(conn, stream);
+}
+
+/* What the client of a WebSocket says. */
+static void
+hear(Conn *conn, const char *bytes, size_t length)
+{
+	int code = ff_socket_hear(conn->socket, bytes, length, &conn->out);
+
+	if (code != 0)
+		end_socket(conn, code, "");
+}
+
+/* The client asked for a WebSocket: it gets the stream in frames, or is told in a frame why not,
+ * since browsers do not show what else they are answered. False: the answer is another. */
+static bool
+begin_socket(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
+{
+	int	   refusal = ff_socket_refusal(answer->status);
+	size_t rest = ff_buffer_length(&conn->in);
+
+	if (stream->run[0] == '\0' && refusal == 0)
+		return false;
+	conn->to.closes = true;
+	ff_socket_welcome(conn->socket, &conn->out, conn->request_id);
+	answered(conn, 101);
+	if (refusal != 0)
+	{
+		end_socket(conn, refusal, ff_http_reason(answer->status));
+		return true;
+	}
+	ff_frame_events(&conn->out, answer->body, answer->body_length);
+	if (stream->is_complete)
+		end_socket(conn, FF_WS_NORMAL, "the run has ended");
+	else if (is_draining)
+		end_socket(conn, FF_WS_AWAY, "the gateway stops");
+	else
+	{
+		FfBuffer said = conn->in;
+
+		conn->in = (FfBuffer){0};
+		follow(conn, stream);
+		if (rest > 0)
+			hear(conn, ff_buffer_at(&said), rest);
+		ff_buffer_free(&said);
+	}
+	return true;
 }
 
 static void
@@ -286,6 +375,10 @@ ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 	{
 		case FF_CALL_ANSWERED:
 			ff_reply_stream(answer, &stream);
+			if (conn->socket != NULL && begin_socket(conn, answer, &stream))
+				return;
+			ff_socket_free(conn->socket);
+			conn->socket = NULL;
 			if (stream.run[0] != '\0')
 			{
 				begin_stream(conn, answer, &stream);
@@ -373,6 +466,8 @@ begin_request(Conn *conn)
 	conn->seen = 0;
 	ff_log_request_id(conn->request_id);
 	snprintf(conn->method, sizeof(conn->method), "-");
+	ff_socket_free(conn->socket); /* of a request that was answered otherwise */
+	conn->socket = NULL;
 	conn->to = (FfReplyTo){.request_id = conn->request_id};
 	memset(&conn->chunks, 0, sizeof(conn->chunks));
 	enter(conn, HEAD);
@@ -400,6 +495,12 @@ read_head(Conn *conn)
 		return false;
 	}
 	note_request(conn, &head);
+	status = ff_socket_asked(&head, &conn->socket);
+	if (status >= 400)
+	{
+		refuse(conn, status, "The request for a WebSocket is not that of RFC 6455, version 13.");
+		return false;
+	}
 	conn->call = ff_call_make(&head, conn->request_id, conn->remote);
 	conn->chunked = head.chunked;
 	conn->body_left = head.length;
@@ -494,25 +595,44 @@ read_requests(Conn *conn)
 
 /* ---- bytes ---- */
 
-/* Reads once. What comes in a stream or while lingering is dropped. False: the connection is gone.
- */
-static bool
-receive(Conn *conn)
+/* What comes in a stream or while lingering is heard, or dropped, and never kept. */
+static ssize_t
+receive_for_stream(Conn *conn)
+{
+	static char bytes[READ_SIZE];
+	ssize_t		length = recv(conn->watch.fd, bytes, sizeof(bytes), 0);
+
+	if (length > 0 && conn->state == STREAM && conn->socket != NULL)
+		hear(conn, bytes, (size_t) length);
+	return length;
+}
+
+static ssize_t
+receive_for_request(Conn *conn)
 {
 	size_t	room = conn->state == HEAD || conn->state == IDLE ? FF_HTTP_HEAD_SIZE : READ_SIZE;
 	ssize_t length;
 
 	if (ff_buffer_length(&conn->in) >= room)
-		return true;
+		return 1;
 	room -= ff_buffer_length(&conn->in);
 	length = recv(conn->watch.fd, ff_buffer_room(&conn->in, room), room, 0);
+	if (length > 0)
+		conn->in.end += (size_t) length;
+	return length;
+}
+
+/* Reads once. False: the connection is gone. */
+static bool
+receive(Conn *conn)
+{
+	ssize_t length = conn->state <= BODY ? receive_for_request(conn) : receive_for_stream(conn);
+
 	if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
 	{
 		bury(conn);
 		return false;
 	}
-	if (length > 0 && conn->state <= BODY)
-		conn->in.end += (size_t) length;
 	return true;
 }
 
@@ -542,6 +662,8 @@ send_out(Conn *conn)
 	}
 	if (conn->state == IDLE)
 		read_requests(conn);
+	if (conn->state == STREAM && ff_buffer_length(&conn->out) == 0)
+		ff_buffer_free(&conn->out); /* most streams are quiet: they cost little */
 	watch(conn);
 }
 
@@ -610,14 +732,24 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 }
 
 /* A comment line keeps proxies from closing a quiet stream; one that has something to send is not
- * quiet. */
+ * quiet. A WebSocket is pinged, and answers while it is there. */
 static void
 ping(Conn *conn)
 {
+	FfNews comment = {.text = ": ping\n\n", .length = 8};
+
+	if (conn->socket != NULL)
+	{
+		if (!ff_socket_tend(conn->socket, &conn->out, deadlines.idle))
+			bury(conn);
+		else if (ff_buffer_length(&conn->out) > 0)
+			to_be_flushed(conn);
+		return;
+	}
 	if (ff_loop_now() - conn->since < PING_MS || ff_buffer_length(&conn->out) > 0)
 		return;
 	conn->since = ff_loop_now();
-	deliver(&conn->subscriber, ": ping\n\n", 8, false);
+	deliver(&conn->subscriber, &comment);
 }
 
 static void
@@ -663,12 +795,10 @@ ff_conn_drain(void)
 		conn->to.closes = true;
 		if (conn->state == IDLE && ff_buffer_length(&conn->out) == 0)
 			bury(conn);
+		else if (conn->state == STREAM && conn->socket != NULL)
+			end_socket(conn, FF_WS_AWAY, "the gateway stops");
 		else if (conn->state == STREAM || conn->state == IDLE)
-		{
-			ff_live_unsubscribe(&conn->subscriber);
-			enter(conn, CLOSING);
-			to_be_flushed(conn);
-		}
+			end_stream(conn);
 	}
 }
 

@@ -18,6 +18,7 @@
 #include "link.h"
 #include "log.h"
 #include "route.h"
+#include "websocket.h"
 
 #define BUCKETS 4096
 #define TOPICS_PER_READ 256
@@ -197,7 +198,7 @@ send_read(FfLink *link)
 
 /* Gives one row to those who wait for it. A subscriber may leave while it is served. */
 static void
-deliver(const char *run, int last_seq, const char *text, size_t length, bool final)
+deliver(const char *run, int last_seq, FfNews *news)
 {
 	FfTopic		 *topic = find_topic(run);
 	FfSubscriber *next;
@@ -212,7 +213,7 @@ deliver(const char *run, int last_seq, const char *text, size_t length, bool fin
 		if (subscriber->cursor == topic->asked)
 		{
 			subscriber->cursor = last_seq;
-			subscriber->deliver(subscriber, text, length, final);
+			subscriber->deliver(subscriber, news);
 		}
 		else
 			set_dirty(topic, true);
@@ -225,9 +226,14 @@ static void
 take_streams(const PGresult *result)
 {
 	for (int row = 0; row < PQntuples(result); row++)
-		deliver(PQgetvalue(result, row, 0), atoi(PQgetvalue(result, row, 1)),
-				PQgetvalue(result, row, 2), (size_t) PQgetlength(result, row, 2),
-				PQgetvalue(result, row, 3)[0] == 't');
+	{
+		FfNews news = {.text = PQgetvalue(result, row, 2),
+					   .length = (size_t) PQgetlength(result, row, 2),
+					   .is_final = PQgetvalue(result, row, 3)[0] == 't'};
+
+		deliver(PQgetvalue(result, row, 0), atoi(PQgetvalue(result, row, 1)), &news);
+		ff_buffer_free(&news.frames);
+	}
 }
 
 /* The read is over. When it failed, all it asked for is still to be read. */
@@ -362,18 +368,22 @@ take_news(const char *payload)
 	FfTopic		 *topic;
 	FfSubscriber *next;
 	FfBuffer	  message = {0};
+	FfNews		  news = {0};
 
 	snprintf(run, sizeof(run), "%.*s", (int) length, payload);
 	topic = find_topic(run);
 	if (topic == NULL || payload[length] != ' ')
 		return;
 	ff_buffer_format(&message, "event: step.delta\ndata: %s\n\n", payload + length + 1);
+	news.text = ff_buffer_at(&message);
+	news.length = ff_buffer_length(&message);
 	for (FfSubscriber *subscriber = topic->first; subscriber != NULL; subscriber = next)
 	{
 		next = subscriber->next;
-		subscriber->deliver(subscriber, ff_buffer_at(&message), ff_buffer_length(&message), false);
+		subscriber->deliver(subscriber, &news);
 	}
 	ff_buffer_free(&message);
+	ff_buffer_free(&news.frames);
 }
 
 /* Marks the runs named in the payload; without any, all. */
@@ -412,6 +422,15 @@ notified(FfLink *link, const char *channel, const char *payload)
 }
 
 /* ---- the outside ---- */
+
+void
+ff_news_frames(FfNews *news, FfBuffer *out)
+{
+	if (news->frames.data == NULL)
+		ff_frame_events(&news->frames, news->text, news->length);
+	if (news->frames.data != NULL)
+		ff_buffer_add(out, ff_buffer_at(&news->frames), ff_buffer_length(&news->frames));
+}
 
 void
 ff_live_start(const char *database_url, int statement_ms)

@@ -15,8 +15,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "buffer.h"
+
 typedef struct FfTopic		FfTopic;
 typedef struct FfSubscriber FfSubscriber;
+
+/* What there is to send: messages as an event stream (text/event-stream). As frames of a WebSocket
+ * they are made once, for all who want them so. */
+typedef struct FfNews
+{
+	const char *text;
+	size_t		length;
+	bool		is_final; /* nothing will follow */
+	FfBuffer	frames;	  /* private to live.c */
+} FfNews;
 
 /* Part of a connection. Zeroed at first. */
 struct FfSubscriber
@@ -26,8 +38,8 @@ struct FfSubscriber
 	FfSubscriber *previous;
 	int			  cursor;
 
-	/* Text to send; final: nothing will follow. May unsubscribe itself. */
-	void (*deliver)(FfSubscriber *subscriber, const char *text, size_t length, bool final);
+	/* May unsubscribe itself. */
+	void (*deliver)(FfSubscriber *subscriber, FfNews *news);
 };
 
 extern void ff_live_start(const char *database_url, int statement_ms);
@@ -36,6 +48,9 @@ extern void ff_live_stop(void);
 /* Follows a run (its uuid as text) from after `cursor`. */
 extern void ff_live_subscribe(FfSubscriber *subscriber, const char *run, int cursor);
 extern void ff_live_unsubscribe(FfSubscriber *subscriber);
+
+/* Adds news as frames. */
+extern void ff_news_frames(FfNews *news, FfBuffer *out);
 
 /* Remakes the connection and rings the bell of last resort. Gives the milliseconds until it wants
  * to be called again. */

@@ -44,6 +44,8 @@ begin(FfBuffer *out, const FfReplyTo *to, int status)
 		ff_buffer_text(out, "connection: keep-alive\r\n");
 	if (to->is_open)
 		ff_buffer_text(out, CORS_HEADER ": *\r\n");
+	if (status == 426)
+		ff_buffer_text(out, "upgrade: websocket\r\nsec-websocket-version: 13\r\n");
 }
 
 /* The empty line and the body, with its length. 204 and 304 have none. */

@@ -3,9 +3,9 @@
  * it with, and a title.
  *
  * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF3xx
- * triggers; FF4xx steps the server takes itself; FF5xx graphs. docs/errors.md is made from this
- * table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...),
- * errhint(...))).
+ * triggers; FF4xx steps the server takes itself; FF5xx graphs; FF6xx live streams. docs/errors.md
+ * is made from this table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg(...),
+ * errdetail(...), errhint(...))).
  */
 #ifndef FF_ERRORS_H
 #define FF_ERRORS_H
@@ -102,7 +102,8 @@
 	X(WORKFLOW_NAME, '5', '1', '6', 409, "The workflow's name is taken")                           \
 	X(INPUT, '5', '1', '7', 422, "The run's input is not what its function takes")                 \
 	X(SQL_FUNCTION, '5', '1', '8', 400, "This database function cannot be registered")             \
-	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")
+	X(OUTPUT, '5', '1', '9', 422, "A function's result is not what its schema says")               \
+	X(NO_WEBSOCKET, '6', '8', '0', 426, "The path is that of a WebSocket")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

@@ -50,11 +50,18 @@ begin
 	elsif path = '/forge' then
 		headers_out := E'connection: upgrade\nContent-Length: 7\nno colon here\nx-good: yes\n';
 		body_out := convert_to('{}', 'UTF8');
-	elsif path like '/stream%' then
+	elsif path ~ '^/ws/\d+$' then
+		status := substr(path, 5)::integer;
+		body_out := convert_to('{"status": ' || status || '}', 'UTF8');
+	elsif path = '/ws' and headers ->> 'upgrade' is null then
+		status := 426;
+	elsif path like '/stream%' or path = '/ws' or path = '/ws/ended' then
 		select coalesce(max(seq), 0) into last_seq from flowforge.news;
 		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: ' || run || ' ' || last_seq
-			|| case when path = '/stream/ended' then ' end' else '' end || E'\n';
-		body_out := convert_to(format(E'event: snapshot\nid: %s\ndata: {}\n\n', last_seq), 'UTF8');
+			|| case when path like '%/ended' then ' end' else '' end || E'\n';
+		body_out := convert_to(case when path like '/ws%' then E'retry: 1000\n\n' else '' end || format(E'event: snapshot\nid: %s\ndata: %s\n\n', last_seq,
+			case when path like '/ws%' then jsonb_build_object('seq', last_seq, 'query', query, 'ticket', headers -> 'x-flowforge-ticket',
+				'authorization', headers -> 'authorization') else '{}' end), 'UTF8');
 	else
 		status := 404;
 		body_out := convert_to('{"status":404}', 'UTF8');
