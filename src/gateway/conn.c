@@ -301,7 +301,10 @@ follow(Conn *conn, const FfReplyStream *stream)
 	ff_buffer_free(&conn->in);
 	conn->unsent_limit = ff_buffer_length(&conn->out) + UNSENT_SIZE;
 	conn->subscriber.deliver = deliver;
-	ff_live_subscribe(&conn->subscriber, stream->run, stream->cursor);
+	if (stream->kind == FF_STREAM_RUN)
+		ff_live_subscribe(&conn->subscriber, stream->tenant, stream->run, stream->seq);
+	else
+		ff_live_subscribe_feed(&conn->subscriber, stream->tenant, stream->function, stream->cursor);
 }
 
 /* serve() answered with a stream. */
@@ -333,7 +336,7 @@ begin_socket(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
 	int	   refusal = ff_socket_refusal(answer->status);
 	size_t rest = ff_buffer_length(&conn->in);
 
-	if (stream->run[0] == '\0' && refusal == 0)
+	if (stream->kind == FF_STREAM_NONE && refusal == 0)
 		return false;
 	conn->to.closes = true;
 	ff_socket_welcome(conn->socket, &conn->out, conn->request_id);
@@ -362,10 +365,30 @@ begin_socket(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
 }
 
 static void
+take_answer(Conn *conn, const FfAnswer *answer)
+{
+	FfReplyStream stream;
+
+	ff_reply_stream(answer, &stream);
+	if (conn->socket == NULL || !begin_socket(conn, answer, &stream))
+	{
+		ff_socket_free(conn->socket);
+		conn->socket = NULL;
+		if (stream.kind != FF_STREAM_NONE)
+			begin_stream(conn, answer, &stream);
+		else
+		{
+			ff_reply_answer(&conn->out, &conn->to, answer, false);
+			answered(conn, answer->status);
+		}
+	}
+	free(stream.cursor);
+}
+
+static void
 ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 {
-	Conn		 *conn = call->argument;
-	FfReplyStream stream;
+	Conn *conn = call->argument;
 
 	if (conn == NULL)
 		return;
@@ -374,18 +397,7 @@ ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 	switch (end)
 	{
 		case FF_CALL_ANSWERED:
-			ff_reply_stream(answer, &stream);
-			if (conn->socket != NULL && begin_socket(conn, answer, &stream))
-				return;
-			ff_socket_free(conn->socket);
-			conn->socket = NULL;
-			if (stream.run[0] != '\0')
-			{
-				begin_stream(conn, answer, &stream);
-				return;
-			}
-			ff_reply_answer(&conn->out, &conn->to, answer, false);
-			answered(conn, answer->status);
+			take_answer(conn, answer);
 			return;
 		case FF_CALL_REFUSED:
 			answer_unavailable(conn);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "buffer.h"
+#include "feed.h"
 #include "link.h"
 #include "log.h"
 #include "route.h"
@@ -29,10 +30,12 @@
 
 #define UUID_ARRAY_OID 2951
 #define INT4_ARRAY_OID 1007
+#define TEXT_ARRAY_OID 1009
 
 struct FfTopic
 {
 	char		  run[RUN_SIZE];
+	int			  tenant;
 	FfTopic		 *next; /* in its bucket */
 	FfSubscriber *first;
 	bool		  dirty;
@@ -48,7 +51,8 @@ typedef enum Errand
 	LISTEN_NEWS,
 	LISTEN,
 	UNLISTEN,
-	READ_STREAMS
+	READ_STREAMS,
+	READ_FEED
 } Errand;
 
 static void idle(FfLink *link);
@@ -56,16 +60,20 @@ static void ended(FfLink *link, FfOutcome outcome);
 static void down(FfLink *link);
 static void notified(FfLink *link, const char *channel, const char *payload);
 
-static const Oid		 read_types[] = {UUID_ARRAY_OID, INT4_ARRAY_OID};
+static const Oid		 read_types[] = {INT4_ARRAY_OID, UUID_ARRAY_OID, INT4_ARRAY_OID};
+static const Oid		 feed_types[] = {INT4_ARRAY_OID, INT4_ARRAY_OID, TEXT_ARRAY_OID};
 static const FfStatement statements[] = {
 	{"routes", "select method, pattern, lane, headers from flowforge.route", NULL, 0},
-	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2)",
-	 read_types, 2},
+	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2, $3)",
+	 read_types, 3},
+	{"feed", "select number, cursor, sse, more from flowforge.feed_read($1, $2, $3)", feed_types,
+	 3},
 	{0}};
 static const FfLinkOwner owner = {statements, idle, ended, down, notified};
 
 static FfLink	listener = {.watch.fd = -1, .owner = &owner};
 static Errand	errand;
+static Errand	last_read;	  /* runs and feeds take turns */
 static bool		hears_routes; /* LISTEN flowforge_route is in force */
 static bool		hears_runs;	  /* LISTEN flowforge is in force */
 static bool		hears_news;	  /* and so is that of what is only for watching */
@@ -99,7 +107,7 @@ find_topic(const char *run)
 }
 
 static FfTopic *
-make_topic(const char *run)
+make_topic(int tenant, const char *run)
 {
 	FfTopic	 *topic = calloc(1, sizeof(FfTopic));
 	FfTopic **bucket = bucket_of(run);
@@ -107,6 +115,7 @@ make_topic(const char *run)
 	if (topic == NULL)
 		abort();
 	snprintf(topic->run, RUN_SIZE, "%s", run);
+	topic->tenant = tenant;
 	topic->asked = -1;
 	topic->next = *bucket;
 	*bucket = topic;
@@ -144,6 +153,14 @@ set_all_dirty(void)
 	}
 }
 
+/* There may be news for everybody. */
+static void
+ring(void)
+{
+	set_all_dirty();
+	ff_feed_ring();
+}
+
 static int
 smallest_cursor(const FfTopic *topic)
 {
@@ -157,9 +174,9 @@ smallest_cursor(const FfTopic *topic)
 
 /* ---- reading ---- */
 
-/* Adds the dirty topics, as many as one read takes, to both arrays. */
+/* Adds the dirty topics, as many as one read takes, to the arrays. */
 static void
-take_dirty(FfBuffer *runs, FfBuffer *cursors)
+take_dirty(FfBuffer *tenants, FfBuffer *runs, FfBuffer *cursors)
 {
 	int taken = 0;
 
@@ -172,11 +189,13 @@ take_dirty(FfBuffer *runs, FfBuffer *cursors)
 				continue;
 			set_dirty(topic, false);
 			topic->asked = smallest_cursor(topic);
+			ff_buffer_format(tenants, "%s%d", taken > 0 ? "," : "{", topic->tenant);
 			ff_buffer_format(runs, "%s%s", taken > 0 ? "," : "{", topic->run);
 			ff_buffer_format(cursors, "%s%d", taken > 0 ? "," : "{", topic->asked);
 			taken++;
 		}
 	}
+	ff_buffer_add(tenants, "}", 2);
 	ff_buffer_add(runs, "}", 2);
 	ff_buffer_add(cursors, "}", 2);
 }
@@ -184,13 +203,15 @@ take_dirty(FfBuffer *runs, FfBuffer *cursors)
 static bool
 send_read(FfLink *link)
 {
+	FfBuffer tenants = {0};
 	FfBuffer runs = {0};
 	FfBuffer cursors = {0};
 	bool	 sent;
 
-	take_dirty(&runs, &cursors);
-	sent =
-		ff_link_send(link, "streams", 2, (const char *[]){runs.data, cursors.data}, NULL, NULL, 0);
+	take_dirty(&tenants, &runs, &cursors);
+	sent = ff_link_send(link, "streams", 3, (const char *[]){tenants.data, runs.data, cursors.data},
+						NULL, NULL, 0);
+	ff_buffer_free(&tenants);
 	ff_buffer_free(&runs);
 	ff_buffer_free(&cursors);
 	return sent;
@@ -271,9 +292,11 @@ next_errand(void)
 		return READ_ROUTES;
 	if (!hears_news)
 		return LISTEN_NEWS;
-	if (hears_runs != (topic_count > 0))
+	if (hears_runs != (topic_count > 0 || ff_feed_is_followed()))
 		return hears_runs ? UNLISTEN : LISTEN;
-	return dirty_count > 0 ? READ_STREAMS : NOTHING;
+	if (dirty_count > 0 && (last_read != READ_STREAMS || !ff_feed_is_dirty()))
+		return READ_STREAMS;
+	return ff_feed_is_dirty() ? READ_FEED : NOTHING;
 }
 
 static bool
@@ -293,7 +316,11 @@ send_errand(FfLink *link)
 		case UNLISTEN:
 			return ff_link_send_text(link, "unlisten flowforge");
 		case READ_STREAMS:
+			last_read = errand;
 			return send_read(link);
+		case READ_FEED:
+			last_read = errand;
+			return ff_feed_send(link);
 		case NOTHING:
 			break;
 	}
@@ -333,7 +360,7 @@ ended(FfLink *link, FfOutcome outcome)
 			break;
 		case LISTEN:
 			hears_runs = outcome == FF_DONE;
-			set_all_dirty();
+			ring();
 			break;
 		case UNLISTEN:
 			hears_runs = outcome != FF_DONE;
@@ -342,6 +369,9 @@ ended(FfLink *link, FfOutcome outcome)
 			if (outcome == FF_DONE)
 				take_streams(link->result[0]);
 			end_read(outcome != FF_DONE);
+			break;
+		case READ_FEED:
+			ff_feed_take(outcome == FF_DONE ? link->result[0] : NULL);
 			break;
 		case NOTHING:
 			break;
@@ -386,10 +416,11 @@ take_news(const char *payload)
 	ff_buffer_free(&news.frames);
 }
 
-/* Marks the runs named in the payload; without any, all. */
+/* Marks the runs named in the payload; without any, all. Feeds are of all runs. */
 static void
 take_bell(const char *payload)
 {
+	ff_feed_ring();
 	if (payload[strspn(payload, " ")] == '\0')
 		set_all_dirty();
 	for (const char *at = payload; hears_runs && *at != '\0';)
@@ -448,12 +479,12 @@ ff_live_stop(void)
 }
 
 void
-ff_live_subscribe(FfSubscriber *subscriber, const char *run, int cursor)
+ff_live_subscribe(FfSubscriber *subscriber, int tenant, const char *run, int cursor)
 {
 	FfTopic *topic = find_topic(run);
 
 	if (topic == NULL)
-		topic = make_topic(run);
+		topic = make_topic(tenant, run);
 	subscriber->topic = topic;
 	subscriber->cursor = cursor;
 	subscriber->previous = NULL;
@@ -467,10 +498,19 @@ ff_live_subscribe(FfSubscriber *subscriber, const char *run, int cursor)
 }
 
 void
+ff_live_subscribe_feed(FfSubscriber *subscriber, int tenant, int function, const char *cursor)
+{
+	ff_feed_subscribe(subscriber, tenant, function, cursor);
+	if (listener.state == FF_LINK_IDLE)
+		idle(&listener);
+}
+
+void
 ff_live_unsubscribe(FfSubscriber *subscriber)
 {
 	FfTopic *topic = subscriber->topic;
 
+	ff_feed_unsubscribe(subscriber);
 	if (topic == NULL)
 		return;
 	if (subscriber->previous != NULL)
@@ -496,7 +536,7 @@ ff_live_tick(void)
 	if (now >= bell_at)
 	{
 		bell_at = now + BELL_MS;
-		set_all_dirty();
+		ring();
 	}
 	if (listener.state == FF_LINK_DOWN && listener.retry_at > now)
 		return (int) (listener.retry_at - now);

@@ -6,6 +6,7 @@
 #include "reply.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -108,6 +109,34 @@ is_uuid(const char *text)
 		   text[13] == '-' && text[18] == '-' && text[23] == '-';
 }
 
+/* "run TENANT RUN SEQ", "run TENANT RUN SEQ end" */
+static void
+read_run(const char *value, FfReplyStream *stream)
+{
+	char word[8] = "";
+
+	if (sscanf(value, "run %d %36s %d %7s", &stream->tenant, stream->run, &stream->seq, word) < 3 ||
+		!is_uuid(stream->run))
+		return;
+	stream->kind = FF_STREAM_RUN;
+	stream->is_complete = strcmp(word, "end") == 0;
+}
+
+/* "feed TENANT FUNCTION CURSOR" */
+static void
+read_feed(const char *value, FfReplyStream *stream)
+{
+	int begins = 0;
+
+	if (sscanf(value, "feed %d %d %n", &stream->tenant, &stream->function, &begins) < 2 ||
+		begins == 0 || value[begins] == '\0')
+		return;
+	stream->cursor = strdup(value + begins);
+	if (stream->cursor == NULL)
+		abort();
+	stream->kind = FF_STREAM_FEED;
+}
+
 void
 ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream)
 {
@@ -116,19 +145,21 @@ ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream)
 	size_t		length;
 
 	memset(stream, 0, sizeof(*stream));
-	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL)
+	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL &&
+		   stream->kind == FF_STREAM_NONE)
 	{
-		char value[80];
-		char word[8] = "";
+		FfBuffer value = {0};
 
 		if (!is_named(line, length, STREAM_HEADER))
 			continue;
-		snprintf(value, sizeof(value), "%.*s", (int) (length - strlen(STREAM_HEADER ":")),
-				 line + strlen(STREAM_HEADER ":"));
-		if (sscanf(value, " %36s %d %7s", stream->run, &stream->cursor, word) < 2 ||
-			!is_uuid(stream->run))
-			stream->run[0] = '\0';
-		stream->is_complete = strcmp(word, "end") == 0;
+		ff_buffer_add(&value, line, length);
+		ff_buffer_add(&value, "", 1);
+		line = ff_buffer_at(&value) + strlen(STREAM_HEADER ":");
+		line += strspn(line, " ");
+		read_run(line, stream);
+		if (stream->kind == FF_STREAM_NONE)
+			read_feed(line, stream);
+		ff_buffer_free(&value);
 	}
 }
 

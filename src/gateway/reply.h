@@ -17,12 +17,24 @@ typedef struct FfReplyTo
 	bool		closes; /* the connection ends with this answer */
 } FfReplyTo;
 
-/* What the answer's header x-flowforge-stream says. run is "" when there is none. */
+typedef enum FfStreamKind
+{
+	FF_STREAM_NONE,
+	FF_STREAM_RUN,
+	FF_STREAM_FEED
+} FfStreamKind;
+
+/* What the answer's header x-flowforge-stream says: "run TENANT RUN SEQ", with " end" when nothing
+ * will follow, or "feed TENANT FUNCTION CURSOR" (function 0: all). */
 typedef struct FfReplyStream
 {
-	char run[37];
-	int	 cursor;
-	bool is_complete; /* nothing will follow */
+	FfStreamKind kind;
+	int			 tenant;
+	char		 run[37];
+	int			 seq;
+	bool		 is_complete;
+	int			 function;
+	char		*cursor; /* to be freed */
 } FfReplyStream;
 
 /* Finds out whether serve() answered with a stream; a malformed header counts as none. */

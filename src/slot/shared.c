@@ -8,9 +8,11 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "slot/shared.h"
 #include "util/id.h"
+#include "util/json.h"
 
 FfShared *ff_shared = NULL;
 
@@ -78,6 +80,7 @@ start_shared_memory(void)
 		memset(ff_shared, 0, sizeof(FfShared));
 		LWLockInitialize(&ff_shared->lock, tranche);
 		ff_shared->executors = ff_executors;
+		ff_shared->life = ff_unix_us(GetCurrentTimestamp());
 		ff_channel_make(ff_shared->live_channel);
 		ff_rate_init(&ff_shared->rates);
 		for (int i = 0; i < FF_MAX_DATABASES; i++)

@@ -16,20 +16,20 @@
 #include "util/json.h"
 #include "util/rows.h"
 #include "worker/claim.h"
+#include "worker/feed.h"
 #include "worker/save.h"
 #include "worker/store.h"
 
 static const FfTable step_table = {"step",
 								   12,
-								   {"tenant_id", "run_id", "step_id", "position", "op", "name", "status", "attempt", "memo",
-									"started_at", "ended_at", "detail"}};
+								   {"tenant_id", "run_id", "step_id", "position", "op", "name",
+									"status", "attempt", "memo", "started_at", "ended_at",
+									"detail"}};
 
 static const FfTable log_table = {"run_event_batch", 4, {"tenant_id", "run_id", "seq", "events"}};
 
 static const FfTable end_table = {
-	"run_end",
-	7,
-	{"tenant_id", "run_id", "status", "output", "error", "started_at", "ended_at"}};
+	"run_end", 7, {"tenant_id", "run_id", "status", "output", "error", "started_at", "ended_at"}};
 
 static const FfTable hot_table = {
 	"run_hot", 7, {"slot", "run_id", "tenant_id", "function_id", "version", "event_id", "state"}};
@@ -91,6 +91,7 @@ typedef struct Rows
 {
 	FfRows		steps;
 	FfRows		logs;
+	List	   *feed; /* see worker/feed.h */
 	FfRows		ends;
 	FfBatch		hot_deleted;
 	FfBatch		parked_deleted;
@@ -156,6 +157,8 @@ gather_log(Rows *group, FfChange *change)
 	values[2] = Int32GetDatum(change->first_seq);
 	values[3] = JsonbPGetDatum(JsonbValueToJsonb(&list));
 	ff_rows_add(&group->logs, values, NULL);
+	group->feed =
+		ff_feed_add(group->feed, change->run->tenant_id, &change->run->id, change->first_seq);
 }
 
 static void
@@ -273,6 +276,7 @@ write_group(Rows *group)
 {
 	ff_rows_write(&group->steps);
 	ff_rows_write(&group->logs);
+	ff_feed_write(group->feed);
 	ff_rows_write(&group->ends);
 	ff_batch_run(&group->singles_released);
 	ff_batch_run(&group->hot_deleted);

@@ -55,9 +55,12 @@ begin
 		body_out := convert_to('{"status": ' || status || '}', 'UTF8');
 	elsif path = '/ws' and headers ->> 'upgrade' is null then
 		status := 426;
+	elsif path = '/feed' then
+		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: feed 1 0 ' || substr(query, 7) || E'\n';
+		body_out := convert_to(E'event: live\ndata: {}\n\n', 'UTF8');
 	elsif path like '/stream%' or path = '/ws' or path = '/ws/ended' then
 		select coalesce(max(seq), 0) into last_seq from flowforge.news;
-		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: ' || run || ' ' || last_seq
+		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: run 1 ' || run || ' ' || last_seq
 			|| case when path like '%/ended' then ' end' else '' end || E'\n';
 		body_out := convert_to(case when path like '/ws%' then E'retry: 1000\n\n' else '' end || format(E'event: snapshot\nid: %s\ndata: %s\n\n', last_seq,
 			case when path like '/ws%' then jsonb_build_object('seq', last_seq, 'query', query, 'ticket', headers -> 'x-flowforge-ticket',
@@ -75,7 +78,7 @@ create function flowforge.serve(text, text, text, jsonb, bytea) returns table (s
 language sql
 as $$ select * from flowforge.serve_answer($1, $2, $3, $4, $5) $$;
 
-create function flowforge.stream_read(runs uuid[], cursors integer[])
+create function flowforge.stream_read(tenants integer[], runs uuid[], cursors integer[])
 returns table (run_id uuid, last_seq integer, sse text, final boolean)
 language sql
 as $$
@@ -83,6 +86,18 @@ as $$
 	from unnest(runs, cursors) w (run_id, cursor)
 	join flowforge.news n on n.run_id = w.run_id and n.seq > w.cursor
 	group by n.run_id
+$$;
+
+-- Cursors are numbers here.
+create table flowforge.feed (seq integer, sse text);
+create function flowforge.feed_read(tenants integer[], functions integer[], cursors text[])
+returns table (number bigint, cursor text, sse text, more boolean)
+language sql
+as $$
+	select w.number, coalesce(max(f.seq)::text, w.cursor), coalesce(string_agg(f.sse, '' order by f.seq), ''), false
+	from unnest(functions, cursors) with ordinality w (function, cursor, number)
+	left join flowforge.feed f on f.seq > w.cursor::integer
+	group by w.number, w.cursor
 $$;
 
 -- The real one's name of the channel is a secret.
