@@ -83,11 +83,11 @@ comment on function flowforge.feed_rows(integer, integer, flowforge.feed_cursor)
 
 -- A run's events stay in their order, whatever clocks say; among runs, the time decides. run.created is told with what comes after it.
 create function flowforge.feed_messages(tenant integer, function integer, at flowforge.feed_cursor)
-returns table (place bigint, last boolean, type text, message jsonb)
+returns table (place integer, last boolean, type text, message jsonb)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select row_number() over w, lead(e.run_id) over w is null, e.type, e.message
+	select (row_number() over w)::integer, lead(e.run_id) over w is null, e.type, e.message
 	from (
 		select m.run_id, m.seq, m.type, m.message || jsonb_build_object('function', r.slug) as message,
 			max((m.message ->> 'at')::timestamptz) over (partition by m.run_id order by m.seq) as at
@@ -126,7 +126,7 @@ begin
 	from flowforge.feed_messages(tenant, function, at) m
 	cross join lateral (
 		select case when m.last then flowforge.feed_text(reached)
-			else flowforge.feed_text((at.told_at, at.life, at.told, m.place, reached.life, reached.told)) end as cursor
+			else flowforge.feed_text((at.told_at, at.life, at.told, m.place, reached.life, reached.told)::flowforge.feed_cursor) end as cursor
 	) c
 	where m.place > at.count and m.place <= at.count + size;
 	more := at.seen is not null or not whole;
