@@ -203,7 +203,7 @@ for kind in $kinds; do
 		graph) take_tap 'graph properties' python3 test/graph/properties.py ;;
 		sandbox) run_sandbox ;;
 		tap) run_taps tap $(cd test/tap && grep -lE '^run\(|^\s+run\(|__main__' *.py) ;;
-		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
+		gateway) for part in protocol web; do take_tap "gateway $part" python3 "test/gateway/${part}_test.py" "$root/src/gateway/flowforge"; done ;;
 		cli) run_taps cli usage.py follow.py control.py workflows.py psql.py develop.py ;;
 		docs) run_docs ;;
 		e2e) run_e2e ;;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "cli_web.h"
 #include "serve.h"
 
 /* An option's value, else the environment's, else the default. */
@@ -54,6 +55,7 @@ FfExit
 ff_command_serve(int argc, char **argv)
 {
 	FfServer	server = {0};
+	FfWeb		web = {0};
 	FfList		words = {0};
 	const char *host = NULL;
 	const char *port = NULL;
@@ -85,6 +87,7 @@ ff_command_serve(int argc, char **argv)
 		{0, "write-timeout", "SECONDS",
 		 "for a client to take a byte of its answer (FLOWFORGE_WRITE_TIMEOUT, default 30)",
 		 &deadlines[4].given, NULL, NULL},
+		FF_WEB_OPTIONS(web),
 		{'q', "quiet", NULL, "no log line per request", NULL, &quiet, NULL},
 		FF_DATABASE_OPTION(server),
 		{0}};
@@ -101,6 +104,8 @@ ff_command_serve(int argc, char **argv)
 	if (!ff_whole_number(port, 0, 65535, &config.port))
 		return ff_misused("serve", "%s is no port", port);
 	if (!read_deadlines(deadlines, (int) (sizeof(deadlines) / sizeof(deadlines[0]))))
+		return FF_EXIT_USAGE;
+	if (!ff_web_settle("serve", &web, &config))
 		return FF_EXIT_USAGE;
 	config.quiet = quiet;
 	config.host = setting(host, "FLOWFORGE_HOST", NULL);

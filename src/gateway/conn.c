@@ -18,11 +18,14 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "cors.h"
+#include "gzip.h"
 #include "http.h"
 #include "live.h"
 #include "log.h"
 #include "loop.h"
 #include "reply.h"
+#include "static.h"
 
 #define LINGER_MS 2000
 #define PING_MS 15000
@@ -325,13 +328,12 @@ dispatch(Conn *conn)
 	FfCall *call = conn->call;
 	bool	is_get = strcmp(call->method, "GET") == 0;
 
-	conn->to.closes |= is_draining;
 	if (is_get && strcmp(conn->path, "/health") == 0)
 	{
 		ff_reply_json(&conn->out, &conn->to, 200, "{\"status\":\"ok\"}");
 		answered(conn, 200);
 	}
-	else if (conn->to.is_open && strcmp(call->method, "OPTIONS") == 0)
+	else if (conn->to.origin != NULL && strcmp(call->method, "OPTIONS") == 0)
 	{
 		ff_reply_preflight(&conn->out, &conn->to);
 		answered(conn, 204);
@@ -360,9 +362,25 @@ note_request(Conn *conn, const FfHttpHead *head)
 	if (conn->path == NULL)
 		abort();
 	conn->to.is_head = strcmp(head->method, "HEAD") == 0;
-	conn->to.is_open = strncmp(head->path, "/e/", 3) == 0;
+	conn->to.origin =
+		strncmp(head->path, "/e/", 3) == 0 ? "*" : ff_cors_allowed(ff_http_header(head, "origin"));
+	conn->to.by_origin = ff_cors_is_open();
+	conn->to.takes_gzip = ff_gzip_accepted(ff_http_header(head, "accept-encoding"));
 	conn->to.is_http10 = head->is_http10;
-	conn->to.closes = !head->keep_alive;
+	conn->to.closes = !head->keep_alive || is_draining;
+}
+
+/* A file needs no call. Requests with a body are none for one. */
+static bool
+answer_file(Conn *conn, const FfHttpHead *head)
+{
+	int status =
+		head->chunked || head->length > 0 ? 0 : ff_static_answer(&conn->out, &conn->to, head);
+
+	if (status == 0)
+		return false;
+	answered(conn, status);
+	return true;
 }
 
 /* A new request begins; until its head is read we know nothing of it. */
@@ -400,6 +418,11 @@ read_head(Conn *conn)
 		return false;
 	}
 	note_request(conn, &head);
+	if (answer_file(conn, &head))
+	{
+		ff_buffer_skip(&conn->in, (size_t) length);
+		return true;
+	}
 	conn->call = ff_call_make(&head, conn->request_id, conn->remote);
 	conn->chunked = head.chunked;
 	conn->body_left = head.length;

@@ -45,6 +45,11 @@ begin
 		raise exception 'as asked';
 	elsif path = '/large' then
 		body_out := convert_to(repeat('x', query::integer), 'UTF8');
+	elsif path = '/typed' then
+		headers_out := case query when 'etag' then E'content-type: application/json\nETag: "1"\n' when 'png' then E'content-type: image/png\n'
+			when 'encoded' then E'content-type: text/plain\nContent-Encoding: br\n' when 'none' then E'x-a: b\n'
+			when 'problem' then E'content-type: application/problem+json\n' when 'html' then E'Content-Type: text/html; charset=utf-8\n' end;
+		body_out := convert_to(repeat('y', 5000), 'UTF8');
 	elsif path = '/none' then
 		status := 204;
 	elsif path = '/forge' then
