@@ -24,6 +24,7 @@
 #include "live.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "reply.h"
 #include "static.h"
 
@@ -68,7 +69,10 @@ struct Conn
 	FfHttpChunks chunks;
 	bool		 chunked;
 	int64_t		 body_left;
-	int64_t		 began;
+	int64_t		 began;		  /* microseconds */
+	int			 series;	  /* what it counts for */
+	bool		 is_metrics;  /* its answer is completed by us */
+	FfMetricsKey metrics_key; /* if so */
 	char		 request_id[65];
 	char		 method[33];
 	char		*path;
@@ -79,6 +83,7 @@ static Conn		  *conns;
 static Conn		  *unflushed;
 static Conn		  *graves;
 static int		   conn_count;
+static uint64_t	   accepted;
 static bool		   is_quiet;
 static FfDeadlines deadlines;
 static bool		   is_draining;
@@ -175,9 +180,12 @@ to_be_flushed(Conn *conn)
 static void
 answered(Conn *conn, int status)
 {
+	int64_t took = ff_log_clock_us() - conn->began;
+
+	ff_metrics_answered(conn->series, status, took);
 	if (!is_quiet)
 		ff_log_request(conn->request_id, conn->method, conn->path != NULL ? conn->path : "", status,
-					   ff_log_clock() - conn->began);
+					   took / 1000);
 	forget_request(conn);
 	conn->written_at = ff_loop_now();
 	enter(conn, conn->to.closes ? CLOSING : IDLE);
@@ -201,6 +209,7 @@ refuse(Conn *conn, int status, const char *detail)
 	for (size_t at = 0; at < sizeof(codes) / sizeof(codes[0]); at++)
 		code = codes[at].status == status ? codes[at].code : code;
 	conn->to.closes = true;
+	conn->series = FF_SERIES_REFUSED;
 	ff_reply_problem(&conn->out, &conn->to, status, code, detail, NULL);
 	answered(conn, status);
 }
@@ -275,6 +284,29 @@ begin_stream(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
 	ff_live_subscribe(&conn->subscriber, stream->run, stream->cursor);
 }
 
+/* The page of figures, if it can be made of what is known already. */
+static bool
+answer_metrics(Conn *conn, bool is_away)
+{
+	FfBuffer page = {0};
+	FfAnswer answer = {.status = 200};
+	char	 fields[200];
+
+	if (!conn->is_metrics || !ff_metrics_page(&page, &conn->metrics_key, is_away))
+		return false;
+	answer.headers = fields;
+	answer.headers_length = (size_t) snprintf(
+		fields, sizeof(fields),
+		"content-type: text/plain; version=0.0.4; charset=utf-8\ncache-control: no-store\nx-request-id: %s\n",
+		conn->request_id);
+	answer.body = ff_buffer_at(&page);
+	answer.body_length = ff_buffer_length(&page);
+	ff_reply_answer(&conn->out, &conn->to, &answer, false);
+	ff_buffer_free(&page);
+	answered(conn, 200);
+	return true;
+}
+
 static void
 ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 {
@@ -285,6 +317,11 @@ ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 		return;
 	conn->call = NULL;
 	conn->to.closes |= is_draining;
+	if (conn->is_metrics && end == FF_CALL_ANSWERED && answer->status == 200)
+		ff_metrics_keep(&conn->metrics_key, answer->body, answer->body_length);
+	if (conn->is_metrics && (end != FF_CALL_ANSWERED || answer->status == 200) &&
+		answer_metrics(conn, end != FF_CALL_ANSWERED))
+		return;
 	switch (end)
 	{
 		case FF_CALL_ANSWERED:
@@ -335,12 +372,13 @@ dispatch(Conn *conn)
 	}
 	else if (conn->to.origin != NULL && strcmp(call->method, "OPTIONS") == 0)
 	{
+		conn->series = FF_SERIES_PREFLIGHT;
 		ff_reply_preflight(&conn->out, &conn->to);
 		answered(conn, 204);
 	}
 	else if (is_get && strcmp(conn->path, "/ready") == 0 && !ff_pg_is_ready())
 		answer_unavailable(conn);
-	else
+	else if (!answer_metrics(conn, false))
 	{
 		call->ended = ended;
 		call->argument = conn;
@@ -368,6 +406,10 @@ note_request(Conn *conn, const FfHttpHead *head)
 	conn->to.takes_gzip = ff_gzip_accepted(ff_http_header(head, "accept-encoding"));
 	conn->to.is_http10 = head->is_http10;
 	conn->to.closes = !head->keep_alive || is_draining;
+	conn->is_metrics = strcmp(head->path, FF_METRICS_PATH) == 0 &&
+					   (conn->to.is_head || strcmp(head->method, "GET") == 0);
+	if (conn->is_metrics)
+		ff_metrics_key(&conn->metrics_key, head);
 }
 
 /* A file needs no call. Requests with a body are none for one. */
@@ -379,6 +421,7 @@ answer_file(Conn *conn, const FfHttpHead *head)
 
 	if (status == 0)
 		return false;
+	conn->series = FF_SERIES_STATIC;
 	answered(conn, status);
 	return true;
 }
@@ -387,7 +430,9 @@ answer_file(Conn *conn, const FfHttpHead *head)
 static void
 begin_request(Conn *conn)
 {
-	conn->began = ff_log_clock();
+	conn->began = ff_log_clock_us();
+	conn->series = FF_SERIES_OTHER;
+	conn->is_metrics = false;
 	conn->seen = 0;
 	ff_log_request_id(conn->request_id);
 	snprintf(conn->method, sizeof(conn->method), "-");
@@ -424,6 +469,7 @@ read_head(Conn *conn)
 		return true;
 	}
 	conn->call = ff_call_make(&head, conn->request_id, conn->remote);
+	conn->series = conn->call->series;
 	conn->chunked = head.chunked;
 	conn->body_left = head.length;
 	ff_buffer_skip(&conn->in, (size_t) length);
@@ -534,6 +580,8 @@ receive(Conn *conn)
 		bury(conn);
 		return false;
 	}
+	if (length > 0)
+		ff_metrics_received((size_t) length);
 	if (length > 0 && conn->state <= BODY)
 		conn->in.end += (size_t) length;
 	return true;
@@ -554,6 +602,7 @@ send_out(Conn *conn)
 	}
 	if (length > 0)
 	{
+		ff_metrics_sent((size_t) length);
 		conn->written_at = ff_loop_now();
 		ff_buffer_skip(&conn->out, (size_t) length);
 	}
@@ -626,6 +675,7 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 		conns->previous = conn;
 	conns = conn;
 	conn_count++;
+	accepted++;
 	enter(conn, IDLE);
 	conn->written_at = conn->since;
 	ff_loop_watch(&conn->watch, fd, EPOLLIN);
@@ -707,4 +757,12 @@ int
 ff_conn_count(void)
 {
 	return conn_count;
+}
+
+void
+ff_conn_figures(FfConnFigures *figures)
+{
+	*figures = (FfConnFigures){.open = conn_count, .accepted = accepted};
+	for (const Conn *conn = conns; conn != NULL; conn = conn->next)
+		figures->streams += conn->state == STREAM;
 }

@@ -57,7 +57,11 @@ static void notified(FfLink *link, const char *channel, const char *payload);
 
 static const Oid		 read_types[] = {UUID_ARRAY_OID, INT4_ARRAY_OID};
 static const FfStatement statements[] = {
-	{"routes", "select method, pattern, lane, headers from flowforge.route", NULL, 0},
+	/* Letters come before braces: of two routes that match, the plainer one comes first. */
+	{"routes",
+	 "select method, pattern, lane, headers from flowforge.route "
+	 "order by lane desc, pattern collate \"C\"",
+	 NULL, 0},
 	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2)",
 	 read_types, 2},
 	{0}};

@@ -346,5 +346,117 @@ def origins_from_environment(bench: Bench) -> None:
             del os.environ[name]
 
 
+# ---- figures ----
+
+
+def figures(answer: Answer) -> dict[str, float]:
+    """The samples of a page, which is checked: every line is a sample or announces some, and no sample comes twice."""
+    equal((answer.status, answer.headers["content-type"]), (200, "text/plain; version=0.0.4; charset=utf-8"))
+    found: dict[str, float] = {}
+    types: dict[str, str] = {}
+    for line in answer.body.decode().splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name not in types, line
+            types[name] = kind
+        elif not line.startswith("# HELP "):
+            sample = re.fullmatch(r'(flowforge_[a-z_]+)(\{[a-z_]+="[^"]*"(?:,[a-z_]+="[^"]*")*\})? ([0-9.]+)', line)
+            assert sample, line
+            name = sample[1] + (sample[2] or "")
+            assert name not in found, line
+            assert sample[1] == "flowforge_asked" or sample[1] in types or re.sub("_(bucket|sum|count)$", "", sample[1]) in types, line
+            found[name] = float(sample[3])
+    return found
+
+
+def metrics(bench: Bench, port: int = 0, headers: str = "") -> dict[str, float]:
+    return figures(bench.get("/metrics", headers, port=port))
+
+
+@check
+def counts(bench: Bench) -> None:
+    """requests count for the pattern of their route, method and class of status; what matches none counts together"""
+    with serving(bench) as port:
+        before = metrics(bench, port)
+        for path in ("/runs/1", "/runs/2", "/runs/search", "/echo", "/echo", "/nothing/a", "/nothing/b", "/ui/", "/ui/none", "/health"):
+            fetch(bench, port, path)
+        fetch(bench, port, "/echo/x", method="POST")
+        fetch(bench, port, "/echo", method="HEAD")
+        fetch(bench, port, "/e/k", method="OPTIONS")
+        client = Client(port)
+        client.send(b"nonsense\r\n\r\n")
+        equal(client.answer().status, 400)
+        client.socket.close()
+        time.sleep(1.1)
+        after = metrics(bench, port)
+
+    def grown(name: str) -> float:
+        return after.get(name, 0) - before.get(name, 0)
+
+    for method, route, status, count in (
+            ("GET", "/runs/{id}", "4xx", 2), ("GET", "/runs/search", "4xx", 1), ("GET", "/echo", "2xx", 3), ("POST", "/echo/{name}", "2xx", 1),
+            ("GET", "static", "2xx", 1), ("GET", "static", "4xx", 1), ("OPTIONS", "preflight", "2xx", 1), ("other", "refused", "4xx", 1),
+            ("other", "other", "4xx", 2), ("other", "other", "2xx", 1), ("GET", "/metrics", "2xx", 1)):
+        equal((route, status, grown(f'flowforge_http_requests_total{{method="{method}",route="{route}",status="{status}"}}')), (route, status, count))
+    equal(grown("flowforge_http_connections_total"), 15)
+    assert grown("flowforge_http_received_bytes_total") > 500 and grown("flowforge_http_sent_bytes_total") > 2000
+    equal((after["flowforge_up"], after["flowforge_http_connections"]), (1, 1))
+    equal(grown('flowforge_gateway_lane_calls_total{lane="ingest"}'), 1)
+    equal(after['flowforge_gateway_lane_connections{lane="ingest",state="idle"}'], 2)
+    assert not [name for name in after if "nothing" in name or "/runs/1" in name]
+
+
+@check
+def durations(bench: Bench) -> None:
+    """how long requests take is in buckets, each of which holds those below it"""
+    with bench.impatient() as port:
+        fetch(bench, port, "/echo")
+        fetch(bench, port, "/sleep?0.3")
+        found = metrics(bench, port)
+    for route, method in (("/echo", "GET"), ("other", "other")):
+        name = f'flowforge_http_request_duration_seconds_%s{{method="{method}",route="{route}"'
+        buckets = [found[f'{name % "bucket"},le="{le}"}}'] for le in
+                   ("0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf")]
+        equal(buckets, sorted(buckets))
+        equal(buckets[-1], found[name % "count" + "}"])
+    equal(found[f'{name % "bucket"},le="+Inf"}}'] - found[f'{name % "bucket"},le="0.25"}}'], 1)
+    assert found[name % "sum" + "}"] >= 0.3
+
+
+@check
+def kept_metrics(bench: Bench) -> None:
+    """what the database tells is kept for a second for who brings the same credentials; nobody else gets it"""
+    with bench.impatient() as port:
+        key = "authorization: Bearer right\r\n"
+        first = metrics(bench, port, key)
+        asked = first["flowforge_asked"]
+        equal(metrics(bench, port, key)["flowforge_asked"], asked)
+        equal(fetch(bench, port, "/metrics", "authorization: Bearer wrong\r\n").status, 401)
+        equal(metrics(bench, port, "x-flowforge-api-key: right\r\n")["flowforge_asked"], asked + 1)
+        time.sleep(1.1)
+        equal(metrics(bench, port, key)["flowforge_asked"], asked + 2)
+        packed = fetch(bench, port, "/metrics", key + "accept-encoding: gzip\r\n")
+        assert b"flowforge_asked" in gzip.decompress(packed.body)
+
+
+@check
+def metrics_without_database(bench: Bench) -> None:
+    """while the database is away its gateway says so, to who was let in before"""
+    with bench.impatient() as port:
+        key = "authorization: Bearer right\r\n"
+        metrics(bench, port, key)
+        bench.database_down()
+        try:
+            deadline = time.monotonic() + 30
+            while (found := metrics(bench, port, key))["flowforge_up"] != 0:
+                assert time.monotonic() < deadline, found
+                time.sleep(0.1)
+            assert "flowforge_asked" not in found and found["flowforge_http_connections"] == 1
+            equal(fetch(bench, port, "/metrics").status, 503)
+        finally:
+            bench.database_up()
+        bench.await_ready(30)
+
+
 if __name__ == "__main__":
     sys.exit(run(CHECKS))
