@@ -59,7 +59,7 @@ static const FfStatement statements[] = {
 	 5},
 	{0}};
 static const FfLinkOwner owner = {statements, idle, ended, down, NULL};
-static Lane				 lanes[FF_LANE_COUNT] = {{.fewest = 2, .most = 2, .group = FF_GROUP_SIZE},
+static Lane				 lanes[FF_LANE_COUNT] = {{.fewest = 4, .most = 4, .group = FF_GROUP_SIZE},
 												 {.fewest = 2, .most = MOST_LINKS, .group = 1}};
 
 /* ---- calls ---- */

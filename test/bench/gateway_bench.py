@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.request
 
-from bench_tools import free_port, pgbench, say
+from bench_tools import cpu_seconds, free_port, pgbench, say, server_cpu_seconds
 from harness import Cluster, wait_for
 
 PROGRAM = os.environ.get("FLOWFORGE_BIN", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src/gateway/flowforge"))
@@ -137,18 +137,26 @@ def events(close):
     headers = json.dumps({"x-request-id": "0" * 32, "x-ff-remote": "127.0.0.1", "host": f"127.0.0.1:{ours.port}", "content-type": "application/json"})
     call = ("select status, headers, body from flowforge.serve('POST', '/api/v1/events', '', "
             f"'{headers}'::jsonb, '\\x{body.encode().hex()}'::bytea);\n")
+
+    def measure(work):
+        """The rate of some work, and the CPU time of one of its calls in microseconds, the server's and the gateway's, of events that are there."""
+        count, cpu = int(cluster.sql("select count(*) from flowforge.event")), server_cpu_seconds(cluster) + cpu_seconds([ours.process.pid])
+        rate = work()
+        written = int(cluster.sql("select count(*) from flowforge.event")) - count
+        assert written >= rate * 3.5, (written, rate)
+        return rate, (server_cpu_seconds(cluster) + cpu_seconds([ours.process.pid]) - cpu) / written * 1e6
+
     for connections, bar in ((1, 0.6), (16, 1.0), (64, 2.0)):
         theirs, mine = [], []
         for _ in range(TURNS):
-            theirs.append(pgbench(cluster, call, seconds=4, clients=connections))
-            before = int(cluster.sql("select count(*) from flowforge.event"))
-            rate = wrk(ours, "/api/v1/events", connections, "-s", script, seconds=4)
-            written = int(cluster.sql("select count(*) from flowforge.event")) - before
-            assert written >= rate * 3.5, (written, rate)
-            mine.append(rate)
-        ratio = max(mine) / max(theirs)
-        say(f"events posted a second, {connections} connection{'s' * (connections > 1)}", f"{max(mine):.0f}")
+            theirs.append(measure(lambda: pgbench(cluster, call, seconds=4, clients=connections)))
+            mine.append(measure(lambda: wrk(ours, "/api/v1/events", connections, "-s", script, seconds=4)))
+        rate, cpu = max(mine)[0], min(cpu for _, cpu in mine)
+        ratio = rate / max(theirs)[0]
+        say(f"events posted a second, {connections} connection{'s' * (connections > 1)}", f"{rate:.0f}")
         say("  ratio to pgbench calling the same function", f"{ratio:.2f}", f"{bar}", ratio >= bar)
+        say("  CPU of an event, server and gateway", f"{cpu:.0f} us")
+        say("  ratio of pgbench's to it", f"{min(cpu for _, cpu in theirs) / cpu:.2f}")
 
 
 def start(close):

@@ -402,7 +402,7 @@ def counts(bench: Bench) -> None:
     assert grown("flowforge_http_received_bytes_total") > 500 and grown("flowforge_http_sent_bytes_total") > 2000
     equal((after["flowforge_up"], after["flowforge_http_connections"]), (1, 1))
     equal(grown('flowforge_gateway_lane_calls_total{lane="ingest"}'), 1)
-    equal(after['flowforge_gateway_lane_connections{lane="ingest",state="idle"}'], 2)
+    equal(after['flowforge_gateway_lane_connections{lane="ingest",state="idle"}'], 4)
     assert not [name for name in after if "nothing" in name or "/runs/1" in name]
 
 
