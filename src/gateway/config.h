@@ -23,10 +23,12 @@ typedef struct FfDeadlines
 
 typedef struct FfConfig
 {
-	const char		  *host;			 /* address to listen on; NULL: 127.0.0.1 */
-	int				   port;			 /* 0: any free one (told in the log) */
-	const char		  *database_url;	 /* libpq connection string or URL */
-	bool			   quiet;			 /* no line per request */
+	const char		  *host;			/* address to listen on; NULL: 127.0.0.1 */
+	int				   port;			/* 0: any free one (told in the log) */
+	const char		  *database_url;	/* libpq connection string or URL */
+	bool			   quiet;			/* no line per request */
+	const char		  *tls_certificate; /* a file, and that of its key; NULL: plain HTTP */
+	const char		  *tls_key;
 	const char		  *static_directory; /* of files to answer; NULL: none */
 	const char		  *static_prefix;	 /* below which, without a slash at its end */
 	const char *const *origins;			 /* whose pages may use the API from browsers */

@@ -27,6 +27,7 @@
 #include "metrics.h"
 #include "reply.h"
 #include "static.h"
+#include "tls.h"
 
 #define LINGER_MS 2000
 #define PING_MS 15000
@@ -63,6 +64,7 @@ struct Conn
 	FfBuffer	 in;
 	FfBuffer	 out;
 	size_t		 seen; /* of the head */
+	FfTls		*tls;  /* NULL: plain */
 	char		 remote[64];
 	/* the request */
 	FfCall		*call; /* ours in BODY; the database's in CALL */
@@ -109,7 +111,7 @@ watch(Conn *conn)
 	if (conn->state == DEAD)
 		return;
 	if (conn->state == STREAM || conn->state == LINGER || (!unsent && conn->state <= BODY))
-		events |= EPOLLIN;
+		events |= conn->tls != NULL && ff_tls_wants_write(conn->tls) ? EPOLLIN | EPOLLOUT : EPOLLIN;
 	if (events != conn->watch.events)
 		ff_loop_watch(&conn->watch, conn->watch.fd, events);
 }
@@ -136,6 +138,8 @@ bury(Conn *conn)
 	ff_live_unsubscribe(&conn->subscriber);
 	forget_request(conn);
 	ff_loop_unwatch(&conn->watch);
+	ff_tls_free(conn->tls);
+	conn->tls = NULL;
 	close(fd);
 	conn->state = DEAD;
 	if (conn->previous != NULL)
@@ -568,13 +572,17 @@ read_requests(Conn *conn)
 static bool
 receive(Conn *conn)
 {
-	size_t	room = conn->state == HEAD || conn->state == IDLE ? FF_HTTP_HEAD_SIZE : READ_SIZE;
+	size_t	room = conn->tls == NULL && conn->state <= HEAD ? FF_HTTP_HEAD_SIZE : READ_SIZE;
 	ssize_t length;
+	char   *place;
 
+	_Static_assert(READ_SIZE >= FF_HTTP_HEAD_SIZE + FF_TLS_RECORD, "a record has room");
 	if (ff_buffer_length(&conn->in) >= room)
 		return true;
 	room -= ff_buffer_length(&conn->in);
-	length = recv(conn->watch.fd, ff_buffer_room(&conn->in, room), room, 0);
+	place = ff_buffer_room(&conn->in, room);
+	length = conn->tls != NULL ? ff_tls_read(conn->tls, place, room)
+							   : recv(conn->watch.fd, place, room, 0);
 	if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
 	{
 		bury(conn);
@@ -592,7 +600,9 @@ send_out(Conn *conn)
 {
 	ssize_t length = 0;
 
-	if (ff_buffer_length(&conn->out) > 0)
+	if (ff_buffer_length(&conn->out) > 0 && conn->tls != NULL)
+		length = ff_tls_write(conn->tls, ff_buffer_at(&conn->out), ff_buffer_length(&conn->out));
+	else if (ff_buffer_length(&conn->out) > 0)
 		length = send(conn->watch.fd, ff_buffer_at(&conn->out), ff_buffer_length(&conn->out),
 					  MSG_NOSIGNAL);
 	if (length < 0 && errno != EAGAIN && errno != EINTR)
@@ -608,6 +618,8 @@ send_out(Conn *conn)
 	}
 	if (ff_buffer_length(&conn->out) == 0 && conn->state == CLOSING)
 	{
+		if (conn->tls != NULL)
+			ff_tls_end(conn->tls);
 		shutdown(conn->watch.fd, SHUT_WR);
 		ff_buffer_free(&conn->in);
 		enter(conn, LINGER);
@@ -627,6 +639,9 @@ ready(FfWatch *watched, uint32_t events)
 		bury(conn);
 		return;
 	}
+	if ((events & EPOLLOUT) != 0 && conn->tls != NULL && ff_tls_wants_write(conn->tls) &&
+		ff_buffer_length(&conn->out) == 0)
+		events |= EPOLLIN; /* that is what a handshake has waited for */
 	if ((events & EPOLLIN) != 0 && !receive(conn))
 		return;
 	if ((events & EPOLLIN) != 0)
@@ -663,8 +678,13 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 {
 	Conn *conn = conn_count < MOST_CONNECTIONS ? calloc(1, sizeof(Conn)) : NULL;
 
-	if (conn == NULL)
+	if (conn != NULL && ff_tls_is_open())
+		conn->tls = ff_tls_accept(fd);
+	if (conn == NULL || (conn->tls == NULL && ff_tls_is_open()))
+	{
+		free(conn);
 		return false;
+	}
 	if (getnameinfo(address, length, conn->remote, sizeof(conn->remote), NULL, 0, NI_NUMERICHOST) !=
 		0)
 		snprintf(conn->remote, sizeof(conn->remote), "unknown");
@@ -708,6 +728,7 @@ sweep(Conn *conn)
 	else if (conn->state == BODY && age > deadlines.body)
 		refuse_late(conn, "The body of the request", deadlines.body);
 	else if ((conn->state == IDLE && rest > deadlines.idle) ||
+			 (conn->tls != NULL && !ff_tls_is_made(conn->tls) && age > deadlines.head) ||
 			 (conn->state == LINGER && age > LINGER_MS))
 		bury(conn);
 }

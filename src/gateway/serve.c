@@ -28,6 +28,7 @@
 #include "loop.h"
 #include "pg.h"
 #include "static.h"
+#include "tls.h"
 
 #define BACKLOG 1024
 #define ACCEPTS_PER_TURN 64
@@ -223,6 +224,7 @@ reload(void)
 {
 	reload_asked = false;
 	ff_static_reload();
+	ff_tls_reload();
 }
 
 static void
@@ -276,8 +278,10 @@ ff_serve(const FfConfig *config)
 
 	if (fd < 0)
 		return 1;
-	if (!ff_static_open(config->static_directory, config->static_prefix))
+	if (!ff_static_open(config->static_directory, config->static_prefix) ||
+		!ff_tls_open(config->tls_certificate, config->tls_key))
 	{
+		ff_static_close();
 		close(fd);
 		return 1;
 	}
@@ -308,6 +312,7 @@ ff_serve(const FfConfig *config)
 	close(fd);
 	ff_loop_close();
 	ff_static_close();
+	ff_tls_close();
 	ff_log("info", "stopped");
 	return 0;
 }
