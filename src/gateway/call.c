@@ -147,22 +147,23 @@ FfCall *
 ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 {
 	FfCall *call = calloc(1, sizeof(FfCall));
-	bool	all;
+	FfRoute route;
 
 	if (call == NULL)
 		abort();
 	call->method = copy(strcmp(head->method, "HEAD") == 0 ? "GET" : head->method);
 	call->path = copy(head->path);
 	call->query = copy(head->query);
-	call->lane = ff_route_lane(call->method, call->path);
-	all = ff_route_takes_all_headers(call->method, call->path);
+	route = ff_route_find(call->method, call->path);
+	call->lane = route.lane;
+	call->series = route.series;
 	add_member(&call->headers, "x-request-id", request_id);
 	add_member(&call->headers, "x-ff-remote", remote);
 	for (int at = 0; at < head->header_count; at++)
 	{
 		const char *name = head->header[at].name;
 
-		if (is_allowed(name) || (all && !is_among(withheld, name)))
+		if (is_allowed(name) || (route.all_headers && !is_among(withheld, name)))
 			add_header(&call->headers, head, at);
 	}
 	add_credential(&call->headers, head);

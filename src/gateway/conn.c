@@ -18,12 +18,17 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "cors.h"
+#include "gzip.h"
 #include "http.h"
 #include "live.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "reply.h"
 #include "socket.h"
+#include "static.h"
+#include "tls.h"
 
 #define LINGER_MS 2000
 #define PING_MS 15000
@@ -62,13 +67,17 @@ struct Conn
 	FfBuffer	 in;
 	FfBuffer	 out;
 	size_t		 seen; /* of the head */
+	FfTls		*tls;  /* NULL: plain */
 	char		 remote[64];
 	/* the request */
 	FfCall		*call; /* ours in BODY; the database's in CALL */
 	FfHttpChunks chunks;
 	bool		 chunked;
 	int64_t		 body_left;
-	int64_t		 began;
+	int64_t		 began;		  /* microseconds */
+	int			 series;	  /* what it counts for */
+	bool		 is_metrics;  /* its answer is completed by us */
+	FfMetricsKey metrics_key; /* if so */
 	char		 request_id[65];
 	char		 method[33];
 	char		*path;
@@ -79,6 +88,7 @@ static Conn		  *conns;
 static Conn		  *unflushed;
 static Conn		  *graves;
 static int		   conn_count;
+static uint64_t	   accepted;
 static bool		   is_quiet;
 static FfDeadlines deadlines;
 static bool		   is_draining;
@@ -104,7 +114,7 @@ watch(Conn *conn)
 	if (conn->state == DEAD)
 		return;
 	if (conn->state == STREAM || conn->state == LINGER || (!unsent && conn->state <= BODY))
-		events |= EPOLLIN;
+		events |= conn->tls != NULL && ff_tls_wants_write(conn->tls) ? EPOLLIN | EPOLLOUT : EPOLLIN;
 	if (conn->socket != NULL && ff_buffer_length(&conn->out) > UNHEARD_SIZE)
 		events &= ~(uint32_t) EPOLLIN;
 	if (events != conn->watch.events)
@@ -133,6 +143,8 @@ bury(Conn *conn)
 	ff_live_unsubscribe(&conn->subscriber);
 	forget_request(conn);
 	ff_loop_unwatch(&conn->watch);
+	ff_tls_free(conn->tls);
+	conn->tls = NULL;
 	close(fd);
 	conn->state = DEAD;
 	if (conn->previous != NULL)
@@ -178,9 +190,12 @@ to_be_flushed(Conn *conn)
 static void
 answered(Conn *conn, int status)
 {
+	int64_t took = ff_log_clock_us() - conn->began;
+
+	ff_metrics_answered(conn->series, status, took);
 	if (!is_quiet)
 		ff_log_request(conn->request_id, conn->method, conn->path != NULL ? conn->path : "", status,
-					   ff_log_clock() - conn->began);
+					   took / 1000);
 	forget_request(conn);
 	conn->written_at = ff_loop_now();
 	enter(conn, conn->to.closes ? CLOSING : IDLE);
@@ -204,6 +219,7 @@ refuse(Conn *conn, int status, const char *detail)
 	for (size_t at = 0; at < sizeof(codes) / sizeof(codes[0]); at++)
 		code = codes[at].status == status ? codes[at].code : code;
 	conn->to.closes = true;
+	conn->series = FF_SERIES_REFUSED;
 	ff_reply_problem(&conn->out, &conn->to, status, code, detail, NULL);
 	answered(conn, status);
 }
@@ -385,6 +401,29 @@ take_answer(Conn *conn, const FfAnswer *answer)
 	free(stream.cursor);
 }
 
+/* The page of figures, if it can be made of what is known already. */
+static bool
+answer_metrics(Conn *conn, bool is_away)
+{
+	FfBuffer page = {0};
+	FfAnswer answer = {.status = 200};
+	char	 fields[200];
+
+	if (!conn->is_metrics || !ff_metrics_page(&page, &conn->metrics_key, is_away))
+		return false;
+	answer.headers = fields;
+	answer.headers_length = (size_t) snprintf(
+		fields, sizeof(fields),
+		"content-type: text/plain; version=0.0.4; charset=utf-8\ncache-control: no-store\nx-request-id: %s\n",
+		conn->request_id);
+	answer.body = ff_buffer_at(&page);
+	answer.body_length = ff_buffer_length(&page);
+	ff_reply_answer(&conn->out, &conn->to, &answer, false);
+	ff_buffer_free(&page);
+	answered(conn, 200);
+	return true;
+}
+
 static void
 ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 {
@@ -394,6 +433,11 @@ ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 		return;
 	conn->call = NULL;
 	conn->to.closes |= is_draining;
+	if (conn->is_metrics && end == FF_CALL_ANSWERED && answer->status == 200)
+		ff_metrics_keep(&conn->metrics_key, answer->body, answer->body_length);
+	if (conn->is_metrics && (end != FF_CALL_ANSWERED || answer->status == 200) &&
+		answer_metrics(conn, end != FF_CALL_ANSWERED))
+		return;
 	switch (end)
 	{
 		case FF_CALL_ANSWERED:
@@ -430,20 +474,20 @@ dispatch(Conn *conn)
 	FfCall *call = conn->call;
 	bool	is_get = strcmp(call->method, "GET") == 0;
 
-	conn->to.closes |= is_draining;
 	if (is_get && strcmp(conn->path, "/health") == 0)
 	{
 		ff_reply_json(&conn->out, &conn->to, 200, "{\"status\":\"ok\"}");
 		answered(conn, 200);
 	}
-	else if (conn->to.is_open && strcmp(call->method, "OPTIONS") == 0)
+	else if (conn->to.origin != NULL && strcmp(call->method, "OPTIONS") == 0)
 	{
+		conn->series = FF_SERIES_PREFLIGHT;
 		ff_reply_preflight(&conn->out, &conn->to);
 		answered(conn, 204);
 	}
 	else if (is_get && strcmp(conn->path, "/ready") == 0 && !ff_pg_is_ready())
 		answer_unavailable(conn);
-	else
+	else if (!answer_metrics(conn, false))
 	{
 		call->ended = ended;
 		call->argument = conn;
@@ -465,16 +509,39 @@ note_request(Conn *conn, const FfHttpHead *head)
 	if (conn->path == NULL)
 		abort();
 	conn->to.is_head = strcmp(head->method, "HEAD") == 0;
-	conn->to.is_open = strncmp(head->path, "/e/", 3) == 0;
+	conn->to.origin =
+		strncmp(head->path, "/e/", 3) == 0 ? "*" : ff_cors_allowed(ff_http_header(head, "origin"));
+	conn->to.by_origin = ff_cors_is_open();
+	conn->to.takes_gzip = ff_gzip_accepted(ff_http_header(head, "accept-encoding"));
 	conn->to.is_http10 = head->is_http10;
-	conn->to.closes = !head->keep_alive;
+	conn->to.closes = !head->keep_alive || is_draining;
+	conn->is_metrics = strcmp(head->path, FF_METRICS_PATH) == 0 &&
+					   (conn->to.is_head || strcmp(head->method, "GET") == 0);
+	if (conn->is_metrics)
+		ff_metrics_key(&conn->metrics_key, head);
+}
+
+/* A file needs no call. Requests with a body are none for one. */
+static bool
+answer_file(Conn *conn, const FfHttpHead *head)
+{
+	int status =
+		head->chunked || head->length > 0 ? 0 : ff_static_answer(&conn->out, &conn->to, head);
+
+	if (status == 0)
+		return false;
+	conn->series = FF_SERIES_STATIC;
+	answered(conn, status);
+	return true;
 }
 
 /* A new request begins; until its head is read we know nothing of it. */
 static void
 begin_request(Conn *conn)
 {
-	conn->began = ff_log_clock();
+	conn->began = ff_log_clock_us();
+	conn->series = FF_SERIES_OTHER;
+	conn->is_metrics = false;
 	conn->seen = 0;
 	ff_log_request_id(conn->request_id);
 	snprintf(conn->method, sizeof(conn->method), "-");
@@ -507,6 +574,11 @@ read_head(Conn *conn)
 		return false;
 	}
 	note_request(conn, &head);
+	if (answer_file(conn, &head))
+	{
+		ff_buffer_skip(&conn->in, (size_t) length);
+		return true;
+	}
 	status = ff_socket_asked(&head, &conn->socket);
 	if (status >= 400)
 	{
@@ -514,6 +586,7 @@ read_head(Conn *conn)
 		return false;
 	}
 	conn->call = ff_call_make(&head, conn->request_id, conn->remote);
+	conn->series = conn->call->series;
 	conn->chunked = head.chunked;
 	conn->body_left = head.length;
 	ff_buffer_skip(&conn->in, (size_t) length);
@@ -607,12 +680,23 @@ read_requests(Conn *conn)
 
 /* ---- bytes ---- */
 
+static ssize_t
+read_bytes(Conn *conn, char *bytes, size_t room)
+{
+	ssize_t length = conn->tls != NULL ? ff_tls_read(conn->tls, bytes, room)
+									   : recv(conn->watch.fd, bytes, room, 0);
+
+	if (length > 0)
+		ff_metrics_received((size_t) length);
+	return length;
+}
+
 /* What comes in a stream or while lingering is heard, or dropped, and never kept. */
 static ssize_t
 receive_for_stream(Conn *conn)
 {
 	static char bytes[READ_SIZE];
-	ssize_t		length = recv(conn->watch.fd, bytes, sizeof(bytes), 0);
+	ssize_t		length = read_bytes(conn, bytes, sizeof(bytes));
 
 	if (length > 0 && conn->state == STREAM && conn->socket != NULL)
 		hear(conn, bytes, (size_t) length);
@@ -622,13 +706,14 @@ receive_for_stream(Conn *conn)
 static ssize_t
 receive_for_request(Conn *conn)
 {
-	size_t	room = conn->state == HEAD || conn->state == IDLE ? FF_HTTP_HEAD_SIZE : READ_SIZE;
+	size_t	room = conn->tls == NULL && conn->state <= HEAD ? FF_HTTP_HEAD_SIZE : READ_SIZE;
 	ssize_t length;
 
+	_Static_assert(READ_SIZE >= FF_HTTP_HEAD_SIZE + FF_TLS_RECORD, "a record has room");
 	if (ff_buffer_length(&conn->in) >= room)
 		return 1;
 	room -= ff_buffer_length(&conn->in);
-	length = recv(conn->watch.fd, ff_buffer_room(&conn->in, room), room, 0);
+	length = read_bytes(conn, ff_buffer_room(&conn->in, room), room);
 	if (length > 0)
 		conn->in.end += (size_t) length;
 	return length;
@@ -653,7 +738,9 @@ send_out(Conn *conn)
 {
 	ssize_t length = 0;
 
-	if (ff_buffer_length(&conn->out) > 0)
+	if (ff_buffer_length(&conn->out) > 0 && conn->tls != NULL)
+		length = ff_tls_write(conn->tls, ff_buffer_at(&conn->out), ff_buffer_length(&conn->out));
+	else if (ff_buffer_length(&conn->out) > 0)
 		length = send(conn->watch.fd, ff_buffer_at(&conn->out), ff_buffer_length(&conn->out),
 					  MSG_NOSIGNAL);
 	if (length < 0 && errno != EAGAIN && errno != EINTR)
@@ -663,11 +750,14 @@ send_out(Conn *conn)
 	}
 	if (length > 0)
 	{
+		ff_metrics_sent((size_t) length);
 		conn->written_at = ff_loop_now();
 		ff_buffer_skip(&conn->out, (size_t) length);
 	}
 	if (ff_buffer_length(&conn->out) == 0 && conn->state == CLOSING)
 	{
+		if (conn->tls != NULL)
+			ff_tls_end(conn->tls);
 		shutdown(conn->watch.fd, SHUT_WR);
 		ff_buffer_free(&conn->in);
 		enter(conn, LINGER);
@@ -689,6 +779,9 @@ ready(FfWatch *watched, uint32_t events)
 		bury(conn);
 		return;
 	}
+	if ((events & EPOLLOUT) != 0 && conn->tls != NULL && ff_tls_wants_write(conn->tls) &&
+		ff_buffer_length(&conn->out) == 0)
+		events |= EPOLLIN; /* that is what a handshake has waited for */
 	if ((events & EPOLLIN) != 0 && !receive(conn))
 		return;
 	if ((events & EPOLLIN) != 0)
@@ -725,8 +818,13 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 {
 	Conn *conn = conn_count < MOST_CONNECTIONS ? calloc(1, sizeof(Conn)) : NULL;
 
-	if (conn == NULL)
+	if (conn != NULL && ff_tls_is_open())
+		conn->tls = ff_tls_accept(fd);
+	if (conn == NULL || (conn->tls == NULL && ff_tls_is_open()))
+	{
+		free(conn);
 		return false;
+	}
 	if (getnameinfo(address, length, conn->remote, sizeof(conn->remote), NULL, 0, NI_NUMERICHOST) !=
 		0)
 		snprintf(conn->remote, sizeof(conn->remote), "unknown");
@@ -737,6 +835,7 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 		conns->previous = conn;
 	conns = conn;
 	conn_count++;
+	accepted++;
 	enter(conn, IDLE);
 	conn->written_at = conn->since;
 	ff_loop_watch(&conn->watch, fd, EPOLLIN);
@@ -779,6 +878,7 @@ sweep(Conn *conn)
 	else if (conn->state == BODY && age > deadlines.body)
 		refuse_late(conn, "The body of the request", deadlines.body);
 	else if ((conn->state == IDLE && rest > deadlines.idle) ||
+			 (conn->tls != NULL && !ff_tls_is_made(conn->tls) && age > deadlines.head) ||
 			 (conn->state == LINGER && age > LINGER_MS))
 		bury(conn);
 }
@@ -826,4 +926,12 @@ int
 ff_conn_count(void)
 {
 	return conn_count;
+}
+
+void
+ff_conn_figures(FfConnFigures *figures)
+{
+	*figures = (FfConnFigures){.open = conn_count, .accepted = accepted};
+	for (const Conn *conn = conns; conn != NULL; conn = conn->next)
+		figures->streams += conn->state == STREAM;
 }

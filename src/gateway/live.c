@@ -63,7 +63,11 @@ static void notified(FfLink *link, const char *channel, const char *payload);
 static const Oid		 read_types[] = {INT4_ARRAY_OID, UUID_ARRAY_OID, INT4_ARRAY_OID};
 static const Oid		 feed_types[] = {INT4_ARRAY_OID, INT4_ARRAY_OID, TEXT_ARRAY_OID};
 static const FfStatement statements[] = {
-	{"routes", "select method, pattern, lane, headers from flowforge.route", NULL, 0},
+	/* Letters come before braces: of two routes that match, the plainer one comes first. */
+	{"routes",
+	 "select method, pattern, lane, headers from flowforge.route "
+	 "order by lane desc, pattern collate \"C\"",
+	 NULL, 0},
 	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2, $3)",
 	 read_types, 3},
 	{"feed", "select number, cursor, sse, more from flowforge.feed_read($1, $2, $3)", feed_types,

@@ -22,12 +22,10 @@ create trigger forget after insert or update or delete or truncate on flowforge.
 insert into flowforge.tenant (tenant_id, name) values (1, 'default');
 select pg_catalog.pg_extension_config_dump('flowforge.tenant', 'where tenant_id operator(pg_catalog.<>) 1');
 
+-- It is everywhere: with its body parsed here, and no setting of its own, it becomes part of the queries that use it.
 create function flowforge.current_tenant() returns integer
 language sql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-	select coalesce(nullif(current_setting('flowforge.tenant', true), '')::integer, 1)
-$$;
+return coalesce(nullif(pg_catalog.current_setting('flowforge.tenant', true), '')::integer, 1);
 comment on function flowforge.current_tenant() is 'The tenant this session works for: the setting flowforge.tenant, by default 1.';
 
 -- The gateway logs in as this role; it may call the functions granted to it below and nothing else.

@@ -3,7 +3,7 @@ create schema flowforge;
 
 create table flowforge.route (method text, pattern text, lane text, headers text default 'known');
 insert into flowforge.route values ('POST', '/e/{key}', 'ingest'), ('GET', '/echo', 'call'),
-	('POST', '/echo/{name}', 'ingest');
+	('POST', '/echo/{name}', 'ingest'), ('GET', '/metrics', 'call'), ('GET', '/runs/{id}', 'call'), ('GET', '/runs/search', 'call');
 update flowforge.route set headers = 'all' where pattern = '/echo/{name}';
 
 create table flowforge.seen (id bigint generated always as identity, body text, path text);
@@ -45,6 +45,20 @@ begin
 		raise exception 'as asked';
 	elsif path = '/large' then
 		body_out := convert_to(repeat('x', query::integer), 'UTF8');
+	elsif path = '/typed' then
+		headers_out := case query when 'etag' then E'content-type: application/json\nETag: "1"\n' when 'png' then E'content-type: image/png\n'
+			when 'encoded' then E'content-type: text/plain\nContent-Encoding: br\n' when 'none' then E'x-a: b\n'
+			when 'problem' then E'content-type: application/problem+json\n' when 'html' then E'Content-Type: text/html; charset=utf-8\n' end;
+		body_out := convert_to(repeat('y', 5000), 'UTF8');
+	elsif path = '/metrics' then
+		headers_out := E'content-type: text/plain\n';
+		if headers ->> 'authorization' = 'Bearer wrong' then
+			status := 401;
+			body_out := 'wrong';
+		else
+			insert into flowforge.seen (body, path) values ('', path);
+			select convert_to(format(E'flowforge_asked %s\n', count(*)), 'UTF8') into body_out from flowforge.seen s where s.path = '/metrics';
+		end if;
 	elsif path = '/none' then
 		status := 204;
 	elsif path = '/forge' then

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from protocol_test import LARGE, RUN, Bench, Client, equal, main
+from protocol_test import LARGE, RUN, Bench, Client, equal, run
 
 CHECKS: list[Callable[[Bench], None]] = []
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -404,4 +404,4 @@ def aborted(bench: Bench) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(CHECKS))
+    sys.exit(run(CHECKS))
