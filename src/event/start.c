@@ -74,15 +74,14 @@ write_runs(const FfNewRun *runs, int count)
 		const FfNewRun *run = &runs[i];
 		bool			none = run->parent_step_id == NULL;
 		bool			nulls[8] = {[5] = none, [6] = none};
-		Datum			values[8] = {
-					  Int32GetDatum(run->tenant_id),
-					  UUIDPGetDatum(&run->run_id),
-					  Int32GetDatum(run->function_id),
-					  Int32GetDatum(run->version),
-					  UUIDPGetDatum(&run->event_id),
-					  UUIDPGetDatum(&run->parent_run_id),
-			  none ? (Datum) 0 : CStringGetTextDatum(run->parent_step_id),
-					  TimestampTzGetDatum(run->created != 0 ? run->created : now)};
+		Datum			values[8] = {Int32GetDatum(run->tenant_id),
+									 UUIDPGetDatum(&run->run_id),
+									 Int32GetDatum(run->function_id),
+									 Int32GetDatum(run->version),
+									 UUIDPGetDatum(&run->event_id),
+									 UUIDPGetDatum(&run->parent_run_id),
+							 none ? (Datum) 0 : CStringGetTextDatum(run->parent_step_id),
+									 TimestampTzGetDatum(run->created != 0 ? run->created : now)};
 
 		ff_rows_add(&rows, values, nulls);
 	}

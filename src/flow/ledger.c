@@ -6,10 +6,10 @@
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "flow/ledger.h"
+#include "util/table.h"
 
 /* Who has steps running. */
 typedef struct Holder
@@ -50,17 +50,6 @@ sooner(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 	return (left->alarm < right->alarm) - (left->alarm > right->alarm);
 }
 
-static HTAB *
-make_table(const char *name, Size key, Size entry)
-{
-	HASHCTL control = {0};
-
-	control.keysize = key;
-	control.entrysize = entry;
-	control.hcxt = context;
-	return hash_create(name, 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
 static void
 start_heap(pairingheap *heap, pairingheap_comparator compare)
 {
@@ -75,9 +64,9 @@ ff_ledger_reset(void)
 	if (context != NULL)
 		MemoryContextDelete(context);
 	context = AllocSetContextCreate(TopMemoryContext, "flowforge ledger", ALLOCSET_DEFAULT_SIZES);
-	keys = make_table("flowforge keys", sizeof(int64), sizeof(FfKeyUse));
-	holders = make_table("flowforge holders", sizeof(pg_uuid_t), sizeof(Holder));
-	queues = make_table("flowforge queues", sizeof(int64), sizeof(FfQueue));
+	keys = ff_table_make("flowforge keys", sizeof(int64), sizeof(FfKeyUse), context);
+	holders = ff_table_make("flowforge holders", sizeof(pg_uuid_t), sizeof(Holder), context);
+	queues = ff_table_make("flowforge queues", sizeof(int64), sizeof(FfQueue), context);
 	dlist_init(&open_keys);
 	start_heap(&ready, older);
 	start_heap(&held, older);

@@ -24,7 +24,7 @@
 #include "util/json.h"
 #include "util/spi.h"
 
-#define LIVE                                                                                  \
+#define LIVE                                                                                \
 	"exists (select from flowforge.live_run l where l.slot = flowforge.slot(s.run_id) and " \
 	"l.tenant_id = s.tenant_id and l.run_id = s.run_id)"
 

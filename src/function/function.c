@@ -381,7 +381,8 @@ const FfFunction *
 ff_function_cached(int32 tenant_id, int32 function_id, int32 version)
 {
 	FunctionKey	   key = {tenant_id, function_id, version};
-	FunctionEntry *entry = recall.stale ? NULL : hash_search(functions_cache, &key, HASH_FIND, NULL);
+	FunctionEntry *entry =
+		recall.stale ? NULL : hash_search(functions_cache, &key, HASH_FIND, NULL);
 
 	return entry != NULL && entry->known ? &entry->function : NULL;
 }

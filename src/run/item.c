@@ -18,7 +18,7 @@
 #include "util/jcs.h"
 #include "util/json.h"
 
-#define EVENT_KEYS 6 /* a, d, n, s, t, at */
+#define EVENT_KEYS 6  /* a, d, n, s, t, at */
 #define MANY_ITEMS 32 /* from here on they are found by a table */
 
 typedef struct ItemEntry

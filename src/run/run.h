@@ -144,23 +144,23 @@ typedef struct FfRun
 	int					   max_running;	 /* of its steps at once; 0: any number */
 	bool				   paused;		 /* everything waits for somebody outside */
 	bool				   advancing;	 /* the executor is about to have it advanced */
-	char			 edited_step[FF_STEP_ID_SIZE]; /* a step to run with edited input; "": none */
-	Jsonb			*edited_input;
-	FfClaim			*claim;	 /* what it asks of limits, or NULL: nothing limits it */
-	int				 asked;	 /* steps it has ever asked room for */
-	FfHome			 home;	 /* where the state's row is */
-	List			*items;	 /* of FfItem */
+	char	 edited_step[FF_STEP_ID_SIZE]; /* a step to run with edited input; "": none */
+	Jsonb	*edited_input;
+	FfClaim *claim;						/* what it asks of limits, or NULL: nothing limits it */
+	int		 asked;						/* steps it has ever asked room for */
+	FfHome	 home;						/* where the state's row is */
+	List	*items;						/* of FfItem */
 	struct item_table_hash *item_table; /* the same by their ids, when there are many; or NULL */
-	List			*gone;	 /* likewise, of a run that has a driver: what is over */
-	List			*defers; /* of FfDefer, by id */
-	FfMemo			*memos;	 /* in order of completion */
-	int				 memo_count;
-	int				 memo_capacity;
-	Size			 memo_bytes;
-	struct FfChange *change;   /* what is not yet written, or NULL */
-	void			*lane;	   /* the executor's, while the run waits for room to call */
-	TimestampTz		 told_at;  /* when it was last sent a message */
-	TimestampTz		 timer_at; /* what the executor's timers know of it */
+	List				   *gone;		/* likewise, of a run that has a driver: what is over */
+	List				   *defers;		/* of FfDefer, by id */
+	FfMemo				   *memos;		/* in order of completion */
+	int						memo_count;
+	int						memo_capacity;
+	Size					memo_bytes;
+	struct FfChange		   *change;	  /* what is not yet written, or NULL */
+	void				   *lane;	  /* the executor's, while the run waits for room to call */
+	TimestampTz				told_at;  /* when it was last sent a message */
+	TimestampTz				timer_at; /* what the executor's timers know of it */
 } FfRun;
 
 /* --- what must be written (change.c) --- */

@@ -27,6 +27,22 @@ ff_fair_init(FfFair *fair)
 }
 
 void
+ff_fair_join(FfFair *fair, FfTurn *turn, int32 tenant_id)
+{
+	memset(turn, 0, sizeof(*turn));
+	turn->tenant_id = tenant_id;
+	turn->weight = 1;
+	fair->weights += turn->weight;
+}
+
+void
+ff_fair_part(FfFair *fair, FfTurn *turn)
+{
+	ff_fair_leave(fair, turn);
+	fair->weights -= turn->weight;
+}
+
+void
 ff_fair_wait(FfFair *fair, FfTurn *turn)
 {
 	if (turn->waiting)
@@ -58,12 +74,21 @@ ff_fair_first(FfFair *fair)
 	return pairingheap_container(FfTurn, node, pairingheap_first(&fair->heap));
 }
 
-int
-ff_fair_weight(int32 tenant_id)
+/* The tenant's weight, as far as it is known without a look at its row. */
+static void
+weigh(FfFair *fair, FfTurn *turn)
 {
-	const FfTenant *tenant = ff_tenant_cached(tenant_id);
+	const FfTenant *tenant = ff_tenant_cached(turn->tenant_id);
+	int				weight = tenant == NULL ? 1 : tenant->weight;
 
-	return tenant == NULL ? 1 : tenant->weight;
+	fair->weights += weight - turn->weight;
+	turn->weight = weight;
+}
+
+int
+ff_fair_own(const FfFair *fair, const FfTurn *turn, int places)
+{
+	return Max((int) (places * turn->weight / (2 * fair->weights)), 1);
 }
 
 void
@@ -71,11 +96,13 @@ ff_fair_charge(FfFair *fair, FfTurn *turn)
 {
 	bool waiting = turn->waiting;
 
+	weigh(fair, turn);
+
 	if (waiting)
 		pairingheap_remove(&fair->heap, &turn->node);
 	turn->start = Max(turn->start, waiting ? fair->now - LAG : fair->now);
 	fair->now = Max(fair->now, turn->start);
-	turn->start += 1.0 / ff_fair_weight(turn->tenant_id);
+	turn->start += 1.0 / turn->weight;
 	if (waiting)
 		pairingheap_add(&fair->heap, &turn->node);
 }

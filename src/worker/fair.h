@@ -20,17 +20,23 @@ typedef struct FfTurn
 {
 	pairingheap_node node;
 	int32			 tenant_id;
+	int				 weight; /* as when it was served last */
 	double			 start;
 	bool			 waiting; /* in the heap */
 } FfTurn;
 
 typedef struct FfFair
 {
-	pairingheap heap; /* of those that wait, the least start first */
-	double		now;  /* the greatest start that has been served */
+	pairingheap heap;	 /* of those that wait, the least start first */
+	double		now;	 /* the greatest start that has been served */
+	double		weights; /* of all that have joined */
 } FfFair;
 
 extern void ff_fair_init(FfFair *fair);
+
+/* A tenant takes part from now on; or no longer. */
+extern void ff_fair_join(FfFair *fair, FfTurn *turn, int32 tenant_id);
+extern void ff_fair_part(FfFair *fair, FfTurn *turn);
 
 /* The tenant wants to be served, or no longer. */
 extern void ff_fair_wait(FfFair *fair, FfTurn *turn);
@@ -44,7 +50,8 @@ extern FfTurn *ff_fair_first(FfFair *fair);
 /* The tenant, waiting or not, has been served once. */
 extern void ff_fair_charge(FfFair *fair, FfTurn *turn);
 
-/* The tenant's weight, as far as it is known without a look at its row. */
-extern int ff_fair_weight(int32 tenant_id);
+/* Half of the tenant's share, by its weight, of so many places, but one at least: for the rest it
+ * takes turns. */
+extern int ff_fair_own(const FfFair *fair, const FfTurn *turn, int places);
 
 #endif

@@ -12,13 +12,13 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "function/function.h"
 #include "run/kind.h"
 #include "http/guard.h"
 #include "util/json.h"
+#include "util/table.h"
 #include "worker/call.h"
 #include "worker/fair.h"
 
@@ -31,7 +31,6 @@ typedef struct Party
 {
 	int32  tenant_id; /* the key */
 	FfTurn turn;
-	int	   weight; /* as last seen */
 	int	   lanes;
 	int	   in_flight;
 	List  *held; /* lanes that have room themselves, but for what all have together */
@@ -56,9 +55,8 @@ struct FfLane
 static HTAB	 *lanes = NULL;
 static HTAB	 *parties = NULL;
 static FfFair fair;
-static double all_weights = 0; /* of the parties */
-static int	  waiting = 0;	   /* runs in all lanes */
-static int	  unmoved = 0;	   /* calls that are over and have let nobody in */
+static int	  waiting = 0; /* runs in all lanes */
+static int	  unmoved = 0; /* calls that are over and have let nobody in */
 
 /* Who is called for an item, if that is nobody's app: a host, or whom a step of the server's names.
  */
@@ -86,22 +84,12 @@ callee_id(const char *callee)
 	return id;
 }
 
-static HTAB *
-make_table(const char *name, Size key, Size entry)
-{
-	HASHCTL control = {0};
-
-	control.keysize = key;
-	control.entrysize = entry;
-	control.hcxt = TopMemoryContext;
-	return hash_create(name, 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
 static void
 make_tables(void)
 {
-	lanes = make_table("flowforge lanes", sizeof(LaneKey), sizeof(FfLane));
-	parties = make_table("flowforge tenants with lanes", sizeof(int32), sizeof(Party));
+	lanes = ff_table_make("flowforge lanes", sizeof(LaneKey), sizeof(FfLane), TopMemoryContext);
+	parties = ff_table_make("flowforge tenants with lanes", sizeof(int32), sizeof(Party),
+							TopMemoryContext);
 	ff_fair_init(&fair);
 }
 
@@ -114,9 +102,8 @@ party_of(int32 tenant_id)
 	if (found)
 		return party;
 	memset(party, 0, sizeof(*party));
-	party->tenant_id = party->turn.tenant_id = tenant_id;
-	party->weight = 1;
-	all_weights += party->weight;
+	party->tenant_id = tenant_id;
+	ff_fair_join(&fair, &party->turn, tenant_id);
 	return party;
 }
 
@@ -152,13 +139,10 @@ has_place(const FfLane *lane)
 	return lane->in_flight < (lane->host ? ff_max_in_flight_per_host : ff_max_in_flight_per_app);
 }
 
-/* Half of its share by weight: for the rest a tenant takes turns. */
 static bool
 has_own_room(const Party *party)
 {
-	int share = (int) (ff_max_in_flight * party->weight / (2 * all_weights));
-
-	return party->in_flight < Max(share, 1) &&
+	return party->in_flight < ff_fair_own(&fair, &party->turn, ff_max_in_flight) &&
 		   ff_calls_in_flight() < Min(2 * ff_max_in_flight, FF_MAX_CALLS);
 }
 
@@ -173,10 +157,7 @@ void
 ff_lane_enter(FfLane *lane)
 {
 	Party *party = lane->party;
-	int	   weight = ff_fair_weight(party->tenant_id);
 
-	all_weights += weight - party->weight;
-	party->weight = weight;
 	party->in_flight++;
 	lane->in_flight++;
 	ff_fair_charge(&fair, &party->turn);
@@ -303,7 +284,7 @@ forget_lane(FfLane *lane)
 	hash_search(lanes, &lane->key, HASH_REMOVE, NULL);
 	if (--party->lanes > 0)
 		return;
-	all_weights -= party->weight;
+	ff_fair_part(&fair, &party->turn);
 	hash_search(parties, &party->tenant_id, HASH_REMOVE, NULL);
 }
 

@@ -13,12 +13,12 @@
  */
 #include "postgres.h"
 
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "team/team.h"
 #include "util/id.h"
 #include "util/json.h"
+#include "util/table.h"
 #include "worker/backlog.h"
 #include "worker/call.h"
 #include "worker/executor.h"
@@ -52,7 +52,6 @@ typedef struct Line
 {
 	int32  tenant_id; /* the key */
 	FfTurn turn;
-	int	   weight; /* as last seen */
 	int	   active; /* of its runs in memory, or on their way there */
 	int	   first;  /* a ring of `capacity` places, a power of two */
 	int	   count;
@@ -71,26 +70,15 @@ static HTAB		  *lines = NULL;
 static HTAB		  *queued = NULL;
 static FfFair	   fair;
 static int64	   urgent_count = 0;
-static double	   all_weights = 0; /* of the lines */
 static bool		   no_room = false; /* for any of those that wait, when last looked */
 static TimestampTz look_again = 0;
-
-static HTAB *
-make_table(const char *name, Size key, Size entry)
-{
-	HASHCTL control = {0};
-
-	control.keysize = key;
-	control.entrysize = entry;
-	control.hcxt = TopMemoryContext;
-	return hash_create(name, 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
 
 void
 ff_queue_init(void)
 {
-	lines = make_table("flowforge lines", sizeof(int32), sizeof(Line));
-	queued = make_table("flowforge queued runs", sizeof(pg_uuid_t), sizeof(QueuedId));
+	lines = ff_table_make("flowforge lines", sizeof(int32), sizeof(Line), TopMemoryContext);
+	queued = ff_table_make("flowforge queued runs", sizeof(pg_uuid_t), sizeof(QueuedId),
+						   TopMemoryContext);
 	ff_fair_init(&fair);
 }
 
@@ -103,9 +91,8 @@ line_of(int32 tenant_id)
 	if (found)
 		return line;
 	memset(line, 0, sizeof(*line));
-	line->tenant_id = line->turn.tenant_id = tenant_id;
-	line->weight = 1;
-	all_weights += line->weight;
+	line->tenant_id = tenant_id;
+	ff_fair_join(&fair, &line->turn, tenant_id);
 	return line;
 }
 
@@ -284,7 +271,7 @@ forget_lines(void)
 	{
 		if (line->active > 0 || has_more(line))
 			continue;
-		all_weights -= line->weight;
+		ff_fair_part(&fair, &line->turn);
 		if (line->places != NULL)
 			pfree(line->places);
 		hash_search(lines, &line->tenant_id, HASH_REMOVE, NULL);
@@ -441,20 +428,12 @@ prepare(Line *line, int *looks)
 
 #define FF_ROOM (2L * ff_max_in_flight)
 
-/*
- * Half of what would be the tenant's share of the calls under way, by its weight: what it has in
- * memory beyond that it has for its turn alone.
+/* What a tenant has in memory beyond its own part of the calls under way it has for its turn alone.
  */
-static int
-own_room(const Line *line)
-{
-	return Max((int) (ff_calls_in_flight() * line->weight / (2 * all_weights)), 1);
-}
-
 static bool
 has_room(const Line *line, long active)
 {
-	return active < FF_ROOM || line->active < own_room(line);
+	return active < FF_ROOM || line->active < ff_fair_own(&fair, &line->turn, ff_calls_in_flight());
 }
 
 void
@@ -472,10 +451,7 @@ static void
 take_first(Line *line, FfRunKey *out, int *count)
 {
 	Place *first = place_at(line, 0);
-	int	   weight = ff_fair_weight(line->tenant_id);
 
-	all_weights += weight - line->weight;
-	line->weight = weight;
 	/* A message may have brought it into memory meanwhile; there it must be only once. */
 	if (ff_active_find(&first->run_id) != NULL)
 		hash_search(queued, &first->run_id, HASH_REMOVE, NULL);

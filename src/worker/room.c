@@ -6,6 +6,7 @@
 #include "lib/ilist.h"
 #include "utils/memutils.h"
 
+#include "util/table.h"
 #include "worker/call.h"
 #include "worker/executor.h"
 #include "worker/room.h"
@@ -24,23 +25,12 @@ typedef struct Waiting
 	dlist_node node;
 } Waiting;
 
-static HTAB *
-make_table(const char *name, Size key, Size entry)
-{
-	HASHCTL control = {0};
-
-	control.keysize = key;
-	control.entrysize = entry;
-	control.hcxt = TopMemoryContext;
-	return hash_create(name, 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
 void
 ff_room_init(FfRoom *room, const char *name)
 {
 	ff_fair_init(&room->fair);
-	room->guests = make_table(name, sizeof(int32), sizeof(Guest));
-	room->set = make_table(name, sizeof(pg_uuid_t), sizeof(Waiting));
+	room->guests = ff_table_make(name, sizeof(int32), sizeof(Guest), TopMemoryContext);
+	room->set = ff_table_make(name, sizeof(pg_uuid_t), sizeof(Waiting), TopMemoryContext);
 }
 
 static Guest *
@@ -51,8 +41,7 @@ guest_of(FfRoom *room, int32 tenant_id)
 
 	if (found)
 		return guest;
-	memset(&guest->turn, 0, sizeof(guest->turn));
-	guest->turn.tenant_id = tenant_id;
+	ff_fair_join(&room->fair, &guest->turn, tenant_id);
 	dlist_init(&guest->waiting);
 	return guest;
 }
@@ -89,7 +78,7 @@ take(FfRoom *room, Guest *guest)
 	ff_fair_charge(&room->fair, &guest->turn);
 	if (!dlist_is_empty(&guest->waiting))
 		return ready;
-	ff_fair_leave(&room->fair, &guest->turn);
+	ff_fair_part(&room->fair, &guest->turn);
 	hash_search(room->guests, &guest->tenant_id, HASH_REMOVE, NULL);
 	return ready;
 }

@@ -21,15 +21,14 @@
 
 static const FfTable step_table = {"step",
 								   12,
-								   {"tenant_id", "run_id", "step_id", "position", "op", "name", "status", "attempt", "memo",
-									"started_at", "ended_at", "detail"}};
+								   {"tenant_id", "run_id", "step_id", "position", "op", "name",
+									"status", "attempt", "memo", "started_at", "ended_at",
+									"detail"}};
 
 static const FfTable log_table = {"run_event_batch", 4, {"tenant_id", "run_id", "seq", "events"}};
 
 static const FfTable end_table = {
-	"run_end",
-	7,
-	{"tenant_id", "run_id", "status", "output", "error", "started_at", "ended_at"}};
+	"run_end", 7, {"tenant_id", "run_id", "status", "output", "error", "started_at", "ended_at"}};
 
 static const FfTable hot_table = {
 	"run_hot", 7, {"slot", "run_id", "tenant_id", "function_id", "version", "event_id", "state"}};

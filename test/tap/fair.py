@@ -138,6 +138,8 @@ def test_within_a_tenant_runs_go_by_rank_and_then_by_age(use):
     cluster.sql("update flowforge.run_hot set rank = now() - interval '1 day' where run_id = (select max(run_id::text)::uuid from flowforge.run_hot)")
     expected = cluster.sql("select run_id from flowforge.run_hot order by coalesce(rank, flowforge.id_time(run_id)), run_id").split()
     told = cluster.sql(f"select flowforge.say_causes(array(select sentence from flowforge.run_causes('{expected[3000]}')))")
+    # A run that is just being looked at when the pause ends goes on at once.
+    wait_for(lambda: cluster.sql("select sum(ready) from flowforge.executors()") == "0", 60, "the executor has seen that all are paused")
     as_tenant(cluster, 1, "select ff_resume('work')")
     wait_for(lambda: ended(cluster, 1) == 6000, 60, "all have ended")
     # The order of rows in the log is the order of commits.
