@@ -142,20 +142,18 @@ run_taps() {
 	done
 }
 
-# What hostile clients try is tried on a gateway that is built with sanitizers, in a copy of its sources.
+# What hostile clients try, TLS and files are tried on a gateway that is built with sanitizers, in a copy of its sources.
 run_gateway() {
 	local part sanitized=$work/sanitized/src/gateway
 
-	for part in protocol web; do
-		take_tap "gateway $part" python3 "test/gateway/${part}_test.py" "$root/src/gateway/flowforge"
-	done
+	take_tap 'gateway protocol' python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge"
 	mkdir -p "$work/sanitized/src"
 	cp flowforge.control "$work/sanitized" && cp -r src/gateway "$work/sanitized/src" && rm -f "$sanitized"/*.o "$sanitized/flowforge"
 	make -s -C "$sanitized" SANITIZE=1 >"$work/sanitized.make" 2>&1 || { cat "$work/sanitized.make"; count 'gateway: it builds with sanitizers' 1; return; }
 	nm -D "$sanitized/flowforge" | grep -q __asan_report_load
 	count 'gateway: it is built with sanitizers' $?
-	for part in hostile websocket; do
-		take_tap "gateway $part" python3 "test/gateway/${part}_test.py" "$sanitized/flowforge"
+	for part in hostile tls web websocket; do
+		take_tap "gateway $part, with sanitizers" python3 -W ignore "test/gateway/${part}_test.py" "$sanitized/flowforge"
 	done
 }
 

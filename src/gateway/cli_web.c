@@ -57,14 +57,15 @@ settle_origins(const char *command, FfList *origins, FfConfig *config)
 static bool
 settle_prefix(const char *command, const char *given, FfConfig *config)
 {
-	char *prefix = ff_text("%s", given);
+	static char prefix[200];
 
-	if (prefix[0] != '/' || strpbrk(prefix, "?#% \t\r\n") != NULL || strlen(prefix) > 200)
+	if (given[0] != '/' || strpbrk(given, "?#% \t\r\n") != NULL || strlen(given) >= sizeof(prefix))
 	{
 		ff_misused(command, "--static-prefix is a path, such as %s, not %s", FF_STATIC_PREFIX,
 				   given);
 		return false;
 	}
+	strcpy(prefix, given);
 	while (prefix[0] != '\0' && prefix[strlen(prefix) - 1] == '/')
 		prefix[strlen(prefix) - 1] = '\0';
 	config->static_prefix = prefix;
