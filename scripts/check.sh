@@ -144,6 +144,21 @@ run_taps() {
 	done
 }
 
+# What hostile clients try, TLS and files are tried on a gateway that is built with sanitizers, in a copy of its sources.
+run_gateway() {
+	local part sanitized=$work/sanitized/src/gateway
+
+	take_tap 'gateway protocol' python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge"
+	mkdir -p "$work/sanitized/src"
+	cp flowforge.control "$work/sanitized" && cp -r src/gateway "$work/sanitized/src" && rm -f "$sanitized"/*.o "$sanitized/flowforge"
+	make -s -C "$sanitized" SANITIZE=1 >"$work/sanitized.make" 2>&1 || { cat "$work/sanitized.make"; count 'gateway: it builds with sanitizers' 1; return; }
+	nm -D "$sanitized/flowforge" | grep -q __asan_report_load
+	count 'gateway: it is built with sanitizers' $?
+	for part in hostile tls web websocket; do
+		take_tap "gateway $part, with sanitizers" python3 -W ignore "test/gateway/${part}_test.py" "$sanitized/flowforge"
+	done
+}
+
 # The program itself, and one with a door by which the tests are what an engine would be that code has taken over.
 run_sandbox() {
 	make -s -C src/sandbox/program PROBE=1 BUILD="$work" >"$work/sandbox.make" 2>&1 || { cat "$work/sandbox.make"; count 'sandbox: it builds' 1; return; }
@@ -205,7 +220,7 @@ for kind in $kinds; do
 		graph) take_tap 'graph properties' python3 test/graph/properties.py ;;
 		sandbox) run_sandbox ;;
 		tap) run_taps tap $(cd test/tap && grep -lE '^run\(|^\s+run\(|__main__' *.py) ;;
-		gateway) [ -f test/gateway/protocol_test.py ] && take_tap "gateway protocol" python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge" ;;
+		gateway) run_gateway ;;
 		cli) run_taps cli usage.py follow.py control.py workflows.py psql.py develop.py ;;
 		docs) run_docs ;;
 		e2e) run_e2e ;;

@@ -190,14 +190,14 @@ select headers, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stre
 select headers, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream', 'since=99');
 select status, body from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream', '', '{"last-event-id": "x"}');
 select status, body from pg_temp.req('GET', '/api/v1/runs/00000000000000000000000000/stream');
-select last_seq, pg_temp.masked(sse), final from flowforge.stream_read(array[:'run']::uuid[], '{0}');
-select * from flowforge.stream_read(array[:'run']::uuid[], '{3}');
+select last_seq, pg_temp.masked(sse), final from flowforge.stream_read('{1}', array[:'run']::uuid[], '{0}');
+select * from flowforge.stream_read('{1}', array[:'run']::uuid[], '{3}');
 insert into flowforge.run_event_batch (tenant_id, run_id, seq, events) values
 (1, :'run', 4, '[{"t": "run.completed", "at": 1733486403000000}]');
 insert into flowforge.run_end (tenant_id, run_id, status, output, started_at, ended_at)
 values (1, :'run', 'completed', '{"ok": null}', '2024-12-06T12:00:01Z', '2024-12-06T12:00:03Z');
-select last_seq, pg_temp.masked(sse), final from flowforge.stream_read(array[:'run', '00000000-0000-7000-8000-000000000000']::uuid[], '{3,8}');
-select last_seq, sse, final from flowforge.stream_read(array[:'run']::uuid[], '{4}');
+select last_seq, pg_temp.masked(sse), final from flowforge.stream_read('{1,1}', array[:'run', '00000000-0000-7000-8000-000000000000']::uuid[], '{3,8}');
+select last_seq, sse, final from flowforge.stream_read('{1}', array[:'run']::uuid[], '{4}');
 select headers from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream');
 
 -- Cancelling asks the owner; a run that has ended stays as it is.
@@ -329,7 +329,7 @@ select status from pg_temp.req('GET', '/dev');
 set role flowforge_gateway;
 select status from flowforge.serve('GET', '/health', '', '{}', null);
 select count(*) > 0 from flowforge.route;
-select count(*) from flowforge.stream_read('{}', '{}');
+select count(*) from flowforge.stream_read('{}', '{}', '{}');
 select count(*) from flowforge.run;
 select flowforge.register_app('{}');
 reset role;

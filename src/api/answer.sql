@@ -11,10 +11,7 @@ comment on function flowforge.server_kind() is 'dev without a signing key and wi
 
 create function flowforge.answer(body jsonb, status integer default 200, headers text default '') returns flowforge.response
 language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-	select (status, E'content-type: application/json\n' || headers, body::text)::flowforge.response
-$$;
+return row(status, E'content-type: application/json\n' || headers, body::text)::flowforge.response;
 comment on function flowforge.answer(jsonb, integer, text) is 'An answer in JSON.';
 
 create function flowforge.object_of(request flowforge.request) returns jsonb

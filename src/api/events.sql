@@ -11,14 +11,23 @@ $$;
 comment on function flowforge.event_json(flowforge.events) is 'An event as the API shows it.';
 
 create function flowforge.started_runs(events uuid[]) returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select coalesce(jsonb_agg(jsonb_build_object('id', r.run_id, 'ulid', flowforge.ulid(r.run_id), 'function', f.slug,
-		'event_id', r.event_id) order by r.run_id), '[]')
-	from flowforge.run r
-	join flowforge.function f on f.tenant_id = r.tenant_id and f.function_id = r.function_id
-	where r.tenant_id = flowforge.current_tenant() and r.run_id in (select flowforge.runs_of_events(flowforge.current_tenant(), events))
+declare
+	tenant constant integer := flowforge.current_tenant();
+	started constant uuid[] := array(select flowforge.runs_of_events(tenant, events));
+begin
+	if started = '{}' then
+		return '[]';
+	end if;
+	return (
+		select coalesce(jsonb_agg(jsonb_build_object('id', r.run_id, 'ulid', flowforge.ulid(r.run_id), 'function', f.slug,
+			'event_id', r.event_id) order by r.run_id), '[]')
+		from flowforge.run r
+		join flowforge.function f on f.tenant_id = r.tenant_id and f.function_id = r.function_id
+		where r.tenant_id = tenant and r.run_id = any (started));
+end
 $$;
 comment on function flowforge.started_runs(uuid[]) is 'The runs that events started, as the API shows them to who sent the events.';
 
@@ -112,14 +121,17 @@ $$;
 comment on function flowforge.cloud_event_of_headers(flowforge.request) is 'The CloudEvent of a request in binary mode: attributes in headers, data as the body.';
 
 create function flowforge.given_event(request flowforge.request) returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	select case
-		when request.headers ->> 'content-type' ~* '^application/cloudevents\+json' then flowforge.cloud_event(flowforge.object_of(request))
-		when request.headers ? 'ce-specversion' then flowforge.cloud_event(flowforge.cloud_event_of_headers(request))
-		else flowforge.object_of(request)
-	end
+begin
+	if request.headers ->> 'content-type' ~* '^application/cloudevents\+json' then
+		return flowforge.cloud_event(flowforge.object_of(request));
+	elsif request.headers ? 'ce-specversion' then
+		return flowforge.cloud_event(flowforge.cloud_event_of_headers(request));
+	end if;
+	return flowforge.object_of(request);
+end
 $$;
 comment on function flowforge.given_event(flowforge.request) is 'The event a request brings, as itself or as a CloudEvent. Errors: FF203, FF005.';
 

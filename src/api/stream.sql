@@ -73,37 +73,35 @@ comment on function flowforge.stream_listen() is
 revoke execute on function flowforge.stream_listen() from public;
 grant execute on function flowforge.stream_listen() to flowforge_gateway;
 
-create function flowforge.stream_read(runs uuid[], cursors integer[])
+create function flowforge.stream_read(tenants integer[], runs uuid[], cursors integer[])
 returns table (run_id uuid, last_seq integer, sse text, final boolean)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set jit = off
 as $$
-declare
-	tenant constant integer := flowforge.current_tenant();
 begin
 	perform flowforge.stream_follow(runs);
 	return query
 	select w.run_id, coalesce(n.last_seq, w.cursor), coalesce(n.sse, ''), r.run_id is null or d.run_id is not null
-	from unnest(runs, cursors) as w (run_id, cursor)
-	left join flowforge.run r on r.tenant_id = tenant and r.run_id = w.run_id
-	left join flowforge.run_end d on d.tenant_id = tenant and d.run_id = w.run_id
+	from unnest(tenants, runs, cursors) as w (tenant_id, run_id, cursor)
+	left join flowforge.run r on r.tenant_id = w.tenant_id and r.run_id = w.run_id
+	left join flowforge.run_end d on d.tenant_id = w.tenant_id and d.run_id = w.run_id
 	cross join lateral (
 		select max(m.seq) as last_seq, string_agg(flowforge.sse(m.type, m.seq, m.message), '' order by m.seq) as sse
 		from flowforge.run_message m
-		where m.tenant_id = tenant and m.run_id = w.run_id and m.seq > w.cursor and m.batch >= coalesce((
+		where m.tenant_id = w.tenant_id and m.run_id = w.run_id and m.seq > w.cursor and m.batch >= coalesce((
 			select max(b.seq) from flowforge.run_event_batch b
-			where b.tenant_id = tenant and b.run_id = w.run_id and b.seq <= w.cursor + 1), 0)
+			where b.tenant_id = w.tenant_id and b.run_id = w.run_id and b.seq <= w.cursor + 1), 0)
 	) n
 	where n.sse is not null or r.run_id is null or d.run_id is not null;
 end
 $$;
-comment on function flowforge.stream_read(uuid[], integer[]) is
-'For each run with run events after its cursor: these as event-stream text, the new cursor, and whether the run has ended, so that '
+comment on function flowforge.stream_read(integer[], uuid[], integer[]) is
+'For each run of a tenant with run events after its cursor: these as event-stream text, the new cursor, and whether the run has ended, so that '
 'nothing will follow. A run that has ended is always told, one that is unknown as ended.';
-revoke execute on function flowforge.stream_read(uuid[], integer[]) from public;
-grant execute on function flowforge.stream_read(uuid[], integer[]) to flowforge_gateway;
+revoke execute on function flowforge.stream_read(integer[], uuid[], integer[]) from public;
+grant execute on function flowforge.stream_read(integer[], uuid[], integer[]) to flowforge_gateway;
 
 create function flowforge.run_last_seq(run uuid) returns integer
 language sql stable
@@ -156,6 +154,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+	tenant constant integer := flowforge.current_tenant();
 	run constant uuid := flowforge.run_of(request);
 	seen constant jsonb := jsonb_build_object('since', coalesce(request.headers ->> 'last-event-id', request.query ->> 'since'));
 	since constant integer := flowforge.integer_of(seen, 'since', null, 0, 999999999);
@@ -165,11 +164,11 @@ begin
 		select s.* into head from flowforge.stream_snapshot(run) s;
 	else
 		select s.last_seq, s.sse, s.final into head
-		from flowforge.stream_read(array[run], array[least(since, flowforge.run_last_seq(run))]) s;
+		from flowforge.stream_read(array[tenant], array[run], array[least(since, flowforge.run_last_seq(run))]) s;
 	end if;
 	return (200,
 		E'content-type: text/event-stream\ncache-control: no-store\nx-accel-buffering: no\n'
-		|| format(E'x-flowforge-stream: %s %s%s\n', run, coalesce(head.last_seq, flowforge.run_last_seq(run)), case when head.final then ' end' else '' end),
+		|| format(E'x-flowforge-stream: run %s %s %s%s\n', tenant, run, coalesce(head.last_seq, flowforge.run_last_seq(run)), case when head.final then ' end' else '' end),
 		E'retry: 1000\n\n' || coalesce(head.sse, ''))::flowforge.response;
 end
 $$;
@@ -184,3 +183,36 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 		"description": "Begin with the events after this seq instead of a snapshot; the header Last-Event-ID does the same."}}}',
 '{"type": "string", "contentMediaType": "text/event-stream",
 	"description": "Messages: snapshot {type, run_id, run_status, seq, run, context, steps}, then a RunEvent each, named by its type; id is the seq. step.delta {type, run_id, step_id, attempt, offset, text}, without an id, is text of a model''s answer as it comes."}');
+
+-- WebSockets. The gateway makes frames of what it is answered, and of what follows; here they are the event streams that they carry.
+create function flowforge.need_websocket(request flowforge.request) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if not request.headers ? 'upgrade' then
+		raise exception using errcode = 'FF680', message = 'this path is that of a WebSocket',
+			hint = 'Ask with a handshake of RFC 6455, as new WebSocket(url) does, or follow /api/v1/runs/{id}/stream as an event stream.';
+	end if;
+end
+$$;
+comment on function flowforge.need_websocket(flowforge.request) is 'Refuses a request that asks for no WebSocket. Error: FF680.';
+
+create function flowforge.api_run_socket(request flowforge.request) returns flowforge.response
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	perform flowforge.need_websocket(request);
+	return flowforge.api_run_stream(request);
+end
+$$;
+comment on function flowforge.api_run_socket(flowforge.request) is 'GET /ws/runs/{id}: what GET /api/v1/runs/{id}/stream tells, each message a frame. Error: FF680.';
+
+insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
+('GET', '/ws/runs/{id}', 'flowforge.api_run_socket', 'runs:read', 'live',
+'Follow a run live by a WebSocket: a snapshot, then its events, until it has ended',
+'{"type": "object", "properties": {
+	"since": {"type": "integer", "minimum": 0, "description": "Begin with the events after this seq instead of a snapshot."}}}',
+'{"type": "string", "contentMediaType": "application/octet-stream",
+	"description": "101, then frames: the data of the messages of GET /api/v1/runs/{id}/stream. Ends with 1000 after the last event of the run; 4401, 4403, 4404 for what would be answered 401, 403, 404; 1013 when 1 MB is unread."}');

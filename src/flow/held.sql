@@ -64,13 +64,19 @@ create table flowforge.run_batch (
 ) partition by range (run_id);
 comment on table flowforge.run_batch is 'The events of a run that was made of several (batchEvents), in order of arrival from position 0.';
 
+-- Every event that is sent by HTTP asks this, so it is planned once for a connection, at a time when the tables may be empty: by index then too.
 create function flowforge.runs_of_events(tenant integer, events uuid[]) returns setof uuid
-language sql stable rows 10
+language plpgsql stable rows 10
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
+begin
+	return query
 	select r.run_id from flowforge.run r where r.tenant_id = tenant and r.event_id = any (events)
 	union
-	select b.run_id from flowforge.run_batch b where b.tenant_id = tenant and b.event_id = any (events)
+	select b.run_id from flowforge.run_batch b where b.tenant_id = tenant and b.event_id = any (events);
+end
 $$;
 comment on function flowforge.runs_of_events(integer, uuid[]) is 'The runs that a tenant''s events started, alone or with others.';
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "route.h"
+#include "socket.h"
 
 #define BODIES_SIZE (256u * 1024 * 1024) /* of all calls together */
 
@@ -27,6 +28,7 @@ static const char *const allowed[] = {"authorization",
 									  "accept",
 									  "origin",
 									  "host",
+									  "upgrade",
 									  NULL};
 static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", "ce-", NULL};
 
@@ -119,6 +121,18 @@ add_header(FfBuffer *json, const FfHttpHead *head, int which)
 	ff_buffer_free(&value);
 }
 
+/* What a browser that asks for a WebSocket says to prove who it is. */
+static void
+add_credential(FfBuffer *json, const FfHttpHead *head)
+{
+	FfBuffer	value = {0};
+	const char *name = ff_socket_credential(head, &value);
+
+	if (name != NULL)
+		add_member(json, name, ff_buffer_at(&value));
+	ff_buffer_free(&value);
+}
+
 static char *
 copy(const char *text)
 {
@@ -133,24 +147,26 @@ FfCall *
 ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 {
 	FfCall *call = calloc(1, sizeof(FfCall));
-	bool	all;
+	FfRoute route;
 
 	if (call == NULL)
 		abort();
 	call->method = copy(strcmp(head->method, "HEAD") == 0 ? "GET" : head->method);
 	call->path = copy(head->path);
 	call->query = copy(head->query);
-	call->lane = ff_route_lane(call->method, call->path);
-	all = ff_route_takes_all_headers(call->method, call->path);
+	route = ff_route_find(call->method, call->path);
+	call->lane = route.lane;
+	call->series = route.series;
 	add_member(&call->headers, "x-request-id", request_id);
 	add_member(&call->headers, "x-flowforge-address", remote);
 	for (int at = 0; at < head->header_count; at++)
 	{
 		const char *name = head->header[at].name;
 
-		if ((all || is_allowed(name)) && !is_among(withheld, name))
+		if ((route.all_headers || is_allowed(name)) && !is_among(withheld, name))
 			add_header(&call->headers, head, at);
 	}
+	add_credential(&call->headers, head);
 	ff_buffer_add(&call->headers, "}", 2);
 	return call;
 }

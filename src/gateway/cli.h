@@ -58,6 +58,8 @@ typedef struct FfList
 	int			 count;
 } FfList;
 
+extern void ff_list_add(FfList *list, const char *item);
+
 /* One option. Exactly one of text, flag and list is set; `value` names the value in the help and is
  * NULL for a switch. */
 typedef struct FfOption

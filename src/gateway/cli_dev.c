@@ -29,6 +29,7 @@
 #include "cli_database.h"
 #include "cli_http.h"
 #include "cli_sync.h"
+#include "cli_web.h"
 #include "cluster.h"
 #include "serve.h"
 #include "term.h"
@@ -52,6 +53,7 @@ typedef enum Phase
 typedef struct Dev
 {
 	FfServer	server;
+	FfConfig	config; /* of the gateway; its port and database are put in when it starts */
 	FfList		apps;
 	FfList		command;
 	const char *demo_command;
@@ -377,7 +379,7 @@ start_gateway(Dev *dev)
 
 	if (pid == 0)
 	{
-		FfConfig config = {.deadlines = FF_DEADLINES};
+		FfConfig config = dev->config;
 		int		 log;
 
 		if (dev->has_cluster)
@@ -875,7 +877,8 @@ develop(Dev *dev)
 FfExit
 ff_command_dev(int argc, char **argv)
 {
-	Dev			   dev = {.directory = FF_DEV_DIRECTORY};
+	Dev			   dev = {.directory = FF_DEV_DIRECTORY, .config.deadlines = FF_DEADLINES};
+	FfWeb		   web = {0};
 	FfList		   words = {0};
 	const char	  *port = NULL;
 	const FfOption options[] = {
@@ -906,6 +909,8 @@ ff_command_dev(int argc, char **argv)
 	dev.port = FF_DEFAULT_PORT;
 	if (port != NULL && !ff_whole_number(port, 1, 65535, &dev.port))
 		return ff_misused("dev", "%s is no port", port);
+	if (!ff_web_settle("dev", &web, &dev.config))
+		return FF_EXIT_USAGE;
 	if (dev.server.event_key == NULL)
 		dev.server.event_key =
 			getenv("FLOWFORGE_EVENT_KEY") != NULL ? getenv("FLOWFORGE_EVENT_KEY") : "dev";

@@ -16,8 +16,8 @@
 
 #define HELP_COLUMN 34
 
-static void
-list_add(FfList *list, const char *item)
+void
+ff_list_add(FfList *list, const char *item)
 {
 	list->item = realloc(list->item, sizeof(char *) * (size_t) (list->count + 1));
 	if (list->item == NULL)
@@ -106,7 +106,7 @@ set_option(const FfOption *option, const char *value)
 	if (option->flag != NULL)
 		*option->flag = true;
 	else if (option->list != NULL)
-		list_add(option->list, value);
+		ff_list_add(option->list, value);
 	else
 		*option->text = value;
 }
@@ -151,7 +151,7 @@ ff_options(int argc, char **argv, const FfUsage *usage, FfList *words, FfList *r
 		if (strcmp(word, "--") == 0)
 		{
 			while (++at < argc)
-				list_add(rest != NULL ? rest : words, argv[at]);
+				ff_list_add(rest != NULL ? rest : words, argv[at]);
 		}
 		else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
 		{
@@ -159,7 +159,7 @@ ff_options(int argc, char **argv, const FfUsage *usage, FfList *words, FfList *r
 			return FF_PARSE_HELPED;
 		}
 		else if (word[0] != '-' || word[1] == '\0')
-			list_add(words, word);
+			ff_list_add(words, word);
 		else if (read_option(argv, argc, &at, usage) != FF_PARSE_GO)
 			return FF_PARSE_WRONG;
 	}

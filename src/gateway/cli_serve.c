@@ -6,6 +6,7 @@
 
 #include "cli.h"
 #include "cli_database.h"
+#include "cli_web.h"
 #include "serve.h"
 
 /* An option's value, else the environment's, else the default. */
@@ -73,9 +74,12 @@ FfExit
 ff_command_serve(int argc, char **argv)
 {
 	FfServer	server = {0};
+	FfWeb		web = {0};
 	FfList		words = {0};
 	const char *host = NULL;
 	const char *port = NULL;
+	const char *certificate = NULL;
+	const char *key = NULL;
 	bool		quiet = false;
 	FfConfig	config = {.ready_fd = -1, .deadlines = FF_DEADLINES};
 	Deadline	deadlines[] = {
@@ -104,6 +108,11 @@ ff_command_serve(int argc, char **argv)
 		{0, "write-timeout", "SECONDS",
 		 "for a client to take a byte of its answer (FLOWFORGE_WRITE_TIMEOUT, default 30)",
 		 &deadlines[4].given, NULL, NULL},
+		{0, "tls-cert", "FILE",
+		 "speak HTTPS, with this certificate and its chain (FLOWFORGE_TLS_CERT)", &certificate,
+		 NULL, NULL},
+		{0, "tls-key", "FILE", "the key of the certificate (FLOWFORGE_TLS_KEY)", &key, NULL, NULL},
+		FF_WEB_OPTIONS(web),
 		{'q', "quiet", NULL, "no log line per request", NULL, &quiet, NULL},
 		FF_DATABASE_OPTION(server),
 		{0}};
@@ -121,6 +130,12 @@ ff_command_serve(int argc, char **argv)
 		return ff_misused("serve", "%s is no port", port);
 	if (!read_deadlines(deadlines, (int) (sizeof(deadlines) / sizeof(deadlines[0]))))
 		return FF_EXIT_USAGE;
+	if (!ff_web_settle("serve", &web, &config))
+		return FF_EXIT_USAGE;
+	config.tls_certificate = setting(certificate, "FLOWFORGE_TLS_CERT", NULL);
+	config.tls_key = setting(key, "FLOWFORGE_TLS_KEY", NULL);
+	if ((config.tls_certificate == NULL) != (config.tls_key == NULL))
+		return ff_misused("serve", "--tls-cert and --tls-key belong together");
 	config.quiet = quiet;
 	config.host = setting(host, "FLOWFORGE_HOST", NULL);
 	config.database_url = setting(server.database_url, "FLOWFORGE_DATABASE_URL", NULL);

@@ -23,11 +23,17 @@ typedef struct FfDeadlines
 
 typedef struct FfConfig
 {
-	const char *host;		  /* address to listen on; NULL: 127.0.0.1 */
-	int			port;		  /* 0: any free one (told in the log) */
-	const char *database_url; /* libpq connection string or URL */
-	bool		quiet;		  /* no line per request */
-	FfDeadlines deadlines;
+	const char		  *host;			/* address to listen on; NULL: 127.0.0.1 */
+	int				   port;			/* 0: any free one (told in the log) */
+	const char		  *database_url;	/* libpq connection string or URL */
+	bool			   quiet;			/* no line per request */
+	const char		  *tls_certificate; /* a file, and that of its key; NULL: plain HTTP */
+	const char		  *tls_key;
+	const char		  *static_directory; /* of files to answer; NULL: none */
+	const char		  *static_prefix;	 /* below which, without a slash at its end */
+	const char *const *origins;			 /* whose pages may use the API from browsers */
+	int				   origin_count;
+	FfDeadlines		   deadlines;
 	int ready_fd; /* one byte is written here when requests are accepted, then it is closed; <= 0:
 					 none */
 } FfConfig;

@@ -18,16 +18,23 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "cors.h"
+#include "gzip.h"
 #include "http.h"
 #include "live.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "reply.h"
+#include "socket.h"
+#include "static.h"
+#include "tls.h"
 
 #define LINGER_MS 2000
 #define PING_MS 15000
 #define READ_SIZE 65536
 #define UNSENT_SIZE (1024 * 1024) /* of news; a snapshot and the latest piece may be larger */
+#define UNHEARD_SIZE 65536 /* unsent, of a WebSocket: nothing more is heard before it is taken */
 #define MOST_CONNECTIONS 10000
 
 typedef enum State
@@ -56,16 +63,21 @@ struct Conn
 	int64_t		 since; /* the state's clock */
 	int64_t		 written_at;
 	size_t		 unsent_limit; /* of a stream */
+	FfSocket	*socket;	   /* NULL: plain HTTP */
 	FfBuffer	 in;
 	FfBuffer	 out;
 	size_t		 seen; /* of the head */
+	FfTls		*tls;  /* NULL: plain */
 	char		 remote[64];
 	/* the request */
 	FfCall		*call; /* ours in BODY; the database's in CALL */
 	FfHttpChunks chunks;
 	bool		 chunked;
 	int64_t		 body_left;
-	int64_t		 began;
+	int64_t		 began;		  /* microseconds */
+	int			 series;	  /* what it counts for */
+	bool		 is_metrics;  /* its answer is completed by us */
+	FfMetricsKey metrics_key; /* if so */
 	char		 request_id[65];
 	char		 method[33];
 	char		*path;
@@ -76,6 +88,7 @@ static Conn		  *conns;
 static Conn		  *unflushed;
 static Conn		  *graves;
 static int		   conn_count;
+static uint64_t	   accepted;
 static bool		   is_quiet;
 static FfDeadlines deadlines;
 static bool		   is_draining;
@@ -101,7 +114,9 @@ watch(Conn *conn)
 	if (conn->state == DEAD)
 		return;
 	if (conn->state == STREAM || conn->state == LINGER || (!unsent && conn->state <= BODY))
-		events |= EPOLLIN;
+		events |= conn->tls != NULL && ff_tls_wants_write(conn->tls) ? EPOLLIN | EPOLLOUT : EPOLLIN;
+	if (conn->socket != NULL && ff_buffer_length(&conn->out) > UNHEARD_SIZE)
+		events &= ~(uint32_t) EPOLLIN;
 	if (events != conn->watch.events)
 		ff_loop_watch(&conn->watch, conn->watch.fd, events);
 }
@@ -128,6 +143,8 @@ bury(Conn *conn)
 	ff_live_unsubscribe(&conn->subscriber);
 	forget_request(conn);
 	ff_loop_unwatch(&conn->watch);
+	ff_tls_free(conn->tls);
+	conn->tls = NULL;
 	close(fd);
 	conn->state = DEAD;
 	if (conn->previous != NULL)
@@ -151,6 +168,7 @@ free_graves(void)
 		graves = conn->next;
 		ff_buffer_free(&conn->in);
 		ff_buffer_free(&conn->out);
+		ff_socket_free(conn->socket);
 		free(conn);
 	}
 }
@@ -172,9 +190,12 @@ to_be_flushed(Conn *conn)
 static void
 answered(Conn *conn, int status)
 {
+	int64_t took = ff_log_clock_us() - conn->began;
+
+	ff_metrics_answered(conn->series, status, took);
 	if (!is_quiet)
 		ff_log_request(conn->request_id, conn->method, conn->path != NULL ? conn->path : "", status,
-					   ff_log_clock() - conn->began);
+					   took / 1000);
 	forget_request(conn);
 	conn->written_at = ff_loop_now();
 	enter(conn, conn->to.closes ? CLOSING : IDLE);
@@ -190,14 +211,15 @@ refuse(Conn *conn, int status, const char *detail)
 	{
 		int			status;
 		const char *code;
-	} codes[] = {{408, "timeout"},	 {413, "too_large"},	   {417, "expectation"},
-				 {431, "too_large"}, {501, "not_implemented"}, {503, "unavailable"},
-				 {505, "version"}};
+	} codes[] = {{408, "timeout"},			{413, "too_large"}, {417, "expectation"},
+				 {426, "upgrade_required"}, {431, "too_large"}, {501, "not_implemented"},
+				 {503, "unavailable"},		{505, "version"}};
 	const char *code = "bad_request";
 
 	for (size_t at = 0; at < sizeof(codes) / sizeof(codes[0]); at++)
 		code = codes[at].status == status ? codes[at].code : code;
 	conn->to.closes = true;
+	conn->series = FF_SERIES_REFUSED;
 	ff_reply_problem(&conn->out, &conn->to, status, code, detail, NULL);
 	answered(conn, status);
 }
@@ -233,66 +255,193 @@ answer_unavailable(Conn *conn)
 	answered(conn, 503);
 }
 
+/* ---- streams ---- */
+
+/* Nothing follows what is in `out`. */
+static void
+end_stream(Conn *conn)
+{
+	ff_live_unsubscribe(&conn->subscriber);
+	enter(conn, CLOSING);
+	to_be_flushed(conn);
+}
+
+/* The same for a WebSocket, which is told why. */
+static void
+end_socket(Conn *conn, int code, const char *reason)
+{
+	ff_frame_close(&conn->out, code, reason);
+	end_stream(conn);
+}
+
+/* Who does not read is not waited for. A WebSocket is told so, should it read again. */
+static void
+drop_follower(Conn *conn)
+{
+	ff_log("warning", "request %s: a follower that does not read was dropped", conn->request_id);
+	if (conn->socket != NULL)
+		end_socket(conn, FF_WS_TRY_LATER, "more than 1 MB is unread");
+	else
+		bury(conn);
+}
+
 /* More of a stream. */
 static void
-deliver(FfSubscriber *subscriber, const char *text, size_t length, bool final)
+deliver(FfSubscriber *subscriber, FfNews *news)
 {
 	Conn *conn = (Conn *) ((char *) subscriber - offsetof(Conn, subscriber));
 
 	if (ff_buffer_length(&conn->out) > conn->unsent_limit)
 	{
-		ff_log("warning", "request %s: a follower that does not read was dropped",
-			   conn->request_id);
-		bury(conn);
+		drop_follower(conn);
 		return;
 	}
 	if (ff_buffer_length(&conn->out) == 0)
 		conn->written_at = ff_loop_now();
-	ff_buffer_add(&conn->out, text, length);
-	if (final)
-	{
-		ff_live_unsubscribe(subscriber);
-		enter(conn, CLOSING);
-	}
+	if (conn->socket != NULL)
+		ff_news_frames(news, &conn->out);
+	else
+		ff_buffer_add(&conn->out, news->text, news->length);
 	to_be_flushed(conn);
+	if (news->is_final && conn->socket != NULL)
+		end_socket(conn, FF_WS_NORMAL, "the run has ended");
+	else if (news->is_final)
+		end_stream(conn);
 }
 
-/* serve() answered with a stream: it goes on until the run ends or the client leaves. */
+/* What was answered is in `out`; it goes on until the run ends or the client leaves. */
+static void
+follow(Conn *conn, const FfReplyStream *stream)
+{
+	enter(conn, STREAM);
+	ff_buffer_free(&conn->in);
+	conn->unsent_limit = ff_buffer_length(&conn->out) + UNSENT_SIZE;
+	conn->subscriber.deliver = deliver;
+	if (stream->kind == FF_STREAM_RUN)
+		ff_live_subscribe(&conn->subscriber, stream->tenant, stream->run, stream->seq);
+	else
+		ff_live_subscribe_feed(&conn->subscriber, stream->tenant, stream->function, stream->cursor);
+}
+
+/* serve() answered with a stream. */
 static void
 begin_stream(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
 {
 	conn->to.closes = true;
 	ff_reply_answer(&conn->out, &conn->to, answer, true);
 	answered(conn, answer->status);
-	if (stream->is_complete || conn->to.is_head || is_draining)
-		return;
-	enter(conn, STREAM);
-	conn->unsent_limit = ff_buffer_length(&conn->out) + UNSENT_SIZE;
-	conn->subscriber.deliver = deliver;
-	ff_live_subscribe(&conn->subscriber, stream->run, stream->cursor);
+	if (!stream->is_complete && !conn->to.is_head && !is_draining)
+		follow(conn, stream);
+}
+
+/* What the client of a WebSocket says. */
+static void
+hear(Conn *conn, const char *bytes, size_t length)
+{
+	int code = ff_socket_hear(conn->socket, bytes, length, &conn->out);
+
+	if (code != 0)
+		end_socket(conn, code, "");
+}
+
+/* The client asked for a WebSocket: it gets the stream in frames, or is told in a frame why not,
+ * since browsers do not show what else they are answered. False: the answer is another. */
+static bool
+begin_socket(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
+{
+	int	   refusal = ff_socket_refusal(answer->status);
+	size_t rest = ff_buffer_length(&conn->in);
+
+	if (stream->kind == FF_STREAM_NONE && refusal == 0)
+		return false;
+	conn->to.closes = true;
+	ff_socket_welcome(conn->socket, &conn->out, conn->request_id);
+	answered(conn, 101);
+	if (refusal != 0)
+	{
+		end_socket(conn, refusal, ff_http_reason(answer->status));
+		return true;
+	}
+	ff_frame_events(&conn->out, answer->body, answer->body_length);
+	if (stream->is_complete)
+		end_socket(conn, FF_WS_NORMAL, "the run has ended");
+	else if (is_draining)
+		end_socket(conn, FF_WS_AWAY, "the gateway stops");
+	else
+	{
+		FfBuffer said = conn->in;
+
+		conn->in = (FfBuffer){0};
+		follow(conn, stream);
+		if (rest > 0)
+			hear(conn, ff_buffer_at(&said), rest);
+		ff_buffer_free(&said);
+	}
+	return true;
+}
+
+static void
+take_answer(Conn *conn, const FfAnswer *answer)
+{
+	FfReplyStream stream;
+
+	ff_reply_stream(answer, &stream);
+	if (conn->socket == NULL || !begin_socket(conn, answer, &stream))
+	{
+		ff_socket_free(conn->socket);
+		conn->socket = NULL;
+		if (stream.kind != FF_STREAM_NONE)
+			begin_stream(conn, answer, &stream);
+		else
+		{
+			ff_reply_answer(&conn->out, &conn->to, answer, false);
+			answered(conn, answer->status);
+		}
+	}
+	free(stream.cursor);
+}
+
+/* The page of figures, if it can be made of what is known already. */
+static bool
+answer_metrics(Conn *conn, bool is_away)
+{
+	FfBuffer page = {0};
+	FfAnswer answer = {.status = 200};
+	char	 fields[200];
+
+	if (!conn->is_metrics || !ff_metrics_page(&page, &conn->metrics_key, is_away))
+		return false;
+	answer.headers = fields;
+	answer.headers_length = (size_t) snprintf(
+		fields, sizeof(fields),
+		"content-type: text/plain; version=0.0.4; charset=utf-8\ncache-control: no-store\nx-request-id: %s\n",
+		conn->request_id);
+	answer.body = ff_buffer_at(&page);
+	answer.body_length = ff_buffer_length(&page);
+	ff_reply_answer(&conn->out, &conn->to, &answer, false);
+	ff_buffer_free(&page);
+	answered(conn, 200);
+	return true;
 }
 
 static void
 ended(FfCall *call, FfCallEnd end, const FfAnswer *answer)
 {
-	Conn		 *conn = call->argument;
-	FfReplyStream stream;
+	Conn *conn = call->argument;
 
 	if (conn == NULL)
 		return;
 	conn->call = NULL;
 	conn->to.closes |= is_draining;
+	if (conn->is_metrics && end == FF_CALL_ANSWERED && answer->status == 200)
+		ff_metrics_keep(&conn->metrics_key, answer->body, answer->body_length);
+	if (conn->is_metrics && (end != FF_CALL_ANSWERED || answer->status == 200) &&
+		answer_metrics(conn, end != FF_CALL_ANSWERED))
+		return;
 	switch (end)
 	{
 		case FF_CALL_ANSWERED:
-			ff_reply_stream(answer, &stream);
-			if (stream.run[0] != '\0')
-			{
-				begin_stream(conn, answer, &stream);
-				return;
-			}
-			ff_reply_answer(&conn->out, &conn->to, answer, false);
-			answered(conn, answer->status);
+			take_answer(conn, answer);
 			return;
 		case FF_CALL_REFUSED:
 			answer_unavailable(conn);
@@ -325,20 +474,20 @@ dispatch(Conn *conn)
 	FfCall *call = conn->call;
 	bool	is_get = strcmp(call->method, "GET") == 0;
 
-	conn->to.closes |= is_draining;
 	if (is_get && strcmp(conn->path, "/health") == 0)
 	{
 		ff_reply_json(&conn->out, &conn->to, 200, "{\"status\":\"ok\"}");
 		answered(conn, 200);
 	}
-	else if (conn->to.is_open && strcmp(call->method, "OPTIONS") == 0)
+	else if (conn->to.origin != NULL && strcmp(call->method, "OPTIONS") == 0)
 	{
+		conn->series = FF_SERIES_PREFLIGHT;
 		ff_reply_preflight(&conn->out, &conn->to);
 		answered(conn, 204);
 	}
 	else if (is_get && strcmp(conn->path, "/ready") == 0 && !ff_pg_is_ready())
 		answer_unavailable(conn);
-	else
+	else if (!answer_metrics(conn, false))
 	{
 		call->ended = ended;
 		call->argument = conn;
@@ -360,19 +509,44 @@ note_request(Conn *conn, const FfHttpHead *head)
 	if (conn->path == NULL)
 		abort();
 	conn->to.is_head = strcmp(head->method, "HEAD") == 0;
-	conn->to.is_open = strncmp(head->path, "/e/", 3) == 0;
+	conn->to.origin =
+		strncmp(head->path, "/e/", 3) == 0 ? "*" : ff_cors_allowed(ff_http_header(head, "origin"));
+	conn->to.by_origin = ff_cors_is_open();
+	conn->to.takes_gzip = ff_gzip_accepted(ff_http_header(head, "accept-encoding"));
 	conn->to.is_http10 = head->is_http10;
-	conn->to.closes = !head->keep_alive;
+	conn->to.closes = !head->keep_alive || is_draining;
+	conn->is_metrics = strcmp(head->path, FF_METRICS_PATH) == 0 &&
+					   (conn->to.is_head || strcmp(head->method, "GET") == 0);
+	if (conn->is_metrics)
+		ff_metrics_key(&conn->metrics_key, head);
+}
+
+/* A file needs no call. Requests with a body are none for one. */
+static bool
+answer_file(Conn *conn, const FfHttpHead *head)
+{
+	int status =
+		head->chunked || head->length > 0 ? 0 : ff_static_answer(&conn->out, &conn->to, head);
+
+	if (status == 0)
+		return false;
+	conn->series = FF_SERIES_STATIC;
+	answered(conn, status);
+	return true;
 }
 
 /* A new request begins; until its head is read we know nothing of it. */
 static void
 begin_request(Conn *conn)
 {
-	conn->began = ff_log_clock();
+	conn->began = ff_log_clock_us();
+	conn->series = FF_SERIES_OTHER;
+	conn->is_metrics = false;
 	conn->seen = 0;
 	ff_log_request_id(conn->request_id);
 	snprintf(conn->method, sizeof(conn->method), "-");
+	ff_socket_free(conn->socket); /* of a request that was answered otherwise */
+	conn->socket = NULL;
 	conn->to = (FfReplyTo){.request_id = conn->request_id};
 	memset(&conn->chunks, 0, sizeof(conn->chunks));
 	enter(conn, HEAD);
@@ -400,7 +574,19 @@ read_head(Conn *conn)
 		return false;
 	}
 	note_request(conn, &head);
+	if (answer_file(conn, &head))
+	{
+		ff_buffer_skip(&conn->in, (size_t) length);
+		return true;
+	}
+	status = ff_socket_asked(&head, &conn->socket);
+	if (status >= 400)
+	{
+		refuse(conn, status, "The request for a WebSocket is not that of RFC 6455, version 13.");
+		return false;
+	}
 	conn->call = ff_call_make(&head, conn->request_id, conn->remote);
+	conn->series = conn->call->series;
 	conn->chunked = head.chunked;
 	conn->body_left = head.length;
 	ff_buffer_skip(&conn->in, (size_t) length);
@@ -494,25 +680,56 @@ read_requests(Conn *conn)
 
 /* ---- bytes ---- */
 
-/* Reads once. What comes in a stream or while lingering is dropped. False: the connection is gone.
- */
+static ssize_t
+read_bytes(Conn *conn, char *bytes, size_t room)
+{
+	ssize_t length = conn->tls != NULL ? ff_tls_read(conn->tls, bytes, room)
+									   : recv(conn->watch.fd, bytes, room, 0);
+
+	if (length > 0)
+		ff_metrics_received((size_t) length);
+	return length;
+}
+
+/* What comes in a stream or while lingering is heard, or dropped, and never kept. */
+static ssize_t
+receive_for_stream(Conn *conn)
+{
+	static char bytes[READ_SIZE];
+	ssize_t		length = read_bytes(conn, bytes, sizeof(bytes));
+
+	if (length > 0 && conn->state == STREAM && conn->socket != NULL)
+		hear(conn, bytes, (size_t) length);
+	return length;
+}
+
+static ssize_t
+receive_for_request(Conn *conn)
+{
+	size_t	room = conn->tls == NULL && conn->state <= HEAD ? FF_HTTP_HEAD_SIZE : READ_SIZE;
+	ssize_t length;
+
+	_Static_assert(READ_SIZE >= FF_HTTP_HEAD_SIZE + FF_TLS_RECORD, "a record has room");
+	if (ff_buffer_length(&conn->in) >= room)
+		return 1;
+	room -= ff_buffer_length(&conn->in);
+	length = read_bytes(conn, ff_buffer_room(&conn->in, room), room);
+	if (length > 0)
+		conn->in.end += (size_t) length;
+	return length;
+}
+
+/* Reads once. False: the connection is gone. */
 static bool
 receive(Conn *conn)
 {
-	size_t	room = conn->state == HEAD || conn->state == IDLE ? FF_HTTP_HEAD_SIZE : READ_SIZE;
-	ssize_t length;
+	ssize_t length = conn->state <= BODY ? receive_for_request(conn) : receive_for_stream(conn);
 
-	if (ff_buffer_length(&conn->in) >= room)
-		return true;
-	room -= ff_buffer_length(&conn->in);
-	length = recv(conn->watch.fd, ff_buffer_room(&conn->in, room), room, 0);
 	if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
 	{
 		bury(conn);
 		return false;
 	}
-	if (length > 0 && conn->state <= BODY)
-		conn->in.end += (size_t) length;
 	return true;
 }
 
@@ -521,7 +738,9 @@ send_out(Conn *conn)
 {
 	ssize_t length = 0;
 
-	if (ff_buffer_length(&conn->out) > 0)
+	if (ff_buffer_length(&conn->out) > 0 && conn->tls != NULL)
+		length = ff_tls_write(conn->tls, ff_buffer_at(&conn->out), ff_buffer_length(&conn->out));
+	else if (ff_buffer_length(&conn->out) > 0)
 		length = send(conn->watch.fd, ff_buffer_at(&conn->out), ff_buffer_length(&conn->out),
 					  MSG_NOSIGNAL);
 	if (length < 0 && errno != EAGAIN && errno != EINTR)
@@ -531,17 +750,22 @@ send_out(Conn *conn)
 	}
 	if (length > 0)
 	{
+		ff_metrics_sent((size_t) length);
 		conn->written_at = ff_loop_now();
 		ff_buffer_skip(&conn->out, (size_t) length);
 	}
 	if (ff_buffer_length(&conn->out) == 0 && conn->state == CLOSING)
 	{
+		if (conn->tls != NULL)
+			ff_tls_end(conn->tls);
 		shutdown(conn->watch.fd, SHUT_WR);
 		ff_buffer_free(&conn->in);
 		enter(conn, LINGER);
 	}
 	if (conn->state == IDLE)
 		read_requests(conn);
+	if (conn->state == STREAM && ff_buffer_length(&conn->out) == 0)
+		ff_buffer_free(&conn->out); /* most streams are quiet: they cost little */
 	watch(conn);
 }
 
@@ -555,6 +779,9 @@ ready(FfWatch *watched, uint32_t events)
 		bury(conn);
 		return;
 	}
+	if ((events & EPOLLOUT) != 0 && conn->tls != NULL && ff_tls_wants_write(conn->tls) &&
+		ff_buffer_length(&conn->out) == 0)
+		events |= EPOLLIN; /* that is what a handshake has waited for */
 	if ((events & EPOLLIN) != 0 && !receive(conn))
 		return;
 	if ((events & EPOLLIN) != 0)
@@ -591,8 +818,13 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 {
 	Conn *conn = conn_count < MOST_CONNECTIONS ? calloc(1, sizeof(Conn)) : NULL;
 
-	if (conn == NULL)
+	if (conn != NULL && ff_tls_is_open())
+		conn->tls = ff_tls_accept(fd);
+	if (conn == NULL || (conn->tls == NULL && ff_tls_is_open()))
+	{
+		free(conn);
 		return false;
+	}
 	if (getnameinfo(address, length, conn->remote, sizeof(conn->remote), NULL, 0, NI_NUMERICHOST) !=
 		0)
 		snprintf(conn->remote, sizeof(conn->remote), "unknown");
@@ -603,6 +835,7 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 		conns->previous = conn;
 	conns = conn;
 	conn_count++;
+	accepted++;
 	enter(conn, IDLE);
 	conn->written_at = conn->since;
 	ff_loop_watch(&conn->watch, fd, EPOLLIN);
@@ -610,14 +843,24 @@ ff_conn_accept(int fd, const struct sockaddr *address, socklen_t length)
 }
 
 /* A comment line keeps proxies from closing a quiet stream; one that has something to send is not
- * quiet. */
+ * quiet. A WebSocket is pinged, and answers while it is there. */
 static void
 ping(Conn *conn)
 {
+	FfNews comment = {.text = ": ping\n\n", .length = 8};
+
+	if (conn->socket != NULL)
+	{
+		if (!ff_socket_tend(conn->socket, &conn->out, deadlines.idle))
+			bury(conn);
+		else if (ff_buffer_length(&conn->out) > 0)
+			to_be_flushed(conn);
+		return;
+	}
 	if (ff_loop_now() - conn->since < PING_MS || ff_buffer_length(&conn->out) > 0)
 		return;
 	conn->since = ff_loop_now();
-	deliver(&conn->subscriber, ": ping\n\n", 8, false);
+	deliver(&conn->subscriber, &comment);
 }
 
 static void
@@ -635,6 +878,7 @@ sweep(Conn *conn)
 	else if (conn->state == BODY && age > deadlines.body)
 		refuse_late(conn, "The body of the request", deadlines.body);
 	else if ((conn->state == IDLE && rest > deadlines.idle) ||
+			 (conn->tls != NULL && !ff_tls_is_made(conn->tls) && age > deadlines.head) ||
 			 (conn->state == LINGER && age > LINGER_MS))
 		bury(conn);
 }
@@ -663,12 +907,10 @@ ff_conn_drain(void)
 		conn->to.closes = true;
 		if (conn->state == IDLE && ff_buffer_length(&conn->out) == 0)
 			bury(conn);
+		else if (conn->state == STREAM && conn->socket != NULL)
+			end_socket(conn, FF_WS_AWAY, "the gateway stops");
 		else if (conn->state == STREAM || conn->state == IDLE)
-		{
-			ff_live_unsubscribe(&conn->subscriber);
-			enter(conn, CLOSING);
-			to_be_flushed(conn);
-		}
+			end_stream(conn);
 	}
 }
 
@@ -684,4 +926,12 @@ int
 ff_conn_count(void)
 {
 	return conn_count;
+}
+
+void
+ff_conn_figures(FfConnFigures *figures)
+{
+	*figures = (FfConnFigures){.open = conn_count, .accepted = accepted};
+	for (const Conn *conn = conns; conn != NULL; conn = conn->next)
+		figures->streams += conn->state == STREAM;
 }

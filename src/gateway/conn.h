@@ -9,6 +9,7 @@
 #define FF_CONN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "config.h"
@@ -33,5 +34,14 @@ extern void ff_conn_drain(void);
 extern void ff_conn_close_all(void);
 
 extern int ff_conn_count(void);
+
+typedef struct FfConnFigures
+{
+	int		 open;
+	int		 streams; /* of these */
+	uint64_t accepted;
+} FfConnFigures;
+
+extern void ff_conn_figures(FfConnFigures *figures);
 
 #endif

@@ -10,9 +10,8 @@
 
 #define LARGEST_LENGTH 999999999999999LL
 
-/* RFC 9110 section 5.6.2. */
-static bool
-is_token(unsigned char letter)
+bool
+ff_http_is_token(unsigned char letter)
 {
 	return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') ||
 		   (letter >= 'A' && letter <= 'Z') ||
@@ -101,7 +100,7 @@ parse_request_line(char *line, FfHttpHead *head)
 	*version++ = '\0';
 	for (const char *at = line; *at != '\0'; at++)
 	{
-		if (!is_token((unsigned char) *at))
+		if (!ff_http_is_token((unsigned char) *at))
 			return 400;
 	}
 	head->method = line;
@@ -120,7 +119,7 @@ parse_field(char *line, FfHttpHeader *header)
 	char  *value = line;
 	size_t length;
 
-	for (; is_token((unsigned char) *value); value++)
+	for (; ff_http_is_token((unsigned char) *value); value++)
 	{
 		if (*value >= 'A' && *value <= 'Z')
 			*value = (char) (*value + ('a' - 'A'));

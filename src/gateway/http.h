@@ -53,6 +53,9 @@ extern int ff_http_head_parse(char *data, size_t length, FfHttpHead *head);
 /* The value of a header by its lower-case name, or NULL. */
 extern const char *ff_http_header(const FfHttpHead *head, const char *name);
 
+/* Whether a letter may be in the name of a method or field (RFC 9110 section 5.6.2). */
+extern bool ff_http_is_token(unsigned char letter);
+
 /* True when the bytes are well-formed UTF-8 (RFC 3629). */
 extern bool ff_http_is_utf8(const char *text, size_t length);
 

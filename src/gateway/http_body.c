@@ -22,6 +22,7 @@ typedef enum ChunkState
 	CONTENT_CR,
 	CONTENT_LF,
 	TRAILER_START,
+	TRAILER_NAME,
 	TRAILER,
 	TRAILER_LF,
 	END_LF
@@ -64,20 +65,29 @@ read_size(FfHttpChunks *chunks, char letter)
 	return true;
 }
 
-/* One byte of a trailer line; they have to look like field lines as far as line ends go. */
+/* One byte of a trailer line before its colon; only at its start may the line end instead. */
+static bool
+read_trailer_name(FfHttpChunks *chunks, char letter)
+{
+	bool is_start = chunks->state == TRAILER_START;
+
+	if (++chunks->line > LONGEST_TRAILERS)
+		return false;
+	if (is_start && letter == '\r')
+		chunks->state = END_LF;
+	else if (!is_start && letter == ':')
+		chunks->state = TRAILER;
+	else
+		chunks->state = TRAILER_NAME;
+	return chunks->state != TRAILER_NAME || ff_http_is_token((unsigned char) letter);
+}
+
 static bool
 read_trailer(FfHttpChunks *chunks, char letter)
 {
-	if (++chunks->line > LONGEST_TRAILERS)
-		return false;
 	if (letter == '\r')
-		chunks->state = chunks->state == TRAILER_START ? END_LF : TRAILER_LF;
-	else if (!is_text(letter) ||
-			 (chunks->state == TRAILER_START && (letter == ' ' || letter == '\t')))
-		return false;
-	else
-		chunks->state = TRAILER;
-	return true;
+		chunks->state = TRAILER_LF;
+	return ++chunks->line <= LONGEST_TRAILERS && (letter == '\r' || is_text(letter));
 }
 
 /* One byte that is no content. False: the body is malformed. */
@@ -104,6 +114,8 @@ read_byte(FfHttpChunks *chunks, char letter)
 			chunks->digits = 0;
 			return letter == '\n';
 		case TRAILER_START:
+		case TRAILER_NAME:
+			return read_trailer_name(chunks, letter);
 		case TRAILER:
 			return read_trailer(chunks, letter);
 		case TRAILER_LF:
@@ -214,6 +226,7 @@ ff_http_reason(int status)
 		{415, "Unsupported Media Type"},
 		{417, "Expectation Failed"},
 		{422, "Unprocessable Content"},
+		{426, "Upgrade Required"},
 		{429, "Too Many Requests"},
 		{431, "Request Header Fields Too Large"},
 		{500, "Internal Server Error"},

@@ -15,9 +15,11 @@
 #include <string.h>
 
 #include "buffer.h"
+#include "feed.h"
 #include "link.h"
 #include "log.h"
 #include "route.h"
+#include "websocket.h"
 
 #define BUCKETS 4096
 #define TOPICS_PER_READ 256
@@ -28,10 +30,12 @@
 
 #define UUID_ARRAY_OID 2951
 #define INT4_ARRAY_OID 1007
+#define TEXT_ARRAY_OID 1009
 
 struct FfTopic
 {
 	char		  run[RUN_SIZE];
+	int			  tenant;
 	FfTopic		 *next; /* in its bucket */
 	FfSubscriber *first;
 	bool		  dirty;
@@ -47,7 +51,8 @@ typedef enum Errand
 	LISTEN_NEWS,
 	LISTEN,
 	UNLISTEN,
-	READ_STREAMS
+	READ_STREAMS,
+	READ_FEED
 } Errand;
 
 static void idle(FfLink *link);
@@ -55,16 +60,24 @@ static void ended(FfLink *link, FfOutcome outcome);
 static void down(FfLink *link);
 static void notified(FfLink *link, const char *channel, const char *payload);
 
-static const Oid		 read_types[] = {UUID_ARRAY_OID, INT4_ARRAY_OID};
+static const Oid		 read_types[] = {INT4_ARRAY_OID, UUID_ARRAY_OID, INT4_ARRAY_OID};
+static const Oid		 feed_types[] = {INT4_ARRAY_OID, INT4_ARRAY_OID, TEXT_ARRAY_OID};
 static const FfStatement statements[] = {
-	{"routes", "select method, pattern, lane, headers from flowforge.route", NULL, 0},
-	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2)",
-	 read_types, 2},
+	/* Letters come before braces: of two routes that match, the plainer one comes first. */
+	{"routes",
+	 "select method, pattern, lane, headers from flowforge.route "
+	 "order by lane desc, pattern collate \"C\"",
+	 NULL, 0},
+	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2, $3)",
+	 read_types, 3},
+	{"feed", "select number, cursor, sse, more from flowforge.feed_read($1, $2, $3)", feed_types,
+	 3},
 	{0}};
 static const FfLinkOwner owner = {statements, idle, ended, down, notified};
 
 static FfLink	listener = {.watch.fd = -1, .owner = &owner};
 static Errand	errand;
+static Errand	last_read;	  /* runs and feeds take turns */
 static bool		hears_routes; /* LISTEN flowforge_route is in force */
 static bool		hears_runs;	  /* LISTEN flowforge is in force */
 static bool		hears_news;	  /* and so is that of what is only for watching */
@@ -98,7 +111,7 @@ find_topic(const char *run)
 }
 
 static FfTopic *
-make_topic(const char *run)
+make_topic(int tenant, const char *run)
 {
 	FfTopic	 *topic = calloc(1, sizeof(FfTopic));
 	FfTopic **bucket = bucket_of(run);
@@ -106,6 +119,7 @@ make_topic(const char *run)
 	if (topic == NULL)
 		abort();
 	snprintf(topic->run, RUN_SIZE, "%s", run);
+	topic->tenant = tenant;
 	topic->asked = -1;
 	topic->next = *bucket;
 	*bucket = topic;
@@ -143,6 +157,14 @@ set_all_dirty(void)
 	}
 }
 
+/* There may be news for everybody. */
+static void
+ring(void)
+{
+	set_all_dirty();
+	ff_feed_ring();
+}
+
 static int
 smallest_cursor(const FfTopic *topic)
 {
@@ -156,9 +178,9 @@ smallest_cursor(const FfTopic *topic)
 
 /* ---- reading ---- */
 
-/* Adds the dirty topics, as many as one read takes, to both arrays. */
+/* Adds the dirty topics, as many as one read takes, to the arrays. */
 static void
-take_dirty(FfBuffer *runs, FfBuffer *cursors)
+take_dirty(FfBuffer *tenants, FfBuffer *runs, FfBuffer *cursors)
 {
 	int taken = 0;
 
@@ -171,11 +193,13 @@ take_dirty(FfBuffer *runs, FfBuffer *cursors)
 				continue;
 			set_dirty(topic, false);
 			topic->asked = smallest_cursor(topic);
+			ff_buffer_format(tenants, "%s%d", taken > 0 ? "," : "{", topic->tenant);
 			ff_buffer_format(runs, "%s%s", taken > 0 ? "," : "{", topic->run);
 			ff_buffer_format(cursors, "%s%d", taken > 0 ? "," : "{", topic->asked);
 			taken++;
 		}
 	}
+	ff_buffer_add(tenants, "}", 2);
 	ff_buffer_add(runs, "}", 2);
 	ff_buffer_add(cursors, "}", 2);
 }
@@ -183,13 +207,15 @@ take_dirty(FfBuffer *runs, FfBuffer *cursors)
 static bool
 send_read(FfLink *link)
 {
+	FfBuffer tenants = {0};
 	FfBuffer runs = {0};
 	FfBuffer cursors = {0};
 	bool	 sent;
 
-	take_dirty(&runs, &cursors);
-	sent =
-		ff_link_send(link, "streams", 2, (const char *[]){runs.data, cursors.data}, NULL, NULL, 0);
+	take_dirty(&tenants, &runs, &cursors);
+	sent = ff_link_send(link, "streams", 3, (const char *[]){tenants.data, runs.data, cursors.data},
+						NULL, NULL, 0);
+	ff_buffer_free(&tenants);
 	ff_buffer_free(&runs);
 	ff_buffer_free(&cursors);
 	return sent;
@@ -197,7 +223,7 @@ send_read(FfLink *link)
 
 /* Gives one row to those who wait for it. A subscriber may leave while it is served. */
 static void
-deliver(const char *run, int last_seq, const char *text, size_t length, bool final)
+deliver(const char *run, int last_seq, FfNews *news)
 {
 	FfTopic		 *topic = find_topic(run);
 	FfSubscriber *next;
@@ -212,7 +238,7 @@ deliver(const char *run, int last_seq, const char *text, size_t length, bool fin
 		if (subscriber->cursor == topic->asked)
 		{
 			subscriber->cursor = last_seq;
-			subscriber->deliver(subscriber, text, length, final);
+			subscriber->deliver(subscriber, news);
 		}
 		else
 			set_dirty(topic, true);
@@ -225,9 +251,14 @@ static void
 take_streams(const PGresult *result)
 {
 	for (int row = 0; row < PQntuples(result); row++)
-		deliver(PQgetvalue(result, row, 0), atoi(PQgetvalue(result, row, 1)),
-				PQgetvalue(result, row, 2), (size_t) PQgetlength(result, row, 2),
-				PQgetvalue(result, row, 3)[0] == 't');
+	{
+		FfNews news = {.text = PQgetvalue(result, row, 2),
+					   .length = (size_t) PQgetlength(result, row, 2),
+					   .is_final = PQgetvalue(result, row, 3)[0] == 't'};
+
+		deliver(PQgetvalue(result, row, 0), atoi(PQgetvalue(result, row, 1)), &news);
+		ff_buffer_free(&news.frames);
+	}
 }
 
 /* The read is over. When it failed, all it asked for is still to be read. */
@@ -265,9 +296,11 @@ next_errand(void)
 		return READ_ROUTES;
 	if (!hears_news)
 		return LISTEN_NEWS;
-	if (hears_runs != (topic_count > 0))
+	if (hears_runs != (topic_count > 0 || ff_feed_is_followed()))
 		return hears_runs ? UNLISTEN : LISTEN;
-	return dirty_count > 0 ? READ_STREAMS : NOTHING;
+	if (dirty_count > 0 && (last_read != READ_STREAMS || !ff_feed_is_dirty()))
+		return READ_STREAMS;
+	return ff_feed_is_dirty() ? READ_FEED : NOTHING;
 }
 
 static bool
@@ -287,7 +320,11 @@ send_errand(FfLink *link)
 		case UNLISTEN:
 			return ff_link_send_text(link, "unlisten flowforge");
 		case READ_STREAMS:
+			last_read = errand;
 			return send_read(link);
+		case READ_FEED:
+			last_read = errand;
+			return ff_feed_send(link);
 		case NOTHING:
 			break;
 	}
@@ -327,7 +364,7 @@ ended(FfLink *link, FfOutcome outcome)
 			break;
 		case LISTEN:
 			hears_runs = outcome == FF_DONE;
-			set_all_dirty();
+			ring();
 			break;
 		case UNLISTEN:
 			hears_runs = outcome != FF_DONE;
@@ -336,6 +373,9 @@ ended(FfLink *link, FfOutcome outcome)
 			if (outcome == FF_DONE)
 				take_streams(link->result[0]);
 			end_read(outcome != FF_DONE);
+			break;
+		case READ_FEED:
+			ff_feed_take(outcome == FF_DONE ? link->result[0] : NULL);
 			break;
 		case NOTHING:
 			break;
@@ -362,24 +402,29 @@ take_news(const char *payload)
 	FfTopic		 *topic;
 	FfSubscriber *next;
 	FfBuffer	  message = {0};
+	FfNews		  news = {0};
 
 	snprintf(run, sizeof(run), "%.*s", (int) length, payload);
 	topic = find_topic(run);
 	if (topic == NULL || payload[length] != ' ')
 		return;
 	ff_buffer_format(&message, "event: step.delta\ndata: %s\n\n", payload + length + 1);
+	news.text = ff_buffer_at(&message);
+	news.length = ff_buffer_length(&message);
 	for (FfSubscriber *subscriber = topic->first; subscriber != NULL; subscriber = next)
 	{
 		next = subscriber->next;
-		subscriber->deliver(subscriber, ff_buffer_at(&message), ff_buffer_length(&message), false);
+		subscriber->deliver(subscriber, &news);
 	}
 	ff_buffer_free(&message);
+	ff_buffer_free(&news.frames);
 }
 
-/* Marks the runs named in the payload; without any, all. */
+/* Marks the runs named in the payload; without any, all. Feeds are of all runs. */
 static void
 take_bell(const char *payload)
 {
+	ff_feed_ring();
 	if (payload[strspn(payload, " ")] == '\0')
 		set_all_dirty();
 	for (const char *at = payload; hears_runs && *at != '\0';)
@@ -414,6 +459,15 @@ notified(FfLink *link, const char *channel, const char *payload)
 /* ---- the outside ---- */
 
 void
+ff_news_frames(FfNews *news, FfBuffer *out)
+{
+	if (news->frames.data == NULL)
+		ff_frame_events(&news->frames, news->text, news->length);
+	if (news->frames.data != NULL)
+		ff_buffer_add(out, ff_buffer_at(&news->frames), ff_buffer_length(&news->frames));
+}
+
+void
 ff_live_start(const char *database_url, int statement_ms)
 {
 	listener.database_url = database_url;
@@ -429,12 +483,12 @@ ff_live_stop(void)
 }
 
 void
-ff_live_subscribe(FfSubscriber *subscriber, const char *run, int cursor)
+ff_live_subscribe(FfSubscriber *subscriber, int tenant, const char *run, int cursor)
 {
 	FfTopic *topic = find_topic(run);
 
 	if (topic == NULL)
-		topic = make_topic(run);
+		topic = make_topic(tenant, run);
 	subscriber->topic = topic;
 	subscriber->cursor = cursor;
 	subscriber->previous = NULL;
@@ -448,10 +502,19 @@ ff_live_subscribe(FfSubscriber *subscriber, const char *run, int cursor)
 }
 
 void
+ff_live_subscribe_feed(FfSubscriber *subscriber, int tenant, int function, const char *cursor)
+{
+	ff_feed_subscribe(subscriber, tenant, function, cursor);
+	if (listener.state == FF_LINK_IDLE)
+		idle(&listener);
+}
+
+void
 ff_live_unsubscribe(FfSubscriber *subscriber)
 {
 	FfTopic *topic = subscriber->topic;
 
+	ff_feed_unsubscribe(subscriber);
 	if (topic == NULL)
 		return;
 	if (subscriber->previous != NULL)
@@ -477,7 +540,7 @@ ff_live_tick(void)
 	if (now >= bell_at)
 	{
 		bell_at = now + BELL_MS;
-		set_all_dirty();
+		ring();
 	}
 	if (listener.state == FF_LINK_DOWN && listener.retry_at > now)
 		return (int) (listener.retry_at - now);

@@ -15,12 +15,18 @@
 #define LINE_SIZE 1024
 
 int64_t
-ff_log_clock(void)
+ff_log_clock_us(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t
+ff_log_clock(void)
+{
+	return ff_log_clock_us() / 1000;
 }
 
 void

@@ -7,8 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Milliseconds of a clock that only goes forward. */
+/* Milliseconds and microseconds of a clock that only goes forward. */
 extern int64_t ff_log_clock(void);
+extern int64_t ff_log_clock_us(void);
 
 /* Writes 32 lower-case hexadecimal digits of randomness and a NUL: the id of a request. */
 extern void ff_log_request_id(char id[33]);

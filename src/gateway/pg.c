@@ -44,6 +44,8 @@ typedef struct Lane
 	FfCall	*first;
 	FfCall **last;
 	int		 queued;
+	uint64_t transactions;
+	uint64_t calls;
 	Slot	 slot[MOST_LINKS];
 } Lane;
 
@@ -57,7 +59,7 @@ static const FfStatement statements[] = {
 	 5},
 	{0}};
 static const FfLinkOwner owner = {statements, idle, ended, down, NULL};
-static Lane				 lanes[FF_LANE_COUNT] = {{.fewest = 2, .most = 2, .group = FF_GROUP_SIZE},
+static Lane				 lanes[FF_LANE_COUNT] = {{.fewest = 4, .most = 4, .group = FF_GROUP_SIZE},
 												 {.fewest = 2, .most = MOST_LINKS, .group = 1}};
 
 /* ---- calls ---- */
@@ -152,6 +154,8 @@ send_group(Lane *lane, Slot *slot)
 		if (call->alone)
 			break;
 	}
+	lane->transactions++;
+	lane->calls += (uint64_t) slot->count;
 	ff_link_sync(&slot->link);
 }
 
@@ -392,6 +396,20 @@ ff_pg_tick(void)
 		}
 	}
 	return wait;
+}
+
+void
+ff_pg_figures(FfLane which, FfLaneFigures *figures)
+{
+	const Lane *lane = &lanes[which];
+
+	*figures = (FfLaneFigures){
+		.queued = lane->queued, .transactions = lane->transactions, .calls = lane->calls};
+	for (int at = 0; at < lane->most; at++)
+	{
+		figures->idle += lane->slot[at].link.state == FF_LINK_IDLE;
+		figures->busy += lane->slot[at].link.state == FF_LINK_BUSY;
+	}
 }
 
 bool

@@ -52,6 +52,7 @@ struct FfCall
 	FfBuffer headers; /* a JSON object, NUL at its end */
 	FfBuffer body;
 	FfLane	 lane;
+	int		 series; /* what it counts for: see metrics.h */
 	void (*ended)(FfCall *call, FfCallEnd end, const FfAnswer *answer);
 	void *argument; /* of `ended`; NULL when nobody waits any more */
 	/* private to pg.c */
@@ -76,6 +77,18 @@ extern void ff_pg_flush(void);
 /* Remakes connections, ends what took too long. Gives the milliseconds until it wants to be called
  * again. */
 extern int ff_pg_tick(void);
+
+/* What a lane has and has done. */
+typedef struct FfLaneFigures
+{
+	int		 idle; /* connections */
+	int		 busy;
+	int		 queued; /* calls */
+	uint64_t transactions;
+	uint64_t calls; /* in them */
+} FfLaneFigures;
+
+extern void ff_pg_figures(FfLane lane, FfLaneFigures *figures);
 
 /* True when each lane has a connection. */
 extern bool ff_pg_is_ready(void);

@@ -6,10 +6,12 @@
 #include "reply.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
+#include "gzip.h"
 #include "http.h"
 
 #define STREAM_HEADER "x-flowforge-stream"
@@ -42,8 +44,16 @@ begin(FfBuffer *out, const FfReplyTo *to, int status)
 		ff_buffer_text(out, "connection: close\r\n");
 	else if (to->is_http10)
 		ff_buffer_text(out, "connection: keep-alive\r\n");
-	if (to->is_open)
-		ff_buffer_text(out, CORS_HEADER ": *\r\n");
+	if (to->origin != NULL)
+		ff_buffer_format(out,
+						 CORS_HEADER
+						 ": %s\r\naccess-control-expose-headers: etag, "
+						 "idempotency-replayed, location, retry-after, x-request-id\r\n",
+						 to->origin);
+	if (to->by_origin)
+		ff_buffer_text(out, "vary: origin\r\n");
+	if (status == 426)
+		ff_buffer_text(out, "upgrade: websocket\r\nsec-websocket-version: 13\r\n");
 }
 
 /* The empty line and the body, with its length. 204 and 304 have none. */
@@ -80,7 +90,7 @@ is_passed_on(const char *line, size_t length, const FfReplyTo *to)
 		if (is_named(line, length, ours[at]))
 			return false;
 	}
-	return !(to->is_open && is_named(line, length, CORS_HEADER));
+	return to->origin == NULL || !is_named(line, length, CORS_HEADER);
 }
 
 /* The next line of the headers, without its end; NULL after the last. */
@@ -106,6 +116,34 @@ is_uuid(const char *text)
 		   text[13] == '-' && text[18] == '-' && text[23] == '-';
 }
 
+/* "run TENANT RUN SEQ", "run TENANT RUN SEQ end" */
+static void
+read_run(const char *value, FfReplyStream *stream)
+{
+	char word[8] = "";
+
+	if (sscanf(value, "run %d %36s %d %7s", &stream->tenant, stream->run, &stream->seq, word) < 3 ||
+		!is_uuid(stream->run))
+		return;
+	stream->kind = FF_STREAM_RUN;
+	stream->is_complete = strcmp(word, "end") == 0;
+}
+
+/* "feed TENANT FUNCTION CURSOR" */
+static void
+read_feed(const char *value, FfReplyStream *stream)
+{
+	int begins = 0;
+
+	if (sscanf(value, "feed %d %d %n", &stream->tenant, &stream->function, &begins) < 2 ||
+		begins == 0 || value[begins] == '\0')
+		return;
+	stream->cursor = strdup(value + begins);
+	if (stream->cursor == NULL)
+		abort();
+	stream->kind = FF_STREAM_FEED;
+}
+
 void
 ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream)
 {
@@ -114,20 +152,51 @@ ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream)
 	size_t		length;
 
 	memset(stream, 0, sizeof(*stream));
-	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL)
+	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL &&
+		   stream->kind == FF_STREAM_NONE)
 	{
-		char value[80];
-		char word[8] = "";
+		FfBuffer value = {0};
 
 		if (!is_named(line, length, STREAM_HEADER))
 			continue;
-		snprintf(value, sizeof(value), "%.*s", (int) (length - strlen(STREAM_HEADER ":")),
-				 line + strlen(STREAM_HEADER ":"));
-		if (sscanf(value, " %36s %d %7s", stream->run, &stream->cursor, word) < 2 ||
-			!is_uuid(stream->run))
-			stream->run[0] = '\0';
-		stream->is_complete = strcmp(word, "end") == 0;
+		ff_buffer_add(&value, line, length);
+		ff_buffer_add(&value, "", 1);
+		line = ff_buffer_at(&value) + strlen(STREAM_HEADER ":");
+		line += strspn(line, " ");
+		read_run(line, stream);
+		if (stream->kind == FF_STREAM_NONE)
+			read_feed(line, stream);
+		ff_buffer_free(&value);
 	}
+}
+
+/* Compresses an answer's body when that is wanted and worth it: its type gets smaller, and no tag
+ * stands for its bytes as they are. False: it goes as it is. */
+static bool
+compress_body(const FfReplyTo *to, const FfAnswer *answer, FfBuffer *body)
+{
+	const char *at = answer->headers;
+	const char *line;
+	size_t		length;
+	bool		suits = false;
+
+	if (!to->takes_gzip || answer->body_length < FF_GZIP_LEAST ||
+		answer->body_length > FF_GZIP_MOST || answer->status == 204 || answer->status == 304)
+		return false;
+	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL)
+	{
+		if (is_named(line, length, "etag") || is_named(line, length, "content-encoding"))
+			return false;
+		if (is_named(line, length, "content-type"))
+		{
+			char type[80];
+
+			snprintf(type, sizeof(type), "%.*s", (int) (length - strlen("content-type:")),
+					 line + strlen("content-type:"));
+			suits = ff_gzip_suits(type + strspn(type, " "));
+		}
+	}
+	return suits && ff_gzip(answer->body, answer->body_length, body);
 }
 
 void
@@ -136,6 +205,7 @@ ff_reply_answer(FfBuffer *out, const FfReplyTo *to, const FfAnswer *answer, bool
 	const char *at = answer->headers;
 	const char *line;
 	size_t		length;
+	FfBuffer	compressed = {0};
 
 	begin(out, to, answer->status);
 	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL)
@@ -145,6 +215,13 @@ ff_reply_answer(FfBuffer *out, const FfReplyTo *to, const FfAnswer *answer, bool
 		ff_buffer_add(out, line, length);
 		ff_buffer_text(out, "\r\n");
 	}
+	if (!is_stream && compress_body(to, answer, &compressed))
+	{
+		ff_buffer_text(out, "content-encoding: gzip\r\nvary: accept-encoding\r\n");
+		end(out, to, answer->status, ff_buffer_at(&compressed), ff_buffer_length(&compressed));
+		ff_buffer_free(&compressed);
+		return;
+	}
 	if (!is_stream)
 	{
 		end(out, to, answer->status, answer->body, answer->body_length);
@@ -153,6 +230,15 @@ ff_reply_answer(FfBuffer *out, const FfReplyTo *to, const FfAnswer *answer, bool
 	ff_buffer_text(out, "\r\n");
 	if (!to->is_head)
 		ff_buffer_add(out, answer->body, answer->body_length);
+}
+
+void
+ff_reply_content(FfBuffer *out, const FfReplyTo *to, int status, const char *fields,
+				 const char *body, size_t length)
+{
+	begin(out, to, status);
+	ff_buffer_format(out, "%sx-request-id: %s\r\n", fields, to->request_id);
+	end(out, to, status, body, length);
 }
 
 void
@@ -197,7 +283,8 @@ ff_reply_preflight(FfBuffer *out, const FfReplyTo *to)
 		out,
 		"access-control-allow-methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 		"access-control-allow-headers: authorization, content-type, idempotency-key, x-idempotency-key, x-request-id, "
-		"traceparent, tracestate, x-inngest-env, x-inngest-sdk, x-flowforge-env, *\r\n"
+		"traceparent, tracestate, if-match, if-none-match, last-event-id, x-flowforge-api-key, x-inngest-env, x-inngest-sdk, "
+		"x-flowforge-env, *\r\n"
 		"access-control-max-age: 86400\r\nx-request-id: %s\r\n",
 		to->request_id);
 	end(out, to, 204, "", 0);

@@ -11,26 +11,45 @@
 typedef struct FfReplyTo
 {
 	const char *request_id;
-	bool		is_head; /* HEAD: no body */
-	bool		is_open; /* any origin may read it */
+	const char *origin;	   /* that may read it; NULL: none but ours */
+	bool		by_origin; /* who may read it depends on who asks */
+	bool		is_head;   /* HEAD: no body */
+	bool		takes_gzip;
 	bool		is_http10;
 	bool		closes; /* the connection ends with this answer */
 } FfReplyTo;
 
-/* What the answer's header x-flowforge-stream says. run is "" when there is none. */
+typedef enum FfStreamKind
+{
+	FF_STREAM_NONE,
+	FF_STREAM_RUN,
+	FF_STREAM_FEED
+} FfStreamKind;
+
+/* What the answer's header x-flowforge-stream says: "run TENANT RUN SEQ", with " end" when nothing
+ * will follow, or "feed TENANT FUNCTION CURSOR" (function 0: all). */
 typedef struct FfReplyStream
 {
-	char run[37];
-	int	 cursor;
-	bool is_complete; /* nothing will follow */
+	FfStreamKind kind;
+	int			 tenant;
+	char		 run[37];
+	int			 seq;
+	bool		 is_complete;
+	int			 function;
+	char		*cursor; /* to be freed */
 } FfReplyStream;
 
 /* Finds out whether serve() answered with a stream; a malformed header counts as none. */
 extern void ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream);
 
-/* Adds serve()'s answer to out. A stream has no length: it ends with the connection. */
+/* Adds serve()'s answer to out, compressed when it is large, the client takes that and no entity
+ * tag speaks of its bytes. A stream has no length: it ends with the connection. */
 extern void ff_reply_answer(FfBuffer *out, const FfReplyTo *to, const FfAnswer *answer,
 							bool is_stream);
+
+/* Adds an answer of our own with these header lines. */
+extern void ff_reply_content(FfBuffer *out, const FfReplyTo *to, int status, const char *fields,
+							 const char *body, size_t length);
 
 /* Adds an answer of our own: JSON, or an application/problem+json for a status with title and hint;
  * 503 says when to retry. */
@@ -38,7 +57,7 @@ extern void ff_reply_json(FfBuffer *out, const FfReplyTo *to, int status, const 
 extern void ff_reply_problem(FfBuffer *out, const FfReplyTo *to, int status, const char *code,
 							 const char *detail, const char *hint);
 
-/* Adds the answer to a CORS preflight: any origin, any of our methods and headers. */
+/* Adds the answer to a CORS preflight: any of our methods and headers. */
 extern void ff_reply_preflight(FfBuffer *out, const FfReplyTo *to);
 
 #endif

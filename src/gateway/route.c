@@ -1,6 +1,6 @@
 /*
- * Which lane a request takes, and with which headers. Only the routes of the ingest lane are kept:
- * there are a handful, so they are searched in order.
+ * Which lane a request takes, with which headers, and what it counts for. There are about a hundred
+ * routes: they are searched in order, those of the ingest lane first.
  */
 #define _GNU_SOURCE
 #include "route.h"
@@ -9,13 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MOST_ROUTES 64
+#include "metrics.h"
+
+#define MOST_ROUTES 400
 
 typedef struct Route
 {
-	char method[16];
-	char pattern[204];
-	bool all_headers;
+	char	method[16];
+	char	pattern[204];
+	FfRoute is;
 } Route;
 
 static Route routes[MOST_ROUTES];
@@ -32,12 +34,14 @@ ff_route_add(const char *method, const char *pattern, const char *lane, const ch
 {
 	Route *route = &routes[route_count];
 
-	if (strcmp(lane, "ingest") != 0 || route_count == MOST_ROUTES ||
-		strlen(method) >= sizeof(route->method) || strlen(pattern) >= sizeof(route->pattern))
+	if (route_count == MOST_ROUTES || strlen(method) >= sizeof(route->method) ||
+		strlen(pattern) >= sizeof(route->pattern))
 		return;
 	strcpy(route->method, method);
 	strcpy(route->pattern, pattern);
-	route->all_headers = strcmp(headers, "all") == 0;
+	route->is.lane = strcmp(lane, "ingest") == 0 ? FF_LANE_INGEST : FF_LANE_CALL;
+	route->is.all_headers = route->is.lane == FF_LANE_INGEST && strcmp(headers, "all") == 0;
+	route->is.series = ff_metrics_series(method, pattern);
 	route_count++;
 }
 
@@ -59,29 +63,15 @@ matches(const char *pattern, const char *path)
 	return *pattern == '\0' && *path == '\0';
 }
 
-static const Route *
-find(const char *method, const char *path)
+FfRoute
+ff_route_find(const char *method, const char *path)
 {
 	if (strcmp(method, "HEAD") == 0)
 		method = "GET";
 	for (int at = 0; at < route_count; at++)
 	{
 		if (strcmp(routes[at].method, method) == 0 && matches(routes[at].pattern, path))
-			return &routes[at];
+			return routes[at].is;
 	}
-	return NULL;
-}
-
-FfLane
-ff_route_lane(const char *method, const char *path)
-{
-	return find(method, path) != NULL ? FF_LANE_INGEST : FF_LANE_CALL;
-}
-
-bool
-ff_route_takes_all_headers(const char *method, const char *path)
-{
-	const Route *route = find(method, path);
-
-	return route_count == 0 || (route != NULL && route->all_headers);
+	return (FfRoute){FF_LANE_CALL, route_count == 0, FF_SERIES_OTHER};
 }

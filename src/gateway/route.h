@@ -1,7 +1,7 @@
 /*
- * Which lane a request takes, and with which headers. The table is a copy of flowforge.route; when
- * it is old or empty requests take the call lane, and while it is empty all headers, which is never
- * wrong, only slower.
+ * Which lane a request takes, with which headers, and what it counts for. The table is a copy of
+ * flowforge.route; when it is old or empty requests take the call lane, and while it is empty all
+ * headers, which is never wrong, only slower.
  */
 #ifndef FF_ROUTE_H
 #define FF_ROUTE_H
@@ -10,15 +10,20 @@
 
 #include "pg.h"
 
-/* Empties the table; then one call per route. Segments in braces match any one segment. */
+typedef struct FfRoute
+{
+	FfLane lane;
+	bool   all_headers; /* it is to be told all headers, not only those the API knows */
+	int	   series;		/* what it counts for: see metrics.h */
+} FfRoute;
+
+/* Empties the table; then one call per route: of two that match the same path the first counts.
+ * Segments in braces match any one segment. */
 extern void ff_route_clear(void);
 extern void ff_route_add(const char *method, const char *pattern, const char *lane,
 						 const char *headers);
 
 /* HEAD counts as GET. */
-extern FfLane ff_route_lane(const char *method, const char *path);
-
-/* Whether a route is to be told all headers, not only those the API knows. */
-extern bool ff_route_takes_all_headers(const char *method, const char *path);
+extern FfRoute ff_route_find(const char *method, const char *path);
 
 #endif

@@ -22,10 +22,13 @@
 #include <unistd.h>
 
 #include "conn.h"
+#include "cors.h"
 #include "live.h"
 #include "log.h"
 #include "loop.h"
 #include "pg.h"
+#include "static.h"
+#include "tls.h"
 
 #define BACKLOG 1024
 #define ACCEPTS_PER_TURN 64
@@ -36,6 +39,7 @@
 static FfWatch listening = {.fd = -1};
 static FfWatch signals = {.fd = -1};
 static int	   stops_asked;
+static bool	   reload_asked;
 
 /* ---- listening ---- */
 
@@ -158,7 +162,11 @@ signal_ready(FfWatch *watch, uint32_t events)
 	struct signalfd_siginfo info;
 
 	(void) events;
-	if (read(watch->fd, &info, sizeof(info)) == (ssize_t) sizeof(info))
+	if (read(watch->fd, &info, sizeof(info)) != (ssize_t) sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP)
+		reload_asked = true;
+	else
 		stops_asked++;
 }
 
@@ -170,6 +178,7 @@ open_signals(void)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signals.ready = signal_ready;
@@ -207,6 +216,15 @@ turn(void)
 	ff_loop_turn(wait);
 	ff_pg_flush();
 	ff_conn_flush();
+}
+
+/* SIGHUP: what was read from files is read again. */
+static void
+reload(void)
+{
+	reload_asked = false;
+	ff_static_reload();
+	ff_tls_reload();
 }
 
 static void
@@ -260,9 +278,17 @@ ff_serve(const FfConfig *config)
 
 	if (fd < 0)
 		return 1;
+	if (!ff_static_open(config->static_directory, config->static_prefix) ||
+		!ff_tls_open(config->tls_certificate, config->tls_key))
+	{
+		ff_static_close();
+		close(fd);
+		return 1;
+	}
 	raise_limit();
 	ff_loop_open();
 	open_signals();
+	ff_cors_open(config->origins, config->origin_count);
 	ff_conn_open(config);
 	ff_pg_open(config->database_url, config->deadlines.statement);
 	ff_live_start(config->database_url, config->deadlines.statement);
@@ -272,7 +298,11 @@ ff_serve(const FfConfig *config)
 		   bound_port(fd));
 	tell_ready(config->ready_fd);
 	while (stops_asked == 0)
+	{
 		turn();
+		if (reload_asked)
+			reload();
+	}
 	drain();
 	ff_conn_close_all();
 	ff_pg_close();
@@ -281,6 +311,8 @@ ff_serve(const FfConfig *config)
 	ff_loop_unwatch(&signals);
 	close(fd);
 	ff_loop_close();
+	ff_static_close();
+	ff_tls_close();
 	ff_log("info", "stopped");
 	return 0;
 }

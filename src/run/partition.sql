@@ -10,6 +10,9 @@ create table flowforge.step_default partition of flowforge.step (primary key (te
 create table flowforge.run_end_default partition of flowforge.run_end (primary key (tenant_id, run_id)) default;
 create table flowforge.run_event_batch_default partition of flowforge.run_event_batch (primary key (tenant_id, run_id, seq)) default;
 
+create table flowforge.feed_default partition of flowforge.feed (primary key (feed_id)) default;
+create index feed_default_xid on flowforge.feed_default (tenant_id, xid);
+
 create table flowforge.run_skip_default partition of flowforge.run_skip (primary key (tenant_id, event_id, function_id)) default;
 
 -- Where the server has it, LZ4: compressing the log of a run of a graph takes an eighth of its time with the built-in method. What is made
@@ -43,7 +46,7 @@ create function flowforge.partition_key(parent text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-	select case when parent in ('event', 'run_skip') then 'event_id' else 'run_id' end
+	select case when parent in ('event', 'run_skip') then 'event_id' when parent = 'feed' then 'feed_id' else 'run_id' end
 $$;
 comment on function flowforge.partition_key(text) is 'The column whose days are the partitions of one of FlowForge''s partitioned tables.';
 

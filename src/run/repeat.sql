@@ -161,6 +161,7 @@ begin
 	insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 	values (row.tenant_id, row.run_id, next, jsonb_build_array(jsonb_build_object('t', 'run.retried', 'at', flowforge.microseconds(clock_timestamp()),
 		'd', jsonb_build_object('was', ended, 'steps', past.forgotten))));
+	perform flowforge.feed_add(row.tenant_id, row.run_id, next);
 	insert into flowforge.run_hot (slot, run_id, tenant_id, function_id, version, event_id, state)
 	values (flowforge.slot(row.run_id), row.run_id, row.tenant_id, row.function_id, row.version, row.event_id,
 		flowforge.asking_state(row, next, lives * 1000000) || (
@@ -281,6 +282,7 @@ begin
 	insert into flowforge.run_event_batch (tenant_id, run_id, seq, events)
 	values (copy.tenant_id, copy.run_id, 2, jsonb_build_array(jsonb_build_object('t', 'run.replayed', 'at', now, 'd',
 		jsonb_strip_nulls(jsonb_build_object('run', flowforge.ulid(source.run_id), 'step', step.step_id, 'name', step.name)))) || entries);
+	perform flowforge.feed_add(copy.tenant_id, copy.run_id, 2);
 	return jsonb_array_length(entries) + 2;
 end
 $$;

@@ -76,3 +76,16 @@ ff_stream_listen(PG_FUNCTION_ARGS)
 		Async_Listen(ff_shared->live_channel);
 	PG_RETURN_VOID();
 }
+
+int64
+ff_life(void)
+{
+	return ff_shared != NULL ? ff_shared->life : 0;
+}
+
+PG_FUNCTION_INFO_V1(ff_server_life);
+Datum
+ff_server_life(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(ff_life());
+}

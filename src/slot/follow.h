@@ -24,6 +24,10 @@ typedef struct FfFollowed
 extern void ff_follow_init(FfFollowed *followed);
 extern bool ff_is_followed(FfFollowed *followed, const pg_uuid_t *run);
 
+/* When shared memory was last made anew, in microseconds since 1970: two lives of a server may give
+ * the same number to different transactions. */
+extern int64 ff_life(void);
+
 /* A channel's name that nobody can guess: whoever may listen is told it. */
 extern void ff_channel_make(char channel[FF_CHANNEL_SIZE]);
 

@@ -8,10 +8,12 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "slot/shared.h"
 #include "team/caller.h"
 #include "util/id.h"
+#include "util/json.h"
 
 FfShared *ff_shared = NULL;
 
@@ -79,6 +81,7 @@ start_shared_memory(void)
 		memset(ff_shared, 0, sizeof(FfShared));
 		LWLockInitialize(&ff_shared->lock, tranche);
 		ff_shared->executors = ff_executors;
+		ff_shared->life = ff_unix_us(GetCurrentTimestamp());
 		ff_channel_make(ff_shared->live_channel);
 		ff_rate_init(&ff_shared->rates);
 		for (int i = 0; i < FF_MAX_DATABASES; i++)

@@ -162,6 +162,7 @@ typedef struct FfShared
 	LWLock	   lock;	  /* guards the choice of database entries */
 	int		   executors; /* per database, fixed while the server runs */
 	Latch	  *launcher;
+	int64	   life;						  /* when this was made, in microseconds since 1970 */
 	char	   live_channel[FF_CHANNEL_SIZE]; /* what is only for watching is notified on it */
 	FfRates	   rates;
 	FfDatabase databases[FF_MAX_DATABASES];

@@ -3,9 +3,9 @@
  * it with, and a title.
  *
  * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF3xx
- * triggers; FF4xx steps the server takes itself; FF5xx graphs; FF6xx who may do what.
- * docs/errors.md is made from this table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME),
- * errmsg(...), errdetail(...), errhint(...))).
+ * triggers; FF4xx steps the server takes itself; FF5xx graphs; FF6xx who may do what, and live
+ * streams. docs/errors.md is made from this table. Usage: ereport(ERROR,
+ * (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...), errhint(...))).
  */
 #ifndef FF_ERRORS_H
 #define FF_ERRORS_H
@@ -122,7 +122,8 @@
 	X(ROLE_UNTIED, '6', '4', '1', 403, "The caller's database role is tied to no tenant")          \
 	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")               \
 	X(CHANGED, '6', 'A', '1', 412, "What was to be changed was changed meanwhile")                 \
-	X(CONFLICT, '6', 'A', '2', 409, "What is stored does not let itself be changed like this")
+	X(CONFLICT, '6', 'A', '2', 409, "What is stored does not let itself be changed like this")     \
+	X(NO_WEBSOCKET, '6', '8', '0', 426, "The path is that of a WebSocket")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

@@ -116,8 +116,8 @@ seal_turn(void)
 void
 ff_maintain_turn(void)
 {
-	static char *const tables[] = {"event",			  "run",	 "run_batch", "step", "run_end",
-								   "run_event_batch", "run_skip"};
+	static char *const tables[] = {"event",			  "run",	  "run_batch", "step", "run_end",
+								   "run_event_batch", "run_skip", "feed"};
 	FfFailure		   failure;
 
 	if (ff_my_number != 0)

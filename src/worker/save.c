@@ -17,6 +17,7 @@
 #include "util/rows.h"
 #include "util/trace.h"
 #include "worker/claim.h"
+#include "worker/feed.h"
 #include "worker/save.h"
 #include "worker/store.h"
 
@@ -93,6 +94,7 @@ typedef struct Rows
 {
 	FfRows		steps;
 	FfRows		logs;
+	List	   *feed; /* see worker/feed.h */
 	FfRows		ends;
 	FfRows		traces;
 	FfBatch		hot_deleted;
@@ -159,6 +161,8 @@ gather_log(Rows *group, FfChange *change)
 	values[2] = Int32GetDatum(change->first_seq);
 	values[3] = JsonbPGetDatum(JsonbValueToJsonb(&list));
 	ff_rows_add(&group->logs, values, NULL);
+	group->feed =
+		ff_feed_add(group->feed, change->run->tenant_id, &change->run->id, change->first_seq);
 }
 
 static void
@@ -278,6 +282,7 @@ write_group(Rows *group)
 {
 	ff_rows_write(&group->steps);
 	ff_rows_write(&group->logs);
+	ff_feed_write(group->feed);
 	ff_rows_write(&group->ends);
 	ff_rows_write(&group->traces);
 	ff_batch_run(&group->singles_released);

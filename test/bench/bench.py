@@ -9,6 +9,7 @@ import time
 
 from bench_tools import Noop, anonymous_kb, cpu_seconds, executor_pids, percentile, pgbench, registration, say, server_cpu_seconds
 from fair_bench import fair
+from gateway_bench import gateway
 from graph_bench import graphs
 from graph_memory import graph_memory
 from harness import Cluster, wait_for
@@ -162,7 +163,7 @@ def triggers(close):
 
 
 PARTS = {"send": send, "triggers": triggers, "throughput": throughput, "latency": latency, "graphs": graphs,
-         "memory": graph_memory, "fair": fair, "sleepers": sleepers}
+         "memory": graph_memory, "fair": fair, "gateway": gateway, "sleepers": sleepers}
 
 
 def main():

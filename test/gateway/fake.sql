@@ -3,7 +3,7 @@ create schema flowforge;
 
 create table flowforge.route (method text, pattern text, lane text, headers text default 'known');
 insert into flowforge.route values ('POST', '/e/{key}', 'ingest'), ('GET', '/echo', 'call'),
-	('POST', '/echo/{name}', 'ingest');
+	('POST', '/echo/{name}', 'ingest'), ('GET', '/metrics', 'call'), ('GET', '/runs/{id}', 'call'), ('GET', '/runs/search', 'call');
 update flowforge.route set headers = 'all' where pattern = '/echo/{name}';
 
 create table flowforge.seen (id bigint generated always as identity, body text, path text);
@@ -45,16 +45,40 @@ begin
 		raise exception 'as asked';
 	elsif path = '/large' then
 		body_out := convert_to(repeat('x', query::integer), 'UTF8');
+	elsif path = '/typed' then
+		headers_out := case query when 'etag' then E'content-type: application/json\nETag: "1"\n' when 'png' then E'content-type: image/png\n'
+			when 'encoded' then E'content-type: text/plain\nContent-Encoding: br\n' when 'none' then E'x-a: b\n'
+			when 'problem' then E'content-type: application/problem+json\n' when 'html' then E'Content-Type: text/html; charset=utf-8\n' end;
+		body_out := convert_to(repeat('y', 5000), 'UTF8');
+	elsif path = '/metrics' then
+		headers_out := E'content-type: text/plain\n';
+		if headers ->> 'authorization' = 'Bearer wrong' then
+			status := 401;
+			body_out := 'wrong';
+		else
+			insert into flowforge.seen (body, path) values ('', path);
+			select convert_to(format(E'flowforge_asked %s\n', count(*)), 'UTF8') into body_out from flowforge.seen s where s.path = '/metrics';
+		end if;
 	elsif path = '/none' then
 		status := 204;
 	elsif path = '/forge' then
 		headers_out := E'connection: upgrade\nContent-Length: 7\nno colon here\nx-good: yes\n';
 		body_out := convert_to('{}', 'UTF8');
-	elsif path like '/stream%' then
+	elsif path ~ '^/ws/\d+$' then
+		status := substr(path, 5)::integer;
+		body_out := convert_to('{"status": ' || status || '}', 'UTF8');
+	elsif path = '/ws' and headers ->> 'upgrade' is null then
+		status := 426;
+	elsif path = '/feed' then
+		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: feed 1 0 ' || substr(query, 7) || E'\n';
+		body_out := convert_to(E'event: live\ndata: {}\n\n', 'UTF8');
+	elsif path like '/stream%' or path = '/ws' or path = '/ws/ended' then
 		select coalesce(max(seq), 0) into last_seq from flowforge.news;
-		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: ' || run || ' ' || last_seq
-			|| case when path = '/stream/ended' then ' end' else '' end || E'\n';
-		body_out := convert_to(format(E'event: snapshot\nid: %s\ndata: {}\n\n', last_seq), 'UTF8');
+		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: run 1 ' || run || ' ' || last_seq
+			|| case when path like '%/ended' then ' end' else '' end || E'\n';
+		body_out := convert_to(case when path like '/ws%' then E'retry: 1000\n\n' else '' end || format(E'event: snapshot\nid: %s\ndata: %s\n\n', last_seq,
+			case when path like '/ws%' then jsonb_build_object('seq', last_seq, 'query', query, 'ticket', headers -> 'x-flowforge-ticket',
+				'authorization', headers -> 'authorization') else '{}' end), 'UTF8');
 	else
 		status := 404;
 		body_out := convert_to('{"status":404}', 'UTF8');
@@ -68,7 +92,7 @@ create function flowforge.serve(text, text, text, jsonb, bytea) returns table (s
 language sql
 as $$ select * from flowforge.serve_answer($1, $2, $3, $4, $5) $$;
 
-create function flowforge.stream_read(runs uuid[], cursors integer[])
+create function flowforge.stream_read(tenants integer[], runs uuid[], cursors integer[])
 returns table (run_id uuid, last_seq integer, sse text, final boolean)
 language sql
 as $$
@@ -76,6 +100,18 @@ as $$
 	from unnest(runs, cursors) w (run_id, cursor)
 	join flowforge.news n on n.run_id = w.run_id and n.seq > w.cursor
 	group by n.run_id
+$$;
+
+-- Cursors are numbers here.
+create table flowforge.feed (seq integer, sse text);
+create function flowforge.feed_read(tenants integer[], functions integer[], cursors text[])
+returns table (number bigint, cursor text, sse text, more boolean)
+language sql
+as $$
+	select w.number, coalesce(max(f.seq)::text, w.cursor), coalesce(string_agg(f.sse, '' order by f.seq), ''), false
+	from unnest(functions, cursors) with ordinality w (function, cursor, number)
+	left join flowforge.feed f on f.seq > w.cursor::integer
+	group by w.number, w.cursor
 $$;
 
 -- The real one's name of the channel is a secret.

@@ -21,7 +21,7 @@ select is((select rolconfig from pg_roles where rolname = 'flowforge_gateway'), 
 select ok(has_parameter_privilege('flowforge_gateway', 'flowforge.tenant', 'set'), 'it may say for which tenant it asks');
 select ok(not has_parameter_privilege('flowforge_test_nobody', 'flowforge.tenant', 'set'), 'others may not');
 select ok(has_function_privilege('flowforge_gateway', 'flowforge.serve(text,text,text,jsonb,bytea)', 'execute'), 'it may pass requests on');
-select ok(has_function_privilege('flowforge_gateway', 'flowforge.stream_read(uuid[],integer[])', 'execute'), 'it may read streams');
+select ok(has_function_privilege('flowforge_gateway', 'flowforge.stream_read(integer[],uuid[],integer[])', 'execute'), 'it may read streams');
 select is(
 	(select string_agg(c.relname, ', ') from pg_class c
 	where c.relnamespace = 'flowforge'::regnamespace and c.relkind in ('r', 'p', 'v')
@@ -30,7 +30,7 @@ select is(
 select ok(not has_table_privilege('flowforge_gateway', 'flowforge.route', 'insert, update, delete, truncate'), 'it may not change them');
 select ok(not has_function_privilege('flowforge_test_nobody', 'flowforge.serve(text,text,text,jsonb,bytea)', 'execute'),
 	'others may not pass requests on');
-select ok(not has_function_privilege('flowforge_test_nobody', 'flowforge.stream_read(uuid[],integer[])', 'execute'), 'others may not read streams');
+select ok(not has_function_privilege('flowforge_test_nobody', 'flowforge.stream_read(integer[],uuid[],integer[])', 'execute'), 'others may not read streams');
 select is(
 	(select string_agg(proname, ', ') from pg_proc
 	where proname in ('ff_register_app', 'ff_sync_app', 'ask_app') and has_function_privilege('flowforge_test_nobody', oid, 'execute')),
