@@ -77,7 +77,7 @@ as $$
 		end, ', '), m.tenant)
 	from pg_attribute a
 	join pg_type t on t.oid = a.atttypid
-	where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attnotnull and not a.atthasdef
+	where a.attrelid = target and a.attnum > 0 and not a.attisdropped and (a.attnotnull and not a.atthasdef or a.attname = 'tenant_id')
 $$;
 create view pg_temp.tenants_table as
 select c.oid::regclass as name, c.relispartition as part
