@@ -3,9 +3,9 @@
  * it with, and a title.
  *
  * FF0xx events, functions and runs; FF1xx the expression language; FF2xx the HTTP API; FF3xx
- * triggers; FF4xx steps the server takes itself; FF5xx graphs. docs/errors.md is made from this
- * table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg(...), errdetail(...),
- * errhint(...))).
+ * triggers; FF4xx steps the server takes itself; FF5xx graphs; FF6xx who may do what.
+ * docs/errors.md is made from this table. Usage: ereport(ERROR, (errcode(FF_ERR_EVENT_NAME),
+ * errmsg(...), errdetail(...), errhint(...))).
  */
 #ifndef FF_ERRORS_H
 #define FF_ERRORS_H
