@@ -118,8 +118,8 @@ insert into flowforge.route_schema (name, schema) values
 }');
 
 insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
-('GET', '/api/v1/tenant', 'flowforge.api_tenant', 'tenant:read', 'tenant', 'The tenant of who asks', '{}', '{"$ref": "#/components/schemas/Tenant"}'),
-('PATCH', '/api/v1/tenant', 'flowforge.api_tenant_change', 'tenant:manage', 'tenant', 'Change what the body says; 412 when If-Match is not its ETag',
+('GET', '/api/v1/tenant', 'flowforge.api_tenant', 'team:read', 'tenant', 'The tenant of who asks', '{}', '{"$ref": "#/components/schemas/Tenant"}'),
+('PATCH', '/api/v1/tenant', 'flowforge.api_tenant_change', 'team:manage', 'tenant', 'Change what the body says; 412 when If-Match is not its ETag',
 '{"type": "object", "properties": {
 	"name": {"type": "string", "minLength": 1, "maxLength": 255},
 	"weight": {"type": "integer", "minimum": 1, "maximum": 1000},

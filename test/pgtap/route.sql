@@ -14,7 +14,7 @@ $$;
 select plan(10 + (select count(*)::integer from flowforge.route where response_schema ->> 'contentMediaType' is null));
 
 select is_empty('select pattern from flowforge.route where summary = '''' or summary ~ ''[.]$''', 'every route has a summary');
-select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|workflows|hooks|schedules|watches|tenant):(send|read|manage))$''',
+select is_empty('select pattern from flowforge.route where scope !~ ''^(public|event_key|(events|runs|functions|approvals|workflows|hooks|schedules|watches|team):(send|read|manage))$''',
 	'every route has a known scope');
 select is_empty('select pattern from flowforge.route where response_schema = ''{}''', 'every route has a schema of its answer');
 select is_empty('select pattern from flowforge.route where method in (''POST'', ''PUT'', ''PATCH'') and request_schema = ''{}''',
