@@ -91,7 +91,6 @@
 	X(LINK_OVER, '4', '1', '4', 410, "The approval link is used, expired or no longer needed")     \
 	X(OUTBOUND, '4', '2', '0', 403, "The server may not call this address")                        \
 	X(MAIL, '4', '2', '1', 400, "A mail cannot be written or sent")                                \
-	X(AUDIT_KEY, '6', '6', '0', 409, "There is no key to seal the audit log with")                 \
 	X(GRAPH, '5', '0', '1', 422, "A graph is not of the form it should have")                      \
 	X(NODE_CONFIG, '5', '0', '3', 400, "A step of a graph was given what it cannot use")           \
 	X(GRAPH_CYCLE, '5', '0', '2', 422, "A graph has a cycle")                                      \
@@ -121,6 +120,7 @@
 	X(ROLE_LEVEL, '6', '4', '0', 403, "The caller's role in the tenant may not do this")           \
 	X(ROLE_UNTIED, '6', '4', '1', 403, "The caller's database role is tied to no tenant")          \
 	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")               \
+	X(AUDIT_KEY, '6', '6', '0', 409, "There is no key to seal the audit log with")                 \
 	X(CHANGED, '6', 'A', '1', 412, "What was to be changed was changed meanwhile")                 \
 	X(CONFLICT, '6', 'A', '2', 409, "What is stored does not let itself be changed like this")     \
 	X(NO_WEBSOCKET, '6', '8', '0', 426, "The path is that of a WebSocket")
