@@ -78,6 +78,7 @@ errors() {
 	error_area 3 'Triggers: schedules, webhooks and watched tables'
 	error_area 4 'Steps the server takes itself'
 	error_area 5 'Graphs, workflows and registered functions'
+	error_area 6 'Who may do what'
 	cat <<-END
 		## Others
 
