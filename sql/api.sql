@@ -196,7 +196,7 @@ insert into flowforge.run_event_batch (tenant_id, run_id, seq, events) values
 (1, :'run', 4, '[{"t": "run.completed", "at": 1733486403000000}]');
 insert into flowforge.run_end (tenant_id, run_id, status, output, started_at, ended_at)
 values (1, :'run', 'completed', '{"ok": null}', '2024-12-06T12:00:01Z', '2024-12-06T12:00:03Z');
-select last_seq, pg_temp.masked(sse), final from flowforge.stream_read('{1,1}', array[:'run', '00000000-0000-7000-8000-000000000000']::uuid[], '{3,8}');
+select last_seq, pg_temp.masked(sse), final from flowforge.stream_read('{1,1}', array[:'run', '00000000-0000-7000-8000-000000000000']::uuid[], '{3,8}') order by last_seq desc;
 select last_seq, sse, final from flowforge.stream_read('{1}', array[:'run']::uuid[], '{4}');
 select headers from pg_temp.req('GET', '/api/v1/runs/' || :'run' || '/stream');
 

@@ -363,10 +363,10 @@ def test_many_clients_miss_nothing_while_gateways_stop_and_die(use):
 
 def test_idle_clients_cost_little(use):
     idle = min(IDLE, raise_limit() - 200)
-    cluster, gateway, _ = place(use)
+    cluster, *gateways = place(use)
 
     async def play():
-        for kind, socket in (("event streams", False), ("WebSockets", True)):
+        for kind, socket, gateway in zip(("event streams", "WebSockets"), (False, True), gateways, strict=True):
             warm = [Follower([gateway.port], "/ws" if socket else "/api/v1/stream", socket) for _ in range(50)]
             await until(lambda warm=warm: all(f.is_open.is_set() for f in warm), "the first")
             before, open_before = gateway.memory(), len(os.listdir(f"/proc/{gateway.process.pid}/fd"))
