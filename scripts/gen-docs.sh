@@ -131,7 +131,8 @@ settings() {
 	help_of serve
 	cat <<-END
 		A listening socket that is passed on as systemd does it (\`LISTEN_FDS\`, \`LISTEN_PID\`) is served instead of host and port. SIGTERM and
-		SIGINT end it: requests under way are answered, streams end, and the exit code is 0.
+		SIGINT end it: requests under way are answered, streams end, and the exit code is 0. SIGHUP has files and certificate read again. What
+		the options do is told in [the gateway in production](gateway.md).
 	END
 }
 

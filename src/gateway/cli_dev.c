@@ -895,6 +895,7 @@ ff_command_dev(int argc, char **argv)
 		 NULL},
 		{0, "signing-key", "KEY", "sign calls to apps with this key (FLOWFORGE_SIGNING_KEY)",
 		 &dev.server.signing_key, NULL, NULL},
+		FF_WEB_OPTIONS(web),
 		{0}};
 	const FfUsage usage = {
 		"[-p PORT] [-u APP_URL]... [-- APP COMMAND]",

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,18 @@ def test_dev_serves_says_how_and_ctrl_c_stops_all_of_it(use: Any) -> None:
     assert "stopping" in dev.out.text and ask(dev.url + "/health") == 0
     assert not Path(f"/proc/{postmaster}").exists() and dev.children() == []
     flowforge("psql", "-c", "select 1", cwd=dev.home).expect(USAGE, "which database?")
+
+
+def test_dev_answers_the_files_of_a_directory_and_pages_of_other_origins(use: Any) -> None:
+    home = tempfile.mkdtemp(prefix="flowforge-dev-")
+    Path(home, "site").mkdir()
+    Path(home, "site/index.html").write_text("<p>fixture")
+    dev = use(Dev("--static", "site", "--cors-origin", "http://localhost:5173", home=home))
+    dev.box()
+    with urllib.request.urlopen(urllib.request.Request(dev.url + "/ui/", headers={"Origin": "http://localhost:5173"}), timeout=10) as answer:
+        assert answer.read() == b"<p>fixture"
+        assert answer.headers["access-control-allow-origin"] == "http://localhost:5173"
+    assert dev.end() == DONE
 
 
 def test_dev_finds_earlier_runs_again_and_goes_on_with_them(use: Any) -> None:
