@@ -91,8 +91,8 @@ declare
 begin
 	update flowforge.user_account u set failures = 0, locked_until = null, last_login_at = now() where u.user_id = account returning u.* into signed_in;
 	delete from flowforge.user_session s where s.user_id = account and s.expires_at < now();
-	insert into flowforge.user_session as s (user_id, refresh_digest, address, expires_at)
-	values (account, sha256(convert_to(refresh_id, 'UTF8')), coalesce(current_setting('flowforge.address', true), ''), now() + interval '1 day')
+	insert into flowforge.user_session as s (tenant_id, user_id, refresh_digest, address, expires_at)
+	values (signed_in.tenant_id, account, sha256(convert_to(refresh_id, 'UTF8')), coalesce(current_setting('flowforge.address', true), ''), now() + interval '1 day')
 	returning s.session_id into session;
 	return flowforge.secret_answer(flowforge.session_tokens(signed_in, session, refresh_id));
 end

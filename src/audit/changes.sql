@@ -7,7 +7,11 @@ language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 	select case noun
-		when 'pause' then case when coalesce(old, new) ->> 'app_id' is null then 'function' else 'app' end || case op when 'DELETE' then '.resume' else '.pause' end
+		when 'pause' then case
+			when coalesce(old, new) ->> 'app_id' is not null then 'app'
+			when coalesce(old, new) ->> 'function_id' is not null then 'function'
+			else 'tenant' end || case op when 'DELETE' then '.resume' else '.pause' end
+		when 'role' then case op when 'DELETE' then 'role.revoke' else 'role.grant' end
 		when 'approval' then case new ->> 'status' when 'approved' then 'approval.approve' when 'rejected' then 'approval.reject' end
 		when 'approval_link' then case op when 'INSERT' then 'approval.link' end
 		when 'schedule' then case when coalesce(new, old) ->> 'name' is not null then change end
@@ -25,12 +29,13 @@ as $$
 $$;
 comment on function flowforge.audit_action(text, text, jsonb, jsonb) is 'What a change of a row is called in the audit log; null when it is not for it.';
 
--- What a row is of: its name, or the name of the function or app that is paused; ids are written as ULIDs.
+-- What a row is of: its name, or that of the function, app or tenant that is paused; ids are written as ULIDs.
 create function flowforge.audit_resource(noun text, columns text[], part jsonb) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select case
+		when noun = 'pause' and num_nonnulls(part ->> 'function_id', part ->> 'app_id') = 0 then 'tenant:' || (part ->> 'tenant_id')
 		when noun = 'pause' and part ->> 'app_id' is null then 'function:' || (select f.slug from flowforge.function f
 			where f.tenant_id = (part ->> 'tenant_id')::integer and f.function_id = (part ->> 'function_id')::integer)
 		when noun = 'pause' then 'app:' || (select a.name from flowforge.app a where a.tenant_id = (part ->> 'tenant_id')::integer and a.app_id = (part ->> 'app_id')::uuid)
@@ -88,6 +93,8 @@ create trigger audit after insert or update or delete on flowforge.model_price
 	for each row execute function flowforge.audit_change('model_price', '{provider,model}', '{}');
 create trigger audit after insert or delete on flowforge.pause
 	for each row execute function flowforge.audit_change('pause', '{}', '{paused_at}');
+create trigger audit after insert or update or delete on flowforge.role_tenant
+	for each row execute function flowforge.audit_change('role', '{role}', '{granted_at}');
 create trigger audit after insert or delete on flowforge.cancellation
 	for each row execute function flowforge.audit_change('cancellation', '{cancellation_id}', '{created_at}');
 create trigger audit after update of status on flowforge.approval

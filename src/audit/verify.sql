@@ -154,25 +154,34 @@ $$;
 comment on function flowforge.audit_seal_problems(integer) is 'Where a tenant''s audit rows are not those that were sealed.';
 
 create function @extschema@.ff_audit_verify(tenant integer default null) returns table (audit_seq bigint, problem text, detail text)
-language sql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-	with wanted as (select coalesce(tenant, flowforge.current_tenant()) as tenant)
-	select p.*
-	from wanted w
-	cross join lateral (
-		select * from flowforge.audit_chain_problems(w.tenant)
-		union all
-		select * from flowforge.audit_head_problems(w.tenant)
-		union all
-		select * from flowforge.audit_seal_problems(w.tenant)) p
-	order by 1 nulls last, 2
+declare
+	wanted constant integer := coalesce(tenant, flowforge.current_tenant());
+begin
+	perform flowforge.require_role('admin');
+	if not flowforge.sees_tenant(wanted) then
+		raise exception using errcode = 'FF640', message = 'an administrator of a tenant may verify its own audit log only',
+			detail = format('The tenant is %s.', flowforge.current_tenant()), hint = 'Leave the tenant out; other tenants'' are for the database''s administrators.';
+	end if;
+	return query
+		select p.*
+		from (
+			select * from flowforge.audit_chain_problems(wanted)
+			union all
+			select * from flowforge.audit_head_problems(wanted)
+			union all
+			select * from flowforge.audit_seal_problems(wanted)) p
+		order by 1 nulls last, 2;
+end
 $$;
 comment on function @extschema@.ff_audit_verify(integer) is
 'Verifies the audit log of a tenant, by default the current one: that its rows are one chain, that the chain ends where it ended, and that it goes '
 'through every row that was sealed. Gives a row for everything that is wrong: the number of the audit row, what (altered, removed, inserted, '
 'unlinked, replaced, forged seal, unknown key) and how one sees it; nothing when all is as it was written. What was cut off at the end is seen by the '
-'seals even if the end of the chain was moved along. Error: FF660 the file of flowforge.audit_key_file has no key.';
+'seals even if the end of the chain was moved along. Errors: FF660 the file of flowforge.audit_key_file has no key; FF640 another tenant than that of '
+'who asks.';
 
 create view flowforge.audit_log with (security_invoker = true) as
 select a.tenant_id, a.audit_seq, a.at, a.actor, a.action, a.resource, a.before, a.after, a.address, a.request_id, encode(a.hash, 'hex') as hash,

@@ -82,7 +82,7 @@ ff_send_event(PG_FUNCTION_ARGS)
 	FfEvent	   event = {0};
 	pg_uuid_t *result = palloc(sizeof(pg_uuid_t));
 
-	event.tenant_id = ff_require_level(FF_LEVEL_MEMBER).tenant_id;
+	event.tenant_id = ff_require_role(FF_ROLE_MEMBER).tenant_id;
 	event.name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	event.data = PG_ARGISNULL(1) ? empty_object() : PG_GETARG_JSONB_P(1);
 	event.user = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
@@ -263,7 +263,7 @@ ff_send_events(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0))
 		not_an_event(0, "is null");
-	ff_require_level(FF_LEVEL_MEMBER);
+	ff_require_role(FF_ROLE_MEMBER);
 	events = record(PG_GETARG_JSONB_P(0), NULL, false, &count);
 	for (int i = 0; i < count; i++)
 	{

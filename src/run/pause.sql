@@ -109,10 +109,11 @@ comment on function @extschema@.ff_resume_app(text) is
 'Ends the pause of an app; functions that were paused by themselves stay so. Gives "resumed" or "not paused". Error: FF063 no such app.';
 
 create function @extschema@.ff_pause_all(reason text default null) returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.require_role('admin');
 	insert into flowforge.pause (tenant_id, reason) values (flowforge.current_tenant(), reason)
 	on conflict do nothing;
 	return case when found then 'paused' else 'already paused' end;
@@ -122,10 +123,11 @@ comment on function @extschema@.ff_pause_all(text) is
 'Pauses all functions of the tenant, also those that come later, as ff_pause does one. Gives "paused" or "already paused".';
 
 create function @extschema@.ff_resume_all() returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+	perform flowforge.require_role('admin');
 	delete from flowforge.pause p where p.tenant_id = flowforge.current_tenant() and p.function_id is null and p.app_id is null;
 	if not found then
 		return 'not paused';

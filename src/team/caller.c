@@ -43,15 +43,14 @@ typedef struct Remembered
 {
 	Roles	   roles;
 	FfStanding standing;
-	int32	   tenant_id; /* of a tied caller, as is its level */
-	FfLevel	   level;
+	int32	   tenant_id; /* of a tied caller, as is its role in it */
+	FfRole	   role;
 } Remembered;
 
 int ff_tenant_setting = 1;
 
-static HTAB		  *remembered = NULL;
-static FfRecall	   recall = {"role_tenant"};
-static const char *level_names[] = {"", "viewer", "member", "admin"};
+static HTAB	   *remembered = NULL;
+static FfRecall recall = {"role_tenant"};
 
 static void
 forget_roles(Datum arg, int cache, uint32 hash)
@@ -66,17 +65,6 @@ ff_caller_init(void)
 	CacheRegisterSyscacheCallback(AUTHOID, forget_roles, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_roles, (Datum) 0);
 	CacheRegisterSyscacheCallback(PARAMETERACLNAME, forget_roles, (Datum) 0);
-}
-
-static FfLevel
-level_named(const char *name)
-{
-	for (int level = FF_LEVEL_VIEWER; level <= FF_LEVEL_ADMIN; level++)
-	{
-		if (strcmp(name, level_names[level]) == 0)
-			return level;
-	}
-	return FF_LEVEL_NONE;
 }
 
 /* --- finding out --- */
@@ -108,7 +96,7 @@ find_tie(Oid role, Remembered *caller)
 
 		caller->standing = FF_STANDING_TIED;
 		caller->tenant_id = DatumGetInt32(heap_getattr(tuple, 2, desc, &isnull));
-		caller->level = level_named(TextDatumGetCString(heap_getattr(tuple, 3, desc, &isnull)));
+		caller->role = ff_role_named(TextDatumGetCString(heap_getattr(tuple, 3, desc, &isnull)));
 	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
@@ -149,7 +137,7 @@ find_out(const Roles *roles, Remembered *caller)
 {
 	caller->standing = FF_STANDING_OTHER;
 	caller->tenant_id = 0;
-	caller->level = FF_LEVEL_NONE;
+	caller->role = FF_ROLE_NONE;
 	if (!find_tie(roles->current, caller) && !find_tie(roles->session, caller) &&
 		!find_tie(roles->taken, caller))
 		caller->standing = untied_standing(roles);
@@ -204,26 +192,26 @@ text_setting(const char *name)
 }
 
 /* While a request is served its principal's role counts; who has none may do nothing here. */
-static FfLevel
-trusted_level(void)
+static FfRole
+trusted_role(void)
 {
 	const char *role = text_setting("flowforge.role");
 
 	if (role[0] == '\0' && text_setting("flowforge.actor")[0] == '\0')
-		return FF_LEVEL_ADMIN;
-	return level_named(role);
+		return FF_ROLE_ADMIN;
+	return ff_role_named(role);
 }
 
 FfCaller
 ff_caller(void)
 {
 	Remembered found = recall_caller();
-	FfCaller   caller = {found.standing, ff_tenant_setting, found.level};
+	FfCaller   caller = {found.standing, ff_tenant_setting, found.role};
 
 	if (found.standing == FF_STANDING_TIED)
 		caller.tenant_id = found.tenant_id;
 	else if (found.standing == FF_STANDING_TRUSTED)
-		caller.level = trusted_level();
+		caller.role = trusted_role();
 	return caller;
 }
 
@@ -257,7 +245,7 @@ refuse_maintenance(void)
 }
 
 FfCaller
-ff_require_level(FfLevel level)
+ff_require_role(FfRole role)
 {
 	FfCaller caller = ff_caller();
 
@@ -270,12 +258,12 @@ ff_require_level(FfLevel level)
 						   "own."),
 				 errhint("An administrator of the database ties it: select ff_grant('role', "
 						 "tenant, 'member').")));
-	if (caller.standing != FF_STANDING_OTHER && caller.level < level)
-		ereport(ERROR, (errcode(FF_ERR_ROLE_LEVEL), errmsg("this is for a %s", level_names[level]),
-						caller.level == FF_LEVEL_NONE
+	if (caller.standing != FF_STANDING_OTHER && caller.role < role)
+		ereport(ERROR, (errcode(FF_ERR_ROLE_LEVEL), errmsg("this is for a %s", ff_role_name(role)),
+						caller.role == FF_ROLE_NONE
 							? errdetail("Whoever asks has no role in tenant %d.", caller.tenant_id)
 							: errdetail("Whoever asks is a %s of tenant %d.",
-										level_names[caller.level], caller.tenant_id),
+										ff_role_name(caller.role), caller.tenant_id),
 						errhint("Ask an administrator of the tenant to do it, or to be given the "
 								"role.")));
 	return caller;
@@ -312,14 +300,14 @@ PG_FUNCTION_INFO_V1(ff_sql_require_role);
 Datum
 ff_sql_require_role(PG_FUNCTION_ARGS)
 {
-	char   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	FfLevel level = level_named(name);
+	char  *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	FfRole role = ff_role_named(name);
 
-	if (level == FF_LEVEL_NONE)
+	if (role == FF_ROLE_NONE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("there is no role \"%s\" in a tenant", name),
 						errhint("Roles are viewer, member and admin.")));
-	ff_require_level(level);
+	ff_require_role(role);
 	PG_RETURN_VOID();
 }
 

@@ -41,12 +41,13 @@ create function flowforge.base32(bytes bytea) returns text
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'ff_sql_base32';
 comment on function flowforge.base32(bytea) is 'Bytes in base32 (RFC 4648) without padding.';
 
-create view flowforge.api_keys as
+-- Reads for whoever asks, who may not read the table. (All of a tenant may, as over HTTP.)
+create view flowforge.api_keys with (security_barrier = true) as
 select k.key_id, flowforge.ulid(k.key_id) as ulid, k.name, k.type, k.prefix, k.scopes, k.created_by, k.created_at, k.expires_at,
 	k.last_used_at, k.revoked_at,
 	case when k.revoked_at is not null then 'revoked' when k.expires_at <= now() then 'expired' else 'active' end as status
 from flowforge.api_key k
-where k.tenant_id = flowforge.current_tenant();
+where k.tenant_id = flowforge.visible_tenant();
 comment on view flowforge.api_keys is 'The API keys of the current tenant, without what would open anything. last_used_at is exact to about a minute.';
 
 -- What is wrong with a key that is to be made; null when nothing is.
@@ -73,7 +74,7 @@ create function @extschema@.ff_key_create(
 	name text, type text default 'live', scopes text[] default null, expires_at timestamptz default null,
 	out key_id uuid, out key text, out prefix text
 )
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -82,6 +83,7 @@ declare
 	problem constant text := flowforge.key_problem(name, type, wanted, expires_at);
 	missing constant text := (select min(g) from unnest(wanted) g where not flowforge.may(g));
 begin
+	perform flowforge.require_role('admin');
 	if problem is not null then
 		raise exception using errcode = 'FF603', message = 'an API key cannot be made so', detail = problem,
 			hint = 'select * from flowforge.scopes() lists the scopes. Those of a key of type ro end with :read.';
@@ -105,12 +107,13 @@ comment on function @extschema@.ff_key_create(text, text, text[], timestamptz) i
 'FF603 a bad name, type, scope or time; FF600 a scope that who asks has not.';
 
 create function @extschema@.ff_key_revoke(key text) returns boolean
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	meant flowforge.api_key;
 begin
+	perform flowforge.require_role('admin');
 	select k.* into meant
 	from flowforge.api_key k
 	where k.tenant_id = flowforge.current_tenant()
@@ -131,5 +134,3 @@ $$;
 comment on function @extschema@.ff_key_revoke(text) is
 'Revokes an API key of the current tenant, given by its id, its prefix or itself; it opens nothing any more from the commit on. False when '
 'it was revoked before. Error: FF604 there is no such key.';
-
-revoke execute on function @extschema@.ff_key_create(text, text, text[], timestamptz), @extschema@.ff_key_revoke(text) from public;

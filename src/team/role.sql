@@ -114,6 +114,8 @@ begin
 		raise exception using errcode = 'FF008', message = format('there is no tenant %s', coalesce(tenant::text, 'null')),
 			hint = 'select tenant_id, name from flowforge.tenant lists them; insert into flowforge.tenant (tenant_id, name) makes one.';
 	end if;
+	-- Both tenants' audit logs are to say that it moved.
+	delete from flowforge.role_tenant x where x.role = ff_grant.role and x.tenant_id <> tenant;
 	insert into flowforge.role_tenant as x (role, tenant_id, level) values (role, tenant, level)
 	on conflict on constraint role_tenant_pkey do update set tenant_id = excluded.tenant_id, level = excluded.level, granted_at = now();
 	execute format('grant flowforge_%s to %s', level, role);

@@ -33,6 +33,7 @@ create trigger forget after delete or truncate or update of tenant_id, role, tok
 -- A row is a family of refresh tokens: what one sign-in has led to. Each refresh token is good for one use, which makes the next one.
 create table flowforge.user_session (
 	session_id uuid primary key default flowforge.uuid7(),
+	tenant_id integer not null references flowforge.tenant,
 	user_id uuid not null references flowforge.user_account on delete cascade,
 	refresh_digest bytea not null,
 	address text not null,
@@ -88,11 +89,12 @@ as $$
 $$;
 comment on function flowforge.jwt(jsonb, text, interval, text) is 'A token of ours: what it says, its type and how long it is good for. Error: FF602.';
 
-create view flowforge.users as
+-- Reads for whoever asks, who may not read the table. (All of a tenant may, as over HTTP.)
+create view flowforge.users with (security_barrier = true) as
 select u.user_id, flowforge.ulid(u.user_id) as ulid, u.email, u.name, u.role, u.totp_since is not null as two_factor, u.created_at, u.last_login_at,
 	case when u.disabled_at is not null then 'disabled' when u.locked_until > now() then 'locked' else 'active' end as status
 from flowforge.user_account u
-where u.tenant_id = flowforge.current_tenant();
+where u.tenant_id = flowforge.visible_tenant();
 comment on view flowforge.users is 'The users of the current tenant.';
 
 create function flowforge.check_password(password text, email text) returns void
@@ -147,7 +149,7 @@ $$;
 comment on function flowforge.user_audit(flowforge.user_account) is 'What the audit log says of a user.';
 
 create function @extschema@.ff_user_create(email text, password text, name text, role text default 'member') returns uuid
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -155,6 +157,7 @@ declare
 	address constant text := lower(btrim(email));
 	result flowforge.user_account;
 begin
+	perform flowforge.require_role('admin');
 	if address is null or address !~ '^[^@\s]+@[^@\s]+$' or length(address) > 254 then
 		raise exception using errcode = 'FF605', message = 'this is no email address', detail = format('It is "%s".', left(email, 300)),
 			hint = 'Give it as ann@example.com.', column = 'email';
@@ -191,12 +194,13 @@ $$;
 comment on function flowforge.end_sessions(uuid, text) is 'Signs a user out everywhere, at once.';
 
 create function @extschema@.ff_user_set_password(email text, password text) returns void
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	account flowforge.user_account;
 begin
+	perform flowforge.require_role('admin');
 	select u.* into account from flowforge.user_account u
 	where u.tenant_id = flowforge.current_tenant() and u.email = lower(btrim(ff_user_set_password.email)) for update;
 	if not found then
@@ -214,4 +218,3 @@ $$;
 comment on function @extschema@.ff_user_set_password(text, text) is
 'Gives a user of the current tenant another password, unlocks the account and signs the user out everywhere. Errors: FF606 no such user; '
 'FF609 a bad password; FF600 the user may do more than who asks.';
-revoke execute on function @extschema@.ff_user_create(text, text, text, text), @extschema@.ff_user_set_password(text, text) from public;

@@ -3,7 +3,7 @@ begin;
 set local client_min_messages = warning;
 create extension if not exists flowforge;
 create extension if not exists pgtap;
-select plan(24);
+select plan(28);
 
 -- What no call of it changes for others than the run it is about, and why the log of audits is not its place.
 create temp table unaudited (function text primary key, why text);
@@ -36,6 +36,7 @@ insert into marks select max(audit_id) from flowforge.audit;
 create table watched (id integer primary key);
 create role flowforge_test_steps login;
 grant flowforge_test_steps to session_user;
+create role audited_test_tied;
 create function added(a integer) returns integer language sql stable as 'select a + 1';
 create temp table made (name text primary key, id uuid);
 
@@ -70,6 +71,12 @@ select from ff_key_create('audited', 'ro', '{runs:read}'); select pg_temp.note('
 select from ff_key_revoke((select prefix from flowforge.api_keys)); select pg_temp.note('ff_key_revoke');
 select from ff_user_create('audited@example.com', 'correct horse battery', 'Audited'); select pg_temp.note('ff_user_create');
 select from ff_user_set_password('audited@example.com', 'staple battery horse'); select pg_temp.note('ff_user_set_password');
+select from ff_pause_all('why'); select pg_temp.note('ff_pause_all');
+select from ff_resume_all(); select pg_temp.note('ff_resume_all');
+select from ff_grant('audited_test_tied', 7301, 'viewer'); select pg_temp.note('ff_grant');
+select from ff_grant('audited_test_tied', 7301, 'viewer');
+select is((select count(*) from flowforge.audit where audit_id > (select max(seen) from marks)), 0::bigint, 'a tie that is made again changes nothing');
+select from ff_revoke('audited_test_tied'); select pg_temp.note('ff_revoke');
 
 insert into made select 'run', ff_run('shop-order');
 insert into made select 'waits', ff_run('shop-order');
@@ -101,6 +108,11 @@ create function pg_temp.actions_of(function text) returns text language sql as $
 select is(pg_temp.actions_of('ff_pause'), 'function.pause', 'a pause is called so');
 select is(pg_temp.actions_of('ff_resume'), 'function.resume', 'and its end');
 select is(pg_temp.actions_of('ff_pause_app') || ' ' || pg_temp.actions_of('ff_resume_app'), 'app.pause app.resume', 'those of apps, too');
+select is(pg_temp.actions_of('ff_pause_all') || ' ' || pg_temp.actions_of('ff_resume_all'), 'tenant.pause tenant.resume', 'and that of everything');
+select is((select (resource, after ->> 'reason') from flowforge.audit where tenant_id = 7301 and action = 'tenant.pause'), row('tenant:7301'::text, 'why'::text),
+	'a tenant by its number');
+select is((select array_agg(row(action, resource, coalesce(after, before) ->> 'level')::text order by audit_id) from flowforge.audit where tenant_id = 7301 and action like 'role.%'),
+	'{"(role.grant,role:audited_test_tied,viewer)","(role.revoke,role:audited_test_tied,viewer)"}', 'a tie by the name of the role');
 select is(pg_temp.actions_of('ff_workflow_publish'), 'workflow.publish', 'a workflow that is published');
 select is(pg_temp.actions_of('ff_workflow_archive'), 'workflow.archive', 'one that is archived');
 select is(pg_temp.actions_of('ff_workflow_delete'), 'workflow.delete', 'one that is deleted');

@@ -138,7 +138,7 @@ select ff_user_create('other@example.com', 'correct horse battery', 'Other', 'ad
 select key, key_id from ff_key_create('routes', 'live', '{runs:read}') \gset
 select flowforge.jwt(flowforge.user_claims(u) || jsonb_build_object('sid', flowforge.uuid7()), 'access', '1 hour') as access
 from flowforge.user_account u where u.user_id = :'user' \gset
-insert into flowforge.user_session (user_id, refresh_digest, address, expires_at) values (:'user', sha256('refresh'), '', now() + interval '1 day')
+insert into flowforge.user_session (tenant_id, user_id, refresh_digest, address, expires_at) values (flowforge.current_tenant(), :'user', sha256('refresh'), '', now() + interval '1 day')
 returning session_id as session \gset
 select flowforge.jwt(flowforge.user_claims(u) || jsonb_build_object('sid', :'session'), 'refresh', '1 hour', 'refresh') as refresh
 from flowforge.user_account u where u.user_id = :'user' \gset
