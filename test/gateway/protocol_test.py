@@ -320,7 +320,7 @@ def passes_on(bench: Bench) -> None:
 @check
 def passes_all_headers(bench: Bench) -> None:
     """a route that takes all headers gets them, but for cookies and what the gateway says itself"""
-    headers = "X-Hub-Signature-256: sha256=ab\r\nCookie: no\r\nX-FF-Remote: 9.9.9.9\r\n"
+    headers = "X-Hub-Signature-256: sha256=ab\r\nCookie: no\r\nX-FlowForge-Address: 9.9.9.9\r\n"
     given = bench.get("/echo/x", headers, body=b"a", method="POST").json()["headers"]
     assert isinstance(given, dict)
     equal({name: given[name] for name in given if name != "x-request-id"},
