@@ -252,11 +252,11 @@ def test_what_commits_late_is_told_when_it_commits_and_every_cursor_goes_on_exac
             await asyncio.sleep(0.1)
         cluster.wait_all_ended(23)
         await until(lambda: all(len(f.told) >= len(log_of(cluster)) - len(old) for f in followers), "what the others have done")
+        cluster.sql("commit prepared 'later'")  # first: it holds the end of the tenant's audit chain
+        cluster.wait_all_ended(24)
         session.stdin.write("commit;\n")
         session.stdin.close()
-        session.wait(10)
-        cluster.wait_all_ended(24)
-        cluster.sql("commit prepared 'later'")
+        session.wait(60)
         cluster.wait_all_ended(25)
         wanted = [key for key in log_of(cluster) if key not in old]
         await until(lambda: all(len(f.told) >= len(wanted) for f in followers), "all of it")
