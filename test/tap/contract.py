@@ -128,7 +128,7 @@ class Contract:
 # --- what there is to ask for ---
 
 def prepared(use):
-    cluster = use(Cluster({"flowforge.outbound_allow": "'127.0.0.1'"}))
+    cluster = use(Cluster({"flowforge.outbound_allow": "'127.0.0.1'", "flowforge.jwt_secret": "'a secret of the tests that is long enough'"}))
     gateway = use(Gateway(cluster))
     cluster.sql("create table public.orders (id integer primary key, total numeric); grant select, trigger on public.orders to flowforge_gateway")
     cluster.sql("create function public.double(n integer) returns integer language sql as 'select 2 * n';"
