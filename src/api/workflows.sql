@@ -251,7 +251,7 @@ insert into flowforge.route_schema (name, schema) values
 		"settings": {"type": "object", "properties": {
 			"max_concurrency": {"type": "integer", "minimum": 1, "default": 10, "description": "Nodes of a run at a time."},
 			"run_timeout_seconds": {"type": ["number", "null"], "default": null}}},
-		"triggers": {"type": "array", "maxItems": 10, "items": {"description": "An object with one of event, cron, webhook and manual. A draft may hold what is not valid.", "properties": {
+		"triggers": {"type": "array", "description": "At most 10 can be published.", "items": {"description": "An object with one of event, cron, webhook and manual. A draft may hold what is not valid.", "properties": {
 			"event": {"type": "string", "description": "A name, or a pattern that ends in /* or .*"},
 			"if": {"type": "string", "description": "An expression over event."},
 			"cron": {"type": "string"},
