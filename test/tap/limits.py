@@ -6,7 +6,7 @@ import threading
 import time
 
 from graphs import graph, prepare, publish, query, value
-from harness import App, Cluster, run, wait_for
+from harness import App, Cluster, kill, run, wait_for
 
 random.seed(int(os.environ.get("FLOWFORGE_SEED", "8288")))
 
@@ -433,7 +433,7 @@ def test_limits_are_exact_whatever_is_killed(use):
         if kind == 0:
             victims = cluster.processes("flowforge executor")
             if victims:
-                os.kill(random.choice(victims), 9)
+                kill(random.choice(victims))
         elif kind == 1:
             cluster.try_sql("select pg_terminate_backend(pid) from pg_stat_activity where backend_type like 'flowforge executor%' limit 1")
         else:
