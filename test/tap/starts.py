@@ -2,11 +2,10 @@
 import json
 import os
 import random
-import signal
 import threading
 import time
 
-from harness import App, Cluster, run, wait_for
+from harness import App, Cluster, kill, run, wait_for
 
 random.seed(int(os.environ.get("FLOWFORGE_SEED", "8288")))
 
@@ -193,7 +192,7 @@ def test_singletons_and_rate_limits_survive_crashes(use):
         cluster.try_sql(f"select ff_send_event('{app.event}', '{{\"key\": {number % 3}, \"id\": {number % 50}}}')")
         if number % 20 == 7:
             for pid in cluster.processes("flowforge executor"):
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
         time.sleep(0.02)
     wait_for(lambda: cluster.try_sql("select count(*) from flowforge.live_run") == "0", 60, "all runs end")
     ids = [r["data"]["id"] for r in runs(cluster)]
