@@ -556,7 +556,7 @@ begin_request(Conn *conn)
 static bool
 read_head(Conn *conn)
 {
-	FfHttpHead head;
+	FfHttpHead head = {0};
 	int		   length =
 		ff_http_head_end(ff_buffer_at(&conn->in), ff_buffer_length(&conn->in), &conn->seen);
 	int status;
