@@ -83,6 +83,7 @@ static const FfLinkOwner owner = {statements, idle, ended, down, notified};
 static FfLink	listener = {.watch.fd = -1, .owner = &owner};
 static Errand	errand;
 static Errand	last_read;	  /* runs and feeds take turns */
+static bool		read_passes;  /* so do passes and these, or who connects would keep news away */
 static bool		hears_routes; /* LISTEN flowforge_route is in force */
 static bool		hears_runs;	  /* LISTEN flowforge is in force */
 static bool		hears_news;	  /* and so is that of what is only for watching */
@@ -312,7 +313,7 @@ next_errand(void)
 		return LISTEN_NEWS;
 	if (!hears_access)
 		return LISTEN_ACCESS;
-	if (ff_pass_is_dirty())
+	if (ff_pass_is_dirty() && !(read_passes && (dirty_count > 0 || ff_feed_is_dirty())))
 		return READ_PASSES;
 	if (hears_runs != (topic_count > 0 || ff_feed_is_followed()))
 		return hears_runs ? UNLISTEN : LISTEN;
@@ -359,6 +360,7 @@ idle(FfLink *link)
 	errand = next_errand();
 	if (errand == NOTHING)
 		return;
+	read_passes = errand == READ_PASSES;
 	if (send_errand(link))
 		ff_link_sync(link);
 	else
