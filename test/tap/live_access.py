@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 
-from harness import App, run
+from harness import App, run, wait_for
 from live import assert_told, log_of, page, place, until
 
 SECRET = "a secret of the tests that is long enough"
@@ -165,6 +165,12 @@ def test_a_ticket_opens_one_websocket_on_any_gateway_however_many_race_for_it(us
     asyncio.run(play())
     assert ask(gateways[0], "POST", "/api/v1/ws/ticket")[0] == 401
     assert cluster.sql("select count(*) from flowforge.ticket") == "1", "used ones are gone"
+    # Housekeeping begins with the server, and takes those that nobody used.
+    cluster.sql("update flowforge.ticket set expires_at = now() - interval '1 second'")
+    cluster.sql("insert into flowforge.ticket values ('young', 1, '', now() + interval '1 hour')")
+    cluster.stop()
+    cluster.start()
+    wait_for(lambda: cluster.try_sql("select string_agg(encode(t.digest, 'escape'), ' ') from flowforge.ticket t") == "young", 30, "old tickets are gone")
 
 
 def test_one_websocket_follows_many_things_each_from_where_it_was(use):
