@@ -95,7 +95,7 @@ class Reader:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
         self.writer.write(f"GET {self.path} HTTP/1.1\r\nhost: x\r\n{self.headers}\r\n".encode())
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
-        assert " 200 " in head.split("\r\n")[0], head
+        assert " 200 " in head.split("\r\n")[0] and "x-flowforge-" not in head, head
         await self.reader.readuntil(b"\n\n")
         self.task = asyncio.create_task(self.read())
         return self
