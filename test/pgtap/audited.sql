@@ -3,7 +3,7 @@ begin;
 set local client_min_messages = warning;
 create extension if not exists flowforge;
 create extension if not exists pgtap;
-select plan(28);
+select plan(30);
 
 -- What no call of it changes for others than the run it is about, and why the log of audits is not its place.
 create temp table unaudited (function text primary key, why text);
@@ -69,6 +69,10 @@ select from ff_register_function('add', 'added(integer)', role => 'flowforge_tes
 select from ff_unregister_function('add'); select pg_temp.note('ff_unregister_function');
 select from ff_key_create('audited', 'ro', '{runs:read}'); select pg_temp.note('ff_key_create');
 select from ff_key_revoke((select prefix from flowforge.api_keys)); select pg_temp.note('ff_key_revoke');
+select from ff_secret_set('API_KEY', 'a value nobody reads'); select pg_temp.note('ff_secret_set');
+update flowforge.secret set key_id = 'another';
+select from ff_secret_rotate(); select pg_temp.note('ff_secret_rotate');
+select from ff_secret_delete('API_KEY'); select pg_temp.note('ff_secret_delete');
 select from ff_user_create('audited@example.com', 'correct horse battery', 'Audited'); select pg_temp.note('ff_user_create');
 select from ff_user_set_password('audited@example.com', 'staple battery horse'); select pg_temp.note('ff_user_set_password');
 select from ff_pause_all('why'); select pg_temp.note('ff_pause_all');
@@ -119,6 +123,9 @@ select is(pg_temp.actions_of('ff_workflow_delete'), 'workflow.delete', 'one that
 select is(pg_temp.actions_of('ff_workflow_set_role'), 'function.update', 'one that is given a role');
 select is(pg_temp.actions_of('ff_approve') || ' ' || pg_temp.actions_of('ff_reject') || ' ' || pg_temp.actions_of('ff_approval_link'),
 	'approval.approve approval.reject approval.link', 'decisions, and links that may decide');
+select is((select string_agg(action || ' ' || resource, ', ' order by audit_id) from flowforge.audit where tenant_id = 7301 and action like 'secret.%'),
+	'secret.set secret:API_KEY, secret.rotate secret:*, secret.delete secret:API_KEY', 'secrets that are set, sealed anew and deleted');
+select is_empty($$ select from flowforge.audit where to_jsonb(audit)::text like '%nobody reads%' $$, 'and no value');
 select is(pg_temp.actions_of('ff_cancel') || ' ' || pg_temp.actions_of('ff_retry') || ' ' || pg_temp.actions_of('ff_replay'),
 	'run.cancel run.retry run.replay', 'what is done to runs');
 select is((select (resource, after) from flowforge.audit where tenant_id = 7301 and action = 'run.cancel'),
