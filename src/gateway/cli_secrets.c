@@ -33,8 +33,8 @@ read_input(char *value, size_t room)
 		struct termios hidden = shown;
 
 		hidden.c_lflag &= ~(tcflag_t) ECHO;
-		fputs("Value: ", stderr);
 		tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+		fputs("Value: ", stderr);
 		if (fgets(value, (int) room, stdin) != NULL)
 			length = strlen(value);
 		tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);

@@ -3,7 +3,7 @@ begin;
 set local client_min_messages = warning;
 create extension if not exists flowforge;
 create extension if not exists pgtap;
-select plan(30);
+select plan(32);
 
 -- What no call of it changes for others than the run it is about, and why the log of audits is not its place.
 create temp table unaudited (function text primary key, why text);
@@ -91,6 +91,10 @@ delete from flowforge.run_hot where run_id = (select id from made where name = '
 select from ff_replay((select id from made where name = 'run')); select pg_temp.note('ff_replay');
 select from ff_retry((select id from made where name = 'run')); select pg_temp.note('ff_retry');
 
+update flowforge.run_hot set state = '{"items": [{"a": 0, "at": 0, "id": "s", "n": "nap", "op": "sleep", "due": 4102444800000000}]}'
+where run_id = (select id from made where name = 'waits');
+select from ff_resume((select id from made where name = 'waits'), 'nap', '{"token": "t", "n": 1}'); select pg_temp.note('ff_resume of a run');
+
 insert into flowforge.approval (tenant_id, approval_id, run_id, step_id, name, prompt, expires_at)
 select 7301, ('00000000-0000-7000-8000-00000000000' || n)::uuid, m.id, 's' || n, 'ask', 'May I?', now() + interval '1 day' from made m, generate_series(1, 2) n where m.name = 'waits';
 select pg_temp.note('-');
@@ -111,6 +115,9 @@ select is_empty($$ select u.function from unaudited u where u.function not in (s
 create function pg_temp.actions_of(function text) returns text language sql as $$ select string_agg(c.action, ' ' order by c.action) from called c where c.function = $1 $$;
 select is(pg_temp.actions_of('ff_pause'), 'function.pause', 'a pause is called so');
 select is(pg_temp.actions_of('ff_resume'), 'function.resume', 'and its end');
+select is(pg_temp.actions_of('ff_resume of a run'), 'run.resume', 'a step that need not wait any more');
+select is((select (resource, after - 'by') from flowforge.audit where tenant_id = 7301 and action = 'run.resume'),
+	row('run:' || flowforge.ulid((select id from made where name = 'waits')), '{"step": "s", "data": {"token": "[redacted]", "n": 1}}'::jsonb), 'which, and with what data');
 select is(pg_temp.actions_of('ff_pause_app') || ' ' || pg_temp.actions_of('ff_resume_app'), 'app.pause app.resume', 'those of apps, too');
 select is(pg_temp.actions_of('ff_pause_all') || ' ' || pg_temp.actions_of('ff_resume_all'), 'tenant.pause tenant.resume', 'and that of everything');
 select is((select (resource, after ->> 'reason') from flowforge.audit where tenant_id = 7301 and action = 'tenant.pause'), row('tenant:7301'::text, 'why'::text),

@@ -260,7 +260,7 @@ def test_a_restored_dump_has_secrets_that_open_with_the_key(use):
     cluster.sql("create database restored", database="postgres")
     cluster.sql("alter database restored set flowforge.restoring = on", database="postgres")
     cluster.psql(database="restored", stdin=dump(cluster))
-    cluster.sql("alter database restored reset flowforge.restoring", database="postgres")
+    cluster.sql("alter database restored reset flowforge.restoring", database="restored")
     wait_for(lambda: cluster.try_sql("select count(*) = 1 from flowforge.executors() where state = 'working'", database="restored") == "t", 60, "executors work there")
     graph = json.dumps(chain(node("a", "http_request", {"url": web.url + "/x", "headers": {"x-token": "{{ secret.TOKEN }}"}})))
     cluster.sql(f"select ff_workflow_create('w', $json${graph}$json$); select ff_workflow_publish('w')", database="restored")
