@@ -189,8 +189,8 @@ give_items(FfRun *run, const FfNode *node, Jsonb *config, int attempt, Timestamp
 	Jsonb  *items = ff_json_member(config, "items");
 	FfEach	each = {.items = items, .count = JB_ROOT_COUNT(items)};
 
-	ff_node_complete(run, &place, gathered(&each), attempt, ff_node_detail(node, config, NULL), started,
-					 GetCurrentTimestamp());
+	ff_node_complete(run, &place, gathered(&each), attempt, ff_node_detail(node, config, NULL),
+					 started, GetCurrentTimestamp());
 }
 
 void
