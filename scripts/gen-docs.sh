@@ -126,7 +126,7 @@ settings() {
 	cat <<-END
 		## Of the gateway
 
-		Each option wins over its variable.
+		Each option wins over its variable, and that over a line of the file that \`--config\` names.
 
 	END
 	help_of serve
