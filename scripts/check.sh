@@ -230,7 +230,7 @@ for kind in $kinds; do
 		sandbox) run_sandbox ;;
 		tap) run_taps tap $(cd test/tap && grep -lE '^run\(|^\s+run\(|__main__' *.py) ;;
 		gateway) run_gateway ;;
-		cli) run_taps cli usage.py follow.py control.py workflows.py psql.py secrets.py develop.py ;;
+		cli) run_taps cli $(cd test/cli && grep -l '__main__' *.py) ;;
 		docs) run_docs ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
