@@ -70,7 +70,7 @@ export class StepError extends Error {
 
 /** The body of a step took longer than the step's `timeout`. The step is tried again. */
 export class StepTimeoutError extends Error {
-	override name = "StepTimeoutError";
+	override name = "StepTimeout";
 }
 
 /** Whether an error says that nothing is to be tried again. */

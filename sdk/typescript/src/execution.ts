@@ -277,6 +277,8 @@ export class Execution {
 	async #runHere(step: Step): Promise<Outcome | undefined> {
 		const performed = await perform(step);
 		const { op } = performed;
+		// The step's time limit is kept here: the call that tries it again is one of many steps.
+		delete op.opts.timeout;
 		if (op.op === "StepError" || this.#call.reporter === null) return this.#ended(performed);
 		const reported = await this.#call.reporter.report([op]);
 		if (reported === "stale") return { kind: "stale" };
@@ -299,7 +301,7 @@ async function perform(step: Step): Promise<Performed> {
 	const began = Date.now();
 	const clock = performance.now();
 	const timing = () => ({ a: began * 1e6, b: Math.round((performance.now() - clock) * 1e6) });
-	const opts = step.race ? { ...step.op.opts, parallelMode: "race" } : step.op.opts;
+	const opts: JsonObject = step.race ? { ...step.op.opts, parallelMode: "race" } : { ...step.op.opts };
 	try {
 		const value = await inTime(step);
 		return { op: { ...step.op, opts, op: "StepRun", data: kept(step, value), timing: timing() } };
