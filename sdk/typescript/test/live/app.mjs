@@ -1,5 +1,5 @@
-// An application of this package as a child process, which serves over the standard library's HTTP server: the functions of
-// test/e2e/functions.mjs, that the published packages are tested with, and those of own.mjs. Its environment is all it knows of
+// An application of this package as a child process, served by the HTTP server of the standard library: the functions of
+// shared.mjs, which the published package serves as well, and those of own.mjs. Its environment is all it knows of
 // the server.
 //
 //   APP_ID=name  PORT=0  CHECKPOINTS=1  node app.mjs
@@ -11,7 +11,7 @@ import { appendFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { FlowForge, NonRetryableError, RetryAfterError } from "flowforge";
 import { serve } from "flowforge/node";
-import { Calls, defineFunctions } from "../../../../test/e2e/functions.mjs";
+import { Calls, defineFunctions } from "./shared.mjs";
 import { defineOwn } from "./own.mjs";
 
 const flowforge = new FlowForge({ id: process.env.APP_ID ?? "ts", checkpoints: process.env.CHECKPOINTS !== "0" });

@@ -9,19 +9,6 @@ export function defineOwn(flowforge, calls, note) {
 	const on = (id, handler, options = {}) => flowforge.createFunction({ id, trigger: `${app}/${id}`, retries: 0, ...options }, handler);
 	const counted = (step, run, id, body = () => id) => step.run(id, () => body(calls.hit(run, id)));
 
-	on("ten", async ({ runId, step }) => {
-		const done = [];
-		for (let i = 0; i < 10; i++) done.push(await counted(step, runId, `s${i}`, () => i));
-		return done;
-	});
-
-	on("thousand", async ({ event, step }) => {
-		let sum = 0;
-		for (let i = 0; i < event.data.steps; i++) sum += await step.run("add", () => i);
-		await step.sleep("nap", "100ms");
-		return sum + (await step.run("last", () => 1));
-	});
-
 	on("slow-ten", async ({ event, step }) => {
 		for (let i = 0; i < 10; i++) {
 			await step.run(`s${i}`, async () => {
