@@ -11,7 +11,7 @@ export type { ServeOptions } from "./handler.js";
 type Request = { raw: IncomingMessage; body?: unknown };
 type Reply = { code(status: number): Reply; headers(headers: Record<string, string>): Reply; send(body: string): unknown };
 
-/** What the plugin needs of Fastify. */
+/** What the plugin needs of Fastify, whose own types are not needed to install this package. */
 type Instance = {
 	removeAllContentTypeParsers(): void;
 	addContentTypeParser(type: string, options: { parseAs: "string"; bodyLimit?: number }, parser: (request: never, body: string, done: (error: null, body: string) => void) => void): unknown;
@@ -29,8 +29,9 @@ const bodyLimit = 64 * 1024 * 1024;
  * @example
  * fastify.register(flowforgePlugin, { client: flowforge, path: "/api/flowforge" });
  */
-export async function flowforgePlugin(fastify: Instance, { client, path = "/api/flowforge", ...options }: FastifyOptions): Promise<void> {
+export async function flowforgePlugin(instance: object, { client, path = "/api/flowforge", ...options }: FastifyOptions): Promise<void> {
 	const serve = serveWith(client, "fastify", options);
+	const fastify = instance as Instance;
 	// In the plugin's own scope: the body as it came, because that is what is signed.
 	fastify.removeAllContentTypeParsers();
 	fastify.addContentTypeParser("*", { parseAs: "string", bodyLimit }, (_request, body, done) => done(null, body));
