@@ -1,12 +1,12 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [fuzz]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [sdk] [fuzz]. Ends with "N passed, N failed".
 # FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
-kinds=${*:-regress pgtap isolation lang graph schema sandbox tap gateway cli docs e2e}
+kinds=${*:-regress pgtap isolation lang graph schema sandbox tap gateway cli docs e2e sdk}
 bin=$(pg_config --bindir)
 work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
 chmod 755 "$work"
@@ -183,7 +183,7 @@ run_e2e() {
 	install_packages test/e2e || { count 'e2e: npm ci' 1; return; }
 	install_packages examples/orders-typescript || { count 'e2e: npm ci of the example' 1; return; }
 	test/e2e/python/venv.sh || { count 'e2e: the virtualenv of the Python applications' 1; return; }
-	local file files commands=() number=0 output status ok bad
+	local file files commands=() number=0
 	files=${FLOWFORGE_E2E:-$(cd test/e2e && ls *.test.mjs | sed 's/\.test\.mjs$//')}
 	for file in $files; do
 		commands+=("cd test/e2e && exec node --test --test-concurrency=1 --test-reporter=spec $file.test.mjs")
@@ -191,20 +191,35 @@ run_e2e() {
 	side_by_side "${commands[@]}"
 	for file in $files; do
 		number=$((number + 1))
-		output=$work/side.$number
-		status=$(cat "$output.status")
-		# Leaves are counted, not the groups they stand in.
-		ok=$(sed -n 's/^ℹ pass //p' "$output")
-		bad=$(sed -n 's/^ℹ fail //p' "$output")
-		[ "$status" != 0 ] && [ "${bad:-0}" = 0 ] && bad=1
-		passed=$((passed + ${ok:-0}))
-		failed=$((failed + ${bad:-0}))
-		if [ "${bad:-0}" = 0 ]; then
-			echo "ok - e2e $file (${ok:-0})"
-		else
-			tail -150 "$output"
-			echo "not ok - e2e $file ($bad)"
-		fi
+		take_spec "e2e $file" "$work/side.$number" "$(cat "$work/side.$number.status")"
+	done
+}
+
+# Counts what node's test runner has printed: leaves, not the groups they stand in.
+take_spec() { # name, output, how it ended
+	local ok bad
+
+	ok=$(sed -n 's/^ℹ pass //p' "$2")
+	bad=$(sed -n 's/^ℹ fail //p' "$2")
+	[ "$3" != 0 ] && [ "${bad:-0}" = 0 ] && bad=1
+	passed=$((passed + ${ok:-0}))
+	failed=$((failed + ${bad:-0}))
+	if [ "${bad:-0}" = 0 ]; then
+		echo "ok - $1 (${ok:-0})"
+	else
+		tail -150 "$2"
+		echo "not ok - $1 ($bad)"
+	fi
+}
+
+run_sdk_typescript() {
+	local kind
+
+	install_packages test/e2e && install_packages sdk/typescript || { count 'sdk: npm ci' 1; return; }
+	(cd sdk/typescript && npm run --silent build) || { count 'sdk: the TypeScript package builds' 1; return; }
+	for kind in unit live; do
+		(cd sdk/typescript && exec node --test --test-concurrency=1 --test-reporter=spec test/$kind/*.test.mjs) >"$work/sdk.out" 2>&1
+		take_spec "sdk typescript $kind" "$work/sdk.out" $?
 	done
 }
 
@@ -224,6 +239,7 @@ for kind in $kinds; do
 		cli) run_taps cli usage.py follow.py control.py workflows.py psql.py develop.py ;;
 		docs) run_docs ;;
 		e2e) run_e2e ;;
+		sdk) run_sdk_typescript ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac
 done

@@ -72,6 +72,9 @@ export interface CronTrigger {
 /** What starts a function; a text is the name of an event. */
 export type Trigger<Name extends string = string> = Name | EventTrigger<Name> | CronTrigger;
 
+/** The names of events. */
+export type EventName<Events extends EventMap> = string extends keyof Events ? string : keyof Events & string;
+
 /** The names that may trigger: those of the map, and prefixes. */
 export type TriggerName<Events extends EventMap> = string extends keyof Events ? string : (keyof Events & string) | `${string}*`;
 

@@ -43,11 +43,19 @@ export function serveRequest(request: NodeRequest): ServeRequest {
 		const value = request.headers[name];
 		return Array.isArray(value) ? value[0] : value;
 	};
+	// Whoever asks chooses host and path: neither may be what a URL cannot be made of.
+	const urlOf = (path: string, origin: string): URL => {
+		try {
+			return new URL(origin + (path.startsWith("/") ? path : "/"));
+		} catch {
+			return new URL("http://localhost/");
+		}
+	};
 	const encrypted = "encrypted" in request.socket || request.protocol === "https" || header("x-forwarded-proto") === "https";
 	const host = header("x-forwarded-host") ?? header("host") ?? "localhost";
 	return {
 		method: request.method ?? "GET",
-		url: new URL(request.originalUrl ?? request.url ?? "/", `${encrypted ? "https" : "http"}://${host}`),
+		url: urlOf(request.originalUrl ?? request.url ?? "/", `${encrypted ? "https" : "http"}://${host}`),
 		header,
 		text: () => bodyText(request),
 	};

@@ -1,7 +1,7 @@
 // The options of a function, and the configuration that is registered for them.
 
 import { durationText, type Duration } from "./duration.js";
-import type { EventMap, EventTrigger, CronTrigger, Trigger, TriggerName } from "./event.js";
+import type { CronTrigger, EventMap, EventName, EventTrigger, Trigger } from "./event.js";
 import type { Json, JsonObject } from "./json.js";
 
 /** How often what fails is tried again, and when. */
@@ -104,7 +104,7 @@ export interface FunctionOptions<Events extends EventMap = EventMap, Triggers = 
 	/** How long a run may wait to begin, may last, and a step may take. */
 	timeouts?: { start?: Duration; finish?: Duration; step?: Duration };
 	/** The events that end a run. */
-	cancelOn?: CancelOn<TriggerName<Events>> | CancelOn<TriggerName<Events>>[];
+	cancelOn?: CancelOn<EventName<Events>> | CancelOn<EventName<Events>>[];
 }
 
 /** A list of one is as good as the one. */

@@ -1,7 +1,7 @@
 // The steps a function can take. Each is a promise; several begun before one is awaited run side by side.
 
 import { durationText, instantText, limitText, type Duration } from "./duration.js";
-import type { EventMap, EventOf, NewEventOf, TriggerName } from "./event.js";
+import type { EventMap, EventName, EventOf, NewEventOf } from "./event.js";
 import type { Execution, StepSettings } from "./execution.js";
 import type { FlowForgeFunction } from "./function.js";
 import { toJson, type Json, type JsonObject, type Jsonify } from "./json.js";
@@ -105,7 +105,7 @@ export interface StepTools<Events extends EventMap> {
 	 * @example
 	 * const paid = await step.waitForEvent("payment", { event: "payment/received", match: "data.orderId", timeout: "24h" });
 	 */
-	waitForEvent<Name extends TriggerName<Events>>(id: StepId, options: WaitOptions<Name>): Promise<EventOf<Events, Name> | null>;
+	waitForEvent<Name extends EventName<Events>>(id: StepId, options: WaitOptions<Name>): Promise<EventOf<Events, Name> | null>;
 
 	/** Waits for a signal; gives it, or null when the time is over. One run waits for a signal of a name. */
 	waitForSignal<Data = Json>(

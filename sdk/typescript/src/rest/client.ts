@@ -70,6 +70,7 @@ function listed<Row, Filters extends object>(transport: Transport, route: Route,
 	return limit === undefined ? query : query.limit(limit);
 }
 
+/** Events. */
 class Events {
 	constructor(private readonly transport: Transport) {}
 
@@ -79,6 +80,7 @@ class Events {
 		return this.transport.ask("POST", path, { body: events });
 	}
 
+	/** One event. */
 	get(id: string): Promise<Result<EventRow>> {
 		return this.transport.ask("GET", at("events", id));
 	}
@@ -88,18 +90,22 @@ class Events {
 		return this.transport.ask("GET", at("events", id, "/runs"));
 	}
 
+	/** Newest first. */
 	list(filters: EventFilters & Paged = {}): Query<EventRow, EventFilters> {
 		return listed(this.transport, newest("/api/v1/events", "received_at"), filters);
 	}
 
+	/** The list with only these columns; all when none is named. */
 	select<Column extends keyof EventRow>(...columns: Column[]) {
 		return this.list().select(...columns);
 	}
 }
 
+/** Runs. */
 class Runs {
 	constructor(private readonly transport: Transport) {}
 
+	/** One run, with its event and its result. */
 	get(id: string): Promise<Result<RunDetail>> {
 		return this.transport.ask("GET", at("runs", id));
 	}
@@ -109,6 +115,7 @@ class Runs {
 		return listed(this.transport, newest("/api/v1/runs"), filters);
 	}
 
+	/** The list with only these columns; all when none is named. */
 	select<Column extends keyof Run>(...columns: Column[]) {
 		return this.list().select(...columns);
 	}
@@ -149,6 +156,7 @@ class Runs {
 		return followRun(this.transport, id, signal);
 	}
 
+	/** Ends it. What it is doing is given up. */
 	cancel(id: string, { reason }: { reason?: string } = {}): Promise<Result<Started & { result: string }>> {
 		return this.transport.ask("POST", at("runs", id, "/cancel"), { body: { reason } });
 	}
@@ -173,30 +181,37 @@ class Runs {
 		return this.transport.ask("GET", at("runs", id, "/explain"));
 	}
 
+	/** Cancels the live runs that are meant. */
 	cancelWhere(filter: BulkFilter & { reason?: string }): Promise<Result<BulkResult>> {
 		return this.transport.ask("POST", "/api/v1/runs/cancel", { body: filter });
 	}
 
+	/** Retries the failed runs that are meant. */
 	retryWhere(filter: BulkFilter): Promise<Result<BulkResult>> {
 		return this.transport.ask("POST", "/api/v1/runs/retry", { body: filter });
 	}
 
+	/** Replays the ended runs that are meant. */
 	replayWhere({ fromStep, ...filter }: BulkFilter & { fromStep?: string }): Promise<Result<BulkResult>> {
 		return this.transport.ask("POST", "/api/v1/runs/replay", { body: { ...filter, from_step: fromStep } });
 	}
 }
 
+/** Functions. */
 class Functions {
 	constructor(private readonly transport: Transport) {}
 
+	/** One function, by its id `app-function`, with its versions and how its runs went. */
 	get(id: string): Promise<Result<FunctionDetail>> {
 		return this.transport.ask("GET", at("functions", id));
 	}
 
+	/** By id. */
 	list(filters: FunctionFilters & Paged = {}): Query<FunctionRow, FunctionFilters> {
 		return listed(this.transport, byName("/api/v1/functions", "function"), filters);
 	}
 
+	/** The list with only these columns; all when none is named. */
 	select<Column extends keyof FunctionRow>(...columns: Column[]) {
 		return this.list().select(...columns);
 	}
@@ -211,6 +226,7 @@ class Functions {
 		return this.transport.ask("POST", at("functions", id, "/pause"), { body: { reason } });
 	}
 
+	/** Ends the pause. */
 	resume(id: string): Promise<Result<{ id: string; result: string }>> {
 		return this.transport.ask("POST", at("functions", id, "/resume"));
 	}
@@ -221,13 +237,16 @@ class Functions {
 	}
 }
 
+/** Apps. */
 class Apps {
 	constructor(private readonly transport: Transport) {}
 
+	/** One app. */
 	get(id: string): Promise<Result<AppRow>> {
 		return this.transport.ask("GET", at("apps", id));
 	}
 
+	/** By name. */
 	list(page: Paged = {}): Query<AppRow, Record<never, never>> {
 		return listed(this.transport, byName("/api/v1/apps", "name"), page);
 	}
@@ -248,6 +267,7 @@ class Apps {
 	}
 }
 
+/** Workflows. */
 class Workflows {
 	constructor(private readonly transport: Transport) {}
 
@@ -256,10 +276,12 @@ class Workflows {
 		return this.transport.ask("GET", at("workflows", id), { query: { version } });
 	}
 
+	/** Newest first. */
 	list(filters: WorkflowFilters & Paged = {}): Query<WorkflowRow, WorkflowFilters> {
 		return listed(this.transport, newest("/api/v1/workflows"), filters);
 	}
 
+	/** The list with only these columns; all when none is named. */
 	select<Column extends keyof WorkflowRow>(...columns: Column[]) {
 		return this.list().select(...columns);
 	}
@@ -289,10 +311,12 @@ class Workflows {
 		return this.transport.ask("POST", at("workflows", id, "/validate"), { body: content });
 	}
 
+	/** Makes a draft of it under another name. */
 	duplicate(id: string, { name }: { name?: string } = {}): Promise<Result<WorkflowDetail>> {
 		return this.transport.ask("POST", at("workflows", id, "/duplicate"), { body: { name } });
 	}
 
+	/** Takes it out of use. */
 	archive(id: string): Promise<Result<WorkflowDetail>> {
 		return this.transport.ask("POST", at("workflows", id, "/archive"));
 	}
@@ -307,6 +331,7 @@ class Workflows {
 		return this.transport.ask("POST", at("workflows", id, "/test-run"), { body: { input } });
 	}
 
+	/** Its published versions, newest first. */
 	async versions(id: string): Promise<Result<{ version: number; current: boolean; name: string; nodes: number; edges: number; published_at: string }[]>> {
 		type Version = { version: number; current: boolean; name: string; nodes: number; edges: number; published_at: string };
 		const { data, error } = await this.transport.ask<{ data: Version[] }>("GET", at("workflows", id, "/versions"));
@@ -319,25 +344,31 @@ class Workflows {
 	}
 }
 
+/** Requests for decisions. */
 class Approvals {
 	constructor(private readonly transport: Transport) {}
 
+	/** One request for a decision. */
 	get(id: string): Promise<Result<ApprovalRow>> {
 		return this.transport.ask("GET", at("approvals", id));
 	}
 
+	/** Newest first. */
 	list(filters: ApprovalFilters & Paged = {}): Query<ApprovalRow, ApprovalFilters> {
 		return listed(this.transport, newest("/api/v1/approvals", "requested_at"), filters);
 	}
 
+	/** The list with only these columns; all when none is named. */
 	select<Column extends keyof ApprovalRow>(...columns: Column[]) {
 		return this.list().select(...columns);
 	}
 
+	/** Approves; `data` is what the form asks for. */
 	approve(id: string, decision: { data?: Json; comment?: string; by?: string } = {}): Promise<Result<DecidedApproval>> {
 		return this.transport.ask("POST", at("approvals", id, "/approve"), { body: decision });
 	}
 
+	/** Rejects. */
 	reject(id: string, decision: { reason?: string; by?: string } = {}): Promise<Result<DecidedApproval>> {
 		return this.transport.ask("POST", at("approvals", id, "/reject"), { body: decision });
 	}

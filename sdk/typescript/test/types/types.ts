@@ -79,6 +79,8 @@ flowforge.createFunction(
 		same<typeof paid, Event<"shop/order.paid", { id: string; at: string }> | null>(true);
 		// @ts-expect-error there is no such event
 		void step.waitForEvent("lost", { event: "shop/order.lost" });
+		// @ts-expect-error one event is waited for
+		void step.waitForEvent("any", { event: "shop/*" });
 
 		const signal = await step.waitForSignal<{ n: number }>("signal", { signal: "go" });
 		same<typeof signal, { signal: string; data: { n: number } } | null>(true);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import express from "express";
 import Fastify from "fastify";
@@ -150,6 +151,23 @@ for (const [name, start] of Object.entries(adapters)) {
 }
 
 describe("an app", () => {
+	it("outlives requests for what is no URL", async () => {
+		const { url, stop } = await listen(serve(makeApp()));
+		const { port } = new URL(url);
+		const raw = async (text) => {
+			const socket = connect(Number(port), "127.0.0.1");
+			socket.end(text);
+			let answer = "";
+			for await (const chunk of socket) answer += chunk;
+			return answer;
+		};
+		assert.match(await raw("GET // HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"), /^HTTP\/1.1 200/);
+		assert.match(await raw("GET / HTTP/1.1\r\nhost: a b[\r\nconnection: close\r\n\r\n"), /^HTTP\/1.1 200/);
+		assert.match(await raw("GET http://[ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"), /^HTTP\/1.1 (200|400)/);
+		assert.match(await raw("POST /?fnId=shop-echo&stepId=step HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\nconnection: close\r\n\r\n{,}"), /^HTTP\/1.1 500/);
+		await stop();
+	});
+
 	it("that is served in production has a key", async () => {
 		process.env.NODE_ENV = "production";
 		try {
