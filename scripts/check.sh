@@ -1,12 +1,12 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [fuzz]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [sdk] [fuzz]. Ends with "N passed, N failed".
 # FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
-kinds=${*:-regress pgtap isolation lang graph schema sandbox docs e2e tap gateway cli}
+kinds=${*:-regress pgtap isolation lang graph schema sandbox docs e2e sdk tap gateway cli}
 bin=$(pg_config --bindir)
 work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
 chmod 755 "$work"
@@ -217,6 +217,15 @@ run_e2e() {
 	done
 }
 
+run_sdk_typescript() {
+	install_packages test/e2e && install_packages sdk/typescript || { count 'sdk: npm ci' 1; return; }
+	(cd sdk/typescript && npm run --silent build) || { count 'sdk: the TypeScript package builds' 1; return; }
+	local file
+	for file in $(cd sdk/typescript/test && ls unit/*.test.mjs live/*.test.mjs | sed 's/\.test\.mjs$//'); do
+		later "sdk typescript $file" "cd sdk/typescript && exec node --test --test-concurrency=1 --test-reporter=spec test/$file.test.mjs"
+	done
+}
+
 case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' graph '* | *' schema '* | *' docs '* | *' fuzz '*) start_cluster || count 'a private cluster starts' 1 ;; esac
 for kind in $kinds; do
 	case $kind in
@@ -233,6 +242,7 @@ for kind in $kinds; do
 		cli) run_taps cli $(cd test/cli && grep -l '__main__' *.py) ;;
 		docs) run_docs ;;
 		e2e) run_e2e ;;
+		sdk) run_sdk_typescript ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac
 done
