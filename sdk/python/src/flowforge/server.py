@@ -16,6 +16,7 @@ MAX_BODY = 64 * 1024 * 1024
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     service: Service
     path_served: str
     service_host = "localhost"
