@@ -1,12 +1,12 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [fuzz]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [sdk] [e2e] [fuzz]. Ends with "N passed, N failed".
 # FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
-kinds=${*:-regress pgtap isolation lang graph schema sandbox tap gateway cli docs e2e}
+kinds=${*:-regress pgtap isolation lang graph schema sandbox tap gateway cli docs sdk e2e}
 bin=$(pg_config --bindir)
 work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
 chmod 755 "$work"
@@ -179,6 +179,28 @@ run_docs() {
 	take_tap 'docs snippets' python3 test/docs/snippets.py
 }
 
+run_sdk() {
+	run_sdk_python
+}
+
+run_sdk_python() {
+	local output=$work/sdk-python ok bad status
+	sdk/python/venv.sh || { count 'sdk python: the virtualenv' 1; return; }
+	(cd sdk/python && exec .venv/bin/python -m pytest -q -p no:cacheprovider) >"$output" 2>&1
+	status=$?
+	ok=$(tail -1 "$output" | grep -oE '[0-9]+ passed' | cut -d' ' -f1)
+	bad=$(tail -1 "$output" | grep -oE '[0-9]+ (failed|error)' | awk '{ n += $1 } END { print n + 0 }')
+	[ "$status" != 0 ] && [ "$bad" = 0 ] && bad=1
+	passed=$((passed + ${ok:-0}))
+	failed=$((failed + bad))
+	if [ "$bad" = 0 ]; then
+		echo "ok - sdk python (${ok:-0})"
+	else
+		tail -150 "$output"
+		echo "not ok - sdk python ($bad)"
+	fi
+}
+
 run_e2e() {
 	install_packages test/e2e || { count 'e2e: npm ci' 1; return; }
 	install_packages examples/orders-typescript || { count 'e2e: npm ci of the example' 1; return; }
@@ -223,6 +245,7 @@ for kind in $kinds; do
 		gateway) run_gateway ;;
 		cli) run_taps cli usage.py follow.py control.py workflows.py psql.py develop.py ;;
 		docs) run_docs ;;
+		sdk) run_sdk ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac

@@ -454,7 +454,7 @@ def test_pydantic_models_are_accepted() -> None:
 
 
 def test_what_is_no_json_fails_the_step_at_once() -> None:
-    for value in (float("nan"), object(), "\ud800", "a\x00b"):
+    for value in (float("nan"), object(), "\ud800", "a\x00b", 2**53 + 1, 10**400):
         result = run(made(lambda ctx, value=value: sync_step.run("bad", lambda: value)))
         assert result.status == "failed" and result.error is not None
         assert "must be JSON" in result.error["message"]

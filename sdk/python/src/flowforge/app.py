@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Literal, Optional, Sequence, Union
 
 from .client import Client
 from .errors import ConfigurationError
@@ -41,8 +41,9 @@ class FlowForge(Client):
             in development mode, in which nothing is signed.
         serve_origin, serve_path: what the server reaches the app by, if that is not what its requests say.
         app_version: shown to people.
-        streaming: whether finished steps are told while a call goes on, so that a function of many steps is one
-            call. Without it each step is one.
+        streaming: how finished steps are told while a call goes on, so that a function of many steps is one call. "lines": in lines of the
+            answer, the quickest. "calls": by a request each, which is answered when the step is kept; for proxies that hold answers back.
+            "off": each step is a call.
 
     Example: `flowforge = FlowForge(app_id="shop")`
     """
@@ -59,7 +60,7 @@ class FlowForge(Client):
         serve_origin: Optional[str] = None,
         serve_path: Optional[str] = None,
         app_version: Optional[str] = None,
-        streaming: bool = True,
+        streaming: Literal["lines", "calls", "off"] = "lines",
     ) -> None:
         if not app_id:
             raise ConfigurationError("an app needs an app_id")
@@ -76,7 +77,9 @@ class FlowForge(Client):
         )
         self.app_id = app_id
         self.app_version = app_version
-        self.streaming = streaming
+        if streaming not in ("lines", "calls", "off"):
+            raise ConfigurationError(f'streaming must be "lines", "calls" or "off"; it is {streaming!r}')
+        self.streaming: Literal["lines", "calls", "off"] = streaming
         self.trigger = Triggers()
         self.functions: Dict[str, Function] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional
@@ -11,6 +12,7 @@ from .events import Event
 from .plan import Operation, Operations, Plan, operation
 from .signing import hash_step
 
+COMPLETE = hash_step("complete")  # the function itself, where a step is named
 ENTRY = "step"  # instead of a step's hash: a call of the function, not of one of its steps
 
 Report = Callable[[Operations], str]
@@ -59,10 +61,28 @@ class Answer:
     retry_after: Optional[float] = None
     final: bool = False
 
+    def last_ops(self) -> Operations:
+        """The answer as operations, for where a status can no longer be told."""
+        if self.ops is None and self.error is None:
+            return [{"op": "RunComplete", "id": COMPLETE, "data": self.output}]
+        ops = [dict(op) for op in self.ops or []]
+        if self.ops is None and self.error is not None:
+            kind = "StepFailed" if self.final else "StepError"
+            ops = [{"op": kind, "id": COMPLETE, "name": "function", "displayName": "function", "opts": {}, "error": describe(self.error)}]
+        if self.retry_after is not None:
+            for op in ops:
+                op["retry_after"] = retry_after_text(self.retry_after)
+        return ops
+
     @classmethod
     def of_error(cls, error: BaseException) -> Answer:
         """What a function that raised answers."""
         return cls(error=error, final=is_final(error), retry_after=retry_after(error))
+
+
+def retry_after_text(seconds: float) -> str:
+    """Seconds as the wire has them: whole ones, not too many."""
+    return str(min(9_999_999, math.ceil(seconds)))
 
 
 class Memo:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from functools import partial
 from typing import Any, Awaitable, Callable, List, Optional, Sequence, Set, Union
 
 from . import scope
@@ -148,10 +149,10 @@ class AsyncInterpreter:
             except Exception as error:
                 failure = error
             timing = {"a": started, "b": max(0, time.time_ns() - started)}
-            if failure is None:
-                await asyncio.to_thread(self.progress.succeeded, wanted, data, timing)
-            else:
-                await asyncio.to_thread(self.progress.failed, wanted, failure, timing)
+            tell = partial(self.progress.succeeded, wanted, data, timing)
+            if failure is not None:
+                tell = partial(self.progress.failed, wanted, failure, timing)
+            await asyncio.to_thread(tell)
         finally:
             self._running -= 1
             self._move()

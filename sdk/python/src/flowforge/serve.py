@@ -7,20 +7,22 @@ and our `Answered` into its response, and do nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import hashlib
 import json
 import logging
-import math
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Coroutine, Dict, Mapping, Optional, Tuple, TypeVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, AsyncGenerator, Callable, Coroutine, Dict, Iterator, Mapping, Optional, Tuple, TypeVar, Union
 from urllib.parse import parse_qs, quote
 
-from .call import ENTRY, Answer, Call
+from .call import ENTRY, Answer, Call, retry_after_text
 from .errors import ApiError, FlowForgeError, SignatureError, describe
 from .events import Event
 from .function import Function
-from .plan import Operations
+from .plan import Operation, Operations
 from .settings import VERSION, sdk_headers
 from .signing import hash_key, sign, verify
 from .transport import ask, check
@@ -51,11 +53,13 @@ class Request:
 
 @dataclass
 class Answered:
-    """The response of an app."""
+    """The response of an app: a body, or lines that come one by one. Who can send no more of them closes the iterator."""
 
     status: int
     headers: Dict[str, str]
-    body: bytes
+    body: bytes = b""
+    lines: Optional[Iterator[bytes]] = None
+    async_lines: Optional[AsyncGenerator[bytes, None]] = None
 
 
 class Loop:
@@ -66,14 +70,14 @@ class Loop:
         self._lock = threading.Lock()
         self._loop: Optional[asyncio.AbstractEventLoop] = None
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Waits, in the thread at hand, until the loop has done the work."""
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Has the loop do the work; gives what tells the thread at hand when it is done."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="flowforge-loop", daemon=True).start()
             loop = self._loop
-        return asyncio.run_coroutine_threadsafe(work, loop).result()
+        return asyncio.run_coroutine_threadsafe(work, loop)
 
 
 _loop = Loop()
@@ -93,7 +97,9 @@ class Service:
             if isinstance(prepared, Answered):
                 return prepared
             function, call = prepared
-            answer = _loop.run(function.call_async(call)) if function.is_async else function.call_sync(call)
+            if self._has_lines(call):
+                return self._begin_lines(function, call)
+            answer = _loop.start(function.call_async(call)).result() if function.is_async else function.call_sync(call)
         except Exception as error:
             return self._failed(error)
         return self._answer(answer)
@@ -105,10 +111,96 @@ class Service:
             if isinstance(prepared, Answered):
                 return prepared
             function, call = prepared
+            if self._has_lines(call):
+                return await self._begin_async_lines(function, call)
             answer = await (function.call_async(call) if function.is_async else asyncio.to_thread(function.call_sync, call))
         except Exception as error:
             return self._failed(error)
         return await asyncio.to_thread(self._answer, answer)
+
+    # --- answers that come line by line ---
+
+    def _has_lines(self, call: Call) -> bool:
+        return self.app.streaming == "lines" and call.report is not None
+
+    def _begin_lines(self, function: Function, call: Call) -> Answered:
+        """Lets the function run on its own; gives its answer, or the lines once it has finished a step."""
+        items: SimpleQueue[Union[_Line, Answer]] = SimpleQueue()
+        lines = _Lines(items.put)
+        call.report = lines.report
+
+        def work() -> None:
+            try:
+                answer = _loop.start(function.call_async(call)).result() if function.is_async else function.call_sync(call)
+            except BaseException as error:
+                answer = Answer.of_error(error)
+            items.put(answer)
+
+        threading.Thread(target=contextvars.copy_context().run, args=(work,), name=f"flowforge-{function.id}", daemon=True).start()
+        first = items.get()
+        if isinstance(first, Answer):
+            return self._answer(first)
+        return Answered(206, self._line_headers(), lines=self._lines(first, items, lines))
+
+    def _lines(self, item: Union[_Line, Answer], items: SimpleQueue[Union[_Line, Answer]], lines: _Lines) -> Iterator[bytes]:
+        try:
+            while not isinstance(item, Answer):
+                yield self._line(item.op)
+                item.left.set()
+                item = items.get()
+            for op in item.last_ops():
+                yield self._line(op)
+        finally:
+            lines.open = False
+
+    async def _begin_async_lines(self, function: Function, call: Call) -> Answered:
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue[Union[_Line, Answer]] = asyncio.Queue()
+
+        def put(item: Union[_Line, Answer]) -> None:
+            loop.call_soon_threadsafe(items.put_nowait, item)
+
+        lines = _Lines(put)
+        call.report = lines.report
+
+        async def work() -> None:
+            try:
+                put(await (function.call_async(call) if function.is_async else asyncio.to_thread(function.call_sync, call)))
+            except BaseException as error:
+                put(Answer.of_error(error))
+
+        task = asyncio.ensure_future(work())
+        first = await items.get()
+        if isinstance(first, Answer):
+            return self._answer(first)
+        return Answered(206, self._line_headers(), async_lines=self._async_lines(first, items, lines, task))
+
+    async def _async_lines(
+        self,
+        item: Union[_Line, Answer],
+        items: asyncio.Queue[Union[_Line, Answer]],
+        lines: _Lines,
+        task: asyncio.Future[None],
+    ) -> AsyncGenerator[bytes, None]:
+        try:
+            while not isinstance(item, Answer):
+                yield self._line(item.op)
+                item.left.set()
+                item = await items.get()
+            for op in item.last_ops():
+                yield self._line(op)
+            await task
+        finally:
+            lines.open = False
+
+    def _line_headers(self) -> Dict[str, str]:
+        more = {"content-type": "application/x-ndjson", "cache-control": "no-store", "x-accel-buffering": "no"}
+        return {"x-inngest-req-version": "2", **sdk_headers(self.framework), **more}
+
+    def _line(self, op: Operation) -> bytes:
+        text = _dumps(op)
+        key = self.app.settings.signing_key
+        return (b"" if key is None else sign(key, text).encode() + b" ") + text + b"\n"
 
     # --- requests ---
 
@@ -155,7 +247,7 @@ class Service:
             target=request.parameter("stepId") or ENTRY,
             plan_only=bool(context.get("disable_immediate_execution")),
         )
-        if self.app.streaming and context.get("fn_id") and not call.plan_only and call.target == ENTRY:
+        if self.app.streaming != "off" and context.get("fn_id") and not call.plan_only and call.target == ENTRY:
             call.report = _Reporter(self.app, context, request.headers).report
         return function, call
 
@@ -235,7 +327,7 @@ class Service:
     def _answer(self, answer: Answer) -> Answered:
         headers = {"x-inngest-no-retry": "true" if answer.final else "false"}
         if answer.retry_after is not None:
-            headers["retry-after"] = str(min(9_999_999, math.ceil(answer.retry_after)))
+            headers["retry-after"] = retry_after_text(answer.retry_after)
         if answer.ops is not None:
             return self._reply(206, _dumps(answer.ops), headers)
         if answer.error is not None:
@@ -262,8 +354,38 @@ def _dumps(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
+class _Line:
+    """A finished step on its way to the server, and whether it has left this process."""
+
+    def __init__(self, op: Operation) -> None:
+        self.op = op
+        self.left = threading.Event()
+
+
+class _Lines:
+    """Tells the server of finished steps in lines of the answer.
+
+    The function goes on when a line has been written: who kills the process then kills no finished step.
+    """
+
+    def __init__(self, put: Callable[[_Line], None]) -> None:
+        self._put = put
+        self.open = True
+
+    def report(self, ops: Operations) -> str:
+        """See `call.Report`."""
+        for op in ops:
+            line = _Line(op)
+            self._put(line)
+            while self.open and not line.left.wait(1.0):
+                pass
+            if not self.open:
+                return "stale"
+        return "kept"
+
+
 class _Reporter:
-    """Tells the server of finished steps while a call goes on."""
+    """Tells the server of finished steps by requests, each of which is answered when the step is kept."""
 
     def __init__(self, app: FlowForge, context: JSON, headers: Mapping[str, str]) -> None:
         self._app = app

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from .serve import Request, Service
+from .serve import Answered, Request, Service
 
 if TYPE_CHECKING:
     from .app import FlowForge
@@ -36,7 +37,21 @@ class _Handler(BaseHTTPRequestHandler):
         host = self.headers.get("host") or self.service_host
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = self.service.handle(Request(self.command, f"{scheme}://{host}{path}", query, headers, body))
-        self._send(answer.status, answer.headers, answer.body)
+        if answer.lines is None:
+            self._send(answer.status, answer.headers, answer.body)
+        else:
+            self._send_lines(answer)
+
+    def _send_lines(self, answer: Answered) -> None:
+        assert answer.lines is not None
+        self.send_response(answer.status)
+        for name, value in {**answer.headers, "transfer-encoding": "chunked"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with contextlib.closing(answer.lines) as lines:  # type: ignore[type-var]
+            for line in lines:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        self.wfile.write(b"0\r\n\r\n")
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)

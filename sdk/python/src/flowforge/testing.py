@@ -89,7 +89,8 @@ def run(function: Function, data: Any = None, **options: Any) -> Result:
         data: of the event that starts it; or an `Event`, a dict with a name, or a list of them for a batch.
         steps: what steps give instead of what they would do, by id: a value; a function, called with the arguments of the step if it is
             one that runs here, and without if not; an exception, which the step then fails with for good. Steps that only the server can
-            take (ai, fetch, sql, approve, agent, signals) must be here. A list of rows for sql, True or False for approve, a body for fetch.
+            take (ai, fetch, sql, approve, agent, signals) must be here. A list of rows for sql, True or False for approve, a body for
+            fetch.
         events: what waits are given, by step id or event name: the data of the event, an `Event`, or None. A wait that is not
             here times out.
         functions: that may be invoked.
@@ -195,17 +196,17 @@ class _Simulation:
             raise TestingError(f"the function was called {MAX_CALLS} times; does it ever end?")
         events = [Event.from_json(each) for each in plain(self.events)]
         call = Call(
-            events[0],
-            events,
-            plain(self.memos),
-            list(self.order),
-            "01KDXZ00000000000000000000",
-            attempt,
-            self.retries + 1,
-            target,
-            self.plan,
-            None if self.plan or target != ENTRY else self._report,
-            self._stand_in,
+            event=events[0],
+            events=events,
+            steps=plain(self.memos),
+            order=list(self.order),
+            run_id="01KDXZ00000000000000000000",
+            attempt=attempt,
+            max_attempts=self.retries + 1,
+            target=target,
+            plan_only=self.plan,
+            report=None if self.plan or target != ENTRY else self._report,
+            stand_in=self._stand_in,
         )
         if self.function.is_async:
             return await self.function.call_async(call)

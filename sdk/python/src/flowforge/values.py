@@ -68,6 +68,13 @@ def dumps(value: Any) -> str:
     return text
 
 
+def _exact(digits: str) -> int:
+    number = int(digits) if len(digits) < 18 else 10**18
+    if abs(number) > 2**53:
+        raise NonRetryableError(f"a result must be JSON: {digits[:40]} is beyond 2**53, and JSON numbers are doubles; use a text")
+    return number
+
+
 def _has_zero(value: Any) -> bool:
     if isinstance(value, str):
         return "\x00" in value
@@ -77,8 +84,11 @@ def _has_zero(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """The value as it comes back from the server: what a step returns is this on every call, the first one too."""
-    return json.loads(dumps(value))
+    """The value as it comes back from the server: what a step returns is this on every call, the first one too.
+
+    Raises NonRetryableError for what has no JSON, and for whole numbers beyond 2**53, which would come back as others.
+    """
+    return json.loads(dumps(value), parse_int=_exact)
 
 
 def _number(value: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Awaitable, Callable, Dict, MutableMapping
+import asyncio
+from typing import Any, AsyncGenerator, Awaitable, Callable, Dict, MutableMapping
 
 from ..serve import Answered, Request, Service
 
@@ -31,7 +32,11 @@ class AsgiApp:
                 return
             if not message.get("more_body"):
                 break
-        await self._send(await self._service.handle_async(request_of(scope, body)), send)
+        answer = await self._service.handle_async(request_of(scope, body))
+        if answer.async_lines is None:
+            await self._send(answer, send)
+        else:
+            await self._send_lines(answer, answer.async_lines, receive, send)
 
     @staticmethod
     async def _send(answer: Answered, send: Send) -> None:
@@ -39,6 +44,22 @@ class AsgiApp:
         headers.append((b"content-length", str(len(answer.body)).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
+
+    @staticmethod
+    async def _send_lines(answer: Answered, lines: AsyncGenerator[bytes, None], receive: Receive, send: Send) -> None:
+        """Sends the lines until there are no more, or whoever asked has gone."""
+        gone = asyncio.ensure_future(receive())
+        headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        try:
+            async for line in lines:
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            await lines.aclose()
 
     @staticmethod
     async def _lifespan(receive: Receive, send: Send) -> None:

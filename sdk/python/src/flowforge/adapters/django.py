@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import path as url_path
 from django.views.decorators.csrf import csrf_exempt
 
@@ -19,11 +20,13 @@ def serve(flowforge: FlowForge, path: str = PATH) -> Any:
     """
     service = flowforge.service("django")
 
-    def view(request: HttpRequest) -> HttpResponse:
+    def view(request: HttpRequest) -> HttpResponseBase:
         headers = {name.lower(): value for name, value in request.headers.items()}
         url = request.build_absolute_uri(request.path)
         answer = service.handle(Request(request.method or "", url, request.META.get("QUERY_STRING", ""), headers, request.body))
-        response = HttpResponse(answer.body, status=answer.status)
+        response: HttpResponseBase = HttpResponse(answer.body, status=answer.status)
+        if answer.lines is not None:
+            response = StreamingHttpResponse(answer.lines, status=answer.status)
         for name, value in answer.headers.items():
             response[name] = value
         return response

@@ -17,6 +17,6 @@ def serve(app: Flask, flowforge: FlowForge, path: str = PATH) -> None:
 
     def endpoint() -> Response:
         answer = service.handle(request_of(request.environ, request.get_data()))
-        return Response(answer.body, answer.status, answer.headers)
+        return Response(answer.body if answer.lines is None else answer.lines, answer.status, answer.headers)
 
     app.add_url_rule(path, f"flowforge_{flowforge.app_id}", endpoint, methods=["GET", "POST", "PUT"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Iterable
 
 from ..serve import Request, Service
 
@@ -19,10 +19,13 @@ class WsgiApp:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def __call__(self, environ: Dict[str, Any], start_response: Callable[..., Any]) -> List[bytes]:
+    def __call__(self, environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         length = environ.get("CONTENT_LENGTH") or "0"
         body = environ["wsgi.input"].read(int(length)) if length.isdigit() else b""
         answer = self._service.handle(request_of(environ, body))
+        if answer.lines is not None:
+            start_response(reason(answer.status), list(answer.headers.items()))
+            return answer.lines
         start_response(reason(answer.status), [*answer.headers.items(), ("content-length", str(len(answer.body)))])
         return [answer.body]
 
