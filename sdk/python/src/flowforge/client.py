@@ -23,6 +23,8 @@ from .values import Duration, duration_text, parse_duration
 JSON = Dict[str, Any]
 AnyEvent = Union[NewEvent, JSON]
 SEND_ATTEMPTS = 5
+FIRST_PAUSE, LAST_PAUSE = 0.02, 1.0  # seconds between looks at a run that is waited for
+STREAM_SILENCE = 60.0  # seconds after which a stream is taken for broken; the server says something every 15
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,16 @@ class Runs(_Resource):
     def wait(self, id: str, timeout: Duration = "5m") -> Run:
         """Waits until a run has ended, and gives it. Raises TimeoutError when it has not in time."""
         deadline = time.monotonic() + _seconds(timeout)
-        for _ in self._follow(id, deadline):
-            pass
-        return self.get(id)
+        pause = FIRST_PAUSE
+        while True:
+            run = self.get(id)
+            if run.ended:
+                return run
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"run {id} has not ended in time; it is {run.status}")
+            time.sleep(min(pause, left))
+            pause = min(LAST_PAUSE, pause * 1.5)
 
     def result(self, id: str, timeout: Duration = "5m") -> Any:
         """Waits for a run and gives what its function returned. Raises RunFailed, TimeoutError."""
@@ -191,42 +200,34 @@ class Runs(_Resource):
 
         A connection that breaks is made again where it was. Example: `for event in client.runs.stream(run_id): print(event["type"])`
         """
-        return self._follow(id, None)
-
-    def _follow(self, id: str, deadline: Optional[float]) -> Iterator[JSON]:
         last: Optional[str] = None
         failures = 0
         while True:
             try:
-                for seen, told in self._messages(id, last, deadline):
+                for seen, told in self._messages(id, last):
                     last, failures = seen, 0
                     yield told
                 if self.get(id).ended:
                     return
             except UnreachableError:
                 failures += 1
-                if deadline is None and failures >= SEND_ATTEMPTS:
+                if failures >= SEND_ATTEMPTS:
                     raise
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"run {id} has not ended in time")
             time.sleep(0.1)
 
-    def _messages(self, id: str, last: Optional[str], deadline: Optional[float]) -> Iterator[Any]:
+    def _messages(self, id: str, last: Optional[str]) -> Iterator[Any]:
         bearer = self._settings.client_bearers()[0]
         headers = {**sdk_headers(), "accept": "text/event-stream"}
         if bearer:
             headers["authorization"] = f"Bearer {bearer}"
         if last is not None:
             headers["last-event-id"] = last
-        timeout = 60.0 if deadline is None else max(0.05, min(60.0, deadline - time.monotonic()))
-        for raw in stream(f"{self._settings.url}/api/v1/runs/{quote(id)}/stream", headers, timeout):
+        for raw in stream(f"{self._settings.url}/api/v1/runs/{quote(id)}/stream", headers, STREAM_SILENCE):
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             if line.startswith("id:"):
                 last = line[3:].strip()
             elif line.startswith("data:"):
                 yield last, json.loads(line[5:])
-            if deadline is not None and time.monotonic() > deadline:
-                return
 
 
 class Workflows(_Resource):
