@@ -273,6 +273,7 @@ def test_a_failing_step_is_tried_again_and_nothing_else(live: Live) -> None:
     run = ended(live.app, "live/retries")
     assert run.output == ["third time lucky", None]
     assert live.entered[run.ulid] == ["before", "flaky", "flaky", "flaky", "after"]
+    assert run.data["timing"]["running_ms"] >= 2000, "twice it was told to wait a second"
 
 
 def test_a_step_that_fails_for_good_can_be_caught(live: Live) -> None:
