@@ -500,3 +500,14 @@ def test_io_between_steps_is_awaited() -> None:
         return await asyncio.gather(step.run("fast", lambda: 0), slow())
 
     assert run(made(outside)).output == [0, 1]
+
+
+def test_a_step_that_is_given_up_does_not_hold_the_others() -> None:
+    async def impatient(ctx: Context) -> Any:
+        given_up = asyncio.ensure_future(step.run("given up", lambda: 0))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        return await step.run("next", lambda: 1)
+
+    result = run(made(impatient))
+    assert (result.output, list(result.steps)) == (1, ["next"])

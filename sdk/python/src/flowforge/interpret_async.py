@@ -136,6 +136,11 @@ class AsyncInterpreter:
         self._move()
         try:
             await waiting.turn
+        except asyncio.CancelledError:
+            if not waiting.turn.cancelled():  # it was its turn already
+                self._running -= 1
+                self._move()
+            raise
         finally:
             self._waiting.remove(waiting)
 
