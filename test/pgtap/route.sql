@@ -128,7 +128,7 @@ insert into request values
 ('GET', '/api/v1/schedules', '/api/v1/schedules', null),
 ('POST', '/api/v1/watches', '/api/v1/watches', '{"table": "routes_orders", "operations": ["insert"]}'),
 ('GET', '/api/v1/watches', '/api/v1/watches', null), ('DELETE', '/api/v1/watches/{table}', '/api/v1/watches/routes_orders', null),
-('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
+('POST', '/api/v1/ws/ticket', '/api/v1/ws/ticket', null), ('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
 
 
 -- What signed-in users, keys and those who manage them do. A second factor needs a key to seal it with, which is not here.
