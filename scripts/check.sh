@@ -207,6 +207,14 @@ run_docs() {
 	take_tap 'docs snippets' python3 test/docs/snippets.py
 }
 
+run_sdk_python() {
+	sdk/python/venv.sh || { count 'sdk python: the virtualenv' 1; return; }
+	local file
+	for file in $(cd sdk/python/tests && ls test_*.py); do
+		later "sdk python $(basename "$file" .py)" "cd sdk/python && exec .venv/bin/python tests/tap.py tests/$file"
+	done
+}
+
 run_e2e() {
 	install_packages test/e2e || { count 'e2e: npm ci' 1; return; }
 	install_packages examples/orders-typescript || { count 'e2e: npm ci of the example' 1; return; }
@@ -241,8 +249,8 @@ for kind in $kinds; do
 		gateway) run_gateway ;;
 		cli) run_taps cli $(cd test/cli && grep -l '__main__' *.py) ;;
 		docs) run_docs ;;
+		sdk) run_sdk_python; run_sdk_typescript ;;
 		e2e) run_e2e ;;
-		sdk) run_sdk_typescript ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac
 done
