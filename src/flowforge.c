@@ -19,6 +19,7 @@
 #include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/run.h"
+#include "slot/depth.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
 #include "team/caller.h"
@@ -437,6 +438,7 @@ _PG_init(void)
 					 errhint("Add flowforge to shared_preload_libraries and restart the server.")));
 		ff_plan_init();
 		ff_hint_init();
+		ff_depth_init();
 		ff_function_init();
 		return;
 	}
@@ -454,6 +456,7 @@ _PG_init(void)
 	ff_shared_init();
 	ff_filter_init();
 	ff_hint_init();
+	ff_depth_init();
 	ff_function_init();
 	ff_step_init();
 	ff_utility_init();

@@ -84,6 +84,7 @@ start_shared_memory(void)
 		ff_shared->life = ff_unix_us(GetCurrentTimestamp());
 		ff_channel_make(ff_shared->live_channel);
 		ff_rate_init(&ff_shared->rates);
+		ff_depths_init(&ff_shared->depths);
 		for (int i = 0; i < FF_MAX_DATABASES; i++)
 			init_database(&ff_shared->databases[i], tranche);
 	}

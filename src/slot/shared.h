@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "slot/depth.h"
 #include "slot/follow.h"
 #include "slot/pool.h"
 #include "slot/rate.h"
@@ -165,6 +166,7 @@ typedef struct FfShared
 	int64	   life;						  /* when this was made, in microseconds since 1970 */
 	char	   live_channel[FF_CHANNEL_SIZE]; /* what is only for watching is notified on it */
 	FfRates	   rates;
+	FfDepths   depths;
 	FfDatabase databases[FF_MAX_DATABASES];
 } FfShared;
 
