@@ -393,6 +393,9 @@ define_audit_settings(void)
 				NULL, &ff_audit_public_keys, "", ff_audit_check_keys, NULL);
 	define_int("flowforge.audit_seal_interval", "How often the audit log is sealed.",
 			   &ff_audit_seal_interval, 60, 1, 86400, PGC_SIGHUP, GUC_UNIT_S);
+	define_int("flowforge.audit_retention",
+			   "Days the audit log is kept, up to the seal before them; 0: for ever.",
+			   &ff_audit_retention, 0, 0, 36500, PGC_SIGHUP, 0);
 }
 
 /* Limits of the expression language. They bound what one evaluation may cost this very backend. */
