@@ -15,6 +15,7 @@
 #include "event/event.h"
 #include "function/function.h"
 #include "slot/rate.h"
+#include "slot/shared.h"
 #include "team/caller.h"
 #include "team/team.h"
 #include "util/errors.h"
@@ -36,15 +37,17 @@ check_payloads(const FfEvent *events, int count)
 	{
 		size_t size = ff_event_size(&events[i]);
 
-		if (size > (size_t) limit)
-			ereport(ERROR,
-					(errcode(FF_ERR_PAYLOAD_SIZE),
-					 errmsg("event \"%s\" is larger than the tenant may send", events[i].name),
-					 errdetail("It has %zu bytes, at most %d are allowed, and nothing of this call "
-							   "is kept.",
-							   size, limit),
-					 errhint("Store the payload elsewhere and send a reference. The limit is the "
-							 "tenant's max_payload_bytes: select ff_set_tenant(...).")));
+		if (size <= (size_t) limit)
+			continue;
+		ff_shared_refused(FF_QUOTA_PAYLOAD_BYTES);
+		ereport(ERROR,
+				(errcode(FF_ERR_PAYLOAD_SIZE),
+				 errmsg("event \"%s\" is larger than the tenant may send", events[i].name),
+				 errdetail("It has %zu bytes, at most %d are allowed, and nothing of this call "
+						   "is kept.",
+						   size, limit),
+				 errhint("Store the payload elsewhere and send a reference. The limit is the "
+						 "tenant's max_payload_bytes: select ff_set_tenant(...).")));
 	}
 }
 
@@ -56,6 +59,7 @@ take_rate(int32 tenant_id, int count)
 
 	if (limit == 0 || count == 0 || ff_rate_take(tenant_id, limit, count))
 		return;
+	ff_shared_refused(FF_QUOTA_EVENTS_PER_SECOND);
 	ereport(ERROR,
 			(errcode(FF_ERR_EVENT_RATE),
 			 errmsg("the tenant sends more than %d events a second", limit),

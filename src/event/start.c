@@ -252,6 +252,7 @@ count_queued(int32 tenant_id, int count, bool bounded)
 
 	if (ff_depth_add(tenant_id, count, limit, &depth))
 		return;
+	ff_shared_refused(FF_QUOTA_QUEUED);
 	ereport(ERROR,
 			(errcode(FF_ERR_QUEUE_FULL), errmsg("the tenant's queue is full"),
 			 errdetail("%lld of its runs have not begun, %d more would be more than the %d it may "

@@ -36,6 +36,12 @@ language c volatile
 as 'MODULE_PATHNAME', 'ff_slot_post';
 comment on function flowforge.post(integer, uuid, text, jsonb) is 'Puts a message in the inbox of a run''s owner and wakes it at commit.';
 
+create function flowforge.refusals(out quota text, out calls bigint) returns setof record
+language c volatile
+as 'MODULE_PATHNAME', 'ff_slot_refusals';
+comment on function flowforge.refusals() is
+'How many calls of senders were refused in this database since the server started, by the limit of the tenant that they would have gone beyond.';
+
 create function flowforge.count_queued(tenant integer) returns void
 language c volatile strict
 as 'MODULE_PATHNAME', 'ff_slot_depth_add';
