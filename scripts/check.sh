@@ -50,8 +50,10 @@ start_cluster() {
 		max_prepared_transactions = 5
 		timezone = 'UTC'
 		flowforge.audit_key_file = '$work/audit.key'
+		flowforge.secret_key_file = '$work/secret.key'
 	CONF
 	printf '%064d' 7 >"$work/audit.key"
+	printf '%064d' 8 >"$work/secret.key"
 	(cd /tmp && $as_user "$bin/pg_ctl" -D "$work/data" -l "$work/log" -w start >/dev/null)
 	export PGHOST=$work PGPORT=5432 PGUSER=postgres
 }
@@ -59,7 +61,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang schema template operand graph send tenant trigger cron hook watch sdk register api tools control starters openapi outbound workflow flow held access jwt \
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang schema template operand graph send tenant trigger cron hook watch sdk register api tools control starters openapi outbound workflow flow held access jwt secret \
 		>"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do
@@ -228,7 +230,7 @@ for kind in $kinds; do
 		sandbox) run_sandbox ;;
 		tap) run_taps tap $(cd test/tap && grep -lE '^run\(|^\s+run\(|__main__' *.py) ;;
 		gateway) run_gateway ;;
-		cli) run_taps cli usage.py follow.py control.py workflows.py psql.py develop.py ;;
+		cli) run_taps cli usage.py follow.py control.py workflows.py psql.py secrets.py develop.py ;;
 		docs) run_docs ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;

@@ -45,7 +45,7 @@ PG_MODULE_MAGIC;
 extern PGDLLEXPORT void _PG_init(void);
 
 static char *public_url = NULL;
-static char *served[5]; /* what is said of the request that is served */
+static char *served[6]; /* what is said of the request that is served */
 
 char	  *ff_event_keys = NULL;
 extern int ff_executors;
@@ -319,6 +319,10 @@ define_step_settings(void)
 		"flowforge.secret_key_file",
 		"The file with the key that stored secrets are sealed with (64 hexadecimal digits).",
 		&ff_secret_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_text("flowforge.secret_key_file_old",
+				"The file with the key of before, while what it has sealed is sealed anew "
+				"(ff_secret_rotate).",
+				&ff_secret_key_file_old, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 	DefineCustomStringVariable("flowforge.public_url",
 							   "Where browsers reach the gateway: what links begin with.",
 							   "Without one they are paths.", &public_url, "", PGC_SIGHUP, 0,
@@ -377,6 +381,8 @@ define_access_settings(void)
 				PGC_SUSET, GUC_NOT_IN_SAMPLE);
 	define_text("flowforge.address", "The address of who asks.", &served[4], "", PGC_SUSET,
 				GUC_NOT_IN_SAMPLE);
+	define_text("flowforge.pass", "By what who asks can be known again.", &served[5], "", PGC_SUSET,
+				GUC_NOT_IN_SAMPLE | GUC_SUPERUSER_ONLY);
 }
 
 /* Settings of the audit log. */

@@ -176,6 +176,7 @@ extern FfExit ff_command_approve(int argc, char **argv);
 extern FfExit ff_command_reject(int argc, char **argv);
 extern FfExit ff_command_create_admin(int argc, char **argv);
 extern FfExit ff_command_keys(int argc, char **argv);
+extern FfExit ff_command_secrets(int argc, char **argv);
 extern FfExit ff_command_doctor(int argc, char **argv);
 extern FfExit ff_command_psql(int argc, char **argv);
 

@@ -41,6 +41,8 @@ static const Command commands[] = {
 	{"reject", "ID [-r TEXT] [-b NAME]", "reject it", ff_command_reject},
 	{"create-admin", "-e MAIL -p PASSWORD -n NAME", "make the first user", ff_command_create_admin},
 	{"keys", "create | list | revoke KEY", "make and revoke API keys", ff_command_keys},
+	{"secrets", "list | set NAME | delete NAME", "what workflows send and nobody reads",
+	 ff_command_secrets},
 	{"doctor", "", "find what is wrong and say how to mend it", ff_command_doctor},
 	{"psql", "[ARGUMENT...]", "psql on the right database", ff_command_psql},
 	{"version", "", "print the version", command_version},

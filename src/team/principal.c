@@ -10,7 +10,9 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
+#include "team/pass.h"
 #include "team/principal.h"
 #include "util/errors.h"
 
@@ -21,31 +23,19 @@ static const struct
 {
 	const char *name;
 	FfRole		role;
-} scopes[] = {{"events:send", FF_ROLE_MEMBER},
-			  {"events:read", FF_ROLE_VIEWER},
-			  {"runs:read", FF_ROLE_VIEWER},
-			  {"runs:manage", FF_ROLE_MEMBER},
-			  {"functions:read", FF_ROLE_VIEWER},
-			  {"functions:manage", FF_ROLE_MEMBER},
-			  {"workflows:read", FF_ROLE_VIEWER},
-			  {"workflows:manage", FF_ROLE_MEMBER},
-			  {"tools:read", FF_ROLE_VIEWER},
-			  {"tools:manage", FF_ROLE_MEMBER},
-			  {"approvals:read", FF_ROLE_VIEWER},
-			  {"approvals:manage", FF_ROLE_MEMBER},
-			  {"schedules:read", FF_ROLE_VIEWER},
-			  {"hooks:read", FF_ROLE_VIEWER},
-			  {"hooks:manage", FF_ROLE_ADMIN},
-			  {"watches:read", FF_ROLE_VIEWER},
-			  {"watches:manage", FF_ROLE_ADMIN},
-			  {"team:read", FF_ROLE_VIEWER},
-			  {"team:manage", FF_ROLE_ADMIN},
-			  {"audit:read", FF_ROLE_ADMIN},
-			  {"tenant:read", FF_ROLE_VIEWER},
-			  {"tenant:manage", FF_ROLE_ADMIN},
-			  {"metrics:read", FF_ROLE_VIEWER},
-			  {"secrets:manage", FF_ROLE_ADMIN},
-			  {"admin", FF_ROLE_ADMIN}};
+} scopes[] = {{"events:send", FF_ROLE_MEMBER},	  {"events:read", FF_ROLE_VIEWER},
+			  {"runs:read", FF_ROLE_VIEWER},	  {"runs:manage", FF_ROLE_MEMBER},
+			  {"functions:read", FF_ROLE_VIEWER}, {"functions:manage", FF_ROLE_MEMBER},
+			  {"workflows:read", FF_ROLE_VIEWER}, {"workflows:manage", FF_ROLE_MEMBER},
+			  {"tools:read", FF_ROLE_VIEWER},	  {"tools:manage", FF_ROLE_MEMBER},
+			  {"approvals:read", FF_ROLE_VIEWER}, {"approvals:manage", FF_ROLE_MEMBER},
+			  {"schedules:read", FF_ROLE_VIEWER}, {"hooks:read", FF_ROLE_VIEWER},
+			  {"hooks:manage", FF_ROLE_ADMIN},	  {"watches:read", FF_ROLE_VIEWER},
+			  {"watches:manage", FF_ROLE_ADMIN},  {"team:read", FF_ROLE_VIEWER},
+			  {"team:manage", FF_ROLE_ADMIN},	  {"audit:read", FF_ROLE_ADMIN},
+			  {"tenant:read", FF_ROLE_VIEWER},	  {"tenant:manage", FF_ROLE_ADMIN},
+			  {"metrics:read", FF_ROLE_VIEWER},	  {"secrets:read", FF_ROLE_VIEWER},
+			  {"secrets:manage", FF_ROLE_ADMIN},  {"admin", FF_ROLE_ADMIN}};
 
 static const char *const role_names[] = {"", "viewer", "member", "admin"};
 
@@ -110,6 +100,8 @@ ff_principal_init(FfPrincipal *principal, int32 tenant_id, FfRole role, const ch
 	principal->role = role;
 	principal->scopes = ff_scopes_of(role);
 	strlcpy(principal->actor, actor, sizeof(principal->actor));
+	principal->credential[0] = '\0';
+	principal->expires_at = DT_NOEND;
 }
 
 /* The subtransaction's end gives the setting its earlier value back. */
@@ -132,11 +124,15 @@ set_number(const char *name, uint32 value)
 void
 ff_principal_enter(const FfPrincipal *principal, const char *request_id, const char *address)
 {
+	char pass[FF_PASS_SIZE];
+
+	ff_pass_write(principal, pass);
 	if (principal->tenant_id != 0)
 		set_number("flowforge.tenant", (uint32) principal->tenant_id);
 	set("flowforge.actor", principal->actor);
 	set("flowforge.role", ff_role_name(principal->role));
 	set_number("flowforge.scopes", principal->scopes);
+	set("flowforge.pass", pass);
 	set("flowforge.request_id", request_id);
 	set("flowforge.address", address);
 }

@@ -128,7 +128,7 @@ insert into request values
 ('GET', '/api/v1/schedules', '/api/v1/schedules', null),
 ('POST', '/api/v1/watches', '/api/v1/watches', '{"table": "routes_orders", "operations": ["insert"]}'),
 ('GET', '/api/v1/watches', '/api/v1/watches', null), ('DELETE', '/api/v1/watches/{table}', '/api/v1/watches/routes_orders', null),
-('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
+('POST', '/api/v1/ws/ticket', '/api/v1/ws/ticket', null), ('GET', '/api/v1/status', '/api/v1/status', null), ('GET', '/api/openapi.json', '/api/openapi.json', null);
 
 
 -- What signed-in users, keys and those who manage them do. A second factor needs a key to seal it with, which is not here.
@@ -162,6 +162,9 @@ from (values ('GET', '/api/v1/users/me', '/api/v1/users/me', null), ('PATCH', '/
 	('POST', '/api/v1/users/me/2fa/backup-codes', '/api/v1/users/me/2fa/backup-codes', '{"code": "1"}'),
 	('POST', '/api/v1/users/me/2fa/disable', '/api/v1/users/me/2fa/disable', '{"code": "1"}'),
 	('POST', '/api/v1/auth/logout', '/api/v1/auth/logout', '{}')) v;
+insert into request values ('PUT', '/api/v1/secrets/{name}', '/api/v1/secrets/ROUTES', '{"value": "a value nobody reads"}'),
+('GET', '/api/v1/secrets', '/api/v1/secrets', null), ('POST', '/api/v1/secrets/rotate', '/api/v1/secrets/rotate', '{}'),
+('DELETE', '/api/v1/secrets/{name}', '/api/v1/secrets/ROUTES', null);
 insert into request values ('DELETE', '/api/v1/api-keys/{id}', '/api/v1/api-keys/' || :'key_id', null);
 
 create temp table answer as
