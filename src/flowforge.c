@@ -318,6 +318,10 @@ define_step_settings(void)
 		"flowforge.secret_key_file",
 		"The file with the key that stored secrets are sealed with (64 hexadecimal digits).",
 		&ff_secret_key_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
+	define_text("flowforge.secret_key_file_old",
+				"The file with the key of before, while what it has sealed is sealed anew "
+				"(ff_secret_rotate).",
+				&ff_secret_key_file_old, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY);
 	DefineCustomStringVariable("flowforge.public_url",
 							   "Where browsers reach the gateway: what links begin with.",
 							   "Without one they are paths.", &public_url, "", PGC_SIGHUP, 0,

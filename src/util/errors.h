@@ -121,6 +121,9 @@
 	X(ROLE_UNTIED, '6', '4', '1', 403, "The caller's database role is tied to no tenant")          \
 	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")               \
 	X(AUDIT_KEY, '6', '6', '0', 409, "There is no key to seal the audit log with")                 \
+	X(SECRET_FORM, '6', 'B', '0', 400, "A secret is not of the form it should have")               \
+	X(SECRET_NOT_FOUND, '6', 'B', '1', 404, "The secret does not exist")                           \
+	X(SECRET_PLACE, '6', 'B', '2', 400, "A secret stands where it may not")                        \
 	X(CHANGED, '6', 'A', '1', 412, "What was to be changed was changed meanwhile")                 \
 	X(CONFLICT, '6', 'A', '2', 409, "What is stored does not let itself be changed like this")     \
 	X(NO_WEBSOCKET, '6', '8', '0', 426, "The path is that of a WebSocket")                         \

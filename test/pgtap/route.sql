@@ -162,6 +162,9 @@ from (values ('GET', '/api/v1/users/me', '/api/v1/users/me', null), ('PATCH', '/
 	('POST', '/api/v1/users/me/2fa/backup-codes', '/api/v1/users/me/2fa/backup-codes', '{"code": "1"}'),
 	('POST', '/api/v1/users/me/2fa/disable', '/api/v1/users/me/2fa/disable', '{"code": "1"}'),
 	('POST', '/api/v1/auth/logout', '/api/v1/auth/logout', '{}')) v;
+insert into request values ('PUT', '/api/v1/secrets/{name}', '/api/v1/secrets/ROUTES', '{"value": "a value nobody reads"}'),
+('GET', '/api/v1/secrets', '/api/v1/secrets', null), ('POST', '/api/v1/secrets/rotate', '/api/v1/secrets/rotate', '{}'),
+('DELETE', '/api/v1/secrets/{name}', '/api/v1/secrets/ROUTES', null);
 insert into request values ('DELETE', '/api/v1/api-keys/{id}', '/api/v1/api-keys/' || :'key_id', null);
 
 create temp table answer as
