@@ -7,7 +7,7 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "tap"))
+sys.path.append(os.path.join(HERE, "..", "tap"))  # last: its modules may have the names of Python's
 sys.path.insert(0, os.path.join(HERE, "..", "..", "sdk", "python", "src"))
 from flowforge import FlowForge, step  # noqa: E402
 from flowforge.server import Server  # noqa: E402

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any, Callable, Dict, List, Optional
 
 REPOSITORY = Path(__file__).parents[3]
-sys.path.insert(0, str(REPOSITORY / "test" / "tap"))
+sys.path.append(str(REPOSITORY / "test" / "tap"))  # last: its modules may have the names of Python's
 
 from gateway import Gateway  # type: ignore[import-not-found]  # noqa: E402
 from harness import Cluster, free_port, wait_for  # type: ignore[import-not-found]  # noqa: E402
