@@ -15,6 +15,7 @@
 #include "utils/jsonb.h"
 
 #include "api/route.h"
+#include "team/principal.h"
 
 /* "dev" when the server is open, else "cloud". */
 extern const char *ff_server_kind(void);
@@ -24,7 +25,8 @@ extern const char *ff_server_kind(void);
  * when they do not prove who they are, FF600 when they may not call the route, FF601 when an open
  * server is asked from elsewhere, FF602 when it has no secret.
  */
-extern void ff_access_grant(const FfMatch *match, Jsonb *headers, const char *request_id);
+extern void ff_access_grant(const FfMatch *match, Jsonb *headers, const char *request_id,
+							FfPrincipal *who);
 
 /* Raises FF207 when the app that asks was set up for another kind of server. */
 extern void ff_access_check_kind(Jsonb *headers);

@@ -72,7 +72,7 @@ $$;
 comment on function flowforge.rename_tenant(text) is 'Gives the tenant another name. Errors: FF203, FF6A2 it is taken.';
 
 create function flowforge.api_tenant_change(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
