@@ -106,13 +106,13 @@ grant execute on function flowforge.api_ready, flowforge.api_dev, flowforge.api_
 	to flowforge_http_nobody;
 
 -- Sending.
-grant execute on function flowforge.ingest to flowforge_http_sender;
+grant execute on function flowforge.ingest, flowforge.started_runs to flowforge_http_sender;
 
 -- Reading. The account of who asks is theirs to change, whatever their role.
 grant execute on function flowforge.api_me, flowforge.api_me_change, flowforge.api_me_password, flowforge.api_2fa_setup, flowforge.api_2fa_confirm,
 	flowforge.api_2fa_codes, flowforge.api_2fa_disable, flowforge.api_logout, flowforge.api_token, flowforge.api_users, flowforge.api_user,
-	flowforge.api_metrics, flowforge.run_causes, flowforge.run_call_events, flowforge.stream_follow, flowforge.stream_listen, flowforge.graphql_fields, flowforge.executors, flowforge.sql_workers,
-	@extschema@.ff_status
+	flowforge.api_metrics, flowforge.run_causes, flowforge.run_call_events, flowforge.graphql_fields, flowforge.stream_follow,
+	flowforge.stream_listen, flowforge.server_life, flowforge.executors, flowforge.sql_workers, @extschema@.ff_status
 	to flowforge_http_viewer;
 grant select on flowforge.cancellation, flowforge.wait, flowforge.inbox, flowforge.feed, flowforge.feed_era to flowforge_http_viewer;
 
@@ -124,6 +124,8 @@ grant execute on function flowforge.invoke, flowforge.create_workflow, flowforge
 	flowforge.api_endpoint_start, flowforge.api_endpoint_report, flowforge.api_checkpoint
 	to flowforge_http_member;
 grant delete on flowforge.cancellation to flowforge_http_member;
+-- What only an admin may, said in the words of the function.
+grant execute on function @extschema@.ff_pause_app, @extschema@.ff_resume_app to flowforge_http_member;
 
 -- Managing the team.
 grant execute on function flowforge.api_user_create, flowforge.api_user_change, flowforge.api_user_delete, flowforge.api_tenant_change,

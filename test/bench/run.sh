@@ -1,10 +1,10 @@
 #!/bin/bash
-# The benchmarks: run.sh [lang] [definitions] [sandbox] [send] [triggers] [throughput] [latency] [graphs] [memory] [fair] [gateway] [sleepers]. Without a name, all of
+# The benchmarks: run.sh [lang] [definitions] [sandbox] [send] [triggers] [throughput] [latency] [graphs] [memory] [fair] [gateway] [auth] [sleepers]. Without a name, all of
 # them. Prints figures as ratios to limits measured in the same run.
 set -eu
 cd "$(dirname "$0")"
 rest=()
-for part in ${*:-lang definitions sandbox send triggers throughput latency graphs memory fair gateway sleepers}; do
+for part in ${*:-lang definitions sandbox send triggers throughput latency graphs memory fair gateway auth sleepers}; do
 	case $part in
 		lang | definitions | sandbox) python3 "$part.py" ;;
 		*) rest+=("$part") ;;
