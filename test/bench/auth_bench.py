@@ -10,9 +10,13 @@ SECONDS = 4
 BODY = json.dumps({"name": "bench/event", "data": {"order": 17, "total": 99.5, "items": ["a", "b", "c"]}})
 OPEN = """
 create function public.{name}(request flowforge.request) returns flowforge.response
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-as $$ select flowforge.{function}(request) $$;
+as $$
+begin
+	return flowforge.{function}(request);
+end
+$$;
 insert into flowforge.route (method, pattern, function, lane, scope, tag, summary, request_schema, response_schema)
 select 'POST', '{pattern}', 'public.{name}', lane, 'public', tag, 'The same, open to everybody', request_schema, response_schema
 from flowforge.route where function = 'flowforge.{function}';
