@@ -16,7 +16,7 @@
 
 static const char *const ranks[] = {"flowforge_http_nobody", "flowforge_http_viewer",
 									"flowforge_http_member", "flowforge_http_admin"};
-static const char sender[] = "flowforge_http_sender";
+static const char		 sender[] = "flowforge_http_sender";
 
 static const char *
 rank_name(const FfPrincipal *principal)

@@ -5,7 +5,8 @@
  * the database role of that rank: flowforge_http_viewer, flowforge_http_member or
  * flowforge_http_admin; flowforge_http_sender for event keys, which may send and nothing else;
  * flowforge_http_nobody for requests that prove nothing. So a route reads and calls what its caller
- * may, and row-level security shows it the rows of its caller's tenant, whatever its statements say.
+ * may, and row-level security shows it the rows of its caller's tenant, whatever its statements
+ * say.
  */
 #ifndef FF_RANK_H
 #define FF_RANK_H

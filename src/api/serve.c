@@ -2,8 +2,8 @@
  * serve.c - flowforge.serve, which answers the HTTP requests that the gateway passes on.
  *
  * A request goes: route (route.h), access (access.h), key (repeat.h), body, the route's function as
- * the role of who asks (rank.h), answer (answer.h). All of it happens in a subtransaction, so that an error becomes an answer and
- * leaves the other requests of the transaction alone.
+ * the role of who asks (rank.h), answer (answer.h). All of it happens in a subtransaction, so that
+ * an error becomes an answer and leaves the other requests of the transaction alone.
  */
 #include "postgres.h"
 
