@@ -49,7 +49,7 @@ check-memory: ## every kind of test under ASan and UBSan, with assertions in the
 	@bash scripts/check-memory.sh
 
 bench: ## the benchmarks, as ratios to limits measured in the same run
-	@sh scripts/deps.sh check
+	@sh scripts/deps.sh bench
 	@$(BUILD)
 	@bash test/bench/run.sh
 

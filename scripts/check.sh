@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
-kinds=${*:-regress pgtap isolation lang graph schema sandbox tap gateway cli docs e2e}
+kinds=${*:-regress pgtap isolation lang graph schema sandbox docs e2e tap gateway cli}
 bin=$(pg_config --bindir)
 work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
 chmod 755 "$work"
@@ -122,25 +122,51 @@ take_tap() {
 	failed=$((failed + bad))
 }
 
-# Runs commands side by side, as many at a time as FLOWFORGE_JOBS says: they wait more than they work. What the nth of them printed is then
-# in $work/side.n, and how it ended in $work/side.n.status.
-side_by_side() {
-	local number=0 command
+# Tests that start their own servers wait more than they work: once all kinds have said what they have, FLOWFORGE_JOBS run side by side. A
+# command prints TAP, or what node's test runner prints.
+names=()
+commands=()
+later() { # name, command
+	names+=("$1")
+	commands+=("$2")
+}
 
-	for command in "$@"; do
-		number=$((number + 1))
-		echo "$number $command"
-	done | xargs -d '\n' -n 1 -P "${FLOWFORGE_JOBS:-3}" sh -c \
-		'number=${1%% *}; sh -c "${1#* }" >"$0.$number" 2>&1; echo $? >"$0.$number.status"' "$work/side"
+run_later() {
+	local number
+	for number in "${!commands[@]}"; do
+		echo "$number ${commands[$number]}"
+	done | xargs -r -d '\n' -n 1 -P "${FLOWFORGE_JOBS:-4}" sh -c 'number=${1%% *}; began=$(date +%s); sh -c "${1#* }" >"$0.$number" 2>&1
+		echo $? >"$0.$number.status"; echo "# $(($(date +%s) - began)) s: ${1#* }"' "$work/side"
+	for number in "${!commands[@]}"; do
+		if grep -q '^ℹ pass ' "$work/side.$number"; then
+			take_node "${names[$number]}" "$work/side.$number" "$(cat "$work/side.$number.status")"
+		else
+			take_tap "${names[$number]}" sh -c "cat '$work/side.$number'; exit $(cat "$work/side.$number.status")"
+		fi
+	done
+}
+
+# Counts what node's test runner printed. Leaves are counted, not the groups they stand in.
+take_node() { # name, output, status
+	local ok bad
+	ok=$(sed -n 's/^ℹ pass //p' "$2")
+	bad=$(sed -n 's/^ℹ fail //p' "$2")
+	[ "$3" != 0 ] && [ "${bad:-0}" = 0 ] && bad=1
+	passed=$((passed + ${ok:-0}))
+	failed=$((failed + ${bad:-0}))
+	if [ "${bad:-0}" = 0 ]; then
+		echo "ok - $1 (${ok:-0})"
+	else
+		tail -150 "$2"
+		echo "not ok - $1 ($bad)"
+	fi
 }
 
 run_taps() {
-	local kind=$1 number=0 file
+	local kind=$1 file
 	shift
-	side_by_side "${@/#/exec python3 test/$kind/}"
 	for file in "$@"; do
-		number=$((number + 1))
-		take_tap "$kind $(basename "$file" .py)" sh -c "cat '$work/side.$number'; exit $(cat "$work/side.$number.status")"
+		later "$kind $(basename "$file" .py)" "exec python3 test/$kind/$file"
 	done
 }
 
@@ -148,14 +174,14 @@ run_taps() {
 run_gateway() {
 	local part sanitized=$work/sanitized/src/gateway
 
-	take_tap 'gateway protocol' python3 test/gateway/protocol_test.py "$root/src/gateway/flowforge"
+	later 'gateway protocol' "exec python3 test/gateway/protocol_test.py '$root/src/gateway/flowforge'"
 	mkdir -p "$work/sanitized/src"
 	cp flowforge.control "$work/sanitized" && cp -r src/gateway "$work/sanitized/src" && rm -f "$sanitized"/*.o "$sanitized/flowforge"
 	make -s -C "$sanitized" SANITIZE=1 >"$work/sanitized.make" 2>&1 || { cat "$work/sanitized.make"; count 'gateway: it builds with sanitizers' 1; return; }
 	nm -D "$sanitized/flowforge" | grep -q __asan_report_load
 	count 'gateway: it is built with sanitizers' $?
 	for part in hostile tls web websocket; do
-		take_tap "gateway $part, with sanitizers" python3 -W ignore "test/gateway/${part}_test.py" "$sanitized/flowforge"
+		later "gateway $part, with sanitizers" "exec python3 -W ignore test/gateway/${part}_test.py '$sanitized/flowforge'"
 	done
 }
 
@@ -183,28 +209,9 @@ run_e2e() {
 	install_packages test/e2e || { count 'e2e: npm ci' 1; return; }
 	install_packages examples/orders-typescript || { count 'e2e: npm ci of the example' 1; return; }
 	test/e2e/python/venv.sh || { count 'e2e: the virtualenv of the Python applications' 1; return; }
-	local file files commands=() number=0 output status ok bad
-	files=${FLOWFORGE_E2E:-$(cd test/e2e && ls *.test.mjs | sed 's/\.test\.mjs$//')}
-	for file in $files; do
-		commands+=("cd test/e2e && exec node --test --test-concurrency=1 --test-reporter=spec $file.test.mjs")
-	done
-	side_by_side "${commands[@]}"
-	for file in $files; do
-		number=$((number + 1))
-		output=$work/side.$number
-		status=$(cat "$output.status")
-		# Leaves are counted, not the groups they stand in.
-		ok=$(sed -n 's/^ℹ pass //p' "$output")
-		bad=$(sed -n 's/^ℹ fail //p' "$output")
-		[ "$status" != 0 ] && [ "${bad:-0}" = 0 ] && bad=1
-		passed=$((passed + ${ok:-0}))
-		failed=$((failed + ${bad:-0}))
-		if [ "${bad:-0}" = 0 ]; then
-			echo "ok - e2e $file (${ok:-0})"
-		else
-			tail -150 "$output"
-			echo "not ok - e2e $file ($bad)"
-		fi
+	local file
+	for file in ${FLOWFORGE_E2E:-$(cd test/e2e && ls *.test.mjs | sed 's/\.test\.mjs$//')}; do
+		later "e2e $file" "cd test/e2e && exec node --test --test-concurrency=1 --test-reporter=spec $file.test.mjs"
 	done
 }
 
@@ -227,5 +234,6 @@ for kind in $kinds; do
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac
 done
+run_later
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -552,6 +552,17 @@ begin_request(Conn *conn)
 	enter(conn, HEAD);
 }
 
+/* Always false. */
+static bool
+refuse_head(Conn *conn, int status)
+{
+	refuse(conn, status,
+		   status == 413   ? "The body is larger than 4 MB."
+		   : status == 431 ? "The head is larger than 16 KB or has more than 64 fields."
+						   : "The request is not well-formed HTTP/1.1.");
+	return false;
+}
+
 /* False: more bytes are needed, or it is over. */
 static bool
 read_head(Conn *conn)
@@ -563,16 +574,11 @@ read_head(Conn *conn)
 
 	if (length == 0)
 		return false;
-	status =
-		length < 0 ? -length : ff_http_head_parse(ff_buffer_at(&conn->in), (size_t) length, &head);
+	if (length < 0)
+		return refuse_head(conn, -length);
+	status = ff_http_head_parse(ff_buffer_at(&conn->in), (size_t) length, &head);
 	if (status != 0)
-	{
-		refuse(conn, status,
-			   status == 413   ? "The body is larger than 4 MB."
-			   : status == 431 ? "The head is larger than 16 KB or has more than 64 fields."
-							   : "The request is not well-formed HTTP/1.1.");
-		return false;
-	}
+		return refuse_head(conn, status);
 	note_request(conn, &head);
 	if (answer_file(conn, &head))
 	{

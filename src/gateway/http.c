@@ -159,13 +159,12 @@ parse_length(const char *text, int64_t *length)
 	return 0;
 }
 
-/* True when a comma separated list holds the word, in any case. */
-static bool
-list_has(const char *list, const char *word)
+bool
+ff_http_has_word(const char *list, const char *word)
 {
 	size_t length = strlen(word);
 
-	while (*list != '\0')
+	while (list != NULL && *list != '\0')
 	{
 		size_t item;
 
@@ -212,9 +211,9 @@ read_framing(const FfHttpHeader *header, FfHttpHead *head, Framing *framing)
 	}
 	if (strcmp(header->name, "connection") == 0)
 	{
-		if (list_has(value, "close"))
+		if (ff_http_has_word(value, "close"))
 			head->keep_alive = false;
-		else if (head->is_http10 && list_has(value, "keep-alive"))
+		else if (head->is_http10 && ff_http_has_word(value, "keep-alive"))
 			head->keep_alive = true;
 	}
 	return 0;

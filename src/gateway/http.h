@@ -50,6 +50,9 @@ extern int ff_http_head_end(const char *data, size_t length, size_t *seen);
  * to refuse it with. */
 extern int ff_http_head_parse(char *data, size_t length, FfHttpHead *head);
 
+/* True when a comma separated list (NULL: none) holds the word, in any case. */
+extern bool ff_http_has_word(const char *list, const char *word);
+
 /* The value of a header by its lower-case name, or NULL. */
 extern const char *ff_http_header(const FfHttpHead *head, const char *name);
 

@@ -8,7 +8,6 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* section 1.3 */
 #define KEY_LENGTH 24								/* 16 bytes in base64 */
@@ -29,25 +28,6 @@ typedef enum Opcode
 } Opcode;
 
 /* ---- the handshake ---- */
-
-/* True when a comma separated list holds the word, in any case. */
-static bool
-has_word(const char *list, const char *word)
-{
-	size_t length = strlen(word);
-
-	while (list != NULL && *list != '\0')
-	{
-		size_t item;
-
-		list += strspn(list, " \t,");
-		item = strcspn(list, " \t,");
-		if (item == length && strncasecmp(list, word, length) == 0)
-			return true;
-		list += item;
-	}
-	return false;
-}
 
 /* 22 digits of base64 and "==". */
 static bool
@@ -79,9 +59,9 @@ ff_websocket_asked(const FfHttpHead *head, char accept[FF_WEBSOCKET_ACCEPT_SIZE]
 	const char *key = ff_http_header(head, "sec-websocket-key");
 
 	if (strcmp(head->method, "GET") != 0 || head->is_http10 ||
-		!has_word(ff_http_header(head, "upgrade"), "websocket"))
+		!ff_http_has_word(ff_http_header(head, "upgrade"), "websocket"))
 		return 0;
-	if (!has_word(ff_http_header(head, "connection"), "upgrade") || head->chunked ||
+	if (!ff_http_has_word(ff_http_header(head, "connection"), "upgrade") || head->chunked ||
 		head->length > 0)
 		return 400;
 	if (version == NULL || strcmp(version, "13") != 0)
