@@ -112,7 +112,7 @@ grant execute on function flowforge.ingest, flowforge.started_runs to flowforge_
 grant execute on function flowforge.api_me, flowforge.api_me_change, flowforge.api_me_password, flowforge.api_2fa_setup, flowforge.api_2fa_confirm,
 	flowforge.api_2fa_codes, flowforge.api_2fa_disable, flowforge.api_logout, flowforge.api_token, flowforge.api_users, flowforge.api_user,
 	flowforge.api_metrics, flowforge.run_causes, flowforge.run_call_events, flowforge.graphql_fields, flowforge.stream_follow,
-	flowforge.stream_listen, flowforge.server_life, flowforge.executors, flowforge.sql_workers, @extschema@.ff_status
+	flowforge.stream_listen, flowforge.stream_next, flowforge.server_life, flowforge.executors, flowforge.sql_workers, @extschema@.ff_status
 	to flowforge_http_viewer;
 grant select on flowforge.cancellation, flowforge.wait, flowforge.inbox, flowforge.feed, flowforge.feed_era to flowforge_http_viewer;
 

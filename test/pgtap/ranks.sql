@@ -21,7 +21,7 @@ from (values
 	('api_dev api_endpoint_output api_hook api_login api_verify_2fa api_refresh api_approve api_approve_page', 'proof'),
 	('api_me api_me_change api_me_password api_2fa_setup api_2fa_confirm api_2fa_codes api_2fa_disable api_logout api_token', 'account'),
 	('api_users api_user api_user_create api_user_change api_user_delete', 'accounts'),
-	('ingest started_runs invoke create_workflow update_workflow delete_workflow publish_workflow archive_workflow duplicate_workflow run_workflow test_workflow '
+	('ingest started_runs stream_next invoke create_workflow update_workflow delete_workflow publish_workflow archive_workflow duplicate_workflow run_workflow test_workflow '
 		'decide resume_step register_app add_app remove_app run_causes v1_cancel api_function_change api_function_archive v1_run_metadata '
 		'api_endpoint_start api_endpoint_report api_checkpoint api_tenant_change', 'engine'),
 	('table_of', 'tables'), ('serve stream_read feed_read', 'gateway'), ('chain_audit audit_in audit audit_change', 'audit'), ('follow_tables', 'tables')) l (names, reason);
@@ -37,7 +37,7 @@ select set_eq($$select p.proname::text from pg_proc p where p.prosecdef and p.pr
 	$$values ('ingest'), ('started_runs')$$, 'an event key sends');
 select set_eq($$select p.proname::text from pg_proc p where p.prosecdef and p.pronamespace = 'flowforge'::regnamespace
 	and has_function_privilege('flowforge_http_viewer', p.oid, 'execute') and not has_function_privilege('flowforge_http_nobody', p.oid, 'execute')$$,
-	$$select name from definer where reason = 'account' or name in ('api_users', 'api_user', 'api_metrics', 'run_causes')$$, 'a viewer reads');
+	$$select name from definer where reason = 'account' or name in ('api_users', 'api_user', 'api_metrics', 'run_causes', 'stream_next')$$, 'a viewer reads');
 select is_empty($$select p.proname from pg_proc p join definer d on d.name = p.proname where p.pronamespace = 'flowforge'::regnamespace
 	and (has_function_privilege('flowforge_viewer', p.oid, 'execute') or has_function_privilege('flowforge_admin', p.oid, 'execute'))$$,
 	'and roles that are tied to a tenant may call none of it');
@@ -239,6 +239,12 @@ select is_empty($$select pattern, method from answered where asker = 'admin' and
 	-- What the requests before them would have made.
 	and (method, pattern) not in (('DELETE', '/api/v1/watches/{table}'), ('DELETE', '/api/v1/workflows/{id}'), ('POST', '/api/v1/workflows/{id}/archive'),
 		('POST', '/api/v1/workflows/{id}/run'))$$, 'an admin is answered by all routes');
+
+select is((select s.status from request_a a, flowforge.serve('GET', a.path, q.query, jsonb_build_object('authorization', 'Bearer ' || k.token), null) s
+	where a.pattern = q.pattern and a.method = 'GET' limit 1), 200, format('a viewer asks %s with %s', q.pattern, substring(q.query from '^[^=]*')))
+from asker k, (values ('/api/v1/runs/{id}/stream', 'since=0'), ('/api/v1/runs', 'search=a&status=running'), ('/api/v1/events', 'name=a'),
+	('/api/v1/functions', 'search=a&archived=true'), ('/api/v1/approvals', 'status=pending'), ('/api/v1/stream', 'since=' || (select replace(flowforge.feed_text(flowforge.feed_now()), ':', '%3A')))) q (pattern, query)
+where k.name = 'viewer';
 
 -- --- a careless route ---
 
