@@ -15,7 +15,7 @@ SQL_PARTS = src/util/util.sql src/http/outbound.sql src/lang/lang.sql src/schema
 	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql src/ai/price.sql \
 	$(foreach part,sql approval approval_link,src/step/$(part).sql) src/run/resume.sql src/run/trace.sql \
 	$(foreach part,catalogue graph workflow publish diff public register_function,src/graph/$(part).sql) \
-	$(foreach part,route answer repeat serve health metrics events runs control approvals workflows stream feed apps functions tenant catalog sdk endpoint v1 cancellation graphql openapi page form approve,src/api/$(part).sql) \
+	$(foreach part,route answer repeat serve health metrics events runs control approvals workflows stream feed socket apps functions tenant catalog sdk endpoint v1 cancellation graphql openapi page form approve,src/api/$(part).sql) \
 	$(foreach part,keys auth me users,src/api/$(part).sql) \
 	src/hook/hook.sql src/watch/watch.sql src/api/triggers.sql src/audit/changes.sql src/audit/verify.sql src/api/audit.sql src/team/protect.sql src/team/grant.sql
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

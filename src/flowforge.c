@@ -44,7 +44,7 @@ PG_MODULE_MAGIC;
 extern PGDLLEXPORT void _PG_init(void);
 
 static char *public_url = NULL;
-static char *served[5]; /* what is said of the request that is served */
+static char *served[6]; /* what is said of the request that is served */
 
 char	  *ff_event_keys = NULL;
 extern int ff_executors;
@@ -376,6 +376,8 @@ define_access_settings(void)
 				PGC_SUSET, GUC_NOT_IN_SAMPLE);
 	define_text("flowforge.address", "The address of who asks.", &served[4], "", PGC_SUSET,
 				GUC_NOT_IN_SAMPLE);
+	define_text("flowforge.pass", "By what who asks can be known again.", &served[5], "", PGC_SUSET,
+				GUC_NOT_IN_SAMPLE | GUC_SUPERUSER_ONLY);
 }
 
 /* Settings of the audit log. */

@@ -8,14 +8,18 @@
 #include "utils/timestamp.h"
 
 #include "api/access.h"
+#include "api/ticket.h"
 #include "team/jwt.h"
 #include "team/key.h"
 #include "team/known.h"
+#include "team/pass.h"
 #include "team/principal.h"
 #include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
 #include "util/sign.h"
+
+#define FOR_EVER INT64CONST(100000000000) /* seconds */
 
 static const char no_secret[] = "flowforge.auth is on, but flowforge.jwt_secret is not set";
 
@@ -103,6 +107,14 @@ credential(Jsonb *headers)
 	return token[0] == '\0' && key != NULL ? key : token;
 }
 
+/* Tickets open WebSockets only. */
+static const char *
+ticket_of(Jsonb *headers)
+{
+	return ff_json_text(headers, "upgrade") != NULL ? ff_json_text(headers, "x-flowforge-ticket")
+													: NULL;
+}
+
 static const char *
 address_of(Jsonb *headers)
 {
@@ -178,6 +190,7 @@ take_token(const char *token, FfPrincipal *who)
 	const char *problem = NULL;
 	Jsonb	   *claims = ff_jwt_read(token, now, &problem);
 	bool		of_key;
+	int64		expires;
 
 	if (claims == NULL)
 		refuse_token(problem);
@@ -186,6 +199,9 @@ take_token(const char *token, FfPrincipal *who)
 	of_key = ff_json_get(claims, "key") != NULL;
 	if (!(of_key ? take_token_of_key(claims, who) : take_token_of_user(claims, who)))
 		refuse_token("whom it was made for is no longer known by it");
+	if (ff_json_int64(claims, "exp", &expires) && expires - now < FOR_EVER)
+		who->expires_at =
+			Min(who->expires_at, GetCurrentTimestamp() + (expires - now) * USECS_PER_SEC);
 }
 
 static bool
@@ -195,6 +211,13 @@ is_signing_key(const char *token)
 	bool fallback = is_hash_of(setting("flowforge.signing_key_fallback"), token);
 
 	return current || fallback;
+}
+
+static void
+be_open(FfPrincipal *who)
+{
+	ff_principal_init(who, 0, FF_ROLE_ADMIN, "dev");
+	ff_pass_of_dev(who->credential);
 }
 
 static void
@@ -208,7 +231,7 @@ take_open(Jsonb *headers, FfPrincipal *who)
 						errdetail("The request comes from %s.", address),
 						errhint("For others set flowforge.auth = on and flowforge.jwt_secret, or "
 								"flowforge.signing_key, and make them keys or users.")));
-	ff_principal_init(who, 0, FF_ROLE_ADMIN, "dev");
+	be_open(who);
 }
 
 static void
@@ -224,8 +247,17 @@ take_event_key(const FfMatch *match, FfPrincipal *who)
 }
 
 static void
+be_app(const uint8 digest[FF_DIGEST], FfPrincipal *who)
+{
+	ff_principal_init(who, 1, FF_ROLE_ADMIN, "app");
+	ff_pass_of_app(digest, who->credential);
+}
+
+static void
 take_app(const char *token, FfPrincipal *who)
 {
+	uint8 digest[FF_DIGEST];
+
 	if (!is_signing_key(token))
 		ereport(ERROR,
 				(errcode(FF_ERR_UNAUTHORIZED),
@@ -234,7 +266,67 @@ take_app(const char *token, FfPrincipal *who)
 				 errhint("Send \"Authorization: Bearer\" with an API key, with a token of "
 						 "POST /api/v1/auth/login, or with the hash of flowforge.signing_key, "
 						 "as SDKs with INNGEST_SIGNING_KEY do.")));
-	ff_principal_init(who, 1, FF_ROLE_ADMIN, "app");
+	ff_key_digest(token, digest);
+	be_app(digest, who);
+}
+
+/* --- who asked before --- */
+
+/* Whether a signing key's hash, in either form, has this digest. */
+static bool
+is_digest_of(const char *key, const uint8 digest[FF_DIGEST])
+{
+	char *hash = key[0] != '\0' ? ff_key_hash(key) : NULL;
+	uint8 whole[FF_DIGEST];
+	uint8 secret[FF_DIGEST];
+
+	if (hash == NULL)
+		return false;
+	ff_key_digest(hash, whole);
+	ff_key_digest(ff_key_hash(ff_key_secret(key)), secret);
+	return memcmp(digest, whole, FF_DIGEST) == 0 || memcmp(digest, secret, FF_DIGEST) == 0;
+}
+
+/* Passes of an app (its bearer's digest) and of an open server (NULL). */
+static bool
+take_other_pass(const uint8 *digest, FfPrincipal *who)
+{
+	if (digest == NULL && is_open())
+		be_open(who);
+	else if (digest != NULL && (is_digest_of(setting("flowforge.signing_key"), digest) ||
+								is_digest_of(setting("flowforge.signing_key_fallback"), digest)))
+		be_app(digest, who);
+	else
+		return false;
+	return true;
+}
+
+bool
+ff_access_by_pass(const char *pass, FfPrincipal *who)
+{
+	return ff_pass_read(pass, take_other_pass, who);
+}
+
+static void
+take_pass(const char *pass, FfPrincipal *who)
+{
+	if (!ff_access_by_pass(pass, who))
+		ereport(ERROR,
+				(errcode(FF_ERR_UNAUTHORIZED), errmsg("whoever began this is no longer known here"),
+				 errdetail("The key, the user or the token it began with counts no more."),
+				 errhint("Sign in again and connect anew.")));
+}
+
+static void
+take_ticket(const char *ticket, FfPrincipal *who)
+{
+	const char *pass = ff_ticket_take(ticket);
+
+	if (pass == NULL || !ff_access_by_pass(pass, who))
+		ereport(ERROR, (errcode(FF_ERR_TICKET), errmsg("the ticket is not valid"),
+						errdetail("It is unknown, used or older than a minute, or who asked for it "
+								  "is no longer known."),
+						errhint("POST /api/v1/ws/ticket gives one for each connection.")));
 }
 
 /* A credential of our own is looked at even by an open server, so that people can try theirs. */
@@ -242,8 +334,14 @@ static void
 identify(const FfMatch *match, Jsonb *headers, FfPrincipal *who)
 {
 	const char *token = credential(headers);
+	const char *pass = ff_json_text(headers, "x-flowforge-pass");
+	const char *ticket = ticket_of(headers);
 
-	if (ff_key_is_api(token))
+	if (pass != NULL)
+		take_pass(pass, who);
+	else if (token[0] == '\0' && ticket != NULL)
+		take_ticket(ticket, who);
+	else if (ff_key_is_api(token))
 		take_key(token, who);
 	else if (ff_jwt_is_one(token) && (ff_jwt_has_secret() || !is_open()))
 		take_token(token, who);

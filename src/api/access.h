@@ -3,7 +3,9 @@
  *
  * A request shows an API key or a user's token (as a bearer, a key also in x-flowforge-api-key),
  * the hash of the signing key (or of flowforge.signing_key_fallback), which opens everything to
- * apps, or an event key in the path, which opens the routes that receive events. A server is open
+ * apps, or an event key in the path, which opens the routes that receive events. A handshake of a
+ * WebSocket may show a ticket instead, and what is said over one a pass (team/pass.h), which only
+ * the gateway can. A server is open
  * when it has neither a signing key nor flowforge.auth = on: then who shows nothing is served as an
  * administrator, if the gateway says that they are on the same machine.
  */
@@ -27,6 +29,9 @@ extern const char *ff_server_kind(void);
  */
 extern void ff_access_grant(const FfMatch *match, Jsonb *headers, const char *request_id,
 							FfPrincipal *who);
+
+/* The principal of a pass; false when it is worth nothing any more. */
+extern bool ff_access_by_pass(const char *pass, FfPrincipal *who);
 
 /* Raises FF207 when the app that asks was set up for another kind of server. */
 extern void ff_access_check_kind(Jsonb *headers);

@@ -173,54 +173,53 @@ end
 $$;
 comment on function flowforge.feed_function(jsonb) is 'The id of the function a query names, 0 when it names none. Error: FF013.';
 
--- The first message says from where; a client that has been here before has it from what it was told last.
-create function flowforge.api_stream(request flowforge.request) returns flowforge.response
+-- Who has not been here before is told nothing at once.
+create function flowforge.feed_stream(function integer, since text, out follow text, out cursor text, out sse text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	tenant constant integer := flowforge.current_tenant();
-	function constant integer := flowforge.feed_function(request.query);
-	since constant text := coalesce(request.headers ->> 'last-event-id', request.query ->> 'since');
-	head record;
 begin
 	if since is null then
-		select n as cursor, format(E'event: live\nid: %s\ndata: %s\n\n', n, jsonb_build_object('type', 'live', 'cursor', n)) as sse into head
-		from flowforge.feed_text(flowforge.feed_now()) n;
+		cursor := flowforge.feed_text(flowforge.feed_now());
+		sse := '';
 	else
-		select p.cursor, p.sse into head from flowforge.feed_page(tenant, function, since, 1000) p;
+		select p.cursor, p.sse into cursor, sse from flowforge.feed_page(tenant, function, since, 1000) p;
 	end if;
-	return (200,
-		E'content-type: text/event-stream\ncache-control: no-store\nx-accel-buffering: no\n'
-		|| format(E'x-flowforge-stream: feed %s %s %s\n', tenant, function, head.cursor),
-		E'retry: 1000\n\n' || head.sse)::flowforge.response;
+	follow := format('feed %s %s %s', tenant, function, cursor);
 end
 $$;
-comment on function flowforge.api_stream(flowforge.request) is
-'GET /api/v1/stream. The header x-flowforge-stream tells the gateway whose events to follow, and from where. Errors: FF013, FF204.';
+comment on function flowforge.feed_stream(integer, text) is
+'All runs (0) or those of a function, followed from after a cursor, or, when that is null, from now on. Error: FF204.';
 
-create function flowforge.api_socket(request flowforge.request) returns flowforge.response
-language plpgsql stable
+create function flowforge.live_message(cursor text) returns text
+language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
+	select format(E'event: live\nid: %s\ndata: %s\n\n', cursor, jsonb_build_object('type', 'live', 'cursor', cursor))
+$$;
+comment on function flowforge.live_message(text) is 'The message that only says from where a client is told what happens.';
+
+-- The first message says from where; a client that has been here before has it from what it was told last.
+create function flowforge.api_stream(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	since constant text := coalesce(request.headers ->> 'last-event-id', request.query ->> 'since');
+	stream constant record := flowforge.feed_stream(flowforge.feed_function(request.query), since);
 begin
-	perform flowforge.need_websocket(request);
-	return flowforge.api_stream(request);
+	return flowforge.stream_answer((stream.follow,
+		E'retry: 1000\n\n' || case when since is null then flowforge.live_message(stream.cursor) else stream.sse end)::flowforge.stream);
 end
 $$;
-comment on function flowforge.api_socket(flowforge.request) is 'GET /ws: what GET /api/v1/stream tells, each message a frame. Errors: FF680, FF013, FF204.';
+comment on function flowforge.api_stream(flowforge.request) is 'GET /api/v1/stream. Errors: FF013, FF204.';
 
-insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema)
-select 'GET', p.pattern, p.function, 'runs:read', 'live', p.summary,
+insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
+('GET', '/api/v1/stream', 'flowforge.api_stream', 'runs:read', 'live', 'Follow the runs of all functions, or of one, live',
 '{"type": "object", "properties": {
 	"function": {"type": "string", "description": "Only runs of this function (its id)."},
-	"since": {"type": "string",
-		"description": "Begin after the message with this cursor; over an event stream the header Last-Event-ID does the same. With the same function as then."}}}',
-	p.response
-from (values
-('/api/v1/stream', 'flowforge.api_stream', 'Follow the runs of all functions, or of one, live',
+	"since": {"type": "string", "description": "Begin after the message with this cursor, with the same function as then; the header Last-Event-ID does the same."}}}',
 '{"type": "string", "contentMediaType": "text/event-stream",
-	"description": "Messages: live {type, cursor}, then a RunEvent each with function and cursor, named by its type; id is the cursor. reset {type, cursor}: what the cursor given pointed at is no longer kept, look at everything anew."}'::jsonb),
-('/ws', 'flowforge.api_socket', 'Follow the runs of all functions, or of one, live by a WebSocket',
-'{"type": "string", "contentMediaType": "application/octet-stream",
-	"description": "101, then frames: the data of the messages of GET /api/v1/stream."}'::jsonb)) p (pattern, function, summary, response);
+	"description": "Messages: live {type, cursor}, then a RunEvent each with function and cursor, named by its type; id is the cursor. reset {type, cursor}: what the cursor given pointed at is no longer kept, look at everything anew."}');

@@ -79,18 +79,26 @@ as $$
 $$;
 comment on function flowforge.run_steps_page(uuid, integer, integer) is 'The finished steps of a run after a position, and one more than a page shows.';
 
-create function flowforge.run_of(request flowforge.request) returns uuid
+create function flowforge.run_known(wanted uuid) returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-	wanted constant uuid := flowforge.id_of(request.params ->> 'id', 'id');
 begin
 	if exists (select from flowforge.run r where r.tenant_id = flowforge.current_tenant() and r.run_id = wanted) then
 		return wanted;
 	end if;
 	raise exception using errcode = 'FF010', message = format('run %s does not exist', wanted),
 		hint = 'GET /api/v1/runs lists the latest runs.';
+end
+$$;
+comment on function flowforge.run_known(uuid) is 'The id of a run of the current tenant. Error: FF010 no such run.';
+
+create function flowforge.run_of(request flowforge.request) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	return flowforge.run_known(flowforge.id_of(request.params ->> 'id', 'id'));
 end
 $$;
 comment on function flowforge.run_of(flowforge.request) is 'The id of the run that the path names. Error: FF010 no such run.';

@@ -158,15 +158,55 @@ as $$
 $$;
 comment on function flowforge.stream_snapshot(uuid) is 'A run and its steps as the first message of a stream.';
 
-create function flowforge.api_run_stream(request flowforge.request) returns flowforge.response
+-- --- answers that go on ---
+
+-- What a live stream is answered with: the header x-flowforge-stream tells the gateway what to follow, and from where; x-flowforge-pass, for
+-- how many milliseconds (-1: without end) and for whom, so that it can ask (flowforge.stream_passes) whether they still may.
+create type flowforge.stream as (follow text, sse text);
+comment on type flowforge.stream is
+'What is to be followed, as the header x-flowforge-stream has it ("run TENANT RUN SEQ", "run TENANT RUN SEQ end", "feed TENANT FUNCTION CURSOR", '
+'"none"), and what is told at once.';
+
+create function flowforge.pass_lifetime(pass text, scope text) returns bigint
+language c volatile strict
+set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', 'ff_sql_pass_lifetime';
+comment on function flowforge.pass_lifetime(text, text) is
+'For how many milliseconds a pass (src/team/pass.h) still has a scope: null without end, 0 when it is worth nothing.';
+
+create function flowforge.stream_passes(passes text[]) returns table (number bigint, lifetime bigint)
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select w.number, coalesce(flowforge.pass_lifetime(w.pass, 'runs:read'), -1)
+	from unnest(passes) with ordinality as w (pass, number)
+$$;
+comment on function flowforge.stream_passes(text[]) is
+'For each pass, numbered from 1, for how many milliseconds its owner may go on to follow live streams: -1 without end, 0 no more. The channel '
+'flowforge_access says when to ask again.';
+revoke execute on function flowforge.stream_passes(text[]) from public;
+grant execute on function flowforge.stream_passes(text[]) to flowforge_gateway;
+
+create function flowforge.stream_answer(stream flowforge.stream, more_headers text default '') returns flowforge.response
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select (200,
+		E'content-type: text/event-stream\ncache-control: no-store\nx-accel-buffering: no\n'
+		|| format(E'x-flowforge-stream: %s\n', stream.follow)
+		|| coalesce(format(E'x-flowforge-pass: %s %s\n', coalesce(flowforge.pass_lifetime(p.pass, 'runs:read'), -1), p.pass), '')
+		|| more_headers,
+		stream.sse)::flowforge.response
+	from (select nullif(current_setting('flowforge.pass', true), '') as pass) p
+$$;
+comment on function flowforge.stream_answer(flowforge.stream, text) is 'The answer that begins a live stream of who asks.';
+
+create function flowforge.run_stream(run uuid, since integer) returns flowforge.stream
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
 	tenant constant integer := flowforge.current_tenant();
-	run constant uuid := flowforge.run_of(request);
-	seen constant jsonb := jsonb_build_object('since', coalesce(request.headers ->> 'last-event-id', request.query ->> 'since'));
-	since constant integer := flowforge.integer_of(seen, 'since', null, 0, 999999999);
 	head record;
 begin
 	if since is null then
@@ -175,14 +215,26 @@ begin
 		select s.last_seq, s.sse, s.final into head
 		from flowforge.stream_next(run, least(since, flowforge.run_last_seq(run))) s;
 	end if;
-	return (200,
-		E'content-type: text/event-stream\ncache-control: no-store\nx-accel-buffering: no\n'
-		|| format(E'x-flowforge-stream: run %s %s %s%s\n', tenant, run, coalesce(head.last_seq, flowforge.run_last_seq(run)), case when head.final then ' end' else '' end),
-		E'retry: 1000\n\n' || coalesce(head.sse, ''))::flowforge.response;
+	return (format('run %s %s %s%s', tenant, run, coalesce(head.last_seq, flowforge.run_last_seq(run)), case when head.final then ' end' else '' end),
+		coalesce(head.sse, ''))::flowforge.stream;
 end
 $$;
-comment on function flowforge.api_run_stream(flowforge.request) is
-'GET /api/v1/runs/{id}/stream. The header x-flowforge-stream tells the gateway which run to follow, and from where.';
+comment on function flowforge.run_stream(uuid, integer) is 'A run followed from after a seq, or, when that is null, from a snapshot.';
+
+create function flowforge.api_run_stream(request flowforge.request) returns flowforge.response
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	run constant uuid := flowforge.run_of(request);
+	seen constant jsonb := jsonb_build_object('since', coalesce(request.headers ->> 'last-event-id', request.query ->> 'since'));
+	stream flowforge.stream := flowforge.run_stream(run, flowforge.integer_of(seen, 'since', null, 0, 999999999));
+begin
+	stream.sse := E'retry: 1000\n\n' || stream.sse;
+	return flowforge.stream_answer(stream);
+end
+$$;
+comment on function flowforge.api_run_stream(flowforge.request) is 'GET /api/v1/runs/{id}/stream.';
 
 insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
 ('GET', '/api/v1/runs/{id}/stream', 'flowforge.api_run_stream', 'runs:read', 'runs',
@@ -199,7 +251,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-	if not request.headers ? 'upgrade' then
+	if not coalesce(request.headers ? 'upgrade', false) then
 		raise exception using errcode = 'FF680', message = 'this path is that of a WebSocket',
 			hint = 'Ask with a handshake of RFC 6455, as new WebSocket(url) does, or follow /api/v1/runs/{id}/stream as an event stream.';
 	end if;
@@ -208,7 +260,7 @@ $$;
 comment on function flowforge.need_websocket(flowforge.request) is 'Refuses a request that asks for no WebSocket. Error: FF680.';
 
 create function flowforge.api_run_socket(request flowforge.request) returns flowforge.response
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "call.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +34,15 @@ static const char *const allowed[] = {"authorization",
 static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", "ce-", NULL};
 
 /* Nobody's business, or said by us. */
-static const char *const withheld[] = {
-	"x-request-id",	  "x-flowforge-address", "cookie", "connection",
-	"content-length", "transfer-encoding",	 NULL};
+static const char *const withheld[] = {"x-request-id",
+									   "x-flowforge-address",
+									   "x-flowforge-pass",
+									   "x-flowforge-subscriptions",
+									   "cookie",
+									   "connection",
+									   "content-length",
+									   "transfer-encoding",
+									   NULL};
 
 bool
 ff_call_is_id(const char *text)
@@ -167,6 +174,31 @@ ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 			add_header(&call->headers, head, at);
 	}
 	add_credential(&call->headers, head);
+	ff_buffer_add(&call->headers, "}", 2);
+	return call;
+}
+
+FfCall *
+ff_call_said(const char *path, const char *pass, int follows, const char *request_id,
+			 const char *remote)
+{
+	FfCall *call = calloc(1, sizeof(FfCall));
+	FfRoute route = ff_route_find("POST", path);
+	char	number[16];
+
+	if (call == NULL)
+		abort();
+	call->method = copy("POST");
+	call->path = copy(path);
+	call->query = copy("");
+	call->lane = route.lane;
+	call->series = route.series;
+	snprintf(number, sizeof(number), "%d", follows);
+	add_member(&call->headers, "x-request-id", request_id);
+	add_member(&call->headers, "x-flowforge-address", remote);
+	if (pass != NULL)
+		add_member(&call->headers, "x-flowforge-pass", pass);
+	add_member(&call->headers, "x-flowforge-subscriptions", number);
 	ff_buffer_add(&call->headers, "}", 2);
 	return call;
 }

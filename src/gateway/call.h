@@ -15,6 +15,11 @@
 extern FfCall *ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote);
 extern void	   ff_call_free(FfCall *call);
 
+/* A call that tells the path what the client of a WebSocket says, in the name of a pass (NULL: of
+ * nobody), who follows so much already. */
+extern FfCall *ff_call_said(const char *path, const char *pass, int follows, const char *request_id,
+							const char *remote);
+
 /*
  * Adds to a call's body. Gives 0, or the status to refuse it with: 413 when the body gets too
  * large, 503 when the bodies of all calls together do. A body counts until it or its call is freed,

@@ -25,9 +25,11 @@
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
+#include "pass.h"
 #include "reply.h"
 #include "socket.h"
 #include "static.h"
+#include "talk.h"
 #include "tls.h"
 
 #define LINGER_MS 2000
@@ -63,7 +65,11 @@ struct Conn
 	int64_t		 since; /* the state's clock */
 	int64_t		 written_at;
 	size_t		 unsent_limit; /* of a stream */
+	bool		 is_deaf;	   /* it has more unread than that */
+	int			 end_code;	   /* of a WebSocket that is to be ended; 0: none */
 	FfSocket	*socket;	   /* NULL: plain HTTP */
+	FfTalk		*talk;		   /* what is said over it; NULL: nothing */
+	FfPass		*pass;		   /* whose stream it is; NULL: anybody's */
 	FfBuffer	 in;
 	FfBuffer	 out;
 	size_t		 seen; /* of the head */
@@ -104,6 +110,14 @@ enter(Conn *conn, State state)
 	conn->since = ff_loop_now();
 }
 
+/* Whether the client of a WebSocket is listened to: its last message is answered, and it reads. */
+static bool
+may_hear(const Conn *conn)
+{
+	return ff_buffer_length(&conn->out) <= UNHEARD_SIZE &&
+		   (conn->talk == NULL || !ff_talk_is_busy(conn->talk));
+}
+
 /* What the connection waits for in its state. */
 static void
 watch(Conn *conn)
@@ -115,7 +129,7 @@ watch(Conn *conn)
 		return;
 	if (conn->state == STREAM || conn->state == LINGER || (!unsent && conn->state <= BODY))
 		events |= conn->tls != NULL && ff_tls_wants_write(conn->tls) ? EPOLLIN | EPOLLOUT : EPOLLIN;
-	if (conn->socket != NULL && ff_buffer_length(&conn->out) > UNHEARD_SIZE)
+	if (conn->socket != NULL && !may_hear(conn))
 		events &= ~(uint32_t) EPOLLIN;
 	if (events != conn->watch.events)
 		ff_loop_watch(&conn->watch, conn->watch.fd, events);
@@ -134,13 +148,23 @@ forget_request(Conn *conn)
 }
 
 static void
+stop_following(Conn *conn)
+{
+	ff_live_unsubscribe(&conn->subscriber);
+	ff_talk_end(conn->talk);
+	conn->talk = NULL;
+	ff_pass_drop(conn->pass);
+	conn->pass = NULL;
+}
+
+static void
 bury(Conn *conn)
 {
 	int fd = conn->watch.fd;
 
 	if (conn->state == DEAD)
 		return;
-	ff_live_unsubscribe(&conn->subscriber);
+	stop_following(conn);
 	forget_request(conn);
 	ff_loop_unwatch(&conn->watch);
 	ff_tls_free(conn->tls);
@@ -261,7 +285,7 @@ answer_unavailable(Conn *conn)
 static void
 end_stream(Conn *conn)
 {
-	ff_live_unsubscribe(&conn->subscriber);
+	stop_following(conn);
 	enter(conn, CLOSING);
 	to_be_flushed(conn);
 }
@@ -285,28 +309,73 @@ drop_follower(Conn *conn)
 		bury(conn);
 }
 
-/* More of a stream. */
+/* Adds more of a stream. Who has too much unread is dropped at the end of the turn: one connection
+ * may follow many things, of which others are just being told. */
+static void
+add_news(Conn *conn, FfNews *news, const char *name)
+{
+	to_be_flushed(conn);
+	conn->is_deaf |= ff_buffer_length(&conn->out) > conn->unsent_limit;
+	if (conn->is_deaf)
+		return;
+	if (ff_buffer_length(&conn->out) == 0)
+		conn->written_at = ff_loop_now();
+	if (conn->socket != NULL)
+		ff_news_frames(news, name, &conn->out);
+	else
+		ff_buffer_add(&conn->out, news->text, news->length);
+}
+
+/* More of what was asked for by the request. */
 static void
 deliver(FfSubscriber *subscriber, FfNews *news)
 {
 	Conn *conn = (Conn *) ((char *) subscriber - offsetof(Conn, subscriber));
 
-	if (ff_buffer_length(&conn->out) > conn->unsent_limit)
-	{
-		drop_follower(conn);
+	add_news(conn, news, NULL);
+	if (conn->is_deaf)
 		return;
-	}
-	if (ff_buffer_length(&conn->out) == 0)
-		conn->written_at = ff_loop_now();
-	if (conn->socket != NULL)
-		ff_news_frames(news, &conn->out);
-	else
-		ff_buffer_add(&conn->out, news->text, news->length);
-	to_be_flushed(conn);
 	if (news->is_final && conn->socket != NULL)
 		end_socket(conn, FF_WS_NORMAL, "the run has ended");
 	else if (news->is_final)
 		end_stream(conn);
+}
+
+static void
+deliver_named(void *connection, FfNews *news, const char *name)
+{
+	add_news(connection, news, name);
+}
+
+/* What the client said has been answered; what else it has said is heard when that is written. */
+static void
+said(void *connection, const FfCall *call, int status, int code)
+{
+	Conn   *conn = connection;
+	int64_t took = ff_log_clock_us() - conn->began;
+
+	ff_metrics_answered(call->series, status, took);
+	if (!is_quiet)
+		ff_log_request(conn->request_id, call->method, call->path, status, took / 1000);
+	ff_socket_listens(conn->socket);
+	conn->unsent_limit = ff_buffer_length(&conn->out) + UNSENT_SIZE;
+	conn->written_at = ff_loop_now();
+	conn->end_code = code;
+	to_be_flushed(conn);
+}
+
+static void
+begin_talk(Conn *conn, const char *path)
+{
+	FfTalkHost host = {.request_id = conn->request_id,
+					   .remote = conn->remote,
+					   .pass = conn->pass,
+					   .out = &conn->out,
+					   .deliver = deliver_named,
+					   .answered = said,
+					   .connection = conn};
+
+	conn->talk = ff_talk_begin(path, &host);
 }
 
 /* What was answered is in `out`; it goes on until the run ends or the client leaves. */
@@ -317,7 +386,13 @@ follow(Conn *conn, const FfReplyStream *stream)
 	ff_buffer_free(&conn->in);
 	conn->unsent_limit = ff_buffer_length(&conn->out) + UNSENT_SIZE;
 	conn->subscriber.deliver = deliver;
-	if (stream->kind == FF_STREAM_RUN)
+	if (stream->pass != NULL)
+		conn->pass = ff_pass_take(stream->pass, stream->lifetime);
+	if (stream->messages != NULL && conn->socket != NULL)
+		begin_talk(conn, stream->messages);
+	if (stream->kind == FF_STREAM_SILENT)
+		ff_live_check();
+	else if (stream->kind == FF_STREAM_RUN)
 		ff_live_subscribe(&conn->subscriber, stream->tenant, stream->run, stream->seq);
 	else
 		ff_live_subscribe_feed(&conn->subscriber, stream->tenant, stream->function, stream->cursor);
@@ -334,12 +409,22 @@ begin_stream(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
 		follow(conn, stream);
 }
 
-/* What the client of a WebSocket says. */
+/* Goes on with what the client of a WebSocket has said, one message at a time. Who follows what the
+ * path says only has nothing to say. */
 static void
-hear(Conn *conn, const char *bytes, size_t length)
+hear(Conn *conn)
 {
-	int code = ff_socket_hear(conn->socket, bytes, length, &conn->out);
+	FfFrame message = {.kind = FF_FRAME_TEXT};
+	int		code = 0;
 
+	while (may_hear(conn) && conn->end_code == 0 && code == 0 && message.kind != FF_FRAME_NONE)
+	{
+		code = ff_socket_hear(conn->socket, &message, &conn->out);
+		if (code != 0 || message.kind == FF_FRAME_NONE || conn->talk == NULL)
+			continue;
+		conn->began = ff_log_clock_us();
+		ff_talk_say(conn->talk, message.data, message.length);
+	}
 	if (code != 0)
 		end_socket(conn, code, "");
 }
@@ -362,20 +447,23 @@ begin_socket(Conn *conn, const FfAnswer *answer, const FfReplyStream *stream)
 		end_socket(conn, refusal, ff_http_reason(answer->status));
 		return true;
 	}
-	ff_frame_events(&conn->out, answer->body, answer->body_length);
+	ff_frame_events(&conn->out, NULL, answer->body, answer->body_length);
 	if (stream->is_complete)
 		end_socket(conn, FF_WS_NORMAL, "the run has ended");
 	else if (is_draining)
 		end_socket(conn, FF_WS_AWAY, "the gateway stops");
 	else
 	{
-		FfBuffer said = conn->in;
+		FfBuffer early = conn->in;
 
 		conn->in = (FfBuffer){0};
 		follow(conn, stream);
 		if (rest > 0)
-			hear(conn, ff_buffer_at(&said), rest);
-		ff_buffer_free(&said);
+		{
+			ff_socket_feed(conn->socket, ff_buffer_at(&early), rest);
+			hear(conn);
+		}
+		ff_buffer_free(&early);
 	}
 	return true;
 }
@@ -398,7 +486,7 @@ take_answer(Conn *conn, const FfAnswer *answer)
 			answered(conn, answer->status);
 		}
 	}
-	free(stream.cursor);
+	ff_reply_stream_free(&stream);
 }
 
 /* The page of figures, if it can be made of what is known already. */
@@ -705,7 +793,10 @@ receive_for_stream(Conn *conn)
 	ssize_t		length = read_bytes(conn, bytes, sizeof(bytes));
 
 	if (length > 0 && conn->state == STREAM && conn->socket != NULL)
-		hear(conn, bytes, (size_t) length);
+	{
+		ff_socket_feed(conn->socket, bytes, (size_t) length);
+		hear(conn);
+	}
 	return length;
 }
 
@@ -739,6 +830,29 @@ receive(Conn *conn)
 	return true;
 }
 
+/* What was said while the client was not listened to is heard when it is again. */
+static void
+go_on_hearing(Conn *conn)
+{
+	size_t before = ff_buffer_length(&conn->out);
+
+	hear(conn);
+	if (ff_buffer_length(&conn->out) != before)
+		to_be_flushed(conn);
+}
+
+/* What is due at the end of a turn, other than writing. */
+static void
+settle(Conn *conn)
+{
+	if (conn->state != STREAM)
+		return;
+	if (conn->is_deaf)
+		drop_follower(conn);
+	else if (conn->end_code != 0)
+		end_socket(conn, conn->end_code, "");
+}
+
 static void
 send_out(Conn *conn)
 {
@@ -770,6 +884,8 @@ send_out(Conn *conn)
 	}
 	if (conn->state == IDLE)
 		read_requests(conn);
+	if (conn->state == STREAM && conn->socket != NULL)
+		go_on_hearing(conn);
 	if (conn->state == STREAM && ff_buffer_length(&conn->out) == 0)
 		ff_buffer_free(&conn->out); /* most streams are quiet: they cost little */
 	watch(conn);
@@ -803,6 +919,7 @@ ff_conn_flush(void)
 		Conn *conn = unflushed;
 
 		unflushed = conn->next_unflushed;
+		settle(conn);
 		conn->is_unflushed = false;
 		if (conn->state != DEAD)
 			send_out(conn);
@@ -869,6 +986,16 @@ ping(Conn *conn)
 	deliver(&conn->subscriber, &comment);
 }
 
+/* Whose key or session has ended follows no more. */
+static void
+dismiss(Conn *conn)
+{
+	if (conn->socket != NULL)
+		end_socket(conn, FF_WS_UNAUTHORIZED, "signed out");
+	else
+		end_stream(conn);
+}
+
 static void
 sweep(Conn *conn)
 {
@@ -877,6 +1004,8 @@ sweep(Conn *conn)
 
 	if (ff_buffer_length(&conn->out) > 0 && rest > deadlines.write)
 		bury(conn);
+	else if (conn->state == STREAM && ff_pass_is_spent(conn->pass))
+		dismiss(conn);
 	else if (conn->state == STREAM)
 		ping(conn);
 	else if (conn->state == HEAD && age > deadlines.head)

@@ -213,7 +213,7 @@ deliver(const FfFeedGroup *group, FfNews *news)
 		next = subscriber->next;
 		subscriber->deliver(subscriber, news);
 	}
-	ff_buffer_free(&news->frames);
+	ff_news_free(news);
 }
 
 static void

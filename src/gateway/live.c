@@ -18,6 +18,7 @@
 #include "feed.h"
 #include "link.h"
 #include "log.h"
+#include "pass.h"
 #include "route.h"
 #include "websocket.h"
 
@@ -49,6 +50,8 @@ typedef enum Errand
 	LISTEN_ROUTE,
 	READ_ROUTES,
 	LISTEN_NEWS,
+	LISTEN_ACCESS,
+	READ_PASSES,
 	LISTEN,
 	UNLISTEN,
 	READ_STREAMS,
@@ -61,6 +64,7 @@ static void down(FfLink *link);
 static void notified(FfLink *link, const char *channel, const char *payload);
 
 static const Oid		 read_types[] = {INT4_ARRAY_OID, UUID_ARRAY_OID, INT4_ARRAY_OID};
+static const Oid		 pass_types[] = {TEXT_ARRAY_OID};
 static const Oid		 feed_types[] = {INT4_ARRAY_OID, INT4_ARRAY_OID, TEXT_ARRAY_OID};
 static const FfStatement statements[] = {
 	/* Letters come before braces: of two routes that match, the plainer one comes first. */
@@ -68,6 +72,7 @@ static const FfStatement statements[] = {
 	 "select method, pattern, lane, headers from flowforge.route "
 	 "order by lane desc, pattern collate \"C\"",
 	 NULL, 0},
+	{"passes", "select number, lifetime from flowforge.stream_passes($1)", pass_types, 1},
 	{"streams", "select run_id::text, last_seq, sse, final from flowforge.stream_read($1, $2, $3)",
 	 read_types, 3},
 	{"feed", "select number, cursor, sse, more from flowforge.feed_read($1, $2, $3)", feed_types,
@@ -78,9 +83,11 @@ static const FfLinkOwner owner = {statements, idle, ended, down, notified};
 static FfLink	listener = {.watch.fd = -1, .owner = &owner};
 static Errand	errand;
 static Errand	last_read;	  /* runs and feeds take turns */
+static bool		read_passes;  /* so do passes and these, or who connects would keep news away */
 static bool		hears_routes; /* LISTEN flowforge_route is in force */
 static bool		hears_runs;	  /* LISTEN flowforge is in force */
 static bool		hears_news;	  /* and so is that of what is only for watching */
+static bool		hears_access; /* LISTEN flowforge_access is in force */
 static bool		routes_stale;
 static FfTopic *buckets[BUCKETS];
 static int		topic_count;
@@ -163,6 +170,7 @@ ring(void)
 {
 	set_all_dirty();
 	ff_feed_ring();
+	ff_pass_ring();
 }
 
 static int
@@ -177,6 +185,13 @@ smallest_cursor(const FfTopic *topic)
 }
 
 /* ---- reading ---- */
+
+void
+ff_news_free(FfNews *news)
+{
+	ff_buffer_free(&news->frames);
+	ff_buffer_free(&news->named_frames);
+}
 
 /* Adds the dirty topics, as many as one read takes, to the arrays. */
 static void
@@ -257,7 +272,7 @@ take_streams(const PGresult *result)
 					   .is_final = PQgetvalue(result, row, 3)[0] == 't'};
 
 		deliver(PQgetvalue(result, row, 0), atoi(PQgetvalue(result, row, 1)), &news);
-		ff_buffer_free(&news.frames);
+		ff_news_free(&news);
 	}
 }
 
@@ -296,6 +311,10 @@ next_errand(void)
 		return READ_ROUTES;
 	if (!hears_news)
 		return LISTEN_NEWS;
+	if (!hears_access)
+		return LISTEN_ACCESS;
+	if (ff_pass_is_dirty() && !(read_passes && (dirty_count > 0 || ff_feed_is_dirty())))
+		return READ_PASSES;
 	if (hears_runs != (topic_count > 0 || ff_feed_is_followed()))
 		return hears_runs ? UNLISTEN : LISTEN;
 	if (dirty_count > 0 && (last_read != READ_STREAMS || !ff_feed_is_dirty()))
@@ -315,6 +334,10 @@ send_errand(FfLink *link)
 			return ff_link_send(link, "routes", 0, NULL, NULL, NULL, 0);
 		case LISTEN_NEWS:
 			return ff_link_send_text(link, "select flowforge.stream_listen()");
+		case LISTEN_ACCESS:
+			return ff_link_send_text(link, "listen flowforge_access");
+		case READ_PASSES:
+			return ff_pass_send(link);
 		case LISTEN:
 			return ff_link_send_text(link, "listen flowforge");
 		case UNLISTEN:
@@ -337,6 +360,7 @@ idle(FfLink *link)
 	errand = next_errand();
 	if (errand == NOTHING)
 		return;
+	read_passes = errand == READ_PASSES;
 	if (send_errand(link))
 		ff_link_sync(link);
 	else
@@ -361,6 +385,13 @@ ended(FfLink *link, FfOutcome outcome)
 			break;
 		case LISTEN_NEWS:
 			hears_news = outcome == FF_DONE;
+			break;
+		case LISTEN_ACCESS:
+			hears_access = outcome == FF_DONE;
+			ff_pass_ring();
+			break;
+		case READ_PASSES:
+			ff_pass_answered(outcome == FF_DONE ? link->result[0] : NULL);
 			break;
 		case LISTEN:
 			hears_runs = outcome == FF_DONE;
@@ -388,7 +419,7 @@ down(FfLink *link)
 {
 	if (link->useless)
 		link->retry_at = ff_loop_now() + PAUSE_MS;
-	hears_routes = hears_runs = hears_news = false;
+	hears_routes = hears_runs = hears_news = hears_access = false;
 	errand = NOTHING;
 }
 
@@ -417,7 +448,7 @@ take_news(const char *payload)
 		subscriber->deliver(subscriber, &news);
 	}
 	ff_buffer_free(&message);
-	ff_buffer_free(&news.frames);
+	ff_news_free(&news);
 }
 
 /* Marks the runs named in the payload; without any, all. Feeds are of all runs. */
@@ -448,6 +479,8 @@ notified(FfLink *link, const char *channel, const char *payload)
 {
 	if (strcmp(channel, "flowforge_route") == 0)
 		routes_stale = true;
+	else if (strcmp(channel, "flowforge_access") == 0)
+		ff_pass_ring();
 	else if (strcmp(channel, "flowforge") == 0)
 		take_bell(payload);
 	else
@@ -458,13 +491,27 @@ notified(FfLink *link, const char *channel, const char *payload)
 
 /* ---- the outside ---- */
 
+/* Who follows the same by name calls it the same, so the second kind is made once, too. */
 void
-ff_news_frames(FfNews *news, FfBuffer *out)
+ff_news_frames(FfNews *news, const char *name, FfBuffer *out)
 {
-	if (news->frames.data == NULL)
-		ff_frame_events(&news->frames, news->text, news->length);
-	if (news->frames.data != NULL)
-		ff_buffer_add(out, ff_buffer_at(&news->frames), ff_buffer_length(&news->frames));
+	FfBuffer *frames = name != NULL ? &news->named_frames : &news->frames;
+
+	if (name != NULL && news->name != NULL && strcmp(name, news->name) != 0)
+		ff_buffer_free(frames);
+	if (name != NULL)
+		news->name = name;
+	if (frames->data == NULL)
+		ff_frame_events(frames, name, news->text, news->length);
+	if (frames->data != NULL)
+		ff_buffer_add(out, ff_buffer_at(frames), ff_buffer_length(frames));
+}
+
+void
+ff_live_check(void)
+{
+	if (listener.state == FF_LINK_IDLE)
+		idle(&listener);
 }
 
 void

@@ -30,7 +30,10 @@ typedef struct FfNews
 	const char *text;
 	size_t		length;
 	bool		is_final; /* nothing will follow */
-	FfBuffer	frames;	  /* private to live.c */
+	/* private to live.c */
+	FfBuffer	frames;
+	FfBuffer	named_frames;
+	const char *name; /* of these */
 } FfNews;
 
 /* Part of a connection. Zeroed at first. */
@@ -59,8 +62,15 @@ extern void ff_live_subscribe_feed(FfSubscriber *subscriber, int tenant, int fun
 /* Ends either; does nothing for who follows nothing. */
 extern void ff_live_unsubscribe(FfSubscriber *subscriber);
 
-/* Adds news as frames. */
-extern void ff_news_frames(FfNews *news, FfBuffer *out);
+/* Adds news as frames. `name`: of the subscription, in JSON, which each of them then says; NULL:
+ * none. */
+extern void ff_news_frames(FfNews *news, const char *name, FfBuffer *out);
+
+/* Frees the frames that were made. */
+extern void ff_news_free(FfNews *news);
+
+/* Somebody follows by a pass (pass.h) from now on: has the database asked about it. */
+extern void ff_live_check(void);
 
 /* Remakes the connection and rings the bell of last resort. Gives the milliseconds until it wants
  * to be called again. */

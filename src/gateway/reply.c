@@ -15,6 +15,9 @@
 #include "http.h"
 
 #define STREAM_HEADER "x-flowforge-stream"
+#define PASS_HEADER "x-flowforge-pass"
+#define MESSAGES_HEADER "x-flowforge-messages"
+#define NAME_HEADER "x-flowforge-subscription"
 #define CORS_HEADER "access-control-allow-origin"
 
 /* RFC 9110 section 5.6.7; made once a second. */
@@ -80,7 +83,8 @@ static bool
 is_passed_on(const char *line, size_t length, const FfReplyTo *to)
 {
 	static const char *const ours[] = {"content-length", "transfer-encoding", "connection",
-									   "date",			 STREAM_HEADER,		  NULL};
+									   "date",			 STREAM_HEADER,		  PASS_HEADER,
+									   MESSAGES_HEADER,	 NAME_HEADER,		  NULL};
 
 	if (memchr(line, ':', length) == NULL || line[0] == ':' || memchr(line, '\r', length) != NULL ||
 		memchr(line, '\0', length) != NULL)
@@ -106,6 +110,16 @@ next_line(const char **at, const char *stop, size_t *length)
 	*length = (size_t) ((line_end != NULL ? line_end : stop) - line);
 	*at = line + *length + 1;
 	return line;
+}
+
+static char *
+copy(const char *text)
+{
+	char *result = strdup(text);
+
+	if (result == NULL)
+		abort();
+	return result;
 }
 
 /* A uuid as PostgreSQL prints it. */
@@ -138,10 +152,60 @@ read_feed(const char *value, FfReplyStream *stream)
 	if (sscanf(value, "feed %d %d %n", &stream->tenant, &stream->function, &begins) < 2 ||
 		begins == 0 || value[begins] == '\0')
 		return;
-	stream->cursor = strdup(value + begins);
-	if (stream->cursor == NULL)
-		abort();
+	stream->cursor = copy(value + begins);
 	stream->kind = FF_STREAM_FEED;
+}
+
+static void
+read_follow(const char *value, FfReplyStream *stream)
+{
+	if (stream->kind != FF_STREAM_NONE)
+		return;
+	read_run(value, stream);
+	if (stream->kind == FF_STREAM_NONE)
+		read_feed(value, stream);
+	if (stream->kind == FF_STREAM_NONE && strcmp(value, "none") == 0)
+		stream->kind = FF_STREAM_SILENT;
+}
+
+/* It becomes part of an array's text, so nothing in it may need quoting. */
+static void
+read_pass(const char *value, FfReplyStream *stream)
+{
+	char *rest;
+
+	stream->lifetime = strtoll(value, &rest, 10);
+	if (stream->pass == NULL && *rest == ' ' && strpbrk(rest, "\"\\") == NULL)
+		stream->pass = copy(rest + 1);
+}
+
+static void
+read_messages(const char *value, FfReplyStream *stream)
+{
+	if (stream->messages == NULL && value[0] == '/')
+		stream->messages = copy(value);
+}
+
+static void
+read_name(const char *value, FfReplyStream *stream)
+{
+	if (stream->name == NULL && value[0] != '\0')
+		stream->name = copy(value);
+}
+
+/* Has the value of a line read, as a text. */
+static void
+take_text(const char *line, size_t length, FfReplyStream *stream,
+		  void (*read)(const char *value, FfReplyStream *stream))
+{
+	FfBuffer	text = {0};
+	const char *value;
+
+	ff_buffer_add(&text, line, length);
+	ff_buffer_add(&text, "", 1);
+	value = strchr(ff_buffer_at(&text), ':') + 1;
+	read(value + strspn(value, " "), stream);
+	ff_buffer_free(&text);
 }
 
 void
@@ -152,22 +216,26 @@ ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream)
 	size_t		length;
 
 	memset(stream, 0, sizeof(*stream));
-	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL &&
-		   stream->kind == FF_STREAM_NONE)
+	while ((line = next_line(&at, answer->headers + answer->headers_length, &length)) != NULL)
 	{
-		FfBuffer value = {0};
-
-		if (!is_named(line, length, STREAM_HEADER))
-			continue;
-		ff_buffer_add(&value, line, length);
-		ff_buffer_add(&value, "", 1);
-		line = ff_buffer_at(&value) + strlen(STREAM_HEADER ":");
-		line += strspn(line, " ");
-		read_run(line, stream);
-		if (stream->kind == FF_STREAM_NONE)
-			read_feed(line, stream);
-		ff_buffer_free(&value);
+		if (is_named(line, length, STREAM_HEADER))
+			take_text(line, length, stream, read_follow);
+		else if (is_named(line, length, PASS_HEADER))
+			take_text(line, length, stream, read_pass);
+		else if (is_named(line, length, MESSAGES_HEADER))
+			take_text(line, length, stream, read_messages);
+		else if (is_named(line, length, NAME_HEADER))
+			take_text(line, length, stream, read_name);
 	}
+}
+
+void
+ff_reply_stream_free(FfReplyStream *stream)
+{
+	free(stream->cursor);
+	free(stream->pass);
+	free(stream->messages);
+	free(stream->name);
 }
 
 /* Compresses an answer's body when that is wanted and worth it: its type gets smaller, and no tag
@@ -252,18 +320,25 @@ ff_reply_json(FfBuffer *out, const FfReplyTo *to, int status, const char *json)
 }
 
 void
+ff_reply_problem_json(FfBuffer *out, int status, const char *code, const char *detail,
+					  const char *hint)
+{
+	ff_buffer_format(
+		out,
+		"{\"type\":\"urn:flowforge:error:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"code\":\"%s\"",
+		code, ff_http_reason(status), status, detail, code);
+	if (hint != NULL)
+		ff_buffer_format(out, ",\"hint\":\"%s\"", hint);
+	ff_buffer_text(out, "}");
+}
+
+void
 ff_reply_problem(FfBuffer *out, const FfReplyTo *to, int status, const char *code,
 				 const char *detail, const char *hint)
 {
 	FfBuffer json = {0};
 
-	ff_buffer_format(
-		&json,
-		"{\"type\":\"urn:flowforge:error:%s\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"code\":\"%s\"",
-		code, ff_http_reason(status), status, detail, code);
-	if (hint != NULL)
-		ff_buffer_format(&json, ",\"hint\":\"%s\"", hint);
-	ff_buffer_text(&json, "}");
+	ff_reply_problem_json(&json, status, code, detail, hint);
 	begin(out, to, status);
 	ff_buffer_format(
 		out,

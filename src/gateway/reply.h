@@ -23,11 +23,16 @@ typedef enum FfStreamKind
 {
 	FF_STREAM_NONE,
 	FF_STREAM_RUN,
-	FF_STREAM_FEED
+	FF_STREAM_FEED,
+	FF_STREAM_SILENT /* open, but it follows nothing */
 } FfStreamKind;
 
-/* What the answer's header x-flowforge-stream says: "run TENANT RUN SEQ", with " end" when nothing
- * will follow, or "feed TENANT FUNCTION CURSOR" (function 0: all). */
+/*
+ * What headers of the answer say. x-flowforge-stream: "run TENANT RUN SEQ", with " end" when
+ * nothing will follow, "feed TENANT FUNCTION CURSOR" (function 0: all), or "none".
+ * x-flowforge-pass: "MILLISECONDS PASS" (pass.h). x-flowforge-messages: the path that is told what
+ * the client of a WebSocket says. x-flowforge-subscription: what to call it, in JSON.
+ */
 typedef struct FfReplyStream
 {
 	FfStreamKind kind;
@@ -36,11 +41,16 @@ typedef struct FfReplyStream
 	int			 seq;
 	bool		 is_complete;
 	int			 function;
-	char		*cursor; /* to be freed */
+	char		*cursor;
+	char		*pass;
+	int64_t		 lifetime; /* of the pass */
+	char		*messages;
+	char		*name;
 } FfReplyStream;
 
 /* Finds out whether serve() answered with a stream; a malformed header counts as none. */
 extern void ff_reply_stream(const FfAnswer *answer, FfReplyStream *stream);
+extern void ff_reply_stream_free(FfReplyStream *stream);
 
 /* Adds serve()'s answer to out, compressed when it is large, the client takes that and no entity
  * tag speaks of its bytes. A stream has no length: it ends with the connection. */
@@ -56,6 +66,10 @@ extern void ff_reply_content(FfBuffer *out, const FfReplyTo *to, int status, con
 extern void ff_reply_json(FfBuffer *out, const FfReplyTo *to, int status, const char *json);
 extern void ff_reply_problem(FfBuffer *out, const FfReplyTo *to, int status, const char *code,
 							 const char *detail, const char *hint);
+
+/* Adds the JSON of such a problem alone. */
+extern void ff_reply_problem_json(FfBuffer *out, int status, const char *code, const char *detail,
+								  const char *hint);
 
 /* Adds the answer to a CORS preflight: any of our methods and headers. */
 extern void ff_reply_preflight(FfBuffer *out, const FfReplyTo *to);

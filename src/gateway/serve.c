@@ -26,6 +26,7 @@
 #include "live.h"
 #include "log.h"
 #include "loop.h"
+#include "pass.h"
 #include "pg.h"
 #include "static.h"
 #include "tls.h"
@@ -195,7 +196,7 @@ tick(void)
 	int			   wait = ff_pg_tick();
 	int			   live_wait = ff_live_tick();
 
-	if (ff_loop_now() >= sweep_at)
+	if (ff_loop_now() >= sweep_at || ff_pass_has_ended())
 	{
 		sweep_at = ff_loop_now() + SWEEP_MS;
 		ff_conn_sweep();

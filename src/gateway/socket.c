@@ -134,32 +134,41 @@ ff_socket_refusal(int status)
 
 /* ---- what the client says ---- */
 
-int
-ff_socket_hear(FfSocket *socket, const char *bytes, size_t length, FfBuffer *out)
+void
+ff_socket_feed(FfSocket *socket, const char *bytes, size_t length)
 {
-	FfFrame frame;
-
 	socket->heard_at = ff_loop_now();
 	ff_frames_feed(&socket->frames, bytes, length);
+}
+
+int
+ff_socket_hear(FfSocket *socket, FfFrame *message, FfBuffer *out)
+{
 	for (;;)
 	{
-		ff_frames_next(&socket->frames, &frame);
-		switch (frame.kind)
+		ff_frames_next(&socket->frames, message);
+		switch (message->kind)
 		{
 			case FF_FRAME_NONE:
+			case FF_FRAME_TEXT:
+			case FF_FRAME_BINARY:
 				return 0;
 			case FF_FRAME_CLOSE:
 			case FF_FRAME_BROKEN:
-				return frame.code;
+				return message->code;
 			case FF_FRAME_PING:
-				ff_frame_pong(out, frame.data, frame.length);
+				ff_frame_pong(out, message->data, message->length);
 				break;
-			case FF_FRAME_TEXT:
-			case FF_FRAME_BINARY:
 			case FF_FRAME_PONG:
-				break; /* a stream is only to be read */
+				break;
 		}
 	}
+}
+
+void
+ff_socket_listens(FfSocket *socket)
+{
+	socket->heard_at = ff_loop_now();
 }
 
 bool

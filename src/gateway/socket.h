@@ -28,8 +28,18 @@ extern void ff_socket_welcome(const FfSocket *socket, FfBuffer *out, const char 
 /* The code to end it with that an answer of serve() means; 0: it is to be answered as HTTP. */
 extern int ff_socket_refusal(int status);
 
-/* Takes what the client sent and answers it in `out`. Gives 0, or the code to end with. */
-extern int ff_socket_hear(FfSocket *socket, const char *bytes, size_t length, FfBuffer *out);
+/* Takes bytes the client sent. */
+extern void ff_socket_feed(FfSocket *socket, const char *bytes, size_t length);
+
+/*
+ * Reads on to the next message, answering what is between in `out`. Gives 0, or the code to end
+ * with. `message` is that: text or binary, valid until the next call, or of kind FF_FRAME_NONE when
+ * more bytes are needed.
+ */
+extern int ff_socket_hear(FfSocket *socket, FfFrame *message, FfBuffer *out);
+
+/* The client was not listened to for a while; its silence begins now. */
+extern void ff_socket_listens(FfSocket *socket);
 
 /*
  * To be called about once a second: pings a client every 30 seconds, or twice in `silence`

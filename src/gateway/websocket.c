@@ -319,8 +319,26 @@ ff_frame_close(FfBuffer *out, int code, const char *reason)
 	ff_buffer_add(out, reason, length);
 }
 
+static void
+add_event(FfBuffer *out, const char *name, const char *data, size_t length)
+{
+	static const char member[] = "{\"subscription\":";
+	size_t			  inside = name != NULL && length > 2 && data[0] == '{' ? length - 1 : 0;
+
+	if (inside == 0)
+	{
+		ff_frame_text(out, data, length);
+		return;
+	}
+	add_head(out, TEXT, strlen(member) + strlen(name) + 1 + inside);
+	ff_buffer_text(out, member);
+	ff_buffer_text(out, name);
+	ff_buffer_text(out, ",");
+	ff_buffer_add(out, data + 1, inside);
+}
+
 void
-ff_frame_events(FfBuffer *out, const char *stream, size_t length)
+ff_frame_events(FfBuffer *out, const char *name, const char *stream, size_t length)
 {
 	const char *stop = stream + length;
 
@@ -331,7 +349,7 @@ ff_frame_events(FfBuffer *out, const char *stream, size_t length)
 		if (end == NULL)
 			end = stop;
 		if (end - stream >= 6 && memcmp(stream, "data: ", 6) == 0)
-			ff_frame_text(out, stream + 6, (size_t) (end - stream - 6));
+			add_event(out, name, stream + 6, (size_t) (end - stream - 6));
 		stream = end + 1;
 	}
 }

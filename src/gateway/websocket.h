@@ -83,7 +83,8 @@ extern void ff_frame_ping(FfBuffer *out);
 extern void ff_frame_pong(FfBuffer *out, const char *data, size_t length);
 extern void ff_frame_close(FfBuffer *out, int code, const char *reason);
 
-/* Adds the data of each message of an event stream (text/event-stream) as a text frame. */
-extern void ff_frame_events(FfBuffer *out, const char *stream, size_t length);
+/* Adds the data of each message of an event stream (text/event-stream) as a text frame. With a
+ * name, in JSON, each is an object, whose first member "subscription" it becomes. */
+extern void ff_frame_events(FfBuffer *out, const char *name, const char *stream, size_t length);
 
 #endif

@@ -111,6 +111,7 @@ grant execute on function flowforge.ingest, flowforge.started_runs to flowforge_
 -- Reading. The account of who asks is theirs to change, whatever their role.
 grant execute on function flowforge.api_me, flowforge.api_me_change, flowforge.api_me_password, flowforge.api_2fa_setup, flowforge.api_2fa_confirm,
 	flowforge.api_2fa_codes, flowforge.api_2fa_disable, flowforge.api_logout, flowforge.api_token, flowforge.api_users, flowforge.api_user,
+	flowforge.api_ws_ticket, flowforge.stream_answer,
 	flowforge.api_metrics, flowforge.run_causes, flowforge.run_call_events, flowforge.graphql_fields, flowforge.stream_follow,
 	flowforge.stream_listen, flowforge.stream_next, flowforge.server_life, flowforge.executors, flowforge.sql_workers, @extschema@.ff_status
 	to flowforge_http_viewer;

@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/async.h"
 #include "commands/trigger.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -17,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "team/known.h"
+#include "team/pass.h"
 #include "util/recall.h"
 #include "util/spi.h"
 
@@ -179,6 +181,8 @@ ff_known_key(const uint8 digest[FF_DIGEST], FfPrincipal *who)
 	if (good)
 	{
 		*who = entry->principal;
+		who->expires_at = entry->expires_at;
+		ff_pass_of_key(digest, who->credential);
 		note_use(entry, values[0]);
 	}
 	SPI_finish();
@@ -203,12 +207,16 @@ ff_known_user(const pg_uuid_t *user_id, int32 version, FfPrincipal *who)
 	SPI_connect();
 	entry = look_up(name, &plan, values);
 	if (entry != NULL)
+	{
 		*who = entry->principal;
+		ff_pass_of_user(user_id, version, who->credential);
+	}
 	SPI_finish();
 	return entry != NULL;
 }
 
-/* The trigger on flowforge.api_key and flowforge.user_account. */
+/* The trigger on flowforge.api_key and flowforge.user_account. Gateways hear of it, too, and ask
+ * whether those who follow live streams still may (flowforge.stream_passes). */
 PG_FUNCTION_INFO_V1(ff_known_forget);
 Datum
 ff_known_forget(PG_FUNCTION_ARGS)
@@ -218,5 +226,6 @@ ff_known_forget(PG_FUNCTION_ARGS)
 						errmsg("flowforge.forget_credentials is a trigger")));
 	CacheInvalidateRelcacheByRelid(
 		get_relname_relid("api_key", get_namespace_oid("flowforge", false)));
+	Async_Notify("flowforge_access", "");
 	PG_RETURN_POINTER(NULL);
 }

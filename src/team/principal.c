@@ -10,7 +10,9 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
+#include "team/pass.h"
 #include "team/principal.h"
 #include "util/errors.h"
 
@@ -110,6 +112,8 @@ ff_principal_init(FfPrincipal *principal, int32 tenant_id, FfRole role, const ch
 	principal->role = role;
 	principal->scopes = ff_scopes_of(role);
 	strlcpy(principal->actor, actor, sizeof(principal->actor));
+	principal->credential[0] = '\0';
+	principal->expires_at = DT_NOEND;
 }
 
 /* The subtransaction's end gives the setting its earlier value back. */
@@ -132,11 +136,15 @@ set_number(const char *name, uint32 value)
 void
 ff_principal_enter(const FfPrincipal *principal, const char *request_id, const char *address)
 {
+	char pass[FF_PASS_SIZE];
+
+	ff_pass_write(principal, pass);
 	if (principal->tenant_id != 0)
 		set_number("flowforge.tenant", (uint32) principal->tenant_id);
 	set("flowforge.actor", principal->actor);
 	set("flowforge.role", ff_role_name(principal->role));
 	set_number("flowforge.scopes", principal->scopes);
+	set("flowforge.pass", pass);
 	set("flowforge.request_id", request_id);
 	set("flowforge.address", address);
 }

@@ -10,7 +10,10 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 #define FF_ACTOR_SIZE 48
+#define FF_CREDENTIAL_SIZE 80
 
 typedef uint32 FfScopes; /* a set */
 
@@ -37,6 +40,9 @@ typedef struct FfPrincipal
 	FfRole	 role;
 	FfScopes scopes;
 	char	 actor[FF_ACTOR_SIZE]; /* "user:ULID", "key:ULID", "app", "event-key", "dev" */
+	/* what it was known by, as passes have it (pass.h); "": by nothing that can be asked again */
+	char		credential[FF_CREDENTIAL_SIZE];
+	TimestampTz expires_at; /* DT_NOEND: never */
 } FfPrincipal;
 
 /* The scope of this name; the empty set when there is none. */
@@ -54,8 +60,8 @@ extern void ff_principal_init(FfPrincipal *principal, int32 tenant_id, FfRole ro
 
 /*
  * Serves what follows, until the end of the subtransaction, as this principal: sets
- * flowforge.tenant, flowforge.actor, flowforge.role, flowforge.scopes, flowforge.request_id and
- * flowforge.address.
+ * flowforge.tenant, flowforge.actor, flowforge.role, flowforge.scopes, flowforge.pass,
+ * flowforge.request_id and flowforge.address.
  */
 extern void ff_principal_enter(const FfPrincipal *principal, const char *request_id,
 							   const char *address);

@@ -124,7 +124,11 @@
 	X(AUDIT_KEY, '6', '6', '0', 409, "There is no key to seal the audit log with")                 \
 	X(CHANGED, '6', 'A', '1', 412, "What was to be changed was changed meanwhile")                 \
 	X(CONFLICT, '6', 'A', '2', 409, "What is stored does not let itself be changed like this")     \
-	X(NO_WEBSOCKET, '6', '8', '0', 426, "The path is that of a WebSocket")
+	X(NO_WEBSOCKET, '6', '8', '0', 426, "The path is that of a WebSocket")                         \
+	X(SOCKET_MESSAGE, '6', '8', '2', 400,                                                          \
+	  "What a client says over a WebSocket is not of the form it should have")                     \
+	X(SOCKET_FULL, '6', '8', '3', 409, "A WebSocket follows as much as it may")                    \
+	X(TICKET, '6', '8', '4', 401, "The ticket is not valid")
 
 #define FF_ERROR_CODE(name, a, b, c, status, title) \
 	FF_ERR_##name = MAKE_SQLSTATE('F', 'F', a, b, c),

@@ -37,7 +37,8 @@ maintain_table(void *arg)
 static void
 forget_keys(void *arg)
 {
-	static FfPlan plan = {"with e as (delete from flowforge.event_key where expires_at < now()) "
+	static FfPlan plan = {"with e as (delete from flowforge.event_key where expires_at < now()), "
+						  "t as (delete from flowforge.ticket where expires_at < now()) "
 						  "delete from flowforge.request_key where expires_at < now()",
 						  0,
 						  {0}};

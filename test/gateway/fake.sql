@@ -67,15 +67,42 @@ begin
 	elsif path ~ '^/ws/\d+$' then
 		status := substr(path, 5)::integer;
 		body_out := convert_to('{"status": ' || status || '}', 'UTF8');
-	elsif path = '/ws' and headers ->> 'upgrade' is null then
+	elsif path = '/ws' and method = 'GET' and headers ->> 'upgrade' is null then
 		status := 426;
+	elsif path = '/ws' and method = 'POST' then
+		-- What is said: a label and where from; or one of a few words.
+		insert into flowforge.seen (body, path) values (convert_from(body, 'UTF8'), headers::text);
+		if convert_from(body, 'UTF8') ~ '^[45]\d\d$' then
+			status := convert_from(body, 'UTF8')::integer;
+			body_out := convert_to('{"status": ' || status || '}', 'UTF8');
+		elsif convert_from(body, 'UTF8') like 'sleep %' then
+			perform pg_sleep(substr(convert_from(body, 'UTF8'), 7)::float8);
+			headers_out := E'x-flowforge-stream: none\nx-flowforge-subscription: "slept"\n';
+			body_out := convert_to(E'data: {"slept": true}\n\n', 'UTF8');
+		elsif convert_from(body, 'UTF8') like 'stop %' then
+			headers_out := format(E'x-flowforge-stream: none\nx-flowforge-subscription: %s\n', to_json(substr(convert_from(body, 'UTF8'), 6)));
+			body_out := convert_to(E'data: {"stopped": true}\n\n', 'UTF8');
+		elsif convert_from(body, 'UTF8') like 'feed %' then
+			headers_out := E'x-flowforge-stream: feed 1 0 ' || substr(convert_from(body, 'UTF8'), 6) || E'\nx-flowforge-subscription: "feed"\n';
+			body_out := convert_to(E'data: {"fed": true}\n\n', 'UTF8');
+		else
+			select coalesce(max(seq), 0) into last_seq from flowforge.news;
+			headers_out := format(E'x-flowforge-stream: run 1 %s %s%s\nx-flowforge-subscription: %s\n', run, last_seq,
+				case when convert_from(body, 'UTF8') = 'ended' then ' end' else '' end, to_json(convert_from(body, 'UTF8')));
+			body_out := convert_to(format(E'data: {"from": %s, "follows": %s, "pass": %s}\n\n', last_seq, headers ->> 'x-flowforge-subscriptions',
+				coalesce(to_json(headers ->> 'x-flowforge-pass')::text, 'null')), 'UTF8');
+		end if;
 	elsif path = '/feed' then
 		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: feed 1 0 ' || substr(query, 7) || E'\n';
 		body_out := convert_to(E'event: live\ndata: {}\n\n', 'UTF8');
 	elsif path like '/stream%' or path = '/ws' or path = '/ws/ended' then
 		select coalesce(max(seq), 0) into last_seq from flowforge.news;
 		headers_out := E'content-type: text/event-stream\nx-flowforge-stream: run 1 ' || run || ' ' || last_seq
-			|| case when path like '%/ended' then ' end' else '' end || E'\n';
+			|| case when path like '%/ended' then ' end' else '' end || E'\n' || case when query like 'says%' then E'x-flowforge-messages: /ws\n' else '' end
+			|| coalesce('x-flowforge-pass: ' || translate(substring(query from 'pass=(.*)'), '+', ' ') || E'\n', '');
+		if query like '%silent%' then
+			headers_out := replace(headers_out, format('stream: run 1 %s %s', run, last_seq), 'stream: none');
+		end if;
 		body_out := convert_to(case when path like '/ws%' then E'retry: 1000\n\n' else '' end || format(E'event: snapshot\nid: %s\ndata: %s\n\n', last_seq,
 			case when path like '/ws%' then jsonb_build_object('seq', last_seq, 'query', query, 'ticket', headers -> 'x-flowforge-ticket',
 				'authorization', headers -> 'authorization') else '{}' end), 'UTF8');
@@ -112,6 +139,16 @@ as $$
 	from unnest(functions, cursors) with ordinality w (function, cursor, number)
 	left join flowforge.feed f on f.seq > w.cursor::integer
 	group by w.number, w.cursor
+$$;
+
+-- A pass is good until it is revoked, a brief one not for long.
+create table flowforge.revoked (pass text);
+create function flowforge.stream_passes(passes text[]) returns table (number bigint, lifetime bigint)
+language sql
+as $$
+	select w.number, case when r.pass is not null then 0 when w.pass like '%brief' then 300 else -1 end
+	from unnest(passes) with ordinality w (pass, number)
+	left join flowforge.revoked r using (pass)
 $$;
 
 -- The real one's name of the channel is a secret.

@@ -13,6 +13,7 @@ import json
 import os
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -382,6 +383,105 @@ def drains(bench: Bench) -> None:
     equal(bench.stop(), 0)
     equal(client.closed()[0], 1001)
     bench.start()
+
+
+# ---- what is said ----
+
+
+def saying(bench: Bench, query: str = "silent", **options: object) -> Socket:
+    return opened(bench, path="/ws?says&" + query, **options)
+
+
+def said(client: Socket, *words: str) -> list[dict[str, object]]:
+    """What is answered to each of these at once."""
+    client.send(b"".join(frame(TEXT, word.encode()) for word in words))
+    return [client.json() for _ in words]
+
+
+@check
+def named(bench: Bench) -> None:
+    """what is said becomes calls of the database; what is followed by that says its name, to its end; the connection stays"""
+    bench.sql("truncate flowforge.news, flowforge.seen")
+    client, plain_ = saying(bench), saying(bench, "")
+    equal(said(client, "a", 'b"\\é'), [{"subscription": "a", "from": 0, "follows": 0, "pass": None},
+                                       {"subscription": 'b"\\é', "from": 0, "follows": 1, "pass": None}])
+    equal(said(plain_, "a"), [{"subscription": "a", "from": 0, "follows": 0, "pass": None}])
+    news(bench, 1)
+    equal(sorted(str(client.json()["subscription"]) for _ in range(2)), ["a", 'b"\\é'])
+    equal(sorted((plain_.json(), plain_.json()), key=len), [{"seq": 1}, {"subscription": "a", "seq": 1}])
+    equal(said(client, "stop a", "stop never"), [{"subscription": "a", "stopped": True}, {"subscription": "never", "stopped": True}])
+    equal(said(client, 'b"\\é')[0]["follows"], 1)
+    equal(said(client, "ended"), [{"subscription": "ended", "from": 1, "follows": 1, "pass": None}])
+    equal(client.json(), {"subscription": "ended", "type": "end"})
+    news(bench, 2, final=True)
+    equal([client.json(), client.json()], [{"subscription": 'b"\\é', "seq": 2}, {"subscription": 'b"\\é', "type": "end"}])
+    equal(said(client, "c")[0], {"subscription": "c", "from": 2, "follows": 0, "pass": None})
+
+
+@check
+def refused(bench: Bench) -> None:
+    """what is refused is told in a frame, in its place; 401 and 403 end the connection, and what is not answered is not heard on"""
+    client = saying(bench)
+    equal(said(client, "404", "x", "503", "400"), [{"error": {"status": 404}}, {"subscription": "x", "from": 2, "follows": 0, "pass": None},
+                                                   {"error": {"status": 503}}, {"error": {"status": 400}}])
+    for status in (401, 403):
+        client = saying(bench)
+        client.send(frame(TEXT, str(status).encode()) + frame(TEXT, b"x"))
+        equal(client.closed()[0], 4000 + status)
+    client = saying(bench)
+    client.send(frame(TEXT, b"sleep 0.5") + frame(PING, b"after") + frame(TEXT, b"y"))
+    equal(client.json(), {"subscription": "slept", "slept": True})
+    equal(client.frame(), (PONG, b"after"))
+    equal(client.json()["subscription"], "y")
+
+
+@check
+def passes(bench: Bench) -> None:
+    """what is said is said by the pass of the connection; when that ends all streams of it end, WebSockets with 4401, others go on"""
+    bench.sql("truncate flowforge.news, flowforge.revoked")
+    mine, other = [saying(bench, "silent&pass=-1+1+mine:1") for _ in range(3)], saying(bench, "pass=-1+1+other:2")
+    reader = bench.client()
+    reader.send(b"GET /stream?pass=-1+1+mine:1 HTTP/1.1\r\nhost: x\r\n\r\n")
+    equal(reader.head()[0], 200)
+    equal(said(mine[0], "a")[0]["pass"], "1 mine:1")
+    bench.sql("insert into flowforge.revoked values ('1 mine:1'); notify flowforge_access")
+    for client in mine:
+        equal(client.closed(), (4401, "signed out"))
+    assert reader.ends(), "an event stream goes on"
+    news(bench, 1)
+    equal(other.json(), {"seq": 1})
+    bench.sql("truncate flowforge.revoked")
+
+
+@check
+def lifetimes(bench: Bench) -> None:
+    """a stream whose pass expires ends then"""
+    client = saying(bench, "silent&pass=300+1+brief")
+    equal(client.closed()[0], 4401)
+
+
+@check
+def much_is_said(bench: Bench) -> None:
+    """10,000 messages at once, a deaf client's, and those of one that leaves are one call at a time, in order, without growing"""
+    bench.sql("truncate flowforge.news")
+    client = saying(bench)
+    before = bench.memory()
+    threading.Thread(target=lambda: client.send(b"".join(frame(TEXT, f"s{n}".encode()) for n in range(2000)))).start()
+    for n in range(2000):
+        equal(client.json()["subscription"], f"s{n}")
+    deaf = saying(bench, window=8192)
+    deaf.socket.settimeout(1)
+    try:
+        deaf.send(frame(TEXT, b"404") * 1_000_000)
+    except TimeoutError:
+        pass
+    else:
+        raise AssertionError("all of it was read")
+    assert bench.memory() - before < 16 << 20, bench.memory() - before
+    leaves = saying(bench)
+    leaves.send(frame(TEXT, b"sleep 1") + frame(TEXT, b"x"))
+    leaves.socket.close()
+    equal(said(saying(bench), "x")[0]["follows"], 0)
 
 
 @check

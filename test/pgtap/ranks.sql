@@ -19,12 +19,12 @@ select unnest(string_to_array(l.names, ' ')), l.reason
 from (values
 	('api_ready', 'server'), ('api_metrics', 'server'),
 	('api_dev api_endpoint_output api_hook api_login api_verify_2fa api_refresh api_approve api_approve_page', 'proof'),
-	('api_me api_me_change api_me_password api_2fa_setup api_2fa_confirm api_2fa_codes api_2fa_disable api_logout api_token', 'account'),
+	('api_me api_me_change api_me_password api_2fa_setup api_2fa_confirm api_2fa_codes api_2fa_disable api_logout api_token api_ws_ticket', 'account'),
 	('api_users api_user api_user_create api_user_change api_user_delete', 'accounts'),
-	('ingest started_runs stream_next invoke create_workflow update_workflow delete_workflow publish_workflow archive_workflow duplicate_workflow run_workflow test_workflow '
+	('ingest started_runs stream_next stream_answer invoke create_workflow update_workflow delete_workflow publish_workflow archive_workflow duplicate_workflow run_workflow test_workflow '
 		'decide resume_step register_app add_app remove_app run_causes v1_cancel api_function_change api_function_archive v1_run_metadata '
 		'api_endpoint_start api_endpoint_report api_checkpoint api_tenant_change', 'engine'),
-	('table_of', 'tables'), ('serve stream_read feed_read', 'gateway'), ('chain_audit audit_in audit audit_change', 'audit'), ('follow_tables', 'tables')) l (names, reason);
+	('table_of', 'tables'), ('serve stream_read feed_read stream_passes', 'gateway'), ('chain_audit audit_in audit audit_change', 'audit'), ('follow_tables', 'tables')) l (names, reason);
 select set_eq($$select p.proname::text from pg_proc p where p.pronamespace = 'flowforge'::regnamespace and p.prosecdef$$, 'select name from definer',
 	'of every function that acts for its owner it is said why');
 select is_empty($$select p.oid::regprocedure from pg_proc p where p.prosecdef and p.pronamespace = 'flowforge'::regnamespace
@@ -37,7 +37,7 @@ select set_eq($$select p.proname::text from pg_proc p where p.prosecdef and p.pr
 	$$values ('ingest'), ('started_runs')$$, 'an event key sends');
 select set_eq($$select p.proname::text from pg_proc p where p.prosecdef and p.pronamespace = 'flowforge'::regnamespace
 	and has_function_privilege('flowforge_http_viewer', p.oid, 'execute') and not has_function_privilege('flowforge_http_nobody', p.oid, 'execute')$$,
-	$$select name from definer where reason = 'account' or name in ('api_users', 'api_user', 'api_metrics', 'run_causes', 'stream_next')$$, 'a viewer reads');
+	$$select name from definer where reason = 'account' or name in ('api_users', 'api_user', 'api_metrics', 'run_causes', 'stream_next', 'stream_answer')$$, 'a viewer reads');
 select is_empty($$select p.proname from pg_proc p join definer d on d.name = p.proname where p.pronamespace = 'flowforge'::regnamespace
 	and (has_function_privilege('flowforge_viewer', p.oid, 'execute') or has_function_privilege('flowforge_admin', p.oid, 'execute'))$$,
 	'and roles that are tied to a tenant may call none of it');
@@ -199,6 +199,7 @@ select 'GET', replace(p.pattern, '{id}', '{id}'), replace(p.pattern, '{id}', r.r
 from (values ('/api/v1/runs/{id}/stream'), ('/ws/runs/{id}'), ('/v0/runs/{id}/actions')) p (pattern)
 cross join (select r.run_id from flowforge.run r where r.tenant_id = 2 order by 1 limit 1) r
 where not exists (select from request_a x where x.pattern = p.pattern);
+insert into request_a (method, pattern, path, body) values ('POST', '/ws', '/ws', '{"subscribe": "all"}');
 insert into request_b (method, pattern, path)
 select a.method, a.pattern, case when a.pattern like '%{id}%' and a.pattern like '%runs%'
 	then replace(a.pattern, '{id}', (select r.run_id::text from flowforge.run r where r.tenant_id = 3 order by 1 limit 1)) else a.path end

@@ -135,7 +135,7 @@ create temp table admins (name text);
 insert into admins values ('audit'), ('audit_log'), ('audit_seal');
 create temp table closed (name text);
 insert into closed select unnest(string_to_array('ai_provider api_key approval_link audit_head cancellation claim event_key feed feed_era flow_once flow_rate flow_single hook '
-	'inbox login_try request_key role_tenant route route_schema signal throttle trace_due user_account user_session wait watch_trigger', ' '));
+	'inbox login_try request_key role_tenant route route_schema signal throttle ticket trace_due user_account user_session wait watch_trigger', ' '));
 
 create temp view relation as
 select c.oid, c.relname::text collate "default" as name, c.relispartition as part from pg_class c where c.relnamespace = 'flowforge'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f');

@@ -14,8 +14,9 @@ import urllib.request
 from harness import PATIENCE, App, Cluster, free_port, run, wait_for
 
 PROGRAM = os.environ.get("FLOWFORGE_BIN", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "src", "gateway", "flowforge"))
-CLIENTS = int(os.environ.get("FLOWFORGE_CLIENTS", "1000"))
-IDLE = int(os.environ.get("FLOWFORGE_IDLE_CLIENTS", "5000"))
+# `make bench` has a thousand clients that lose their gateways and five thousand idle ones.
+CLIENTS = int(os.environ.get("FLOWFORGE_CLIENTS", "250"))
+IDLE = int(os.environ.get("FLOWFORGE_IDLE_CLIENTS", "1000"))
 
 
 class Gateway:
