@@ -1,6 +1,6 @@
 # FlowForge: `make help` lists the targets. Each installs the packages it needs and is complete on a fresh Debian 12.
 # What is compiled, and how, is in extension.mk.
-.PHONY: all install clean dev check check-sql check-crash check-memory bench bench-peers bench-scale crash fuzz lint format docs help
+.PHONY: all install clean dev check check-sql check-sdk check-crash check-memory bench bench-peers bench-scale crash fuzz lint format docs help
 
 PGXS_MAKE = $(MAKE) --no-print-directory -f extension.mk
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
@@ -32,6 +32,11 @@ check-sql: ## pg_regress, pgTAP, isolation and the language's property tests
 	@sh scripts/deps.sh check
 	@$(BUILD)
 	@bash scripts/check.sh regress pgtap isolation lang
+
+check-sdk: ## the SDKs, against servers of their own
+	@sh scripts/deps.sh check
+	@$(BUILD)
+	@bash scripts/check.sh sdk
 
 check-crash: ## crash and lifecycle tests
 	@sh scripts/deps.sh check

@@ -4,7 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" flowforge.contr
 MODULE_big = flowforge
 
 # Folders in the order they depend on each other.
-ROOMS = util lang schema http team audit slot flow function event cron run graph ai step sandbox protocol worker api hook watch
+ROOMS = util lang schema http team audit secret slot flow function event cron run graph ai step sandbox protocol worker api hook watch
 OBJS = src/flowforge.o $(sort $(patsubst %.c,%.o,$(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))))
 
 # The install script is the rooms' SQL in this order.
@@ -12,11 +12,11 @@ SQL_PARTS = src/util/util.sql src/http/outbound.sql src/lang/lang.sql src/schema
 	$(foreach part,principal key user,src/team/$(part).sql) \
 	src/run/partition.sql src/flow/claim.sql src/slot/slot.sql src/run/view.sql src/event/signal.sql src/run/control.sql src/run/metadata.sql \
 	src/run/repeat.sql src/run/bulk.sql src/run/pause.sql src/flow/explain.sql src/run/explain.sql src/step/lock.sql src/run/fsck.sql src/function/check.sql src/flow/check.sql src/function/register.sql \
-	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql src/ai/price.sql \
+	src/cron/schedule.sql src/protocol/sync.sql src/protocol/state.sql src/ai/ai.sql src/secret/secret.sql src/ai/price.sql \
 	$(foreach part,sql approval approval_link,src/step/$(part).sql) src/run/resume.sql src/run/trace.sql \
 	$(foreach part,catalogue graph workflow publish diff public register_function,src/graph/$(part).sql) \
 	$(foreach part,route answer repeat serve health metrics events runs control approvals workflows stream feed socket apps functions tenant catalog sdk endpoint v1 cancellation graphql openapi page form approve,src/api/$(part).sql) \
-	$(foreach part,keys auth me users,src/api/$(part).sql) \
+	$(foreach part,keys secrets auth me users,src/api/$(part).sql) \
 	src/hook/hook.sql src/watch/watch.sql src/api/triggers.sql src/audit/changes.sql src/audit/verify.sql src/api/audit.sql src/team/protect.sql src/team/grant.sql
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 

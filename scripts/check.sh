@@ -1,12 +1,12 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [fuzz]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [sdk] [fuzz]. Ends with "N passed, N failed".
 # FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
-kinds=${*:-regress pgtap isolation lang graph schema sandbox docs e2e tap gateway cli}
+kinds=${*:-regress pgtap isolation lang graph schema sandbox docs e2e sdk tap gateway cli}
 bin=$(pg_config --bindir)
 work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
 chmod 755 "$work"
@@ -50,8 +50,10 @@ start_cluster() {
 		max_prepared_transactions = 5
 		timezone = 'UTC'
 		flowforge.audit_key_file = '$work/audit.key'
+		flowforge.secret_key_file = '$work/secret.key'
 	CONF
 	printf '%064d' 7 >"$work/audit.key"
+	printf '%064d' 8 >"$work/secret.key"
 	(cd /tmp && $as_user "$bin/pg_ctl" -D "$work/data" -l "$work/log" -w start >/dev/null)
 	export PGHOST=$work PGPORT=5432 PGUSER=postgres
 }
@@ -59,7 +61,7 @@ start_cluster() {
 run_regress() {
 	mkdir -p "$work/regress" "$work/isolation"
 	"$(dirname "$(pg_config --pgxs)")/../test/regress/pg_regress" --inputdir="$root" --outputdir="$work/regress" --bindir="$bin" \
-		--dbname=flowforge_regress --host="$work" --user=postgres install util lang schema template operand graph send tenant trigger cron hook watch sdk register api tools control starters openapi outbound workflow flow held access jwt \
+		--dbname=flowforge_regress --host="$work" --user=postgres install util lang schema template operand graph send tenant trigger cron hook watch sdk register api tools control starters openapi outbound workflow flow held access jwt secret \
 		>"$work/regress.out" 2>&1
 	cat "$work/regress.out"
 	while read -r line; do
@@ -205,6 +207,14 @@ run_docs() {
 	take_tap 'docs snippets' python3 test/docs/snippets.py
 }
 
+run_sdk_python() {
+	sdk/python/venv.sh || { count 'sdk python: the virtualenv' 1; return; }
+	local file
+	for file in $(cd sdk/python/tests && ls test_*.py); do
+		later "sdk python $(basename "$file" .py)" "cd sdk/python && exec .venv/bin/python tests/tap.py tests/$file"
+	done
+}
+
 run_e2e() {
 	install_packages test/e2e || { count 'e2e: npm ci' 1; return; }
 	install_packages examples/orders-typescript || { count 'e2e: npm ci of the example' 1; return; }
@@ -212,6 +222,15 @@ run_e2e() {
 	local file
 	for file in ${FLOWFORGE_E2E:-$(cd test/e2e && ls *.test.mjs | sed 's/\.test\.mjs$//')}; do
 		later "e2e $file" "cd test/e2e && exec node --test --test-concurrency=1 --test-reporter=spec $file.test.mjs"
+	done
+}
+
+run_sdk_typescript() {
+	install_packages test/e2e && install_packages sdk/typescript || { count 'sdk: npm ci' 1; return; }
+	(cd sdk/typescript && npm run --silent build) || { count 'sdk: the TypeScript package builds' 1; return; }
+	local file
+	for file in $(cd sdk/typescript/test && ls unit/*.test.mjs live/*.test.mjs | sed 's/\.test\.mjs$//'); do
+		later "sdk typescript $file" "cd sdk/typescript && exec node --test --test-concurrency=1 --test-reporter=spec test/$file.test.mjs"
 	done
 }
 
@@ -228,8 +247,9 @@ for kind in $kinds; do
 		sandbox) run_sandbox ;;
 		tap) run_taps tap $(cd test/tap && grep -lE '^run\(|^\s+run\(|__main__' *.py) ;;
 		gateway) run_gateway ;;
-		cli) run_taps cli usage.py follow.py control.py workflows.py psql.py develop.py ;;
+		cli) run_taps cli $(cd test/cli && grep -l '__main__' *.py) ;;
 		docs) run_docs ;;
+		sdk) run_sdk_python; run_sdk_typescript ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac

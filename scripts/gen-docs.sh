@@ -1,6 +1,7 @@
 #!/bin/sh
 # Writes docs/sql-api.md from the comments of a database that has the extension, docs/errors.md from src/util/errors.h,
-# docs/settings.md from the server's own table of settings, and docs/command-line.md from the program's help.
+# docs/settings.md from the server's own table of settings, and docs/command-line.md and the manual
+# page docs/flowforge.1 from the program's help.
 #
 #   scripts/gen-docs.sh           writes them
 #   scripts/gen-docs.sh --check   fails when they are not what it would write
@@ -125,7 +126,7 @@ settings() {
 	cat <<-END
 		## Of the gateway
 
-		Each option wins over its variable.
+		Each option wins over its variable, and that over a line of the file that \`--config\` names.
 
 	END
 	help_of serve
@@ -144,12 +145,16 @@ command_line() {
 
 	END
 	help_of
-	for command in dev serve send 'runs list' 'runs get' 'runs tail' 'runs explain' 'runs cancel' 'runs retry' 'runs replay' 'runs resume' 'functions list' 'functions run' 'functions pause' 'functions resume' 'workflows list' 'workflows get' 'workflows export' 'workflows import' 'workflows validate' 'workflows publish' 'workflows diff' 'workflows run' 'workflows archive' approve reject doctor psql version; do
+	src/gateway/flowforge help --man | sed -n 's/^\.SS "flowforge \(.*\)"/\1/p' | tr -d '\\' | while read -r command; do
 		printf '## flowforge %s\n\n```\n' "$command"
 		# shellcheck disable=SC2086
 		NO_COLOR=1 src/gateway/flowforge $command --help
 		printf '%s\n\n' '```'
 	done
+}
+
+manual() {
+	src/gateway/flowforge help --man
 }
 
 # Writes a page, or compares it.
@@ -182,4 +187,5 @@ page docs/sql-api.md sql_api
 page docs/errors.md errors
 page docs/settings.md settings
 page docs/command-line.md command_line
+page docs/flowforge.1 manual
 exit $failed

@@ -16,7 +16,7 @@ create function graph(nodes text[], edges text[] default '{}') returns jsonb lan
 			from unnest(edges) with ordinality u (e, i)))
 $$;
 -- A good one, with all there is.
-select ff_workflow_validate(graph('{"fetch http_request {\"url\": \"https://x.y/{{ input.id }}\"}","check condition {\"expression\": \"{{ fetch.status_code }} == 200 and fetch.body.total > 5\"}","each for_each {\"items\": \"{{ fetch.body.items }}\", \"handler\": \"transform\", \"item_config\": {\"mapping\": {\"n\": \"{{ _index }} {{ _item.name }} {{ fetch.body.x }} {{ secret.KEY }}\"}}}","ask wait_for_approval {}","sum transform {\"mapping\": {\"count\": \"{{ default(each.count, 0) }}\"}}"}',
+select ff_workflow_validate(graph('{"fetch http_request {\"url\": \"https://x.y/{{ input.id }}\"}","check condition {\"expression\": \"{{ fetch.status_code }} == 200 and fetch.body.total > 5\"}","each for_each {\"items\": \"{{ fetch.body.items }}\", \"handler\": \"http_request\", \"item_config\": {\"url\": \"https://x.y\", \"body\": {\"n\": \"{{ _index }} {{ _item.name }} {{ fetch.body.x }} {{ secret.KEY }}\"}}}","ask wait_for_approval {}","sum transform {\"mapping\": {\"count\": \"{{ default(each.count, 0) }}\"}}"}',
 	'{fetch check,check each true,check ask false,each sum,ask sum}'));
 -- Form: anything at all may be asked about.
 select d, findings(d) from unnest(array['5', 'null', '"x"', '[]', '{}', '{"nodes": []}', '{"nodes": null}', '{"nodes": {}}', '{"nodes": 7, "edges": "x"}', '{"nodes": [1, null, "x", [], {}]}', '{"nodes": [{"id": 1, "type": "delay"}, {"id": "", "type": "delay"}, {"id": null}]}',

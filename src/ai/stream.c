@@ -16,7 +16,6 @@
 
 #define SSE_TYPE "text/event-stream"
 #define FRAME_TYPE "application/vnd.amazon.eventstream"
-#define MIN_SECRET_BYTES 8 /* as in util/redact.c */
 
 /* --- Server-Sent Events --- */
 
@@ -201,7 +200,7 @@ held_back(const char *text, int length, List *secrets)
 		const char *secret = lfirst(cell);
 		int			size = Min((int) strlen(secret) - 1, length);
 
-		if (strlen(secret) < MIN_SECRET_BYTES)
+		if (strlen(secret) < FF_MIN_SECRET_BYTES)
 			continue;
 		while (size > most && memcmp(text + length - size, secret, size) != 0)
 			size--;

@@ -261,7 +261,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select coalesce((
 			select u.email from flowforge.users u
-			where flowforge.actor() like 'user:%' and u.user_id = flowforge.id(nullif(substr(flowforge.actor(), 6), ''))),
+			-- A key is no user: what stands behind "key:" must not be read as the id of one.
+			where u.user_id = case when flowforge.actor() like 'user:%' then flowforge.id(nullif(substr(flowforge.actor(), 6), '')) end),
 		given, 'api')
 $$;
 comment on function flowforge.decider(text) is 'In whose name an approval is decided: a signed-in user''s own, else the one that is given.';

@@ -97,6 +97,7 @@ ff_complain(const char *hint, const char *format, ...)
 {
 	va_list arguments;
 
+	ff_term_status_clear();
 	fflush(stdout);
 	fputs("flowforge: ", stderr);
 	va_start(arguments, format);

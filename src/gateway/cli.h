@@ -96,6 +96,12 @@ typedef enum FfParse
  */
 extern FfParse ff_options(int argc, char **argv, const FfUsage *usage, FfList *words, FfList *rest);
 
+/* Until it is called with NULL, ff_options hands the usage to `describe` and gives FF_PARSE_HELPED
+ * (cli_describe.h). */
+extern void ff_options_describe(void (*describe)(const char *command, const FfUsage *usage,
+												 void *context),
+								void *context);
+
 /* A whole number in decimal and nothing else; false when the text is none or not between low and
  * high. */
 extern bool ff_whole_number(const char *text, long low, long high, int *number);
@@ -168,6 +174,7 @@ extern void ff_server_resolve(FfServer *server);
 
 extern FfExit ff_command_dev(int argc, char **argv);
 extern FfExit ff_command_serve(int argc, char **argv);
+extern FfExit ff_command_init(int argc, char **argv);
 extern FfExit ff_command_send(int argc, char **argv);
 extern FfExit ff_command_runs(int argc, char **argv);
 extern FfExit ff_command_functions(int argc, char **argv);
@@ -176,7 +183,9 @@ extern FfExit ff_command_approve(int argc, char **argv);
 extern FfExit ff_command_reject(int argc, char **argv);
 extern FfExit ff_command_create_admin(int argc, char **argv);
 extern FfExit ff_command_keys(int argc, char **argv);
+extern FfExit ff_command_secrets(int argc, char **argv);
 extern FfExit ff_command_doctor(int argc, char **argv);
+extern FfExit ff_command_completion(int argc, char **argv);
 extern FfExit ff_command_psql(int argc, char **argv);
 
 #endif

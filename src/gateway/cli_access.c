@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "cli.h"
+#include "cli_access.h"
 #include "cli_database.h"
 #include "cli_http.h"
 #include "term.h"
@@ -25,10 +26,9 @@ complain(const PGresult *answer)
 				detail != NULL ? ": " : "", detail != NULL ? detail : "");
 }
 
-/* One statement with parameters, whose first value is JSON; the answer, or NULL with *result set.
- */
-static json_t *
-ask(FfServer *server, const char *statement, int count, const char *const *values, FfExit *result)
+json_t *
+ff_access_ask(FfServer *server, const char *statement, int count, const char *const *values,
+			  FfExit *result)
 {
 	PGconn	 *connection;
 	PGresult *answer;
@@ -64,9 +64,8 @@ ask(FfServer *server, const char *statement, int count, const char *const *value
 	return json;
 }
 
-/* What the statement gave as JSON, or its members of these names, a space between them. */
-static void
-print_members(const FfServer *server, const json_t *answer, const char *const names[])
+void
+ff_access_print(const FfServer *server, const json_t *answer, const char *const names[])
 {
 	if (server->json)
 	{
@@ -113,12 +112,13 @@ ff_command_create_admin(int argc, char **argv)
 		return ff_misused("create-admin", "unexpected %s", words.item[0]);
 	if (values[0] == NULL || values[1] == NULL || values[2] == NULL)
 		return ff_misused("create-admin", "create-admin needs --email, --password and --name");
-	answer = ask(&server,
-				 "select jsonb_build_object('id', ff_user_create($1, $2, $3, 'admin'), 'email', "
-				 "lower(btrim($1)))",
-				 3, values, &result);
+	answer = ff_access_ask(
+		&server,
+		"select jsonb_build_object('id', ff_user_create($1, $2, $3, 'admin'), 'email', "
+		"lower(btrim($1)))",
+		3, values, &result);
 	if (answer != NULL)
-		print_members(&server, answer, shown);
+		ff_access_print(&server, answer, shown);
 	json_decref(answer);
 	return result;
 }
@@ -171,13 +171,13 @@ create_key(int argc, char **argv)
 	if (scopes.count == 0)
 		return ff_misused("keys create", "which scopes? Give --scope");
 	values[2] = join(&scopes);
-	answer =
-		ask(&server,
-			"select jsonb_build_object('id', k.key_id, 'key', k.key, 'prefix', k.prefix) from "
-			"ff_key_create($1, $2, string_to_array(replace($3, ' ', ''), ','), $4::timestamptz) k",
-			4, values, &result);
+	answer = ff_access_ask(
+		&server,
+		"select jsonb_build_object('id', k.key_id, 'key', k.key, 'prefix', k.prefix) from "
+		"ff_key_create($1, $2, string_to_array(replace($3, ' ', ''), ','), $4::timestamptz) k",
+		4, values, &result);
 	if (answer != NULL)
-		print_members(&server, answer, shown);
+		ff_access_print(&server, answer, shown);
 	json_decref(answer);
 	free((char *) values[2]);
 	return result;
@@ -199,17 +199,17 @@ list_keys(int argc, char **argv)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (words.count > 0)
 		return ff_misused("keys list", "unexpected %s", words.item[0]);
-	answer =
-		ask(&server,
-			"select coalesce(jsonb_agg(jsonb_build_object('id', k.ulid, 'name', k.name, 'prefix', "
-			"k.prefix, 'status', k.status, 'scopes', array_to_string(k.scopes, ','), "
-			"'expires_at', k.expires_at, 'last_used_at', k.last_used_at) order by k.key_id "
-			"desc), '[]') from flowforge.api_keys k",
-			0, NULL, &result);
+	answer = ff_access_ask(
+		&server,
+		"select coalesce(jsonb_agg(jsonb_build_object('id', k.ulid, 'name', k.name, 'prefix', "
+		"k.prefix, 'status', k.status, 'scopes', array_to_string(k.scopes, ','), "
+		"'expires_at', k.expires_at, 'last_used_at', k.last_used_at) order by k.key_id "
+		"desc), '[]') from flowforge.api_keys k",
+		0, NULL, &result);
 	if (answer != NULL && server.json)
 		ff_json_print(answer);
 	for (size_t at = 0; answer != NULL && !server.json && at < json_array_size(answer); at++)
-		print_members(&server, json_array_get(answer, at), shown);
+		ff_access_print(&server, json_array_get(answer, at), shown);
 	json_decref(answer);
 	return result;
 }
@@ -233,13 +233,14 @@ revoke_keys(int argc, char **argv)
 	for (int at = 0; at < words.count && result != FF_EXIT_UNREACHABLE; at++)
 	{
 		FfExit	one;
-		json_t *answer = ask(&server,
-							 "select jsonb_build_object('key', left($1, 14), 'result', case when "
-							 "ff_key_revoke($1) then 'revoked' else 'already revoked' end)",
-							 1, &words.item[at], &one);
+		json_t *answer =
+			ff_access_ask(&server,
+						  "select jsonb_build_object('key', left($1, 14), 'result', case when "
+						  "ff_key_revoke($1) then 'revoked' else 'already revoked' end)",
+						  1, &words.item[at], &one);
 
 		if (answer != NULL)
-			print_members(&server, answer, shown);
+			ff_access_print(&server, answer, shown);
 		json_decref(answer);
 		if (one != FF_EXIT_DONE)
 			result = one;

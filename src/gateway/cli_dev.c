@@ -147,6 +147,7 @@ set_environment(const Dev *dev)
 	setenv("FLOWFORGE_EVENT_KEY", dev->server.event_key, 1);
 	if (dev->server.signing_key != NULL)
 	{
+		setenv("FLOWFORGE_SIGNING_KEY", dev->server.signing_key, 1);
 		setenv("INNGEST_BASE_URL", local, 1);
 		setenv("INNGEST_EVENT_KEY", dev->server.event_key, 1);
 		setenv("INNGEST_SIGNING_KEY", dev->server.signing_key, 1);

@@ -19,6 +19,7 @@
 
 #define MESSAGE_LIMIT (16 * 1024 * 1024)
 #define REST_MS 500
+#define BEAT_MS 120 /* how often the status of a terminal is drawn */
 
 typedef enum StreamState
 {
@@ -415,12 +416,37 @@ handle_streams(FfLive *live)
 	}
 }
 
+/* Below the lines of the runs: how far they are. Of several, how many there are and the first. */
+static void
+draw_status(const FfLive *live, int followed)
+{
+	static const char *const beat[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
+	const Stream			*stream = live->streams;
+	char					*progress;
+	char					*text;
+
+	while (stream != NULL && stream->state == STREAM_OVER)
+		stream = stream->next;
+	if (live->server->json || !ff_term_is_live() || stream == NULL)
+		return;
+	progress = stream->state == STREAM_RESTING ? ff_text("waiting for the server")
+											   : ff_show_progress(&stream->shown);
+	text = followed > 1 ? ff_text("%s %d runs · %s", beat[ff_steady_clock() / BEAT_MS % 10],
+								  followed, progress)
+						: ff_text("%s %s", beat[ff_steady_clock() / BEAT_MS % 10], progress);
+	ff_term_status(text);
+	free(text);
+	free(progress);
+}
+
 int
 ff_live_turn(FfLive *live, int timeout_ms)
 {
 	int running;
 	int followed = 0;
 
+	if (ff_term_is_live() && !live->server->json && timeout_ms > BEAT_MS && live->streams != NULL)
+		timeout_ms = BEAT_MS;
 	curl_multi_poll(live->multi, NULL, 0, timeout_ms, NULL);
 	curl_multi_perform(live->multi, &running);
 	handle_streams(live);
@@ -435,6 +461,10 @@ ff_live_turn(FfLive *live, int timeout_ms)
 	}
 	if (running > 0)
 		curl_multi_perform(live->multi, &running);
+	if (followed > 0)
+		draw_status(live, followed);
+	else
+		ff_term_status_clear();
 	if (!ff_flush())
 	{
 		live->result = FF_EXIT_FAILED;

@@ -141,9 +141,25 @@ read_option(char **argv, int argc, int *at, const FfUsage *usage)
 	return FF_PARSE_GO;
 }
 
+static void (*described)(const char *command, const FfUsage *usage, void *context) = NULL;
+static void *described_context = NULL;
+
+void
+ff_options_describe(void (*describe)(const char *command, const FfUsage *usage, void *context),
+					void *context)
+{
+	described = describe;
+	described_context = context;
+}
+
 FfParse
 ff_options(int argc, char **argv, const FfUsage *usage, FfList *words, FfList *rest)
 {
+	if (described != NULL)
+	{
+		described(argv[0], usage, described_context);
+		return FF_PARSE_HELPED;
+	}
 	for (int at = 1; at < argc; at++)
 	{
 		const char *word = argv[at];
@@ -189,6 +205,14 @@ ff_subcommand(const char *name, const char *about, const FfSubcommand *commands,
 	char  *names;
 	FfExit result = FF_EXIT_DONE;
 
+	for (const FfSubcommand *at = commands; described != NULL && at->name != NULL; at++)
+	{
+		char *ask[] = {at->full_name, "--help", NULL};
+
+		at->command(2, ask);
+	}
+	if (described != NULL)
+		return FF_EXIT_DONE;
 	for (const FfSubcommand *at = commands; argc > 1 && at->name != NULL; at++)
 	{
 		if (strcmp(argv[1], at->name) != 0)

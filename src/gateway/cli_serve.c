@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "cli_config.h"
 #include "cli_database.h"
 #include "cli_web.h"
 #include "serve.h"
@@ -80,6 +81,7 @@ ff_command_serve(int argc, char **argv)
 	const char *port = NULL;
 	const char *certificate = NULL;
 	const char *key = NULL;
+	const char *file = NULL;
 	bool		quiet = false;
 	FfConfig	config = {.ready_fd = -1, .deadlines = FF_DEADLINES};
 	Deadline	deadlines[] = {
@@ -90,6 +92,9 @@ ff_command_serve(int argc, char **argv)
 		   {NULL, "write-timeout", "FLOWFORGE_WRITE_TIMEOUT", &config.deadlines.write},
 	   };
 	const FfOption options[] = {
+		{'c', "config", "FILE",
+		 "lines like port = 8288, for what is neither here nor in a variable (FLOWFORGE_CONFIG)",
+		 &file, NULL, NULL},
 		{0, "host", "ADDRESS", "address to listen on (FLOWFORGE_HOST, default 127.0.0.1)", &host,
 		 NULL, NULL},
 		{'p', "port", "PORT", "port to listen on (FLOWFORGE_PORT, default 8288; 0: any free one)",
@@ -117,7 +122,7 @@ ff_command_serve(int argc, char **argv)
 		FF_DATABASE_OPTION(server),
 		{0}};
 	const FfUsage usage = {
-		"[--db URL]",
+		"[--db URL] [--config FILE]",
 		"Serves the HTTP API of a database; connect as a role that is flowforge_gateway.", options};
 	FfParse parse = ff_options(argc, argv, &usage, &words, NULL);
 
@@ -125,6 +130,9 @@ ff_command_serve(int argc, char **argv)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (words.count > 0)
 		return ff_misused("serve", "unexpected %s", words.item[0]);
+	file = setting(file, "FLOWFORGE_CONFIG", NULL);
+	if (file != NULL && !ff_config_read("serve", file, options))
+		return FF_EXIT_USAGE;
 	port = setting(port, "FLOWFORGE_PORT", "8288");
 	if (!ff_whole_number(port, 0, 65535, &config.port))
 		return ff_misused("serve", "%s is no port", port);

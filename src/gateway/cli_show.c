@@ -47,6 +47,7 @@ ff_shown_free(FfShown *shown)
 {
 	free(shown->run_id);
 	free(shown->function);
+	free(shown->doing);
 	json_decref(shown->names);
 }
 
@@ -61,6 +62,7 @@ line(FfShown *shown, int64_t at, Mark mark, const char *what, const char *detail
 						   ? ff_term_duration(buffer, (double) (at - shown->created))
 						   : "";
 
+	ff_term_status_clear();
 	printf("  ");
 	if (shown->labelled)
 	{
@@ -82,6 +84,28 @@ line(FfShown *shown, int64_t at, Mark mark, const char *what, const char *detail
 	ff_flush();
 	free(label);
 	free(name);
+}
+
+/* What a step that has not ended does now (NULL: it has ended). */
+static void
+set_doing(FfShown *shown, const char *name, const char *what)
+{
+	free(shown->doing);
+	shown->doing = what != NULL ? ff_text("%s %s", name, what) : NULL;
+}
+
+char *
+ff_show_progress(const FfShown *shown)
+{
+	char  duration[32] = "";
+	char *text;
+
+	if (shown->created > 0)
+		ff_term_duration(duration, (double) (ff_wall_clock() - shown->created));
+	text = ff_text("%s %s · %d step%s done%s%s", shown->function, duration, shown->finished,
+				   shown->finished == 1 ? "" : "s", shown->doing != NULL ? " · " : "",
+				   shown->doing != NULL ? shown->doing : "");
+	return text;
 }
 
 /* "message" of an error as the protocol has it, or its JSON. To be freed. */
@@ -175,6 +199,7 @@ show_step(FfShown *shown, const json_t *step)
 	{
 		bool failed = strcmp(status, "failed") == 0;
 
+		shown->finished++;
 		detail = finish_text(attempt, started > 0 && ended > 0 ? ended - started : -1,
 							 failed ? error : NULL);
 		line(shown, ended, failed ? mark_failed : mark_done, name, detail);
@@ -182,11 +207,13 @@ show_step(FfShown *shown, const json_t *step)
 	else if (strcmp(status, "retrying") == 0)
 	{
 		detail = retry_text(error, due);
+		set_doing(shown, name, "is tried again");
 		line(shown, started, mark_again, name, detail);
 	}
 	else
 	{
 		detail = ff_text("%s %s", status, due);
+		set_doing(shown, name, status);
 		line(shown, started, mark_idle, name, detail);
 	}
 	free(detail);
@@ -276,17 +303,20 @@ show_pause(FfShown *shown, const char *type, const char *name, int64_t at, const
 	due_text(due, again, at);
 	if (strcmp(type, "step.retrying") == 0)
 	{
+		set_doing(shown, name, "is tried again");
 		detail = retry_text(json_object_get(data, "error"), due);
 		line(shown, at, mark_again, name, detail);
 	}
 	else if (strcmp(type, "step.waiting") == 0)
 	{
+		set_doing(shown, name, "waits");
 		detail =
 			ff_text("waits%s%s", due[0] != '\0' ? " at most" : "", due[0] != '\0' ? due + 2 : "");
 		line(shown, at, mark_idle, name, detail);
 	}
 	else if (strcmp(type, "step.sleeping") == 0)
 	{
+		set_doing(shown, name, "sleeps");
 		detail = ff_text("sleeps%s", due[0] != '\0' ? due + 2 : "");
 		line(shown, at, mark_idle, name, detail);
 	}
@@ -337,6 +367,8 @@ ff_show_event(FfShown *shown, const json_t *event)
 		char *detail = finish_text((int) json_integer_value(json_object_get(event, "attempt")), -1,
 								   failed ? json_object_get(data, "error") : NULL);
 
+		shown->finished++;
+		set_doing(shown, name, NULL);
 		line(shown, at, failed ? mark_failed : mark_done, name, detail);
 		free(detail);
 	}

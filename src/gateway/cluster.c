@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "cluster_keys.h"
 
 #ifndef FF_PG_BINDIR
 #define FF_PG_BINDIR ""
@@ -613,8 +614,17 @@ write_setting(FILE *file, const char *name, const char *value)
 	fputs("'\n", file);
 }
 
+static void
+write_keys(FILE *file, const FfClusterKeys *keys)
+{
+	write_setting(file, "flowforge.jwt_secret", keys->jwt);
+	write_setting(file, "flowforge.secret_key_file", keys->secret);
+	write_setting(file, "flowforge.audit_key_file", keys->audit);
+}
+
 static bool
-write_config(const FfCluster *cluster, const char *signing_key, const char *event_key)
+write_config(const FfCluster *cluster, const FfClusterKeys *keys, const char *signing_key,
+			 const char *event_key)
 {
 	char *path = ff_text("%s/flowforge.conf", cluster->data);
 	char *socket = ff_text("\"%s\"", cluster->socket);
@@ -639,6 +649,7 @@ write_config(const FfCluster *cluster, const char *signing_key, const char *even
 			"log_line_prefix = '%%m [%%p] '\n",
 			cluster->port);
 		write_setting(file, "unix_socket_directories", socket);
+		write_keys(file, keys);
 		if (cluster->allowed != NULL)
 			write_setting(file, "flowforge.outbound_allow", cluster->allowed);
 		if (signing_key != NULL)
@@ -655,6 +666,21 @@ write_config(const FfCluster *cluster, const char *signing_key, const char *even
 	free(socket);
 	free(path);
 	return written;
+}
+
+/* Writes the configuration, with the keys that belong to it. */
+static bool
+configure(const FfCluster *cluster, const char *signing_key, const char *event_key)
+{
+	FfClusterKeys keys;
+	bool		  done = ff_cluster_keys(cluster, &keys);
+
+	if (done)
+		done = write_config(cluster, &keys, signing_key, event_key);
+	else
+		ff_complain(NULL, "cannot make the keys in %s/keys: %s", cluster->shown, strerror(errno));
+	ff_cluster_keys_free(&keys);
+	return done;
 }
 
 /* What a link in /proc points to, "" when the process is gone. */
@@ -760,7 +786,7 @@ ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_
 	int	  null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	bool  ready;
 
-	if (!clean_up(cluster) || !find_port(cluster) || !write_config(cluster, signing_key, event_key))
+	if (!clean_up(cluster) || !find_port(cluster) || !configure(cluster, signing_key, event_key))
 	{
 		close(null);
 		return false;

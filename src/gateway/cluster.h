@@ -2,9 +2,10 @@
  * The private PostgreSQL cluster of `flowforge dev`: one directory, one postmaster, an unprivileged
  * user.
  *
- * The directory (usually .flowforge) holds data/, run/ (the socket), log/, lock, env. Whoever holds
- * the lock owns the cluster. The postmaster is a child of this process and stops (fast shutdown)
- * when it dies, however it dies. All functions that give false have told the user why.
+ * The directory (usually .flowforge) holds data/, run/ (the socket), log/, keys/, lock, env.
+ * Whoever holds the lock owns the cluster. The postmaster is a child of this process and stops
+ * (fast shutdown) when it dies, however it dies. All functions that give false have told the user
+ * why.
  */
 #ifndef FF_CLUSTER_H
 #define FF_CLUSTER_H

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_describe.h"
 #include "term.h"
 
 static FfExit command_version(int argc, char **argv);
@@ -27,6 +28,7 @@ static const Command commands[] = {
 	{"dev", "[-p PORT] [-u APP_URL] [-- APP...]",
 	 "a private server to develop against, with your app", ff_command_dev},
 	{"serve", "", "the gateway alone, for production", ff_command_serve},
+	{"init", "NAME [--python | --sql]", "a first project that runs", ff_command_init},
 	{"send", "NAME [-d JSON] [--wait]", "send an event and follow its runs", ff_command_send},
 	{"runs", "list | get | tail | explain ID", "look at runs", ff_command_runs},
 	{"runs", "cancel | retry | replay ID...", "act on runs", ff_command_runs},
@@ -41,11 +43,21 @@ static const Command commands[] = {
 	{"reject", "ID [-r TEXT] [-b NAME]", "reject it", ff_command_reject},
 	{"create-admin", "-e MAIL -p PASSWORD -n NAME", "make the first user", ff_command_create_admin},
 	{"keys", "create | list | revoke KEY", "make and revoke API keys", ff_command_keys},
+	{"secrets", "list | set NAME | delete NAME", "what workflows send and nobody reads",
+	 ff_command_secrets},
 	{"doctor", "", "find what is wrong and say how to mend it", ff_command_doctor},
+	{"completion", "bash | zsh", "what shells complete commands with", ff_command_completion},
 	{"psql", "[ARGUMENT...]", "psql on the right database", ff_command_psql},
 	{"version", "", "print the version", command_version},
-	{"help", "[COMMAND]", "this, or how a command is used", command_help},
+	{"help", "[COMMAND | --man]", "this, how a command is used, or the manual page", command_help},
 };
+
+const char *const ff_exit_codes =
+	"Exit codes: 0 done, 1 failed, 2 used wrongly, 3 the server cannot be reached.";
+const char *const ff_settings =
+	"Settings come from options, else FLOWFORGE_URL, FLOWFORGE_DATABASE_URL, FLOWFORGE_API_KEY,\n"
+	"FLOWFORGE_EVENT_KEY and FLOWFORGE_SIGNING_KEY, else from the `flowforge dev` that runs in this "
+	"directory or above.";
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -89,11 +101,7 @@ print_commands(FILE *out)
 		fprintf(out, " %s\n", commands[at].about);
 		free(form);
 	}
-	fputs(
-		"\nExit codes: 0 done, 1 failed, 2 used wrongly, 3 the server cannot be reached.\n"
-		"Settings come from options, else FLOWFORGE_URL, FLOWFORGE_DATABASE_URL, FLOWFORGE_API_KEY,\n"
-		"FLOWFORGE_EVENT_KEY and FLOWFORGE_SIGNING_KEY, else from the `flowforge dev` that runs in this directory or above.\n",
-		out);
+	fprintf(out, "\n%s\n%s\n", ff_exit_codes, ff_settings);
 }
 
 static FfExit
@@ -107,8 +115,26 @@ command_help(int argc, char **argv)
 	}
 	if (argc > 1 && argv[1][0] != '-' && strcmp(argv[1], "help") != 0)
 		return ff_misused("help", "there is no command %s", argv[1]);
-	print_commands(stdout);
+	if (argc > 1 && strcmp(argv[1], "--man") == 0)
+		ff_print_manual();
+	else
+		print_commands(stdout);
 	return FF_EXIT_DONE;
+}
+
+FfCommands
+ff_all_commands(void)
+{
+	FfCommands all = {0};
+
+	for (size_t at = 0; at < COMMAND_COUNT; at++)
+	{
+		bool again = at > 0 && strcmp(commands[at].name, commands[at - 1].name) == 0;
+
+		if (!again && commands[at].run != command_help)
+			ff_describe(&all, commands[at].name, commands[at].run);
+	}
+	return all;
 }
 
 int

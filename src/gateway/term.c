@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -272,4 +273,60 @@ ff_term_box(const char *title, const char *const *lines)
 		rule("╰", NULL, "╯", widest + 4);
 	putchar('\n');
 	fflush(stdout);
+}
+
+/* ---- the status ---- */
+
+#define RUB_OUT "\r\033[K"
+
+static volatile sig_atomic_t has_status = 0;
+
+/* Ctrl-C: the shell's prompt comes where the status was. */
+static void
+rub_out_and_end(int number)
+{
+	ssize_t written = has_status ? write(STDOUT_FILENO, RUB_OUT, strlen(RUB_OUT)) : 0;
+
+	(void) written;
+	raise(number); /* handled once only: this ends the program */
+}
+
+bool
+ff_term_is_live(void)
+{
+	return styled;
+}
+
+void
+ff_term_status(const char *text)
+{
+	static bool watched = false;
+	char	   *clean;
+
+	if (!styled)
+		return;
+	if (!watched)
+	{
+		struct sigaction action = {.sa_handler = rub_out_and_end, .sa_flags = SA_RESETHAND};
+		struct sigaction before;
+
+		if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+			sigaction(SIGINT, &action, NULL);
+		watched = true;
+	}
+	clean = ff_term_clean(text, ff_term_columns() - 1);
+	printf(RUB_OUT "%s%s%s", ff_style(FF_STYLE_DIM), clean, ff_style(FF_STYLE_END));
+	fflush(stdout);
+	has_status = 1;
+	free(clean);
+}
+
+void
+ff_term_status_clear(void)
+{
+	if (!has_status)
+		return;
+	fputs(RUB_OUT, stdout);
+	fflush(stdout);
+	has_status = 0;
 }

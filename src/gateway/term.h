@@ -2,9 +2,9 @@
  * What the command line draws with: styles, marks, columns and one box.
  *
  * Styles are ANSI sequences on a terminal and empty strings elsewhere (a pipe, NO_COLOR set,
- * TERM=dumb). Output is append-only: nothing moves the cursor, so a log file reads as the screen
- * did. Text that came from a server passes through ff_term_clean, which leaves no control
- * characters in it.
+ * TERM=dumb). Output is append-only, so a log file reads as the screen did: the cursor is moved
+ * only by the status, one last line of a terminal that is rubbed out again. Text that came from a
+ * server passes through ff_term_clean, which leaves no control characters in it.
  */
 #ifndef FF_TERM_H
 #define FF_TERM_H
@@ -57,6 +57,14 @@ extern const char *ff_term_duration(char buffer[32], double milliseconds);
 extern void ff_term_done(const char *what, const char *detail);
 extern void ff_term_warn(const char *what, const char *detail);
 extern void ff_term_bad(const char *what, const char *detail);
+
+/*
+ * The status: what is going on, below all that is printed. Only a terminal that takes styles has
+ * one (ff_term_is_live); text is cut to its width. Whoever prints a line rubs it out before.
+ */
+extern bool ff_term_is_live(void);
+extern void ff_term_status(const char *text);
+extern void ff_term_status_clear(void);
 
 /* Frames lines of text (NULL ends them; "" is an empty line) under a title; without a frame where
  * it would not fit. */

@@ -16,21 +16,22 @@ comment on column flowforge.step_type.place is 'The order in which a palette sho
 comment on column flowforge.step_type.icon is 'The name of an icon of Lucide.';
 comment on column flowforge.step_type.config_schema is
 'What data.config may be; a text with a template in it may stand for anything. x-control names the control of a form: code, expression, text, '
-'table (names and values), list, credential, function, step or schema.';
+'table (names and values), list, credential, function, step or schema. x-secrets: {{ secret.NAME }} may stand in it.';
 
 insert into flowforge.step_type (place, type, label, icon, category, description, config_schema, output_schema) values
 (1, 'http_request', 'HTTP request', 'globe', 'integrations', 'Calls a URL and gives its answer.', '{
 	"type": "object",
 	"required": ["url"],
 	"properties": {
-		"url": {"type": "string", "title": "URL", "description": "Where to call, with http or https.", "minLength": 1, "examples": ["https://api.example.com/users/{{ input.id }}"]},
+		"url": {"x-secrets": true, "type": "string", "title": "URL", "description": "Where to call, with http or https.", "minLength": 1, "examples": ["https://api.example.com/users/{{ input.id }}"]},
 		"method": {"title": "Method", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"], "default": "GET"},
-		"headers": {"type": ["object", "null"], "title": "Headers", "description": "Names and values.", "x-control": "table", "additionalProperties": {"type": ["string", "number", "boolean"]}, "default": {}},
-		"params": {"type": ["object", "null"], "title": "Query", "description": "Parameters that are added to the URL.", "x-control": "table", "default": {}},
-		"body": {"title": "Body", "description": "A text is sent as it is, anything else as JSON.", "x-control": "code", "default": null},
+		"headers": {"x-secrets": true, "type": ["object", "null"], "title": "Headers", "description": "Names and values.", "x-control": "table", "additionalProperties": {"type": ["string", "number", "boolean"]}, "default": {}},
+		"params": {"x-secrets": true, "type": ["object", "null"], "title": "Query", "description": "Parameters that are added to the URL.", "x-control": "table", "default": {}},
+		"body": {"x-secrets": true, "title": "Body", "description": "A text is sent as it is, anything else as JSON.", "x-control": "code", "default": null},
 		"timeout_seconds": {"type": ["number", "null"], "title": "Timeout", "description": "Seconds until the answer must be complete.", "exclusiveMinimum": 0, "maximum": 3600, "default": 30},
 		"max_redirects": {"type": ["integer", "null"], "title": "Redirects", "description": "How many are followed.", "minimum": 0, "maximum": 10, "default": 0},
 		"auth": {
+			"x-secrets": true,
 			"type": ["object", "null"], "title": "Credential", "description": "Who asks. It is shown nowhere once the request is made.", "x-control": "credential",
 			"required": ["type"],
 			"properties": {
@@ -54,10 +55,10 @@ insert into flowforge.step_type (place, type, label, icon, category, description
 	"type": "object",
 	"required": ["url"],
 	"properties": {
-		"url": {"type": "string", "title": "URL", "minLength": 1, "examples": ["https://example.com/hooks/orders"]},
-		"payload": {"title": "Payload", "description": "What is sent, as JSON.", "x-control": "code", "default": {}},
+		"url": {"x-secrets": true, "type": "string", "title": "URL", "minLength": 1, "examples": ["https://example.com/hooks/orders"]},
+		"payload": {"x-secrets": true, "title": "Payload", "description": "What is sent, as JSON.", "x-control": "code", "default": {}},
 		"timeout_seconds": {"type": ["number", "null"], "title": "Timeout", "description": "Seconds until the answer must be complete.", "exclusiveMinimum": 0, "maximum": 3600, "default": 30},
-		"secret": {"type": ["string", "null"], "title": "Secret", "description": "What the message is signed with; the receiver knows it too.", "x-control": "credential", "examples": ["{{ secret.ORDERS_HOOK }}"], "default": null}
+		"secret": {"x-secrets": true, "type": ["string", "null"], "title": "Secret", "description": "What the message is signed with; the receiver knows it too.", "x-control": "credential", "examples": ["{{ secret.ORDERS_HOOK }}"], "default": null}
 	}
 }', '{
 	"type": "object",

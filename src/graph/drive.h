@@ -191,11 +191,13 @@ extern int ff_node_first_attempt(const FfRun *run, const char *step_id);
 
 /* --- resolve.c: configs --- */
 
-/* With templates rendered in a scope, or in the node's own; raise FF. */
-extern Jsonb *ff_config_resolve(const FfRun *run, const FfPlace *place, const FfScope *scope);
+/* With templates rendered in a scope, or in the node's own; raise FF. What stands for secrets has a
+ * mark, if there is any. */
+extern Jsonb *ff_config_resolve(const FfRun *run, const FfPlace *place, const FfScope *scope,
+								char **mark);
 extern Jsonb *ff_node_config(FfRun *run, const FfPlace *place);
 /* {input: config without secrets}, or NULL when there is nothing to show */
-extern Jsonb *ff_node_detail(const FfNode *node, Jsonb *config);
+extern Jsonb *ff_node_detail(const FfNode *node, Jsonb *config, const char *mark);
 /* The members of two objects, the second's after the first's. */
 extern Jsonb *ff_config_joined(Jsonb *first, Jsonb *second);
 

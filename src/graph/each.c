@@ -158,7 +158,7 @@ open_each(FfRun *run, const FfNode *node, Jsonb *config, int attempt, TimestampT
 	if (wrong != NULL)
 	{
 		ff_node_fail(run, &place, ff_run_error("ForEachError", wrong), attempt,
-					 ff_node_detail(node, config), started, GetCurrentTimestamp());
+					 ff_node_detail(node, config, NULL), started, GetCurrentTimestamp());
 		return NULL;
 	}
 	old = MemoryContextSwitchTo(run->context);
@@ -178,7 +178,7 @@ note_begin(FfRun *run, const FfNode *node, Jsonb *config, int attempt, Timestamp
 	item->type = node->type_name;
 	item->attempt = attempt;
 	item->max_attempts = attempt + node->max_attempts;
-	item->input = ff_run_keep_json(run, ff_node_detail(node, config));
+	item->input = ff_run_keep_json(run, ff_node_detail(node, config, NULL));
 }
 
 /* Without a handler the items are the results. */
@@ -189,8 +189,8 @@ give_items(FfRun *run, const FfNode *node, Jsonb *config, int attempt, Timestamp
 	Jsonb  *items = ff_json_member(config, "items");
 	FfEach	each = {.items = items, .count = JB_ROOT_COUNT(items)};
 
-	ff_node_complete(run, &place, gathered(&each), attempt, ff_node_detail(node, config), started,
-					 GetCurrentTimestamp());
+	ff_node_complete(run, &place, gathered(&each), attempt, ff_node_detail(node, config, NULL),
+					 started, GetCurrentTimestamp());
 }
 
 void

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -55,6 +56,8 @@ struct FfRun;
 	X(EXPRESSION_SYNTAX, "expression_syntax", false)             \
 	X(TEMPLATE_SYNTAX, "template_syntax", false)                 \
 	X(BAD_POLICY, "bad_policy", false)                           \
+	X(SECRET_PLACE, "secret_place", false)                       \
+	X(SECRET_USE, "secret_use", false)                           \
 	X(SKIPPED_REFERENCE, "skipped_reference", true)              \
 	X(UNREACHABLE_BRANCH, "unreachable_branch", true)            \
 	X(UNUSED_OUTPUT, "unused_output", true)                      \
@@ -119,6 +122,7 @@ typedef struct FfNode
 	int						*out;
 	int						 need_count; /* the other nodes whose outputs its config names, */
 	int						*needs;		 /* ascending; filled by ff_graph_compile only */
+	List  *secrets;	  /* of char *: the secrets its config names; filled by ff_graph_compile only */
 	uint32 dangling;  /* edges of it that were left out: bit 0, any; then its branches */
 	bool   needs_all; /* it may read the output of any node before it */
 } FfNode;
@@ -219,8 +223,8 @@ typedef struct FfNodeType
 	const char *name;
 	FfNodePlace place;
 
-	/* Members of the config that are not shown in what is stored of it; ends with NULL, or NULL. */
-	const char *const *secret;
+	/* Members of the config in which {{ secret.NAME }} may stand; ends with NULL, or NULL. */
+	const char *const *takes_secrets;
 
 	/* The config as people see it, without what is secret; whatever it holds. NULL: as it is. */
 	Jsonb *(*shown)(Jsonb *config);
@@ -274,6 +278,9 @@ extern bool ff_node_is_plain(const FfNodeType *type, const char *key);
 
 /* types.c: whether the member of this name stays as it is when the node starts. */
 extern bool ff_node_is_raw(const FfNodeType *type, const char *key);
+
+/* types.c: whether a secret may stand in the member of this name. */
+extern bool ff_node_takes_secret(const FfNodeType *type, const char *key, int length);
 
 /* types.c: the i-th, or NULL after the last. */
 extern const FfNodeType *ff_node_type_at(int i);

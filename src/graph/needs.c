@@ -5,10 +5,24 @@
 
 #include "graph/definition.h"
 #include "graph/type.h"
+#include "secret/secret.h"
 #include "util/json.h"
 
 static void
-mark(const FfGraph *graph, const FfNode *node, const FfReferences *found, bool *named)
+note_secret(FfNode *node, const char *name)
+{
+	ListCell *cell;
+
+	foreach (cell, node->secrets)
+	{
+		if (strcmp(lfirst(cell), name) == 0)
+			return;
+	}
+	node->secrets = lappend(node->secrets, pstrdup(name));
+}
+
+static void
+mark(const FfGraph *graph, FfNode *node, const FfReferences *found, bool *named)
 {
 	for (int i = 0; i < found->count; i++)
 	{
@@ -17,6 +31,8 @@ mark(const FfGraph *graph, const FfNode *node, const FfReferences *found, bool *
 
 		if (other != NULL && other != node)
 			named[other->index] = true;
+		if (strncmp(path, "secret.", 7) == 0 && ff_secret_is_name(path + 7))
+			note_secret(node, path + 7);
 	}
 }
 

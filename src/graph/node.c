@@ -58,7 +58,7 @@ ask_type(const FfPlace *place, FfNodeStart *start, FfOp *op)
 	PG_TRY();
 	{
 		start->scope = ff_context_scope(start->run, place);
-		config = ff_config_resolve(start->run, place, start->scope);
+		config = ff_config_resolve(start->run, place, start->scope, &op->mark);
 		start->config = config;
 		if (place->inner->type->start != NULL)
 			place->inner->type->start(start, op);
@@ -365,7 +365,7 @@ start_attempt(FfRun *run, const FfPlace *place, int attempt, int max_attempts)
 		return;
 	}
 	config = ask_type(place, &start, op);
-	detail = ff_node_detail(place->inner, config);
+	detail = ff_node_detail(place->inner, config, op->mark);
 	if (op->kind == FF_OP_FAILED || op->kind == FF_OP_ERROR)
 		ff_node_fail(run, place, op->error, attempt, detail, now, GetCurrentTimestamp());
 	else if (place->inner->type == &ff_node_for_each)

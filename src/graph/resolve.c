@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "graph/drive.h"
+#include "secret/secret.h"
 #include "util/json.h"
 
 #define MAX_STORED_INPUT 16384 /* bytes of a resolved config that is kept for people */
@@ -72,14 +73,43 @@ ff_config_joined(Jsonb *first, Jsonb *second)
 	return ff_jb_finish(&builder);
 }
 
+/* What names stand for where secrets may stand. */
+static FfScope
+with_secrets(const FfNode *node, const FfScope *scope, const char *mark)
+{
+	FfBinding *bindings = palloc(sizeof(FfBinding) * (scope->count + 1));
+	FfScope	   wider = *scope;
+
+	memcpy(bindings, scope->bindings, sizeof(FfBinding) * scope->count);
+	bindings[scope->count].name = "secret";
+	bindings[scope->count].value = ff_secret_stand_ins(node->secrets, mark);
+	wider.bindings = bindings;
+	wider.count++;
+	return wider;
+}
+
+/* The members that take secrets are rendered with what stands for them, the others without. */
 static Jsonb *
-resolve(const FfNode *node, const FfScope *scope)
+render(const FfNode *node, Jsonb *config, const FfScope *scope, const char *mark)
+{
+	const char *const *takes = node->type->takes_secrets;
+	FfScope			   wider;
+
+	if (mark == NULL || !JB_ROOT_IS_OBJECT(config))
+		return ff_render(config, scope);
+	wider = with_secrets(node, scope, mark);
+	return ff_config_joined(ff_render(members(config, takes, false), scope),
+							ff_render(members(config, takes, true), &wider));
+}
+
+static Jsonb *
+resolve(const FfNode *node, const FfScope *scope, const char *mark)
 {
 	const char *const *raw = node->type->raw;
 
 	if (!JB_ROOT_IS_OBJECT(node->config) || raw == NULL)
-		return ff_render(node->config, scope);
-	return ff_config_joined(ff_render(members(node->config, raw, false), scope),
+		return render(node, node->config, scope, mark);
+	return ff_config_joined(render(node, members(node->config, raw, false), scope, mark),
 							members(node->config, raw, true));
 }
 
@@ -96,24 +126,31 @@ edited(const FfRun *run, const char *step_id)
 }
 
 Jsonb *
-ff_config_resolve(const FfRun *run, const FfPlace *place, const FfScope *scope)
+ff_config_resolve(const FfRun *run, const FfPlace *place, const FfScope *scope, char **mark)
 {
-	Jsonb *config = edited(run, place->step_id);
+	const FfNode *node = place->inner;
+	Jsonb		 *config = edited(run, place->step_id);
 
-	return config != NULL && ff_json_is_object(config) ? config : resolve(place->inner, scope);
+	*mark = NULL;
+	if (config != NULL && ff_json_is_object(config))
+		return config;
+	if (node->secrets != NIL && node->type->takes_secrets != NULL)
+		*mark = ff_secret_mark();
+	return resolve(node, scope, *mark);
 }
 
 Jsonb *
 ff_node_config(FfRun *run, const FfPlace *place)
 {
-	return ff_config_resolve(run, place, ff_context_scope(run, place));
+	char *mark;
+
+	return ff_config_resolve(run, place, ff_context_scope(run, place), &mark);
 }
 
 Jsonb *
-ff_node_detail(const FfNode *node, Jsonb *config)
+ff_node_detail(const FfNode *node, Jsonb *config, const char *mark)
 {
-	const char *const *secret = node->type ? node->type->secret : NULL;
-	FfJsonBuilder	   builder = {0};
+	FfJsonBuilder builder = {0};
 
 	if (config == NULL || JB_ROOT_COUNT(config) == 0)
 		return NULL;
@@ -123,10 +160,8 @@ ff_node_detail(const FfNode *node, Jsonb *config)
 	ff_jb_key(&builder, "input");
 	if (VARSIZE(config) > MAX_STORED_INPUT)
 		ff_jb_json(&builder, ff_json_literal("{\"_truncated\": true}"));
-	else if (secret != NULL && JB_ROOT_IS_OBJECT(config))
-		ff_jb_json(&builder, members(config, secret, false));
 	else
-		ff_jb_json(&builder, config);
+		ff_jb_json(&builder, mark != NULL ? ff_secret_shown(config, mark) : config);
 	ff_jb_end(&builder);
 	return ff_jb_finish(&builder);
 }

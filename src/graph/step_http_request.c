@@ -7,6 +7,8 @@
 #include "graph/type.h"
 #include "run/kind.h"
 
+static const char *const takes_secrets[] = {"url", "headers", "params", "body", "auth", NULL};
+
 static void
 start(const FfNodeStart *start, FfOp *op)
 {
@@ -19,5 +21,8 @@ shown(Jsonb *config)
 	return ff_kind_by_op("Http")->shown(config);
 }
 
-const FfNodeType ff_node_http_request = {
-	.name = "http_request", .place = FF_NODE_WORKS, .shown = shown, .start = start};
+const FfNodeType ff_node_http_request = {.name = "http_request",
+										 .place = FF_NODE_WORKS,
+										 .takes_secrets = takes_secrets,
+										 .shown = shown,
+										 .start = start};

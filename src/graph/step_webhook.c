@@ -8,6 +8,8 @@
 #include "graph/type.h"
 #include "run/kind.h"
 
+static const char *const takes_secrets[] = {"url", "payload", "secret", NULL};
+
 static void
 start(const FfNodeStart *start, FfOp *op)
 {
@@ -20,5 +22,8 @@ shown(Jsonb *config)
 	return ff_kind_by_op("Webhook")->shown(config);
 }
 
-const FfNodeType ff_node_webhook = {
-	.name = "webhook", .place = FF_NODE_WORKS, .shown = shown, .start = start};
+const FfNodeType ff_node_webhook = {.name = "webhook",
+									.place = FF_NODE_WORKS,
+									.takes_secrets = takes_secrets,
+									.shown = shown,
+									.start = start};

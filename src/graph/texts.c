@@ -10,6 +10,7 @@
 #include "graph/definition.h"
 #include "graph/validate.h"
 #include "lang/walk.h"
+#include "secret/secret.h"
 #include "util/errors.h"
 #include "util/json.h"
 
@@ -163,6 +164,70 @@ check_unknown(FfCheck *check, const Place *place, const char *name, int length)
 						   : "A reference begins with the id of a node, with input or secret.");
 }
 
+/* Where the member begins in a path of a config, and how long its name is; of an item of a for_each
+ * it is the item's. */
+static const char *
+member_of(const Place *place, int *length)
+{
+	const char *member = place->path;
+
+	if (place->item)
+		member += strcspn(member, ".");
+	if (*member == '.')
+		member++;
+	*length = (int) strcspn(member, ".");
+	return member;
+}
+
+static const FfNodeType *
+type_at(const Place *place)
+{
+	const char *handler = place->item ? ff_json_text(place->node->config, "handler") : NULL;
+
+	return handler != NULL ? ff_node_type(handler) : place->node->type;
+}
+
+/* The members of a type that take secrets, as a sentence. */
+static const char *
+where_secrets(const FfNodeType *type)
+{
+	StringInfoData text;
+
+	if (type->takes_secrets == NULL)
+		return psprintf("A %s takes no secrets: they are for http_request and webhook.",
+						type->name);
+	initStringInfo(&text);
+	appendStringInfo(&text, "A %s takes secrets in", type->name);
+	for (int i = 0; type->takes_secrets[i] != NULL; i++)
+		appendStringInfo(&text, "%s %s", i > 0 ? "," : "", type->takes_secrets[i]);
+	appendStringInfoChar(&text, '.');
+	return text.data;
+}
+
+/* A secret may be sent, and nothing else be done with it. */
+static void
+check_secret(FfCheck *check, const Place *place, const FfReference *reference)
+{
+	const FfNodeType *type = type_at(place);
+	int				  length;
+	const char		 *member = member_of(place, &length);
+
+	if (type == NULL)
+		return;
+	if (!ff_node_takes_secret(type, member, length))
+		ff_check_fault(check, place->node, FF_FAULT_SECRET_PLACE, place->path,
+					   psprintf("node \"%s\" has a secret in %s, where none may stand",
+								place->node->id, place->path),
+					   where_secrets(type));
+	else if (!reference->plain || strncmp(reference->path, "secret.", 7) != 0 ||
+			 !ff_secret_is_name(reference->path + 7))
+		ff_check_fault(check, place->node, FF_FAULT_SECRET_USE, place->path,
+					   psprintf("node \"%s\" does something with a secret in %s", place->node->id,
+								place->path),
+					   "A secret is sent as it is: {{ secret.NAME }} and nothing else in the "
+					   "braces.");
+}
+
 /* A node that may be skipped where it is named leaves nothing behind. */
 static void
 check_skipped(FfCheck *check, const Place *place, const FfNode *other, bool rescued)
@@ -222,7 +287,11 @@ check_references(FfCheck *check, const Place *place, const FfReferences *found)
 		bool		rescued = true;
 
 		for (; i < found->count && has_root(found->items[i].path, name, length); i++)
+		{
 			rescued &= found->items[i].rescued;
+			if (is_name(name, length, "secret"))
+				check_secret(check, place, &found->items[i]);
+		}
 		check_reference(check, place, name, length, rescued);
 	}
 }

@@ -51,6 +51,19 @@ ff_node_is_plain(const FfNodeType *type, const char *key)
 }
 
 bool
+ff_node_takes_secret(const FfNodeType *type, const char *key, int length)
+{
+	const char *const *name = type != NULL ? type->takes_secrets : NULL;
+
+	for (; name != NULL && *name != NULL; name++)
+	{
+		if ((int) strlen(*name) == length && memcmp(*name, key, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
 ff_node_is_raw(const FfNodeType *type, const char *key)
 {
 	for (const char *const *raw = type != NULL ? type->raw : NULL; raw != NULL && *raw != NULL;

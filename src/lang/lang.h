@@ -113,6 +113,7 @@ typedef struct FfReference
 {
 	char *path;	   /* dotted */
 	bool  rescued; /* wherever it is, it may be missing altogether: default(a.b, x), has(a.b) */
+	bool  plain;   /* wherever it is, it is all that stands in a template's {{ }} */
 } FfReference;
 
 /* In the order of their bytes, each once. */

@@ -25,6 +25,7 @@ typedef struct Search
 	const FfSearch *how;
 	Known		   *known;
 	bool			rescued; /* what is missing altogether is replaced */
+	bool			plain;	 /* what comes next is all of a {{ }} */
 	bool			outside; /* of operands, where nothing counts */
 } Search;
 
@@ -34,7 +35,7 @@ static void seek_in_parts(Search *s, const FfPart *parts);
 /* --- references --- */
 
 static void
-add_reference(const Search *s, char *path)
+add_reference(const Search *s, char *path, bool plain)
 {
 	FfReferences *found = s->found;
 
@@ -45,7 +46,7 @@ add_reference(const Search *s, char *path)
 						   ? palloc(found->room * sizeof(FfReference))
 						   : repalloc(found->items, found->room * sizeof(FfReference));
 	}
-	found->items[found->count++] = (FfReference){path, s->rescued};
+	found->items[found->count++] = (FfReference){path, s->rescued, plain};
 }
 
 static int
@@ -54,7 +55,7 @@ compare_paths(const void *a, const void *b)
 	return strcmp(((const FfReference *) a)->path, ((const FfReference *) b)->path);
 }
 
-/* In order, each once; it is rescued if it is wherever it stands. */
+/* In order, each once; it is rescued, and plain, if it is wherever it stands. */
 static void
 tidy(FfReferences *found)
 {
@@ -66,9 +67,12 @@ tidy(FfReferences *found)
 	for (int i = 1; i < found->count; i++)
 	{
 		if (compare_paths(&found->items[i], &found->items[kept]) != 0)
+		{
 			found->items[++kept] = found->items[i];
-		else if (!found->items[i].rescued)
-			found->items[kept].rescued = false;
+			continue;
+		}
+		found->items[kept].rescued &= found->items[i].rescued;
+		found->items[kept].plain &= found->items[i].plain;
 	}
 	found->count = kept + 1;
 }
@@ -235,14 +239,16 @@ static void
 seek_in_node(Search *s, const FfNode *node)
 {
 	StringInfoData path;
+	bool		   plain = s->plain;
 
 	check_stack_depth();
+	s->plain = false;
 	if (is_member(node) && !s->outside)
 	{
 		initStringInfo(&path);
 		if (append_path(s, node, &path))
 		{
-			add_reference(s, path.data);
+			add_reference(s, path.data, plain);
 			return;
 		}
 	}
@@ -288,7 +294,10 @@ seek_in_parts(Search *s, const FfPart *parts)
 	for (; parts != NULL; parts = parts->next)
 	{
 		if (parts->kind == FF_PART_VALUE)
+		{
+			s->plain = true;
 			seek_in_node(s, parts->node);
+		}
 		else if (parts->kind == FF_PART_FOR)
 			seek_in_for(s, parts);
 		else if (parts->kind == FF_PART_SET)

@@ -3,11 +3,13 @@
  *
  * Steps that have finished are taken out as they arrive; the lines that say what comes next stay at
  * the front of the body (its first `kept` bytes) until the answer is over. With a signing key each
- * line is signed by itself: "t=...&s=... {...}".
+ * line is signed by itself: "t=...&s=... {...}". An error says in `retry_after` what the header of
+ * that name says of other answers.
  */
 #include "postgres.h"
 
 #include "protocol/protocol.h"
+#include "util/duration.h"
 #include "util/json.h"
 #include "util/sign.h"
 
@@ -34,9 +36,19 @@ check_line(const char *line)
 	return ff_protocol_verify(header, json, (int) strlen(json)) == FF_SIGNATURE_OK ? json : NULL;
 }
 
+/* When what the operation tells of is to be tried again, if it says so. */
+static void
+read_delay(FfAnswer *answer, Jsonb *op, TimestampTz now)
+{
+	char *text = ff_json_text(op, "retry_after");
+
+	if (text != NULL && !ff_retry_after_parse(text, now, &answer->retry_after))
+		answer->retry_after = -1;
+}
+
 /* Reads a line; gives what is wrong with it, or NULL. */
 static char *
-read_line(FfOp *op, const char *line, TimestampTz now)
+read_line(FfAnswer *answer, FfOp *op, const char *line, TimestampTz now)
 {
 	const char *text = check_line(line);
 	FfJsonError error;
@@ -47,6 +59,8 @@ read_line(FfOp *op, const char *line, TimestampTz now)
 	json = ff_json_parse(text, strlen(text), ff_json_depth_limit, &error);
 	if (json == NULL)
 		return psprintf("it is not JSON: %s at byte %d", error.message, error.offset);
+	if (ff_json_is_object(json))
+		read_delay(answer, json, now);
 	return ff_protocol_op(op, json, now);
 }
 
@@ -88,7 +102,7 @@ ff_protocol_progress(FfAnswer *answer, FfHttpCall *call, TimestampTz now)
 	{
 		FfOp *op = palloc0(sizeof(FfOp));
 		char *line = pnstrdup(call->body.data + call->kept, end - call->kept);
-		char *fault = is_blank(line) ? NULL : read_line(op, line, now);
+		char *fault = is_blank(line) ? NULL : read_line(answer, op, line, now);
 		int	  next = Min(end + 1, call->body.len);
 
 		if (fault != NULL)
@@ -113,7 +127,7 @@ ff_protocol_lines(FfAnswer *answer, const FfHttpCall *call, TimestampTz now)
 	while ((line = strsep(&rest, "\n")) != NULL)
 	{
 		FfOp *op = palloc0(sizeof(FfOp));
-		char *fault = is_blank(line) ? NULL : read_line(op, line, now);
+		char *fault = is_blank(line) ? NULL : read_line(answer, op, line, now);
 
 		if (fault != NULL)
 		{

@@ -58,6 +58,7 @@ typedef struct FfOp
 	char	   *target;
 	Jsonb	   *detail; /* what else is known of the step, for people, or NULL */
 	Jsonb	   *options;
+	char	   *mark; /* of what stands for secrets in the options, or NULL: nothing does */
 	const struct FfStepKind *step;
 } FfOp;
 

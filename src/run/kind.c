@@ -69,6 +69,7 @@ ff_kind_item(FfRun *run, const FfOp *op, int group, int max_attempts, TimestampT
 	item->type = op->type ? MemoryContextStrdup(run->context, op->type) : NULL;
 	item->max_attempts = max_attempts;
 	item->options = ff_run_keep_json(run, op->options);
+	item->mark = op->mark ? MemoryContextStrdup(run->context, op->mark) : NULL;
 	item->due = op->step->place == FF_STEP_WAITS ? op->due : 0;
 	return item;
 }

@@ -421,6 +421,7 @@ ff_run_checkpoint(FfRun *run, const FfAnswer *answer, TimestampTz now)
 	run->group = Max(run->group, 1);
 	caller->attempt = 0;
 	caller->error = NULL;
+	caller->terms = NULL; /* of the step that had failed, not of those after it */
 	caller->advanced = true;
 	if (caller->remote)
 		caller->due = now + (int64) ff_endpoint_lease * USECS_PER_SEC;

@@ -67,7 +67,9 @@ typedef struct FfItem
 	Jsonb					*request;
 	const struct FfStepKind *step;	  /* of a step the server takes itself: its kind, */
 	Jsonb					*options; /* what it was asked for with, */
-	int max_attempts; /* and how often it may be tried; so has the item of a graph's node */
+	char					*mark;	  /* what marks the places of secrets in them, or NULL, */
+	List *secrets; /* of char *: what no answer may show, only in the copy a call is made of, */
+	int	  max_attempts; /* and how often it may be tried; so has the item of a graph's node */
 } FfItem;
 
 /* Whether an item is a request the engine makes for a step. */
@@ -211,6 +213,7 @@ typedef struct FfChange
 {
 	FfRun	   *run;
 	FfHome		home_before;
+	bool		begun_before; /* the run had begun */
 	FfClaim	   *claim_before; /* or NULL */
 	int			first_seq;
 	List	   *events;		  /* of JsonbValue */

@@ -9,7 +9,8 @@
  * run|sleep|wait|invoke|signal|fetch|ai|loop, "a": attempt, "g": group, "r": race, "at": us, "due":
  * us, "e": error, "t": {timeout, retries}, "b": begun, "ch": ULID of the invoked run, "rem":
  * remote, "u": unreachable count, "us": since}. A step the server takes itself has the name of its
- * kind as op, its options as "o" and its attempts as "m". Times are microseconds since 1970.
+ * kind as op, its options as "o", the mark of secrets in them as "k" and its attempts as "m". Times
+ * are microseconds since 1970.
  * Members that say nothing are left out.
  */
 #include "postgres.h"
@@ -106,6 +107,7 @@ read_item(Jsonb *json)
 	item->created = instant(json, "at", 0);
 	item->due = instant(json, "due", ff_item_is_work(item) ? 0 : DT_NOEND);
 	item->options = ff_json_member(json, "o");
+	item->mark = ff_json_text(json, "k");
 	item->max_attempts = (int) number(json, "m", 1);
 	item->error = ff_json_member(json, "e");
 	item->terms = ff_json_member(json, "t");
@@ -257,6 +259,7 @@ put_item(FfJsonBuilder *builder, const FfItem *item)
 	put_json(builder, "e", item->error);
 	if (item->group != 0)
 		put_int(builder, "g", item->group);
+	put_text(builder, "k", item->mark);
 	if (item->options != NULL || item->type != NULL)
 		put_int(builder, "m", item->max_attempts);
 	put_text(builder, "n", item->name);

@@ -334,10 +334,16 @@ is_safe(const char *method)
 static char *
 request(FfHttpCall *call, const FfRun *run, const FfItem *item, void *found, Jsonb **error)
 {
-	Request	  made;
-	ListCell *cell;
+	Request		made;
+	ListCell   *cell;
+	const char *fault = read_request(&made, item->options);
 
-	(void) read_request(&made, item->options);
+	/* Until now nobody knew what its secrets are. */
+	if (fault != NULL)
+	{
+		*error = ff_run_error("StepOptionsError", psprintf("it %s", fault));
+		return NULL;
+	}
 	foreach (cell, made.headers)
 		ff_http_add_header(call, lfirst(cell));
 	if (!is_named(made.names, "traceparent"))
@@ -460,7 +466,7 @@ answer(FfAnswer *answer, FfOp *op, const FfHttpCall *call, const FfItem *item, v
 	Request made;
 
 	(void) read_request(&made, item->options);
-	ff_outgoing_answer(answer, op, call, true, made.secrets);
+	ff_outgoing_answer(answer, op, call, true, list_concat(made.secrets, item->secrets));
 }
 
 const FfStepKind ff_step_http = {.op = "Http",

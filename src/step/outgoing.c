@@ -106,11 +106,13 @@ is_json(const char *type)
 }
 
 static Jsonb *
-in_base64(const FfHttpCall *call)
+in_base64(const FfHttpCall *call, List *secrets)
 {
-	int	  size = pg_b64_enc_len(call->body.len);
+	int	  bytes = call->body.len;
+	char *body = ff_redact_bytes(call->body.data, &bytes, secrets);
+	int	  size = pg_b64_enc_len(bytes);
 	char *text = palloc(size + 1);
-	int	  length = ff_b64_encode(call->body.data, call->body.len, text, size);
+	int	  length = ff_b64_encode(body, bytes, text, size);
 
 	text[Max(length, 0)] = '\0';
 	return ff_json_from_text(text);
@@ -130,11 +132,12 @@ ff_outgoing_body(const FfHttpCall *call, List *secrets, bool *base64)
 		return ff_json_null();
 	*base64 = memchr(data, '\0', length) != NULL || !pg_verify_mbstr(PG_UTF8, data, length, true);
 	if (*base64)
-		return in_base64(call);
+		return in_base64(call, secrets);
 	text = ff_redact_text(data, secrets);
 	if (is_json(media_type(call)))
 		json = ff_json_parse(text, strlen(text), ff_json_depth_limit, &error);
-	return json != NULL ? json : ff_json_from_text(text);
+	/* A secret may have been written with escapes. */
+	return json != NULL ? ff_redact_json(json, secrets) : ff_json_from_text(text);
 }
 
 static Jsonb *

@@ -28,15 +28,15 @@ read_key(const char *secret, uint8 **key, int *length)
 	return strncmp(secret, "whsec_", 6) != 0;
 }
 
+/* What is wrong with the options, as the rest of a sentence, or NULL. */
 static const char *
-read_options(FfOp *op, Jsonb *options, TimestampTz now)
+check(Jsonb *options)
 {
 	const char *fault = ff_outgoing_check(options);
 	JsonbValue *secret = fault ? NULL : ff_json_get(options, "secret");
 	uint8	   *key;
 	int			length;
 
-	op->options = options;
 	if (fault != NULL || secret == NULL || secret->type == jbvNull)
 		return fault;
 	if (secret->type != jbvString || secret->val.string.len == 0)
@@ -44,6 +44,13 @@ read_options(FfOp *op, Jsonb *options, TimestampTz now)
 	if (!read_key(ff_json_text(options, "secret"), &key, &length))
 		return "has a secret that is not base64 after whsec_";
 	return NULL;
+}
+
+static const char *
+read_options(FfOp *op, Jsonb *options, TimestampTz now)
+{
+	op->options = options;
+	return check(options);
 }
 
 static void
@@ -65,8 +72,15 @@ sign(FfHttpCall *call, const char *secret, const char *id)
 static char *
 request(FfHttpCall *call, const FfRun *run, const FfItem *item, void *found, Jsonb **error)
 {
-	Jsonb *payload = ff_json_member(item->options, "payload");
+	Jsonb	   *payload = ff_json_member(item->options, "payload");
+	const char *fault = check(item->options);
 
+	/* Until now nobody knew what its secrets are. */
+	if (fault != NULL)
+	{
+		*error = ff_run_error("StepOptionsError", psprintf("it %s", fault));
+		return NULL;
+	}
 	if (payload == NULL)
 		appendStringInfoString(&call->request, "{}");
 	else
@@ -122,6 +136,7 @@ answer(FfAnswer *answer, FfOp *op, const FfHttpCall *call, const FfItem *item, v
 	List *secrets = secret ? list_make1(secret) : NIL;
 
 	(void) ff_redact_url(ff_json_text(item->options, "url"), &secrets);
+	secrets = list_concat(secrets, item->secrets);
 	ff_outgoing_answer(answer, op, call, false, secrets);
 }
 

@@ -32,7 +32,8 @@ grant usage on schema flowforge to flowforge_viewer;
 grant usage on schema @extschema@ to flowforge_viewer;
 grant select on flowforge.runs, flowforge.steps, flowforge.events, flowforge.functions, flowforge.skipped_runs, flowforge.run_event,
 	flowforge.run_message, flowforge.live_run, flowforge.workflows, flowforge.schedules, flowforge.approvals, flowforge.locks,
-	flowforge.held_starts, flowforge.hooks, flowforge.watches, flowforge.ai_calls, flowforge.ai_providers, flowforge.api_keys, flowforge.users
+	flowforge.held_starts, flowforge.hooks, flowforge.watches, flowforge.ai_calls, flowforge.ai_providers, flowforge.api_keys, flowforge.users,
+	flowforge.secrets
 	to flowforge_viewer;
 -- What those views read as whoever asks.
 grant select on flowforge.tenant, flowforge.app, flowforge.function, flowforge.function_version, flowforge.trigger, flowforge.pause,
@@ -66,7 +67,8 @@ grant execute on function @extschema@.ff_pause_app, @extschema@.ff_resume_app, @
 	@extschema@.ff_sync_app, @extschema@.ff_set_app_role, @extschema@.ff_set_ai_provider, @extschema@.ff_set_model_price,
 	@extschema@.ff_create_hook, @extschema@.ff_drop_hook, @extschema@.ff_approval_link, @extschema@.ff_set_tenant,
 	@extschema@.ff_pause_all, @extschema@.ff_resume_all, @extschema@.ff_key_create, @extschema@.ff_key_revoke, @extschema@.ff_user_create,
-	@extschema@.ff_user_set_password, @extschema@.ff_audit_verify
+	@extschema@.ff_user_set_password, @extschema@.ff_audit_verify, @extschema@.ff_secret_set, @extschema@.ff_secret_delete,
+	@extschema@.ff_secret_rotate
 	to flowforge_admin;
 -- Who did what is for those who answer for it, as over HTTP.
 grant select on flowforge.audit_log, flowforge.audit, flowforge.audit_seal to flowforge_admin;
@@ -113,9 +115,9 @@ grant execute on function flowforge.api_me, flowforge.api_me_change, flowforge.a
 	flowforge.api_2fa_codes, flowforge.api_2fa_disable, flowforge.api_logout, flowforge.api_token, flowforge.api_users, flowforge.api_user,
 	flowforge.api_ws_ticket, flowforge.stream_answer,
 	flowforge.api_metrics, flowforge.run_causes, flowforge.run_call_events, flowforge.graphql_fields, flowforge.stream_follow,
-	flowforge.stream_listen, flowforge.stream_next, flowforge.server_life, flowforge.executors, flowforge.sql_workers, @extschema@.ff_status
+	flowforge.stream_listen, flowforge.stream_next, flowforge.server_life, flowforge.executors, flowforge.sql_workers, flowforge.refusals, @extschema@.ff_status
 	to flowforge_http_viewer;
-grant select on flowforge.cancellation, flowforge.wait, flowforge.inbox, flowforge.feed, flowforge.feed_era to flowforge_http_viewer;
+grant select on flowforge.cancellation, flowforge.wait, flowforge.inbox, flowforge.claim, flowforge.feed, flowforge.feed_era to flowforge_http_viewer;
 
 -- Daily work.
 grant execute on function flowforge.invoke, flowforge.create_workflow, flowforge.update_workflow, flowforge.delete_workflow,

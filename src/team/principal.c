@@ -23,31 +23,19 @@ static const struct
 {
 	const char *name;
 	FfRole		role;
-} scopes[] = {{"events:send", FF_ROLE_MEMBER},
-			  {"events:read", FF_ROLE_VIEWER},
-			  {"runs:read", FF_ROLE_VIEWER},
-			  {"runs:manage", FF_ROLE_MEMBER},
-			  {"functions:read", FF_ROLE_VIEWER},
-			  {"functions:manage", FF_ROLE_MEMBER},
-			  {"workflows:read", FF_ROLE_VIEWER},
-			  {"workflows:manage", FF_ROLE_MEMBER},
-			  {"tools:read", FF_ROLE_VIEWER},
-			  {"tools:manage", FF_ROLE_MEMBER},
-			  {"approvals:read", FF_ROLE_VIEWER},
-			  {"approvals:manage", FF_ROLE_MEMBER},
-			  {"schedules:read", FF_ROLE_VIEWER},
-			  {"hooks:read", FF_ROLE_VIEWER},
-			  {"hooks:manage", FF_ROLE_ADMIN},
-			  {"watches:read", FF_ROLE_VIEWER},
-			  {"watches:manage", FF_ROLE_ADMIN},
-			  {"team:read", FF_ROLE_VIEWER},
-			  {"team:manage", FF_ROLE_ADMIN},
-			  {"audit:read", FF_ROLE_ADMIN},
-			  {"tenant:read", FF_ROLE_VIEWER},
-			  {"tenant:manage", FF_ROLE_ADMIN},
-			  {"metrics:read", FF_ROLE_VIEWER},
-			  {"secrets:manage", FF_ROLE_ADMIN},
-			  {"admin", FF_ROLE_ADMIN}};
+} scopes[] = {{"events:send", FF_ROLE_MEMBER},	  {"events:read", FF_ROLE_VIEWER},
+			  {"runs:read", FF_ROLE_VIEWER},	  {"runs:manage", FF_ROLE_MEMBER},
+			  {"functions:read", FF_ROLE_VIEWER}, {"functions:manage", FF_ROLE_MEMBER},
+			  {"workflows:read", FF_ROLE_VIEWER}, {"workflows:manage", FF_ROLE_MEMBER},
+			  {"tools:read", FF_ROLE_VIEWER},	  {"tools:manage", FF_ROLE_MEMBER},
+			  {"approvals:read", FF_ROLE_VIEWER}, {"approvals:manage", FF_ROLE_MEMBER},
+			  {"schedules:read", FF_ROLE_VIEWER}, {"hooks:read", FF_ROLE_VIEWER},
+			  {"hooks:manage", FF_ROLE_ADMIN},	  {"watches:read", FF_ROLE_VIEWER},
+			  {"watches:manage", FF_ROLE_ADMIN},  {"team:read", FF_ROLE_VIEWER},
+			  {"team:manage", FF_ROLE_ADMIN},	  {"audit:read", FF_ROLE_ADMIN},
+			  {"tenant:read", FF_ROLE_VIEWER},	  {"tenant:manage", FF_ROLE_ADMIN},
+			  {"metrics:read", FF_ROLE_VIEWER},	  {"secrets:read", FF_ROLE_VIEWER},
+			  {"secrets:manage", FF_ROLE_ADMIN},  {"admin", FF_ROLE_ADMIN}};
 
 static const char *const role_names[] = {"", "viewer", "member", "admin"};
 

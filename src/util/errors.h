@@ -122,6 +122,11 @@
 	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")               \
 	X(NO_RANK, '6', '4', '3', 503, "The database role that routes run as is missing")              \
 	X(AUDIT_KEY, '6', '6', '0', 409, "There is no key to seal the audit log with")                 \
+	X(QUEUE_FULL, '6', 'C', '0', 429, "The tenant has as many runs waiting to begin as it may")    \
+	X(PAYLOAD_SIZE, '6', 'C', '1', 413, "The event is larger than the tenant may send")            \
+	X(SECRET_FORM, '6', 'B', '0', 400, "A secret is not of the form it should have")               \
+	X(SECRET_NOT_FOUND, '6', 'B', '1', 404, "The secret does not exist")                           \
+	X(SECRET_PLACE, '6', 'B', '2', 400, "A secret stands where it may not")                        \
 	X(CHANGED, '6', 'A', '1', 412, "What was to be changed was changed meanwhile")                 \
 	X(CONFLICT, '6', 'A', '2', 409, "What is stored does not let itself be changed like this")     \
 	X(NO_WEBSOCKET, '6', '8', '0', 426, "The path is that of a WebSocket")                         \

@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
@@ -463,6 +464,31 @@ ff_json_tree(Jsonb *document)
 		tree = pushJsonbValue(&state, token, has_value ? &part : NULL);
 	}
 	return tree;
+}
+
+Jsonb *
+ff_json_map(Jsonb *document, char *(*map)(const char *text, int *length, void *argument),
+			void *argument, bool keys)
+{
+	JsonbIterator	  *iterator = JsonbIteratorInit(&document->root);
+	JsonbParseState	  *state = NULL;
+	JsonbValue		  *result = NULL;
+	JsonbIteratorToken token;
+	JsonbValue		   part;
+
+	while ((token = JsonbIteratorNext(&iterator, &part, false)) != WJB_DONE)
+	{
+		bool is_text = (token == WJB_KEY && keys) ||
+					   ((token == WJB_VALUE || token == WJB_ELEM) && part.type == jbvString);
+		bool has_value = token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM ||
+						 (token == WJB_BEGIN_ARRAY && part.val.array.rawScalar);
+
+		CHECK_FOR_INTERRUPTS();
+		if (is_text)
+			part.val.string.val = map(part.val.string.val, &part.val.string.len, argument);
+		result = pushJsonbValue(&state, token, has_value ? &part : NULL);
+	}
+	return JsonbValueToJsonb(result);
 }
 
 Jsonb *

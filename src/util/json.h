@@ -67,6 +67,12 @@ extern JsonbValue *ff_jb_tree(FfJsonBuilder *builder);
 /* A document as a tree that refers to it; palloc'ed. */
 extern JsonbValue *ff_json_tree(Jsonb *document);
 
+/* The document with each of its texts, and of its keys if asked for, as `map` gives it, which sets
+ * the length. */
+extern Jsonb *ff_json_map(Jsonb *document,
+						  char *(*map)(const char *text, int *length, void *argument),
+						  void *argument, bool keys);
+
 /* Microseconds since 1970 and back. */
 extern int64	   ff_unix_us(TimestampTz at);
 extern TimestampTz ff_from_unix_us(int64 us);

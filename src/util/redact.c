@@ -4,10 +4,11 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/json.h"
 
+#include "util/json.h"
 #include "util/redact.h"
-
-#define MIN_SECRET_BYTES 8 /* shorter ones would be found in innocent words */
 
 static bool
 contains_word(const char *name, int length, const char *word)
@@ -107,35 +108,119 @@ ff_redact_url(const char *url, List **secrets)
 	return out.data;
 }
 
+/* --- cleaning by value --- */
+
+static void
+remember_once(List **secrets, const char *text)
+{
+	ListCell *cell;
+
+	foreach (cell, *secrets)
+	{
+		if (strcmp(lfirst(cell), text) == 0)
+			return;
+	}
+	*secrets = lappend(*secrets, pstrdup(text));
+}
+
 static char *
-replace(const char *text, const char *secret)
+in_url(const char *text, const char *format)
 {
 	StringInfoData out;
-	const char	  *found;
 
 	initStringInfo(&out);
-	while ((found = strstr(text, secret)) != NULL)
+	for (; *text != '\0'; text++)
 	{
-		appendBinaryStringInfo(&out, text, (int) (found - text));
-		appendStringInfoString(&out, FF_REDACTED);
-		text = found + strlen(secret);
+		if (isalnum((unsigned char) *text) || strchr("-._~", *text) != NULL)
+			appendStringInfoChar(&out, *text);
+		else
+			appendStringInfo(&out, format, (unsigned char) *text);
 	}
-	appendStringInfoString(&out, text);
 	return out.data;
+}
+
+void
+ff_redact_add(List **secrets, const char *secret)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	escape_json(&json, secret);
+	json.data[json.len - 1] = '\0';
+	remember_once(secrets, secret);
+	remember_once(secrets, json.data + 1);
+	remember_once(secrets, in_url(secret, "%%%02X"));
+	remember_once(secrets, in_url(secret, "%%%02x"));
+}
+
+/* A secret may be a part of another: the longer one is taken first. */
+static int
+longer_first(const ListCell *a, const ListCell *b)
+{
+	size_t left = strlen(lfirst(a));
+	size_t right = strlen(lfirst(b));
+
+	return left > right ? -1 : left < right;
+}
+
+static char *
+replace(const char *bytes, int *length, const char *secret, int size)
+{
+	const char	  *end = bytes + *length;
+	const char	  *found;
+	StringInfoData out;
+
+	initStringInfo(&out);
+	while ((found = memmem(bytes, end - bytes, secret, size)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		appendBinaryStringInfo(&out, bytes, (int) (found - bytes));
+		appendStringInfoString(&out, FF_REDACTED);
+		bytes = found + size;
+	}
+	appendBinaryStringInfo(&out, bytes, (int) (end - bytes));
+	*length = out.len;
+	return out.data;
+}
+
+char *
+ff_redact_bytes(const char *bytes, int *length, List *secrets)
+{
+	List	 *sorted = list_copy(secrets);
+	char	 *clean = palloc(*length + 1);
+	ListCell *cell;
+
+	memcpy(clean, bytes, *length);
+	clean[*length] = '\0';
+	list_sort(sorted, longer_first);
+	foreach (cell, sorted)
+	{
+		const char *secret = lfirst(cell);
+		int			size = (int) strlen(secret);
+
+		if (size >= FF_MIN_SECRET_BYTES && memmem(clean, *length, secret, size) != NULL)
+			clean = replace(clean, length, secret, size);
+	}
+	list_free(sorted);
+	return clean;
 }
 
 char *
 ff_redact_text(const char *text, List *secrets)
 {
-	char	 *clean = pstrdup(text);
-	ListCell *cell;
+	int length = (int) strlen(text);
 
-	foreach (cell, secrets)
-	{
-		const char *secret = lfirst(cell);
+	return ff_redact_bytes(text, &length, secrets);
+}
 
-		if (strlen(secret) >= MIN_SECRET_BYTES && strstr(clean, secret) != NULL)
-			clean = replace(clean, secret);
-	}
-	return clean;
+static char *
+clean_text(const char *text, int *length, void *secrets)
+{
+	return ff_redact_bytes(text, length, secrets);
+}
+
+Jsonb *
+ff_redact_json(Jsonb *document, List *secrets)
+{
+	return secrets == NIL ? document : ff_json_map(document, clean_text, secrets, true);
 }

@@ -59,3 +59,9 @@ as $$
 	select (extract(epoch from span) * 1000)::bigint
 $$;
 comment on function flowforge.milliseconds(interval) is 'A span of time in whole milliseconds.';
+
+create function flowforge.disk_space(out place text, out total bigint, out available bigint) returns setof record
+language c volatile as 'MODULE_PATHNAME', 'ff_sql_disk_space';
+comment on function flowforge.disk_space() is
+'The room where the server writes, in bytes: its data directory, pg_wal and its tablespaces, each with the whole of its file system and what '
+'is left of it to those who are not root.';

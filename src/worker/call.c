@@ -75,13 +75,14 @@ ff_call_unpublish(int place)
 
 typedef struct CallDetail
 {
-	FfItem *item;
-	FfLane *lane;
-	int		info;
-	int		max_attempts;
-	bool	step_timeout; /* it is what bounds the call */
-	bool	checkpoints;  /* the app may report steps by messages meanwhile */
-	void   *found;		  /* what was looked up for a step of the server's */
+	FfItem		 *item;
+	FfLane		 *lane;
+	int			  info;
+	int			  max_attempts;
+	bool		  step_timeout; /* it is what bounds the call */
+	bool		  checkpoints;	/* the app may report steps by messages meanwhile */
+	void		 *found;		/* what was looked up for a step of the server's */
+	const FfItem *opened;		/* the item of such a step, with its secrets */
 } CallDetail;
 
 /* The shortest of the step's, the app's, everybody's, and what the request says itself. */
@@ -122,10 +123,10 @@ ff_call_start(FfRun *run, FfItem *item, const FfFunction *function, FfLane *lane
 	ff_uuid7(&item->request_id);
 	detail->max_attempts = function->max_attempts;
 	if (ff_item_requests(item))
-		url = ff_gateway_request(call, item->request);
+		url = ff_gateway_request(call, run, item);
 	else if (item->kind == FF_ITEM_STEP)
 	{
-		url = ff_outside_request(call, run, item, &detail->found);
+		url = ff_outside_request(call, run, item, &detail->opened, &detail->found);
 		detail->max_attempts = item->max_attempts;
 	}
 	else
@@ -223,7 +224,7 @@ note_progress(FfHttpCall *call)
 	const FfStepKind *kind = detail->item->step;
 
 	if (kind->progress != NULL)
-		kind->progress(call, detail->item, detail->found);
+		kind->progress(call, detail->opened, detail->found);
 	if (kind->progress != NULL && kind->news != NULL)
 		ff_news_note(call, call->owner, detail->item, detail->found);
 }
@@ -279,7 +280,7 @@ handle_answer(FfHttpCall *call)
 	if (ff_item_requests(detail.item))
 		ff_gateway_answer(answer, call, detail.item, now);
 	else if (detail.item->kind == FF_ITEM_STEP)
-		ff_outside_answer(answer, call, detail.item, detail.found, now);
+		ff_outside_answer(answer, call, detail.item, detail.opened, detail.found, now);
 	else
 		ff_protocol_answer(answer, call, now);
 	name_timeout(answer, call);

@@ -114,10 +114,13 @@ extern void ff_news_end(struct FfHttpCall *call, bool answered);
 
 /* --- outside.c: calls that steps of the server's make (FF_STEP_CALL) --- */
 
-/* Makes the call of an item's step; gives its address and what has been looked up for it, in the
- * current context. NULL when it cannot be made: then the step has failed. */
-extern char *ff_outside_request(struct FfHttpCall *call, FfRun *run, FfItem *item, void **found);
+/* Makes the call of an item's step; gives its address, the item with its secrets, and what has been
+ * looked up for it, in the current context. NULL when it cannot be made: then the step has failed.
+ */
+extern char *ff_outside_request(struct FfHttpCall *call, FfRun *run, FfItem *item,
+								const FfItem **opened, void **found);
 extern void	 ff_outside_answer(struct FfAnswer *answer, const struct FfHttpCall *call,
-							   const FfItem *item, void *found, TimestampTz now);
+							   const FfItem *item, const FfItem *opened, void *found,
+							   TimestampTz now);
 
 #endif

@@ -300,6 +300,8 @@ prepare(void)
 {
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	/* A reload while this process was being started was ignored. */
+	ConfigReloadPending = true;
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(ff_my_database->oid, InvalidOid, 0);
 	/* Every query looks keys up (util/plan.c). */

@@ -388,6 +388,7 @@ prepare(void)
 {
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	ConfigReloadPending = true; /* one while this process was being started was ignored */
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database->oid, birth.role, 0);
 	statement_timer = RegisterTimeout(USER_TIMEOUT, cancel_statement);

@@ -1,20 +1,12 @@
 #!/bin/bash
-<<<<<<< HEAD
-# The benchmarks: run.sh [lang] [definitions] [sandbox] [send] [triggers] [throughput] [latency] [graphs] [memory] [fair] [gateway] [auth] [sleepers]. Without a name, all of
-=======
-# The benchmarks: run.sh [lang] [definitions] [sandbox] [send] [triggers] [throughput] [latency] [graphs] [memory] [fair] [gateway] [live] [sleepers]. Without a name, all of
->>>>>>> bench
+# The benchmarks: run.sh [lang] [definitions] [sandbox] [streaming] [send] [triggers] [throughput] [latency] [graphs] [memory] [fair] [gateway] [auth] [live] [sleepers]. Without a name, all of
 # them. Prints figures as ratios to limits measured in the same run.
 set -eu
 cd "$(dirname "$0")"
 rest=()
-<<<<<<< HEAD
-for part in ${*:-lang definitions sandbox send triggers throughput latency graphs memory fair gateway auth sleepers}; do
-=======
-for part in ${*:-lang definitions sandbox send triggers throughput latency graphs memory fair gateway live sleepers}; do
->>>>>>> bench
+for part in ${*:-lang definitions sandbox streaming send triggers throughput latency graphs memory fair gateway auth live sleepers}; do
 	case $part in
-		lang | definitions | sandbox) python3 "$part.py" ;;
+		lang | definitions | sandbox | streaming) python3 "$part.py" ;;
 		live)
 			FLOWFORGE_CLIENTS=1000 FLOWFORGE_IDLE_CLIENTS=5000 python3 ../tap/live.py many_clients idle_clients
 			python3 fanout.py ../../src/gateway/flowforge

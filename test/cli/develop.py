@@ -72,6 +72,41 @@ def test_serve_takes_no_password_into_its_log(use: Any) -> None:
     assert "s3cret" not in gateway.log.text
 
 
+def test_serve_takes_its_settings_from_options_then_variables_then_a_file(use: Any) -> None:
+    ports = [free_port() for _ in range(3)]
+    with tempfile.TemporaryDirectory() as home:
+        file = Path(home, "gateway.conf")
+        file.write_text(f"# where\n\n  port = {ports[0]}  \nhost=127.0.0.1\nquiet = on\ncors-origin = https://a.example\ncors-origin = https://b.example\n"
+                        f"db = {place().gateway.database}\n")
+        for arguments, env, port in ((["--config", str(file)], {}, ports[0]), ([], {"FLOWFORGE_CONFIG": str(file)}, ports[0]),
+                                     (["-c", str(file)], {"FLOWFORGE_PORT": str(ports[1])}, ports[1]),
+                                     (["-c", str(file), "-p", str(ports[2])], {"FLOWFORGE_PORT": str(ports[1])}, ports[2])):
+            gateway = begin("serve", *arguments, env=env)
+            try:
+                log = Reader(gateway.stderr)
+                assert int(log.wait(r"listening on \S+ port (\d+)")[1]) == port
+                wait_for(lambda: ask(f"http://127.0.0.1:{port}/ready") == 200, 20, "it is ready")
+                for origin in ("https://a.example", "https://b.example"):
+                    request = urllib.request.Request(f"http://127.0.0.1:{port}/ready", headers={"origin": origin})
+                    assert urllib.request.urlopen(request).headers["access-control-allow-origin"] == origin
+                assert "/ready" not in log.text, log.text
+            finally:
+                gateway.kill()
+                gateway.wait()
+
+
+def test_serve_tells_which_line_of_its_file_is_wrong(use: Any) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        file = Path(home, "gateway.conf")
+        for text, said in (("port = 1\nport = 2\n", "line 2: port was set before"), ("\nprot = 1\n", "line 2: there is no option prot"),
+                           ("port\n", "line 1: a line is like port = 8288"), ("port =\n", "line 1: a line is like"), ("= 7\n", "there is no option"),
+                           ("quiet = loud\n", "quiet is on or off, not loud"), ("config = other\n", "there is no option config"),
+                           ("port = many\n", "many is no port"), ("# nothing\n", "which database?")):
+            file.write_text(text)
+            flowforge("serve", "--config", str(file)).expect(USAGE, said)
+        flowforge("serve", "--config", f"{home}/none").expect(USAGE, "cannot read", "No such file")
+
+
 # ---- dev ----
 
 

@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import time
@@ -318,6 +321,66 @@ def test_without_a_gateway_nothing_is_waited_for(use: Any) -> None:
             assert time.monotonic() - started < 3, words
     finally:
         place().gateway.start()
+
+
+# ---- the status of a terminal ----
+
+
+def without_status(text: str) -> str:
+    """What is left of what a terminal was sent once every status has been rubbed out."""
+    return re.sub(r"[^\n]*?\r\x1b\[K", "", text)
+
+
+def test_a_terminal_shows_how_far_a_run_is_below_its_lines(use: Any) -> None:
+    shown = in_terminal("send", "shop/nap", "-d", '{"for": "2s"}', "--wait", env=place().env).expect(DONE).out
+    assert len(set(re.findall(r"\x1b\[2m([⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]) shop-nap ", shown))) > 3, shown
+    assert re.search(r"0 steps done · doze (sleeps|sleeping)", shown), shown
+    assert shown.count("\r\x1b[K") > shown.count("\n")
+    left = without_status(shown)
+    assert not re.search(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]|steps? done", left) and "\x1b[32m✓" in left, left
+    lines = re.sub(r"\x1b\[\d*m", "", left).splitlines()
+    assert "▸ shop-nap" in lines[0] and '✓ completed' in lines[-1] and '"rested"' in lines[-1], lines
+
+
+def test_the_status_fits_a_narrow_terminal(use: Any) -> None:
+    run_id = place().send("shop/nap", {"for": "2s"})
+    shown = in_terminal("runs", "tail", run_id, columns=30, env=place().env).expect(DONE).out
+    statuses = [re.sub(r"\x1b\[\d*m", "", status) for status in re.findall(r"\x1b\[K([^\r\n]*[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏][^\r\n]*)\r", shown)]
+    assert statuses and max(len(status) for status in statuses) <= 29, statuses
+
+
+def test_pipes_no_color_and_json_have_no_status(use: Any) -> None:
+    plain = place().run("send", "shop/nap", "--wait").expect(DONE).out
+    no_color = in_terminal("send", "shop/nap", "--wait", env=place().env | {"NO_COLOR": "1"}).expect(DONE).out
+    as_json = in_terminal("send", "shop/nap", "--wait", "--json", env=place().env).expect(DONE).out
+    for text in (plain, no_color, as_json):
+        assert "\x1b" not in text and "\r" not in text and "steps done" not in text, text
+    for line in as_json.splitlines():
+        json.loads(line)
+
+
+def test_ctrl_c_rubs_the_status_out(use: Any) -> None:
+    run_id = place().send("shop/nap", {"for": "1h"})
+    ours, theirs = pty.openpty()
+    process = begin("runs", "tail", run_id, env=place().env, stdout=theirs)
+    os.close(theirs)
+    text = b""
+    while b"steps done" not in text:
+        assert select.select([ours], [], [], 60)[0], text
+        text += os.read(ours, 65536)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == -signal.SIGINT
+    try:
+        while True:
+            data = os.read(ours, 65536)
+            if not data:
+                break
+            text += data
+    except OSError:
+        pass  # the terminal has no other end any more
+    os.close(ours)
+    assert text.endswith(b"\r\x1b[K"), text[-200:]
+    place().cluster.sql(f"select ff_cancel('{run_id}')")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from place import DONE, FAILED, UNREACHABLE, USAGE, flowforge, free_port, in_terminal
 from harness import run
 
-COMMANDS = ["dev", "serve", "send", "runs", "functions", "workflows", "approve", "reject", "create-admin", "keys", "doctor", "psql", "version", "help"]
+COMMANDS = ["dev", "serve", "init", "send", "runs", "functions", "workflows", "approve", "reject", "create-admin", "keys", "secrets", "doctor", "completion", "psql", "version", "help"]
 
 
 def test_version_is_that_of_the_extension(use: Any) -> None:
@@ -35,7 +35,8 @@ def test_help_is_a_result_and_tells_every_command_and_exit_code(use: Any) -> Non
 def test_each_command_has_help_that_lists_its_options_in_line(use: Any) -> None:
     for command in [*COMMANDS, "runs list", "runs get", "runs tail", "runs explain", "runs cancel", "runs retry", "runs replay", "runs resume",
                     "functions list", "functions run", "functions pause", "functions resume", "workflows list", "workflows get", "workflows export", "workflows import",
-                    "workflows validate", "workflows publish", "workflows diff", "workflows run", "workflows archive", "keys create", "keys list", "keys revoke"]:
+                    "workflows validate", "workflows publish", "workflows diff", "workflows run", "workflows archive", "keys create", "keys list", "keys revoke", "secrets list", "secrets set",
+                    "secrets delete", "secrets rotate"]:
         done = flowforge(*command.split(), "--help").expect(DONE)
         assert done.err == "", done.err
         assert done.out.startswith(f"flowforge {command} " if command != "help" else "flowforge runs durable workflows"), done.out

@@ -36,6 +36,11 @@ def section(page: Path, title: str) -> str:
 
 def test_every_snippet_of_SQL_runs(use: Any) -> None:
     cluster = use(Cluster())
+    key = Path(cluster.directory) / "secret.key"
+    key.write_text("7" * 64)
+    cluster.sql(f"alter system set flowforge.secret_key_file = '{key}'")
+    cluster.sql("select pg_reload_conf()")
+    wait_for(lambda: cluster.sql("show flowforge.secret_key_file") == str(key), what="the setting is read")
     app = use(App(name="shop", event="shop/order.created"))
     cluster.register(app)
     ran = 0

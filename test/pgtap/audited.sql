@@ -3,7 +3,7 @@ begin;
 set local client_min_messages = warning;
 create extension if not exists flowforge;
 create extension if not exists pgtap;
-select plan(28);
+select plan(32);
 
 -- What no call of it changes for others than the run it is about, and why the log of audits is not its place.
 create temp table unaudited (function text primary key, why text);
@@ -69,6 +69,10 @@ select from ff_register_function('add', 'added(integer)', role => 'flowforge_tes
 select from ff_unregister_function('add'); select pg_temp.note('ff_unregister_function');
 select from ff_key_create('audited', 'ro', '{runs:read}'); select pg_temp.note('ff_key_create');
 select from ff_key_revoke((select prefix from flowforge.api_keys)); select pg_temp.note('ff_key_revoke');
+select from ff_secret_set('API_KEY', 'a value nobody reads'); select pg_temp.note('ff_secret_set');
+update flowforge.secret set key_id = 'another';
+select from ff_secret_rotate(); select pg_temp.note('ff_secret_rotate');
+select from ff_secret_delete('API_KEY'); select pg_temp.note('ff_secret_delete');
 select from ff_user_create('audited@example.com', 'correct horse battery', 'Audited'); select pg_temp.note('ff_user_create');
 select from ff_user_set_password('audited@example.com', 'staple battery horse'); select pg_temp.note('ff_user_set_password');
 select from ff_pause_all('why'); select pg_temp.note('ff_pause_all');
@@ -86,6 +90,10 @@ insert into flowforge.run_end (tenant_id, run_id, status, ended_at) select 7301,
 delete from flowforge.run_hot where run_id = (select id from made where name = 'run');
 select from ff_replay((select id from made where name = 'run')); select pg_temp.note('ff_replay');
 select from ff_retry((select id from made where name = 'run')); select pg_temp.note('ff_retry');
+
+update flowforge.run_hot set state = '{"items": [{"a": 0, "at": 0, "id": "s", "n": "nap", "op": "sleep", "due": 4102444800000000}]}'
+where run_id = (select id from made where name = 'waits');
+select from ff_resume((select id from made where name = 'waits'), 'nap', '{"token": "t", "n": 1}'); select pg_temp.note('ff_resume of a run');
 
 insert into flowforge.approval (tenant_id, approval_id, run_id, step_id, name, prompt, expires_at)
 select 7301, ('00000000-0000-7000-8000-00000000000' || n)::uuid, m.id, 's' || n, 'ask', 'May I?', now() + interval '1 day' from made m, generate_series(1, 2) n where m.name = 'waits';
@@ -107,6 +115,9 @@ select is_empty($$ select u.function from unaudited u where u.function not in (s
 create function pg_temp.actions_of(function text) returns text language sql as $$ select string_agg(c.action, ' ' order by c.action) from called c where c.function = $1 $$;
 select is(pg_temp.actions_of('ff_pause'), 'function.pause', 'a pause is called so');
 select is(pg_temp.actions_of('ff_resume'), 'function.resume', 'and its end');
+select is(pg_temp.actions_of('ff_resume of a run'), 'run.resume', 'a step that need not wait any more');
+select is((select (resource, after - 'by') from flowforge.audit where tenant_id = 7301 and action = 'run.resume'),
+	row('run:' || flowforge.ulid((select id from made where name = 'waits')), '{"step": "s", "data": {"token": "[redacted]", "n": 1}}'::jsonb), 'which, and with what data');
 select is(pg_temp.actions_of('ff_pause_app') || ' ' || pg_temp.actions_of('ff_resume_app'), 'app.pause app.resume', 'those of apps, too');
 select is(pg_temp.actions_of('ff_pause_all') || ' ' || pg_temp.actions_of('ff_resume_all'), 'tenant.pause tenant.resume', 'and that of everything');
 select is((select (resource, after ->> 'reason') from flowforge.audit where tenant_id = 7301 and action = 'tenant.pause'), row('tenant:7301'::text, 'why'::text),
@@ -119,6 +130,9 @@ select is(pg_temp.actions_of('ff_workflow_delete'), 'workflow.delete', 'one that
 select is(pg_temp.actions_of('ff_workflow_set_role'), 'function.update', 'one that is given a role');
 select is(pg_temp.actions_of('ff_approve') || ' ' || pg_temp.actions_of('ff_reject') || ' ' || pg_temp.actions_of('ff_approval_link'),
 	'approval.approve approval.reject approval.link', 'decisions, and links that may decide');
+select is((select string_agg(action || ' ' || resource, ', ' order by audit_id) from flowforge.audit where tenant_id = 7301 and action like 'secret.%'),
+	'secret.set secret:API_KEY, secret.rotate secret:*, secret.delete secret:API_KEY', 'secrets that are set, sealed anew and deleted');
+select is_empty($$ select from flowforge.audit where to_jsonb(audit)::text like '%nobody reads%' $$, 'and no value');
 select is(pg_temp.actions_of('ff_cancel') || ' ' || pg_temp.actions_of('ff_retry') || ' ' || pg_temp.actions_of('ff_replay'),
 	'run.cancel run.retry run.replay', 'what is done to runs');
 select is((select (resource, after) from flowforge.audit where tenant_id = 7301 and action = 'run.cancel'),

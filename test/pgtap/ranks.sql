@@ -45,7 +45,7 @@ select set_eq($$select c.relname::text, a.privilege_type, r.rolname::text
 	from pg_class c cross join lateral aclexplode(c.relacl) a join pg_roles r on r.oid = a.grantee
 	where c.relnamespace = 'flowforge'::regnamespace and r.rolname like 'flowforge\_http\_%'$$,
 	$$values ('route', 'SELECT', 'flowforge_http_nobody'), ('route_schema', 'SELECT', 'flowforge_http_nobody'), ('cancellation', 'SELECT', 'flowforge_http_viewer'),
-		('wait', 'SELECT', 'flowforge_http_viewer'), ('inbox', 'SELECT', 'flowforge_http_viewer'), ('feed', 'SELECT', 'flowforge_http_viewer'),
+		('wait', 'SELECT', 'flowforge_http_viewer'), ('inbox', 'SELECT', 'flowforge_http_viewer'), ('claim', 'SELECT', 'flowforge_http_viewer'), ('feed', 'SELECT', 'flowforge_http_viewer'),
 		('feed_era', 'SELECT', 'flowforge_http_viewer'), ('cancellation', 'DELETE', 'flowforge_http_member')$$, 'these tables are theirs, besides what viewers read');
 select is_empty($$select rolname from pg_roles where rolname like 'flowforge\_http\_%' and (rolsuper or rolbypassrls or rolcanlogin or rolcreaterole or rolcreatedb)$$,
 	'policies bind them, and nobody logs in as one');
@@ -239,7 +239,7 @@ select is_empty($$select pattern, method from answered where asker = 'admin' and
 		'/api/v1/auth/token', '/dev', '/api/v1/approvals/{id}/approve') and pattern not like '%/2fa%'
 	-- What the requests before them would have made.
 	and (method, pattern) not in (('DELETE', '/api/v1/watches/{table}'), ('DELETE', '/api/v1/workflows/{id}'), ('POST', '/api/v1/workflows/{id}/archive'),
-		('POST', '/api/v1/workflows/{id}/run'))$$, 'an admin is answered by all routes');
+		('POST', '/api/v1/workflows/{id}/run'), ('DELETE', '/api/v1/secrets/{name}'))$$, 'an admin is answered by all routes');
 
 select is((select s.status from request_a a, flowforge.serve('GET', a.path, q.query, jsonb_build_object('authorization', 'Bearer ' || k.token), null) s
 	where a.pattern = q.pattern and a.method = 'GET' limit 1), 200, format('a viewer asks %s with %s', q.pattern, substring(q.query from '^[^=]*')))

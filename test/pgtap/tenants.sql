@@ -55,6 +55,7 @@ begin
 	returning approval_id into m.approval;
 	perform ff_pause('flow');
 	m.key := (ff_key_create('of ' || tenant, 'ro', '{runs:read}')).key_id;
+	perform ff_secret_set('SECRET' || tenant, 'a value of ' || tenant);
 	perform ff_user_create('user' || tenant || '@example.com', 'correct horse battery', 'User');
 	insert into made values (m.*);
 	perform set_config('flowforge.tenant', '1', true);
@@ -130,12 +131,12 @@ rollback to dropped;
 create temp table readable (name text);
 insert into readable select unnest(string_to_array('ai_calls ai_providers api_keys app approval approvals event events function function_version functions '
 	'held_start held_starts hooks live_run lock locks model_price pause run run_batch run_end run_event run_event_batch run_hot run_message '
-	'run_metadata run_parked run_skip runs schedule schedules skipped_runs step step_type steps tenant trigger users watches workflow workflows', ' '));
+	'run_metadata run_parked run_skip runs schedule schedules secrets skipped_runs step step_type steps tenant trigger users watches workflow workflows', ' '));
 create temp table admins (name text);
 insert into admins values ('audit'), ('audit_log'), ('audit_seal');
 create temp table closed (name text);
 insert into closed select unnest(string_to_array('ai_provider api_key approval_link audit_head cancellation claim event_key feed feed_era flow_once flow_rate flow_single hook '
-	'inbox login_try request_key role_tenant route route_schema signal throttle ticket trace_due user_account user_session wait watch_trigger', ' '));
+	'inbox login_try request_key role_tenant route route_schema secret signal throttle ticket trace_due user_account user_session wait watch_trigger', ' '));
 
 create temp view relation as
 select c.oid, c.relname::text collate "default" as name, c.relispartition as part from pg_class c where c.relnamespace = 'flowforge'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f');
@@ -169,7 +170,8 @@ as $$
 $$;
 grant select on relation, readable, admins, closed to public;
 create temp table belongs as
-select 'api_keys' as name, k.tenant_id, k.key_id::text as what from flowforge.api_key k union all select 'users', u.tenant_id, u.user_id::text from flowforge.user_account u;
+select 'api_keys' as name, k.tenant_id, k.key_id::text as what from flowforge.api_key k union all select 'users', u.tenant_id, u.user_id::text from flowforge.user_account u
+	union all select 'secrets', s.tenant_id, s.name from flowforge.secret s;
 grant select on belongs to public;
 select is_empty($$select name, own, others from pg_temp.all_counts() where name in (table readable union all table admins union all table closed) and name <> 'audit_log' and (own = 0 or others = 0)$$,
 	'both tenants have something in every table and view');
@@ -178,8 +180,8 @@ set local role a_viewer;
 select is(flowforge.current_tenant(), 2, 'a tied role works for its tenant');
 select is_empty($$select t.* from relation r cross join lateral pg_temp.counts(r.oid) c cross join lateral (select r.name, c.*) t
 	where r.name in (table readable) and r.name <> 'step_type' and (t.own = 0 or t.others > 0)$$, 'and sees its rows in every table and view, and no others');
-select set_eq($$select 'api_keys', key_id::text from flowforge.api_keys union all select 'users', user_id::text from flowforge.users$$,
-	'select name, what from belongs where tenant_id = 2', 'its keys and users, too');
+select set_eq($$select 'api_keys', key_id::text from flowforge.api_keys union all select 'users', user_id::text from flowforge.users union all select 'secrets', name from flowforge.secrets$$,
+	'select name, what from belongs where tenant_id = 2', 'its keys, users and secrets, too');
 select throws_ok('select count(*) from flowforge.audit_log', '42501', null, 'but not what was done');
 set local role a_admin;
 select is_empty($$select t.* from relation r cross join lateral pg_temp.counts(r.oid) c cross join lateral (select r.name, c.*) t
@@ -240,8 +242,8 @@ reset session authorization;
 
 set local session authorization untied;
 select is((select count(*) from flowforge.events), 0::bigint, 'a role of the group that is tied to no tenant sees nothing');
-select is((select count(*) from flowforge.api_keys) + (select count(*) from flowforge.users) + (select count(*) from flowforge.audit_log), 0::bigint,
-	'no keys and no users either, nor what was done');
+select is((select count(*) from flowforge.api_keys) + (select count(*) from flowforge.users) + (select count(*) from flowforge.secrets) + (select count(*) from flowforge.audit_log), 0::bigint,
+	'no keys, users and secrets either, nor what was done');
 select throws_ok('select ff_cancel(gen_random_uuid())', 'FF641', null, 'and may do nothing');
 select throws_ok($$select ff_send_event('a/b')$$, 'FF641', null, 'not even send');
 reset session authorization;
@@ -288,7 +290,7 @@ from (values
 		'ff_workflow_set_role ff_register_function ff_unregister_function ff_schedule ff_unschedule ff_watch ff_unwatch'),
 	('admin', 'ff_pause_app ff_resume_app ff_app_timeout ff_register_app ff_sync_app ff_set_app_role ff_set_ai_provider ff_set_model_price '
 		'ff_create_hook ff_drop_hook ff_approval_link ff_set_tenant ff_pause_all ff_resume_all ff_key_create ff_key_revoke ff_user_create '
-		'ff_user_set_password ff_audit_verify'),
+		'ff_user_set_password ff_audit_verify ff_secret_set ff_secret_delete ff_secret_rotate'),
 	('nobody', 'ff_status ff_grant ff_revoke')
 ) d (level, names)
 join pg_proc p on p.proname = any (string_to_array(d.names, ' '))
@@ -327,6 +329,7 @@ insert into tried values
 	('ff_workflow_run({workflow})', 'FF511'), ('ff_workflow_set_role({workflow}, null)', 'FF511'),
 	('ff_pause_app({app})', 'FF063'), ('ff_resume_app({app})', 'FF063'), ('ff_app_timeout({app}, ''1 s'')', 'FF063'),
 	('ff_set_tenant(3, name => ''mine'')', 'FF640'), ('ff_send_signal(''x3'')', 'nothing'),
+	('ff_secret_delete(''SECRET3'')', 'FF6B1'), ('ff_secret_set(''SECRET3'', ''another value'')', 'done'), ('ff_secret_rotate()', 'done'),
 	('ff_key_revoke({key}::text)', 'FF604'), ('ff_user_set_password(''user3@example.com'', ''staple battery horse'')', 'FF606'),
 	('ff_user_create(''user3@example.com'', ''staple battery horse'', ''Mine'')', 'FF607'), ('ff_audit_verify(3)', 'FF640'),
 	-- What tenant 3 has of the same name stays as it is.

@@ -1,0 +1,1 @@
+"""Adapters of web frameworks; each needs only the framework it is named after."""

@@ -1,0 +1,148 @@
+// Functions with the steps that only FlowForge has, and with what this package promises beside the protocol.
+
+import { NonRetryableError } from "flowforge";
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export function defineOwn(flowforge, calls, note) {
+	const app = flowforge.id;
+	const on = (id, handler, options = {}) => flowforge.createFunction({ id, trigger: `${app}/${id}`, retries: 0, ...options }, handler);
+	const counted = (step, run, id, body = () => id) => step.run(id, () => body(calls.hit(run, id)));
+
+	on("slow-ten", async ({ event, step }) => {
+		for (let i = 0; i < 10; i++) {
+			await step.run(`s${i}`, async () => {
+				note(`s${i}`);
+				await pause(event.data.ms);
+			});
+		}
+		return "done";
+	}, { retries: 5 });
+
+	on("swallow", async ({ event, runId, step }) => {
+		let finals = 0;
+		try {
+			await counted(step, runId, "before");
+			await step.sleep("nap", "200ms");
+			await step.waitForEvent("never", { event: `${app}/never`, timeout: "200ms" });
+			await Promise.all([counted(step, runId, "p"), counted(step, runId, "q")]);
+		} catch (error) {
+			return { swallowed: String(error), event };
+		} finally {
+			finals++;
+		}
+		return { finals };
+	});
+
+	on("nested", async ({ step }) => {
+		return step.run("outer", () => step.run("inner", () => 1));
+	});
+
+	on("unserializable", async ({ step }) => step.run("big", () => 1n));
+
+	on("values", async ({ step }) => {
+		const made = await step.run("made", () => ({ at: new Date(0), gone: undefined, list: [undefined, 1], nan: Number.NaN }));
+		await step.sleep("nap", "100ms");
+		return { made, text: typeof made.at };
+	});
+
+	on("own-race", async ({ runId, step }) => {
+		const winner = await step.race(
+			async () => {
+				await step.sleep("slow", "20s");
+				return counted(step, runId, "slow end");
+			},
+			step.run("fast", () => "fast"),
+		);
+		return { winner, after: await counted(step, runId, "after") };
+	});
+
+	on("own-parallel", async ({ runId, step }) =>
+		step.parallel(
+			counted(step, runId, "a"),
+			async () => [await counted(step, runId, "b1"), await counted(step, runId, "b2")],
+			step.sleep("c", "100ms"),
+		),
+	);
+
+	on("step-options", async ({ runId, step }) => {
+		const tried = await step.run({ id: "stubborn", name: "A stubborn step", retries: { attempts: 2, backoff: "fixed", base: "50ms" } }, () => {
+			if (calls.hit(runId, "stubborn") < 2) throw new Error("not yet");
+			return "third";
+		});
+		let late;
+		try {
+			await step.run({ id: "late", timeout: "100ms" }, () => pause(5_000));
+		} catch (error) {
+			late = error.name;
+		}
+		return { tried, late };
+	});
+
+	on("input", async ({ step }) => {
+		const doubled = await step.run("double", (n) => n * 2, 21);
+		const wrapped = await step.ai.wrap("wrap", async (text) => text.toUpperCase(), "loud");
+		return { doubled, wrapped, last: await step.run("last", () => "end") };
+	});
+
+	on("served", async ({ event, step }) => {
+		const { key } = event.data;
+		const lock = await step.lock("lock", { key });
+		const { rows, count } = await step.sql("insert", "insert into orders (id, total) values ($1, $2) returning id, total::float8", [key, 42.5]);
+		const decision = await step.approve("ask", { prompt: `Ship ${key}?`, form: { type: "object", required: ["carrier"] }, timeout: "1h" });
+		const { ids } = await step.sendEvent("tell", [{ name: `${app}/shipped`, data: { key } }]);
+		const unlock = await step.unlock("unlock", { key });
+		let refused;
+		try {
+			await step.sql("again", "insert into orders (id) values ($1)", [key]);
+		} catch (error) {
+			refused = { name: error.name, message: error.message, step: error.stepId };
+		}
+		return { locked: lock.locked, unlocked: unlock.unlocked, rows, count, decision, ids, refused };
+	});
+
+	on("unanswered", async ({ step }) => step.approve("ask", { prompt: "Well?", timeout: "300ms" }));
+
+	on("fetch", async ({ event, step }) => {
+		const response = await step.fetch("ask", event.data.url, { method: "POST", headers: { "x-one": "1" }, body: { a: 1 } });
+		return { status: response.status, answer: response.headers.get("x-answer"), body: await response.json() };
+	});
+
+	on("ai", async ({ event, step }) => {
+		const answer = await step.ai("ask", { model: event.data.model, prompt: "2 + 2?", max_tokens: 10 });
+		return { content: answer.content };
+	});
+
+	on("signalled", async ({ event, step }) => {
+		const got = await step.waitForSignal("wait", { signal: event.data.signal, timeout: "30s" });
+		return { got: got?.data };
+	});
+
+	on("signals", async ({ event, step }) => step.sendSignal("tell", { signal: event.data.signal, data: { from: "a step" } }));
+
+	on("batch", async ({ event, events }) => ({ first: event.data.n, all: events.map((one) => one.data.n) }), {
+		batchEvents: { maxSize: 3, timeout: "10s" },
+	});
+
+	on("final", async ({ step }) => {
+		await step.run("fine", () => 1);
+		throw new NonRetryableError("over", { cause: new Error("because") });
+	}, { retries: 5 });
+
+	on("cancellable", async ({ step }) => {
+		await step.sleep("long", "1h");
+	}, { cancelOn: { event: `${app}/stop`, match: "data.key" } });
+
+	on("limited", async () => "ran", {
+		concurrency: [{ limit: 5 }, { limit: 1, key: "event.data.account", scope: "fn" }],
+		throttle: "100/1m",
+		rate: "60/min",
+		priority: "event.data.vip ? 120 : 0",
+		idempotency: "event.data.key",
+		timeouts: { start: "10m", finish: "1h", step: "1m" },
+		retries: { attempts: 2, backoff: ["1s", "2s"] },
+	});
+	on("debounced", async ({ event }) => event.data.n, { debounce: "1s" });
+	on("single", async () => "ran", { singleton: "skip" });
+	flowforge.createFunction({ id: "scheduled", name: "Timed by the clock", trigger: [{ cron: "TZ=Europe/Paris 0 9 * * 1", jitter: "30s", catchUp: "last" }, { event: `${app}/timed-too`, if: "event.data.n > 1" }] }, async () => "tick");
+}
