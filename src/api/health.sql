@@ -27,7 +27,7 @@ $$;
 comment on function flowforge.executor_list() is 'The executors of this database as the API shows them.';
 
 create function flowforge.api_ready(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -67,7 +67,7 @@ comment on function flowforge.metrics() is
 'names a run. Counting live runs reads all of them.';
 
 create function flowforge.api_metrics(request flowforge.request) returns flowforge.response
-language sql volatile
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select (200, E'content-type: text/plain; version=0.0.4; charset=utf-8\ncache-control: no-store\n', flowforge.metrics())::flowforge.response

@@ -88,7 +88,7 @@ comment on function flowforge.require_operator() is
 'Raises an error unless the request works for tenant 1, or the server is open for development. Error: FF640.';
 
 create function flowforge.api_tenant_change(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

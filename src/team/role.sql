@@ -63,6 +63,26 @@ end
 $$;
 grant set on parameter flowforge.tenant to flowforge_gateway;
 
+-- What the functions of routes run as (src/api/rank.h): roles of their own, because what the API is put together from is theirs to call and no
+-- tied role's. Nobody logs in as one or is a member of one; flowforge.serve takes them.
+do $$
+declare
+	missing text;
+begin
+	for missing in
+		select 'flowforge_http_' || l.level
+		from pg_catalog.unnest('{nobody,sender,viewer,member,admin}'::text[]) as l (level)
+		where not exists (select from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) ('flowforge_http_' || l.level))
+	loop
+		execute pg_catalog.format('create role %I nologin', missing);
+	end loop;
+	grant flowforge_http_nobody to flowforge_http_sender, flowforge_http_viewer;
+	grant flowforge_viewer to flowforge_http_viewer;
+	grant flowforge_http_sender, flowforge_http_viewer, flowforge_member to flowforge_http_member;
+	grant flowforge_http_member, flowforge_admin to flowforge_http_admin;
+end
+$$;
+
 create function flowforge.tie_problem(role regrole, tenant integer, level text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -75,11 +75,12 @@ select throws_ok($$set local transaction_read_only = on; select pg_temp.send('ro
 
 create role flowforge_test_sender;
 grant usage on schema flowforge to flowforge_test_sender;
-grant execute on function flowforge.ingest(jsonb, text, boolean) to flowforge_test_sender;
+-- As its caller, whom flowforge.ingest does not ask.
+create function public.ingest_as_caller(jsonb, text, boolean) returns uuid[] language c as '$libdir/flowforge', 'ff_event_ingest';
 create function pg_temp.ingest() returns text language plpgsql as $$
 begin
 	set local role flowforge_test_sender;
-	perform flowforge.ingest('{"name": "rows/role"}', null, true);
+	perform public.ingest_as_caller('{"name": "rows/role"}', null, true);
 	return 'written';
 end $$;
 select throws_ok('select pg_temp.ingest()', '42501', 'permission denied for table event', 'who may not insert cannot');
