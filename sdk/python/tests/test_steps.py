@@ -23,6 +23,7 @@ from flowforge import (
     sync_step,
 )
 from flowforge.testing import START, TestingError, run
+from flowforge.values import plain
 
 app = FlowForge(app_id="test", url="http://127.0.0.1:9")
 numbers = iter(range(10_000))
@@ -73,6 +74,26 @@ def test_a_step_that_gives_none_runs_once() -> None:
     result = run(made(nothing))
     assert result.output == [None, None]
     assert count.calls == ["nothing", "after"]
+
+
+def test_a_result_that_looks_like_a_command_is_a_result() -> None:
+    """Results with a member "type" were taken for commands in an earlier system."""
+    results: List[Any] = [
+        {"type": "sleep", "duration_seconds": 9},
+        {"error": {"message": "none"}},
+        {"data": 1},
+        {"input": [1]},
+        {"op": "Sleep"},
+    ]
+    count = Counter()
+
+    async def like_commands(ctx: Context) -> Any:
+        found = [await step.run("s", count("s", each)) for each in results]
+        await step.sleep("nap", "1s")
+        return found
+
+    result = run(made(like_commands))
+    assert (result.output, result.elapsed, len(count.calls)) == (results, timedelta(seconds=1), len(results))
 
 
 def test_an_id_used_again_is_another_step() -> None:
@@ -437,6 +458,7 @@ def test_values_are_the_same_on_the_first_call_as_on_later_ones() -> None:
         return await step.run("order", lambda: Order("é😀", datetime(2026, 1, 1, tzinfo=timezone.utc)))
 
     assert run(made(typed)).output == {"id": "é😀", "at": "2026-01-01T00:00:00+00:00"}
+    assert [repr(plain(each)) for each in (2.0, 1e20, 1e21, 0.5, -0.0, 2**53)] == ["2", str(10**20), "1e+21", "0.5", "0", str(2**53)]
 
 
 def test_pydantic_models_are_accepted() -> None:
@@ -477,7 +499,19 @@ def test_misuse_is_told_in_words() -> None:
     async def no_id(ctx: Context) -> Any:
         return await step.run("", lambda: 1)
 
-    for function, words in ((nested, 'step "inner" is within step "outer"'), (called, "not step.run"), (no_id, "needs an id")):
+    async def no_option(ctx: Context) -> Any:
+        return await step.ai("ask", model="small", promt="?")  # type: ignore[call-arg]
+
+    async def no_time(ctx: Context) -> Any:
+        return await step.run("late", lambda: 1, timeout="soon")
+
+    for function, words in (
+        (nested, 'step "inner" is within step "outer"'),
+        (called, "not step.run"),
+        (no_id, "needs an id"),
+        (no_option, 'step "ask" has no option promt; it may have max_tokens'),
+        (no_time, 'the timeout of step "late" must be like'),
+    ):
         result = run(made(function))
         assert result.status == "failed" and result.error is not None
         assert words in result.error["message"]

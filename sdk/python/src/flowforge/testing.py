@@ -165,7 +165,7 @@ class _Simulation:
         self.mocks = mocks
         self.waits = waits
         self.functions = {each.slug: each for each in functions}
-        self.retries = function.options.retries if function.options.retries is not None else retries
+        self.retries = retries if function.options.attempts is None else function.options.attempts
         self.start = self.now = now
         self.result = Result()
         self.memos: Dict[str, Any] = {}
@@ -336,14 +336,14 @@ class _Simulation:
         return instant
 
     def _awaited(self, op: Operation, step_id: str) -> Any:
-        chosen = self.waits.get(step_id, self.waits.get(op["opts"]["event"]))
+        chosen = self.waits.get(step_id, self.waits.get(op["name"]))
         if chosen is None:
             timeout = op["opts"].get("timeout")
             return None, self._when(timeout) if timeout else self.now + YEAR
         if isinstance(chosen, (Event, NewEvent)):
             chosen = plain(chosen)
         elif not (isinstance(chosen, dict) and "data" in chosen and isinstance(chosen.get("name"), str)):
-            chosen = {"name": op["opts"]["event"], "data": plain(chosen)}
+            chosen = {"name": op["name"], "data": plain(chosen)}
         event = {"id": f"event-{step_id}", "ts": round(self.now.timestamp() * 1000), "user": {}, **chosen}
         match = _MATCH.fullmatch(op["opts"].get("if", ""))
         if match and _at(self.events[0], match.group(1)) != _at(event, match.group(1)):
