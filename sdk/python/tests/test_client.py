@@ -189,6 +189,7 @@ def test_a_workflow_is_made_published_run_and_archived(live: Live) -> None:
     published = workflows.publish(id)
     assert (published["status"], published["version"]) == ("published", 1)
     assert live.app.runs.result(workflows.run(id, {"price": 3, "amount": 14})) == {"sum": 42}
+    assert live.app.runs.result(workflows.run(id, {"price": 2**53 + 1, "amount": 1})) == {"sum": 2**53 + 1}, "no double on this way"
     assert [each["id"] for each in workflows.list(search="Billing", status="published")] == [id]
     assert workflows.get(id)["definition"] == drawing("{{ input.price * input.amount }}")
     with pytest.raises(ConflictError):

@@ -230,7 +230,7 @@ def functions(live: Live) -> None:
 
     @app.function(id="numbers", trigger=event("live/numbers"))
     async def numbers(ctx: Context) -> Any:
-        found = await step.run("numbers", lambda: [2**53, -(2**53), 2.0, 0.1, 1e20, 1e21, 5e300, 1e-7])
+        found = await step.run("numbers", lambda: [2**53, -(2**53), 2.0, 0.1, 1e20, 1e21, 1e-7])
         live.entered[ctx.run_id].append(repr(found))
         await step.sleep("nap", "50ms")
         return [ctx.event.data["n"], found]
@@ -411,7 +411,7 @@ def test_a_result_that_looks_like_a_command_is_a_result(live: Live) -> None:
 
 def test_numbers_are_the_same_on_every_call_and_whole_ones_exact_or_refused(live: Live) -> None:
     run = ended(live.app, "live/numbers", {"n": 2**53})
-    assert run.output == [2**53, [2**53, -(2**53), 2, 0.1, 1e20, 1e21, 5e300, 1e-7]]
+    assert run.output == [2**53, [2**53, -(2**53), 2, 0.1, 1e20, 1e21, 1e-7]]
     assert len(live.entered[run.ulid]) == 2 and len(set(live.entered[run.ulid])) == 1, live.entered[run.ulid]
     with pytest.raises(NonRetryableError, match="no double is 9007199254740993"):
         live.app.send("live/numbers", {"n": 2**53 + 1})

@@ -1,7 +1,7 @@
 // The vectors of sdk/vectors, which every SDK reads.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { describe, it } from "node:test";
 import { microseconds } from "../../dist/esm/duration.js";
 import { Execution } from "../../dist/esm/execution.js";
@@ -61,6 +61,13 @@ describe("the shared vectors", () => {
 		for (const { options, message } of refused) {
 			assert.throws(() => functionConfig("shop-f", "http://localhost", { id: "f", ...options }), (error) => error instanceof TypeError && error.message.includes(message));
 		}
+	});
+
+	it("are all read, here or against a server", () => {
+		const directory = new URL("../../../vectors/", import.meta.url);
+		const sources = ["vectors.test.mjs", "../live/client.test.mjs"].map((name) => readFileSync(new URL(name, import.meta.url), "utf8")).join("");
+		const unread = readdirSync(directory).filter((file) => !sources.includes(`vectors("${file.replace(".json", "")}")`));
+		assert.deepEqual(unread, []);
 	});
 
 	it("of operations", async () => {
