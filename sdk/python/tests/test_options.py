@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import re
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 from servers import FlowForgeServer, ended, until
 
+import flowforge
 from flowforge import (
     Batch,
     CancelOn,
@@ -31,6 +35,7 @@ from flowforge import (
     Trigger,
     step,
 )
+from flowforge.options import Options
 
 # --- what is registered ---
 
@@ -170,6 +175,18 @@ def test_a_trigger_that_makes_no_sense_is_refused_when_it_is_written() -> None:
     ):
         with pytest.raises(ConfigurationError, match=words):
             wrong()
+
+
+def test_every_example_of_the_readme_is_an_option() -> None:
+    trigger = FlowForge("shop", "http://127.0.0.1:9").trigger
+    names = {**vars(flowforge), "trigger": trigger}
+    table = (Path(__file__).parents[1] / "README.md").read_text().split("## Options of a function")[1].split("\n## ")[0]
+    seen = []
+    for option, examples in re.findall(r"^\| `(\w+)`.*? \| (.*) \|$", table, re.M):
+        for example in re.findall(r"`((?:[\d\"A-Z]|trigger\.).*?)`", examples):
+            config(**{option: eval(example, names)})
+            seen.append(option)
+    assert set(seen) == {field.name for field in dataclasses.fields(Options)} - {"name"}
 
 
 def test_apps_and_settings_that_make_no_sense_are_refused() -> None:

@@ -14,6 +14,7 @@ from flowforge import (
     FlowForge,
     Function,
     NonRetryableError,
+    Retries,
     RetryAfterError,
     StepError,
     StepTimeout,
@@ -252,6 +253,51 @@ def test_a_failing_step_is_tried_again_and_nothing_else() -> None:
         assert result.output == ["third time lucky", 2]
         assert count.calls == ["before", "flaky", "flaky", "flaky"]
         assert result.attempts == {"before": 1, "flaky": 3}
+
+
+def test_the_time_between_attempts_is_what_the_function_or_the_step_says() -> None:
+    def elapsed(retries: Any, own: Any = None) -> timedelta:
+        tries: List[int] = []
+
+        def flaky() -> None:
+            tries.append(1)
+            if len(tries) < 4:
+                raise ValueError("not yet")
+
+        result = run(made(lambda ctx: sync_step.run("flaky", flaky, retries=own), retries=retries))
+        assert (result.status, len(tries)) == ("completed", 4)
+        return result.elapsed
+
+    assert elapsed(3) == timedelta(seconds=1 + 2 + 4)
+    assert elapsed(Retries(3, backoff=["1m", "1h"])) == timedelta(hours=2, minutes=1)
+    assert elapsed(Retries(3, backoff="linear", base="1m", cap="2m")) == timedelta(minutes=1 + 2 + 2)
+    assert elapsed(0, Retries(3, backoff="fixed", base="10s")) == timedelta(seconds=30)
+    assert elapsed(Retries(0, backoff="fixed", base="1m"), 3) == timedelta(minutes=3)
+    assert elapsed(Retries(0, backoff="fixed", base="1m"), Retries(3)) == timedelta(minutes=3)
+
+
+def test_a_step_that_takes_longer_than_it_may_is_a_timeout() -> None:
+    async def patient(ctx: Context) -> Any:
+        try:
+            await step.run("slow", asyncio.sleep, 3600, retries=1, timeout="20ms")
+        except StepTimeout as error:
+            return [error.name, error.message, await step.run("quick", lambda: "quick", timeout="1m")]
+
+    result = run(made(patient))
+    assert result.output == ["StepTimeout", 'step "slow" took longer than 20ms', "quick"]
+    assert result.attempts == {"slow": 2, "quick": 1}
+
+
+def test_an_error_in_time_is_the_error_of_the_step() -> None:
+    def refuse() -> None:
+        raise TimeoutError("of its own")
+
+    async def later() -> None:
+        refuse()
+
+    for body in (refuse, later):
+        result = run(made(lambda ctx, body=body: sync_step.run("s", body, timeout="1m"), retries=0))
+        assert result.error is not None and (result.error["name"], result.error["message"]) == ("TimeoutError", "of its own")
 
 
 def test_a_step_that_fails_for_good_can_be_caught() -> None:

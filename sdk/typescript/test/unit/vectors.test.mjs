@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { describe, it } from "node:test";
-import { microseconds } from "../../dist/esm/duration.js";
+import { instantText, microseconds } from "../../dist/esm/duration.js";
 import { Execution } from "../../dist/esm/execution.js";
 import { canonical } from "../../dist/esm/jcs.js";
 import { functionConfig } from "../../dist/esm/options.js";
@@ -47,6 +47,13 @@ describe("the shared vectors", () => {
 
 	it("of durations", () => {
 		for (const { text, usec } of vectors("time").durations) assert.equal(microseconds(text), usec, text);
+	});
+
+	it("of instants", () => {
+		for (const { text, utc } of vectors("time").instants) {
+			if (utc === null) assert.throws(() => instantText(text), /is not a time/, text);
+			else assert.equal(instantText(text), utc);
+		}
 	});
 
 	it("of configurations", () => {
