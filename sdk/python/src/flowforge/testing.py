@@ -256,8 +256,8 @@ class _Simulation:
         if answer.retry_after is not None:
             return timedelta(seconds=answer.retry_after)
         said = None if op is None else op["opts"].get("retries")
-        own = isinstance(said, dict) and set(said) != {"attempts"}
-        return _backoff(said if own else retries_json(self.function.options.retries) or {}, attempt)
+        own = said if isinstance(said, dict) and set(said) != {"attempts"} else retries_json(self.function.options.retries)
+        return _backoff(own or {}, attempt)
 
     def _id(self, op: Operation) -> str:
         self.known[op["id"]] = numbered(op["userland"]["id"], op["userland"].get("index", 0))
