@@ -14,7 +14,7 @@ from . import limits
 from .errors import ConfigurationError, StepUsageError
 from .events import Decision, Event, NewEvent, Response, Rows, Signal, event_json
 from .limits import given
-from .options import Retries, RetriesOption, retries_json, same_at
+from .options import RetriesOption, retries_json, same_at
 from .values import Duration, Instant, duration_text, instant_text, parse_duration, plain
 
 Timeout = Union[Duration, datetime, None]
@@ -86,7 +86,7 @@ def run(
         id,
         "StepRun",
         id,
-        given(retries=said if isinstance(retries, Retries) else retries, timeout=limit),
+        given(retries=said, timeout=limit),
         handler,
         arguments,
         attempts=None if said is None else said.get("attempts"),
