@@ -180,4 +180,9 @@ def test_every_invariant_holds_after_all_of_this(_: Any) -> None:
 
 
 if __name__ == "__main__":
-    run(globals())
+    try:
+        run(globals())
+    except SystemExit as end:
+        if end.code:
+            print("\n".join(f"# server: {line}" for line in server().cluster.tail(80).splitlines()))
+        raise

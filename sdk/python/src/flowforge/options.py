@@ -55,8 +55,8 @@ class Triggers:
     ) -> Trigger:
         """The time: five fields, or six with seconds first, or "@daily", with "TZ=Europe/Paris " before them if it is not UTC.
 
-        `jitter` starts it up to so much later; `catch_up` says what becomes of times at which the server was down, within `catch_up_window`:
-        none of them, the last (the default), or all.
+        `jitter` starts it up to so much later. `catch_up` says what is made up for of the times at which the server was down, within
+        `catch_up_window`: nothing, the last (the default), or all.
 
         Example: `flowforge.trigger.cron("TZ=Europe/Paris 0 9 * * 1-5", catch_up="skip")`
         """
