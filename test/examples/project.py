@@ -40,6 +40,7 @@ class Server:
         self.cluster.sql("select pg_reload_conf()")
         wait_for(lambda: self.sql("show flowforge.secret_key_file") == str(key), what="the setting is read")
         self.gateway = Gateway(f"postgresql://flowforge_gateway@127.0.0.1:{self.cluster.port}/flowforge", port)
+        atexit.register(self.gateway.log.close)
         atexit.register(lambda: self.gateway.process.poll() is None and self.gateway.stop(signal.SIGKILL))
 
     def sql(self, text: str) -> str:
