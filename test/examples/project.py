@@ -1,6 +1,6 @@
 """An example as a newcomer meets it: the commands of its README, in its folder, against one server that all examples share.
 
-The commands are those of the README's first block. One that is said to be for a terminal of its own runs until the test is over; it is waited for until
+The commands are those of the README's blocks. One that is said to be for a terminal of its own runs until the test is over; it is waited for until
 it has printed a line. Ports are given by the environment, because those of the READMEs may be taken.
 """
 from __future__ import annotations
@@ -89,9 +89,8 @@ class Project:
         self.env = environment(ours | PORTS | env)
         self.terminals: list[Terminal] = []
         readme = (self.directory / "README.md").read_text()
-        block = re.search(r"^```sh\n(.*?)^```$", readme, re.M | re.S)
-        assert block is not None, f"{name} does not say how it is started"
-        self.commands = block[1].splitlines()
+        self.commands = [line for block in re.findall(r"^```sh\n(.*?)^```$", readme, re.M | re.S) for line in block.splitlines()]
+        assert self.commands, f"{name} does not say how it is started"
 
     def run(self, command: str, **env: str) -> str:
         """A command that ends; gives what it printed."""
