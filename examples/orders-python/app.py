@@ -74,7 +74,7 @@ async def pay_invoice(ctx: Context):
 async def apologise(ctx: Context):
     """Runs when all tries of a delivery are used up."""
     failed = ctx.event.data
-    await step.run("apologise", lambda: f"order {failed['event']['data']['id']}: {failed['error']['message']}")
+    return await step.run("apologise", lambda: f"order {failed['event']['data']['id']}: {failed['error']['message']}")
 
 
 @flowforge.function(id="deliver", trigger=event("shop-py/order.shipped"), retries=1, on_failure=apologise)
