@@ -134,7 +134,7 @@ def test_settings_that_pages_and_sources_name_exist(use: Any) -> None:
     for page in [ROOT / "README.md", ROOT / "docs/architecture.md"]:
         for name in re.findall(r"^(flowforge\.\w+) =|`(?:set |reset )?(flowforge\.\w+) (?:=|is)", page.read_text(), re.M):
             assert (name[0] or name[1]) in known, f"{page}: {name}"
-    for source in [*ROOT.glob("src/gateway/*.c"), ROOT / "scripts/check.sh", *ROOT.glob("test/tap/*.py")]:
+    for source in [*ROOT.glob("src/gateway/*/*.c"), ROOT / "scripts/check.sh", *ROOT.glob("test/tap/*.py")]:
         for name in re.findall(r"current_setting\('(flowforge\.\w+)'", source.read_text()):
             assert name in known, f"{source}: {name}"
 
