@@ -16,36 +16,6 @@
 
 #define ENVIRONMENT_LIMIT 65536
 
-static void
-out_of_memory(void)
-{
-	fputs("flowforge: out of memory\n", stderr);
-	exit(FF_EXIT_FAILED);
-}
-
-void *
-ff_alloc(size_t size)
-{
-	void *memory = calloc(1, size > 0 ? size : 1);
-
-	if (memory == NULL)
-		out_of_memory();
-	return memory;
-}
-
-char *
-ff_text(const char *format, ...)
-{
-	va_list arguments;
-	char   *text;
-
-	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) < 0)
-		out_of_memory();
-	va_end(arguments);
-	return text;
-}
-
 static int64_t
 clock_milliseconds(clockid_t clock)
 {

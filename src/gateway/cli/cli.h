@@ -12,9 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef FF_VERSION
-#define FF_VERSION "0.1.0"
-#endif
+#include "base/memory.h"
+#include "base/version.h"
 
 #define FF_DEFAULT_PORT 8288
 
@@ -27,11 +26,6 @@ typedef enum FfExit
 } FfExit;
 
 /* ---- helpers ---- */
-
-/* malloc and asprintf that end the program when memory does. The result is to be freed by the
- * caller. */
-extern void *ff_alloc(size_t size);
-extern char *ff_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Milliseconds since 1970, and milliseconds of a clock that only goes forward. */
 extern int64_t ff_wall_clock(void);

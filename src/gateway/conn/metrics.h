@@ -1,8 +1,5 @@
 /*
  * What the gateway has done and is doing, in the text format of Prometheus.
- *
- * A request counts for its route's pattern, never for its path: a series for each run would be
- * without end.
  */
 #ifndef FF_METRICS_H
 #define FF_METRICS_H
@@ -12,23 +9,6 @@
 
 #include "base/buffer.h"
 #include "wire/http.h"
-
-/* What a request counts for. Routes have numbers after these. */
-typedef enum FfSeries
-{
-	FF_SERIES_OTHER,	 /* no route, or one not known yet */
-	FF_SERIES_REFUSED,	 /* what was no request, or too slow or too much to be one */
-	FF_SERIES_STATIC,	 /* files */
-	FF_SERIES_PREFLIGHT, /* a browser's question whether it may */
-	FF_SERIES_FIRST_ROUTE
-} FfSeries;
-
-/* The number of a route, the same whenever it is asked for: counts survive a new table of routes.
- */
-extern int ff_metrics_series(const char *method, const char *pattern);
-
-/* An answered request. */
-extern void ff_metrics_answered(int series, int status, int64_t microseconds);
 
 /* Bytes from and to clients. */
 extern void ff_metrics_received(size_t length);

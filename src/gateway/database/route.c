@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "conn/metrics.h"
+#include "base/series.h"
 
 #define MOST_ROUTES 400
 
@@ -41,7 +41,7 @@ ff_route_add(const char *method, const char *pattern, const char *lane, const ch
 	strcpy(route->pattern, pattern);
 	route->is.lane = strcmp(lane, "ingest") == 0 ? FF_LANE_INGEST : FF_LANE_CALL;
 	route->is.all_headers = route->is.lane == FF_LANE_INGEST && strcmp(headers, "all") == 0;
-	route->is.series = ff_metrics_series(method, pattern);
+	route->is.series = ff_series_of(method, pattern);
 	route_count++;
 }
 
