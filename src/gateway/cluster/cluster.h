@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* The superuser of the database, and whom the server runs as when root starts it. */
+#define FF_CLUSTER_USER "postgres"
+
 typedef struct FfCluster
 {
 	char *shown; /* the directory as the user named it */
@@ -31,15 +34,6 @@ typedef struct FfCluster
 	bool  fresh;	  /* made by this start */
 	pid_t postmaster; /* 0: not running */
 } FfCluster;
-
-/*
- * Directory of PostgreSQL's server programs: FLOWFORGE_PG_BINDIR, else the one this program was
- * built with, else what pg_config says. NULL when none has a postgres in it. To be freed.
- */
-extern char *ff_cluster_binaries(void);
-
-/* The version of the server programs in a directory ("15.20"), "" when it cannot be told. */
-extern void ff_cluster_version(const char *binaries, char version[32]);
 
 /* Finds programs, user and directory, and takes the lock. Where the user could not enter the
  * directory it becomes a symbolic link. */
@@ -65,9 +59,5 @@ extern void ff_cluster_close(FfCluster *cluster);
 /* A connection URL: over TCP for people, over the socket for our own processes. To be freed. */
 extern char *ff_cluster_url(const FfCluster *cluster);
 extern char *ff_cluster_socket_url(const FfCluster *cluster, const char *role);
-
-/* In a child: gives up root for good if the cluster has a user of its own. Ends the child when that
- * fails. */
-extern void ff_cluster_become_user(const FfCluster *cluster);
 
 #endif

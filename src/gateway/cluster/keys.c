@@ -1,8 +1,8 @@
 /*
- * The keys of a private cluster (see cluster_keys.h).
+ * The keys of a private cluster (see keys.h).
  */
 #define _GNU_SOURCE
-#include "dev/cluster_keys.h"
+#include "cluster/keys.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,7 @@
 #ifndef FF_CLUSTER_KEYS_H
 #define FF_CLUSTER_KEYS_H
 
-#include "dev/cluster.h"
+#include "cluster/cluster.h"
 
 /* The keys there are; each to be freed by ff_cluster_keys_free. */
 typedef struct FfClusterKeys

@@ -8,7 +8,7 @@
 
 #include "cli/database.h"
 #include "cli/term.h"
-#include "dev/cluster.h"
+#include "cli/programs.h"
 #include "doctor/doctor.h"
 
 #define MIN_FREE_PERCENT 5
@@ -22,12 +22,12 @@
 static void
 check_binaries(FfDoctor *doctor)
 {
-	char *binaries = ff_cluster_binaries();
+	char *binaries = ff_programs();
 	char  version[32];
 
 	if (binaries != NULL)
 	{
-		ff_cluster_version(binaries, version);
+		ff_programs_version(binaries, version);
 		ff_doctor_good(doctor, "server programs",
 					   ff_text("PostgreSQL %s in %s", version, binaries));
 	}
