@@ -2,7 +2,7 @@
  * flowforge approve | reject: deciding what runs ask people. Each request is one call of the API.
  */
 #define _GNU_SOURCE
-#include "command/control.h"
+#include "command/item.h"
 
 typedef struct Verdict
 {
@@ -34,22 +34,6 @@ make_body(const Verdict *verdict, const char *data, const char *reason, const ch
 }
 
 static FfExit
-decide_each(const Verdict *verdict, FfServer *server, const FfList *ids, json_t *body)
-{
-	FfExit result = FF_EXIT_DONE;
-
-	ff_server_resolve(server);
-	for (int at = 0; at < ids->count && result != FF_EXIT_UNREACHABLE; at++)
-	{
-		FfExit one = ff_act_on(server, "approvals", ids->item[at], verdict->rest, body, "result");
-
-		if (one != FF_EXIT_DONE)
-			result = one;
-	}
-	return result;
-}
-
-static FfExit
 decide(int argc, char **argv, const Verdict *verdict, bool with_data)
 {
 	FfServer	   server = {0};
@@ -76,7 +60,8 @@ decide(int argc, char **argv, const Verdict *verdict, bool with_data)
 	body = make_body(verdict, data, reason, by);
 	if (body == NULL)
 		return FF_EXIT_USAGE;
-	result = decide_each(verdict, &server, &ids, body);
+	ff_server_resolve(&server);
+	result = ff_act_on_each(&server, "approvals", &ids, verdict->rest, body, "result");
 	json_decref(body);
 	return result;
 }

@@ -31,7 +31,7 @@ typedef enum StreamState
 typedef struct Stream
 {
 	struct Stream	  *next;
-	struct FfLive	  *live;
+	struct FfFollow	  *follow;
 	FfShown			   shown;
 	StreamState		   state;
 	int64_t			   rest_until; /* resting: when to open again, steady clock */
@@ -46,7 +46,7 @@ typedef struct Stream
 	bool			   snapshot; /* the snapshot has been shown */
 } Stream;
 
-struct FfLive
+struct FfFollow
 {
 	const FfServer *server;
 	bool			patient;
@@ -56,15 +56,15 @@ struct FfLive
 	FfExit			result;
 };
 
-FfLive *
-ff_live_open(const FfServer *server, bool patient)
+FfFollow *
+ff_follow_open(const FfServer *server, bool patient)
 {
-	FfLive *live = ff_alloc(sizeof(FfLive));
+	FfFollow *follow = ff_alloc(sizeof(FfFollow));
 
-	live->server = server;
-	live->patient = patient;
-	live->multi = curl_multi_init();
-	return live;
+	follow->server = server;
+	follow->patient = patient;
+	follow->multi = curl_multi_init();
+	return follow;
 }
 
 static void
@@ -72,7 +72,7 @@ end_transfer(Stream *stream)
 {
 	if (stream->curl == NULL)
 		return;
-	curl_multi_remove_handle(stream->live->multi, stream->curl);
+	curl_multi_remove_handle(stream->follow->multi, stream->curl);
 	curl_easy_cleanup(stream->curl);
 	curl_slist_free_all(stream->headers);
 	stream->curl = NULL;
@@ -90,8 +90,8 @@ static void
 finish(Stream *stream, FfExit result)
 {
 	stream->state = STREAM_OVER;
-	if (result > stream->live->result)
-		stream->live->result = result;
+	if (result > stream->follow->result)
+		stream->follow->result = result;
 }
 
 static void
@@ -107,9 +107,9 @@ free_stream(Stream *stream)
 }
 
 void
-ff_live_forget(FfLive *live, const char *before)
+ff_follow_forget(FfFollow *follow, const char *before)
 {
-	Stream **at = &live->streams;
+	Stream **at = &follow->streams;
 
 	while (*at != NULL)
 	{
@@ -126,15 +126,15 @@ ff_live_forget(FfLive *live, const char *before)
 }
 
 void
-ff_live_close(FfLive *live)
+ff_follow_close(FfFollow *follow)
 {
-	for (Stream *stream = live->streams, *next; stream != NULL; stream = next)
+	for (Stream *stream = follow->streams, *next; stream != NULL; stream = next)
 	{
 		next = stream->next;
 		free_stream(stream);
 	}
-	curl_multi_cleanup(live->multi);
-	free(live);
+	curl_multi_cleanup(follow->multi);
+	free(follow);
 }
 
 /* Whether a run in this state, as a status or the type of its last event, has ended; and how. */
@@ -153,7 +153,7 @@ ended(const char *status, FfExit *result)
 static void
 print_message(Stream *stream, json_t *message, bool is_snapshot)
 {
-	if (stream->live->server->json)
+	if (stream->follow->server->json)
 	{
 		json_object_set_new(message, "run_id", json_string(stream->shown.run_id));
 		ff_json_print(message);
@@ -258,8 +258,8 @@ static void
 open_stream(Stream *stream)
 {
 	char *id = ff_url_escape(stream->shown.run_id);
-	char *url = ff_text("%s/api/v1/runs/%s/stream", stream->live->server->url, id);
-	char *authorization = ff_api_authorization(stream->live->server);
+	char *url = ff_text("%s/api/v1/runs/%s/stream", stream->follow->server->url, id);
+	char *authorization = ff_api_authorization(stream->follow->server);
 	char *resume = stream->last_id != NULL ? ff_text("last-event-id: %s", stream->last_id) : NULL;
 
 	stream->curl = curl_easy_init();
@@ -277,7 +277,7 @@ open_stream(Stream *stream)
 	curl_easy_setopt(stream->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(stream->curl, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
 	curl_easy_setopt(stream->curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_multi_add_handle(stream->live->multi, stream->curl);
+	curl_multi_add_handle(stream->follow->multi, stream->curl);
 	stream->state = STREAM_OPEN;
 	stream->length = 0;
 	replace(&stream->type, NULL);
@@ -291,10 +291,10 @@ open_stream(Stream *stream)
 /* A stream that is not open yet at the end of the list; NULL when there is one for this run
  * already. */
 static Stream *
-add_stream(FfLive *live, const char *run_id, const char *function)
+add_stream(FfFollow *follow, const char *run_id, const char *function)
 {
 	Stream	*stream;
-	Stream **last = &live->streams;
+	Stream **last = &follow->streams;
 
 	for (; *last != NULL; last = &(*last)->next)
 	{
@@ -302,7 +302,7 @@ add_stream(FfLive *live, const char *run_id, const char *function)
 			return NULL;
 	}
 	stream = ff_alloc(sizeof(Stream));
-	stream->live = live;
+	stream->follow = follow;
 	stream->state = STREAM_OVER;
 	ff_shown_init(&stream->shown, run_id, function);
 	*last = stream;
@@ -310,16 +310,16 @@ add_stream(FfLive *live, const char *run_id, const char *function)
 }
 
 bool
-ff_live_follow(FfLive *live, const char *run_id, const char *function)
+ff_follow_run(FfFollow *follow, const char *run_id, const char *function)
 {
-	Stream *stream = add_stream(live, run_id, function);
+	Stream *stream = add_stream(follow, run_id, function);
 
 	if (stream == NULL)
 		return false;
 	stream->heard = ff_steady_clock();
-	if (++live->count > 1)
+	if (++follow->count > 1)
 	{
-		for (Stream *each = live->streams; each != NULL; each = each->next)
+		for (Stream *each = follow->streams; each != NULL; each = each->next)
 			each->shown.labelled = true;
 	}
 	open_stream(stream);
@@ -327,9 +327,9 @@ ff_live_follow(FfLive *live, const char *run_id, const char *function)
 }
 
 void
-ff_live_ignore(FfLive *live, const char *run_id)
+ff_follow_ignore(FfFollow *follow, const char *run_id)
 {
-	add_stream(live, run_id, NULL);
+	add_stream(follow, run_id, NULL);
 }
 
 static bool
@@ -345,11 +345,11 @@ is_event_stream(const Stream *stream)
 static bool
 may_recover(const Stream *stream, long status)
 {
-	if (ff_steady_clock() - stream->heard > FF_LIVE_PATIENCE_MS)
+	if (ff_steady_clock() - stream->heard > FF_FOLLOW_PATIENCE_MS)
 		return false;
 	if (status == 200)
 		return is_event_stream(stream);
-	return (stream->snapshot || stream->live->patient) &&
+	return (stream->snapshot || stream->follow->patient) &&
 		   (status == 0 || status == 429 || status >= 500);
 }
 
@@ -379,11 +379,11 @@ handle_end(Stream *stream, CURLcode code)
 	if (again)
 		rest(stream);
 	else if (code != CURLE_OK)
-		finish(stream, ff_api_unreachable(stream->live->server, curl_easy_strerror(code)));
+		finish(stream, ff_api_unreachable(stream->follow->server, curl_easy_strerror(code)));
 	else if (reply.status == 200)
 	{
 		ff_complain("is FLOWFORGE_URL the address of a FlowForge gateway?",
-					"%s did not answer with the run's events", stream->live->server->url);
+					"%s did not answer with the run's events", stream->follow->server->url);
 		finish(stream, FF_EXIT_FAILED);
 	}
 	else
@@ -392,12 +392,12 @@ handle_end(Stream *stream, CURLcode code)
 
 /* What the streams have come to since the last look. */
 static void
-handle_streams(FfLive *live)
+handle_streams(FfFollow *follow)
 {
 	CURLMsg *message;
 	int		 left;
 
-	for (Stream *stream = live->streams; stream != NULL; stream = stream->next)
+	for (Stream *stream = follow->streams; stream != NULL; stream = stream->next)
 	{
 		long status = 0;
 
@@ -406,7 +406,7 @@ handle_streams(FfLive *live)
 		if (status == 200 && is_event_stream(stream))
 			handle_bytes(stream);
 	}
-	while ((message = curl_multi_info_read(live->multi, &left)) != NULL)
+	while ((message = curl_multi_info_read(follow->multi, &left)) != NULL)
 	{
 		Stream	*stream;
 		CURLcode code = message->data.result;
@@ -418,16 +418,16 @@ handle_streams(FfLive *live)
 
 /* Below the lines of the runs: how far they are. Of several, how many there are and the first. */
 static void
-draw_status(const FfLive *live, int followed)
+draw_status(const FfFollow *follow, int followed)
 {
 	static const char *const beat[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
-	const Stream			*stream = live->streams;
+	const Stream			*stream = follow->streams;
 	char					*progress;
 	char					*text;
 
 	while (stream != NULL && stream->state == STREAM_OVER)
 		stream = stream->next;
-	if (live->server->json || !ff_term_is_live() || stream == NULL)
+	if (follow->server->json || !ff_term_is_live() || stream == NULL)
 		return;
 	progress = stream->state == STREAM_RESTING ? ff_text("waiting for the server")
 											   : ff_show_progress(&stream->shown);
@@ -440,17 +440,18 @@ draw_status(const FfLive *live, int followed)
 }
 
 int
-ff_live_turn(FfLive *live, int timeout_ms)
+ff_follow_turn(FfFollow *follow, int timeout_ms)
 {
 	int running;
 	int followed = 0;
 
-	if (ff_term_is_live() && !live->server->json && timeout_ms > BEAT_MS && live->streams != NULL)
+	if (ff_term_is_live() && !follow->server->json && timeout_ms > BEAT_MS &&
+		follow->streams != NULL)
 		timeout_ms = BEAT_MS;
-	curl_multi_poll(live->multi, NULL, 0, timeout_ms, NULL);
-	curl_multi_perform(live->multi, &running);
-	handle_streams(live);
-	for (Stream *stream = live->streams; stream != NULL; stream = stream->next)
+	curl_multi_poll(follow->multi, NULL, 0, timeout_ms, NULL);
+	curl_multi_perform(follow->multi, &running);
+	handle_streams(follow);
+	for (Stream *stream = follow->streams; stream != NULL; stream = stream->next)
 	{
 		if (stream->state == STREAM_OVER)
 			end_transfer(stream);
@@ -460,21 +461,21 @@ ff_live_turn(FfLive *live, int timeout_ms)
 			open_stream(stream);
 	}
 	if (running > 0)
-		curl_multi_perform(live->multi, &running);
+		curl_multi_perform(follow->multi, &running);
 	if (followed > 0)
-		draw_status(live, followed);
+		draw_status(follow, followed);
 	else
 		ff_term_status_clear();
 	if (!ff_flush())
 	{
-		live->result = FF_EXIT_FAILED;
+		follow->result = FF_EXIT_FAILED;
 		return 0;
 	}
 	return followed;
 }
 
 FfExit
-ff_live_result(const FfLive *live)
+ff_follow_result(const FfFollow *follow)
 {
-	return live->result;
+	return follow->result;
 }

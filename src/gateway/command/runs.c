@@ -192,7 +192,7 @@ runs_get(int argc, char **argv)
 typedef struct Tail
 {
 	const FfServer *server;
-	FfLive		   *live;
+	FfFollow	   *follow;
 	bool			begun; /* the list has been seen once */
 	int64_t			heard; /* when it was last seen, steady clock */
 	FfExit			result;
@@ -210,7 +210,7 @@ get_page(Tail *tail, const char *cursor)
 
 	if (page != NULL)
 		tail->heard = ff_steady_clock();
-	else if (!tail->begun || !away || ff_steady_clock() - tail->heard > FF_LIVE_PATIENCE_MS)
+	else if (!tail->begun || !away || ff_steady_clock() - tail->heard > FF_FOLLOW_PATIENCE_MS)
 		tail->result = ff_api_tell(tail->server, path, &reply);
 	ff_reply_free(&reply);
 	free(path);
@@ -236,8 +236,8 @@ follow_page(Tail *tail, const json_t *page)
 		if (id == NULL)
 			continue;
 		if (!tail->begun && !json_is_null(json_object_get(run, "ended_at")))
-			ff_live_ignore(tail->live, id);
-		else if (!ff_live_follow(tail->live, id, ff_json_text(run, "function")))
+			ff_follow_ignore(tail->follow, id);
+		else if (!ff_follow_run(tail->follow, id, ff_json_text(run, "function")))
 			all_new = false;
 	}
 	return all_new;
@@ -267,7 +267,7 @@ look_for_runs(Tail *tail)
 		json_decref(page);
 	}
 	if (oldest != NULL)
-		ff_live_forget(tail->live, oldest);
+		ff_follow_forget(tail->follow, oldest);
 	free(oldest);
 	free(cursor);
 }
@@ -275,7 +275,7 @@ look_for_runs(Tail *tail)
 static FfExit
 tail_all(const FfServer *server)
 {
-	Tail tail = {.server = server, .live = ff_live_open(server, true)};
+	Tail tail = {.server = server, .follow = ff_follow_open(server, true)};
 
 	look_for_runs(&tail);
 	if (tail.result == FF_EXIT_DONE && !server->json)
@@ -285,13 +285,13 @@ tail_all(const FfServer *server)
 		int64_t next_look = ff_steady_clock() + TURN_MS;
 
 		while (ff_steady_clock() < next_look)
-			ff_live_turn(tail.live, (int) (next_look - ff_steady_clock()) + 1);
+			ff_follow_turn(tail.follow, (int) (next_look - ff_steady_clock()) + 1);
 		if (!ff_flush())
 			tail.result = FF_EXIT_FAILED;
 		else
 			look_for_runs(&tail);
 	}
-	ff_live_close(tail.live);
+	ff_follow_close(tail.follow);
 	return tail.result;
 }
 
@@ -304,19 +304,19 @@ runs_tail(int argc, char **argv)
 			argc, argv, "[ID]",
 			"Follows a run until it ends (exit 1 if it fails); without ID every run, until Ctrl-C.",
 			&server, &id);
-	FfLive *live;
-	FfExit	result;
+	FfFollow *follow;
+	FfExit	  result;
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (id == NULL)
 		return tail_all(&server);
-	live = ff_live_open(&server, false);
-	ff_live_follow(live, id, NULL);
-	while (ff_live_turn(live, TURN_MS) > 0)
+	follow = ff_follow_open(&server, false);
+	ff_follow_run(follow, id, NULL);
+	while (ff_follow_turn(follow, TURN_MS) > 0)
 		;
-	result = ff_live_result(live);
-	ff_live_close(live);
+	result = ff_follow_result(follow);
+	ff_follow_close(follow);
 	return result;
 }
 

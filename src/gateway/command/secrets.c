@@ -10,10 +10,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
-#include "cli/cli.h"
-#include "cli/http.h"
 #include "command/access.h"
 
 #define MOST_BYTES 65536 /* the server takes no more */
@@ -112,89 +108,46 @@ set_secret(int argc, char **argv)
 static FfExit
 list_secrets(int argc, char **argv)
 {
-	static const char *const shown[] = {"name", "updated_at", "last_used_at", NULL};
-	FfServer				 server = {0};
-	FfList					 words = {0};
-	const FfOption			 options[] = {FF_JSON_OPTION(server), FF_DATABASE_OPTION(server), {0}};
-	const FfUsage usage = {"", "Lists the secrets by name, and when they were set and used.",
-						   options};
-	FfParse		  parse = ff_options(argc, argv, &usage, &words, NULL);
-	FfExit		  result;
-	json_t		 *answer;
+	static const FfAccess access = {
+		.command = "secrets list",
+		.synopsis = "",
+		.about = "Lists the secrets by name, and when they were set and used.",
+		.statement = "select coalesce(jsonb_agg(to_jsonb(s) order by s.name collate \"C\"), '[]') "
+					 "from flowforge.secrets s",
+		.shown = {"name", "updated_at", "last_used_at"},
+	};
 
-	if (parse != FF_PARSE_GO)
-		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
-	if (words.count > 0)
-		return ff_misused("secrets list", "unexpected %s", words.item[0]);
-	answer =
-		ff_access_ask(&server,
-					  "select coalesce(jsonb_agg(to_jsonb(s) order by s.name collate \"C\"), '[]') "
-					  "from flowforge.secrets s",
-					  0, NULL, &result);
-	if (answer != NULL && server.json)
-		ff_json_print(answer);
-	for (size_t at = 0; answer != NULL && !server.json && at < json_array_size(answer); at++)
-		ff_access_print(&server, json_array_get(answer, at), shown);
-	json_decref(answer);
-	return result;
+	return ff_access_once(&access, argc, argv);
 }
 
 static FfExit
 delete_secrets(int argc, char **argv)
 {
-	static const char *const shown[] = {"name", "result", NULL};
-	FfServer				 server = {0};
-	FfList					 words = {0};
-	const FfOption			 options[] = {FF_JSON_OPTION(server), FF_DATABASE_OPTION(server), {0}};
-	const FfUsage usage = {"NAME...", "Deletes secrets; steps that name them fail.", options};
-	FfParse		  parse = ff_options(argc, argv, &usage, &words, NULL);
-	FfExit		  result = FF_EXIT_DONE;
-
-	if (parse != FF_PARSE_GO)
-		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
-	if (words.count == 0)
-		return ff_misused("secrets delete", "secrets delete needs names (flowforge secrets list)");
-	for (int at = 0; at < words.count && result != FF_EXIT_UNREACHABLE; at++)
-	{
-		FfExit	one;
-		json_t *answer = ff_access_ask(
-			&server,
+	static const FfAccess access = {
+		.command = "secrets delete",
+		.synopsis = "NAME...",
+		.about = "Deletes secrets; steps that name them fail.",
+		.missing = "secrets delete needs names (flowforge secrets list)",
+		.statement =
 			"select jsonb_build_object('name', $1, 'result', 'deleted') from ff_secret_delete($1)",
-			1, &words.item[at], &one);
+		.shown = {"name", "result"},
+	};
 
-		if (answer != NULL)
-			ff_access_print(&server, answer, shown);
-		json_decref(answer);
-		if (one != FF_EXIT_DONE)
-			result = one;
-	}
-	return result;
+	return ff_access_each(&access, argc, argv);
 }
 
 static FfExit
 rotate_secrets(int argc, char **argv)
 {
-	static const char *const shown[] = {"resealed", NULL};
-	FfServer				 server = {0};
-	FfList					 words = {0};
-	const FfOption			 options[] = {FF_JSON_OPTION(server), FF_DATABASE_OPTION(server), {0}};
-	const FfUsage			 usage = {
-				   "", "Seals everything with the key of today (docs/secrets.md); says how much.", options};
-	FfParse parse = ff_options(argc, argv, &usage, &words, NULL);
-	FfExit	result;
-	json_t *answer;
+	static const FfAccess access = {
+		.command = "secrets rotate",
+		.synopsis = "",
+		.about = "Seals everything with the key of today (docs/secrets.md); says how much.",
+		.statement = "select jsonb_build_object('resealed', ff_secret_rotate()::text)",
+		.shown = {"resealed"},
+	};
 
-	if (parse != FF_PARSE_GO)
-		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
-	if (words.count > 0)
-		return ff_misused("secrets rotate", "unexpected %s", words.item[0]);
-	answer =
-		ff_access_ask(&server, "select jsonb_build_object('resealed', ff_secret_rotate()::text)", 0,
-					  NULL, &result);
-	if (answer != NULL)
-		ff_access_print(&server, answer, shown);
-	json_decref(answer);
-	return result;
+	return ff_access_once(&access, argc, argv);
 }
 
 FfExit

@@ -47,8 +47,8 @@ read_data(const char *text, const char *path)
 static FfExit
 follow_runs(const FfServer *server, const json_t *runs)
 {
-	FfLive *live = ff_live_open(server, true);
-	FfExit	result;
+	FfFollow *follow = ff_follow_open(server, true);
+	FfExit	  result;
 
 	for (size_t at = 0; at < json_array_size(runs); at++)
 	{
@@ -56,12 +56,12 @@ follow_runs(const FfServer *server, const json_t *runs)
 		const char	 *id = ff_json_text(run, "id");
 
 		if (id != NULL)
-			ff_live_follow(live, id, ff_json_text(run, "function"));
+			ff_follow_run(follow, id, ff_json_text(run, "function"));
 	}
-	while (ff_live_turn(live, TURN_MS) > 0)
+	while (ff_follow_turn(follow, TURN_MS) > 0)
 		;
-	result = ff_live_result(live);
-	ff_live_close(live);
+	result = ff_follow_result(follow);
+	ff_follow_close(follow);
 	return result;
 }
 
