@@ -14,27 +14,11 @@
 #ifndef FF_LIVE_H
 #define FF_LIVE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#include "base/buffer.h"
+#include "live/news.h"
 
 typedef struct FfTopic		FfTopic;
 typedef struct FfFeedGroup	FfFeedGroup;
 typedef struct FfSubscriber FfSubscriber;
-
-/* What there is to send: messages as an event stream (text/event-stream). As frames of a WebSocket
- * they are made once, for all who want them so. */
-typedef struct FfNews
-{
-	const char *text;
-	size_t		length;
-	bool		is_final; /* nothing will follow */
-	/* private to live.c */
-	FfBuffer	frames;
-	FfBuffer	named_frames;
-	const char *name; /* of these */
-} FfNews;
 
 /* Part of a connection. Zeroed at first. */
 struct FfSubscriber
@@ -61,13 +45,6 @@ extern void ff_live_subscribe_feed(FfSubscriber *subscriber, int tenant, int fun
 
 /* Ends either; does nothing for who follows nothing. */
 extern void ff_live_unsubscribe(FfSubscriber *subscriber);
-
-/* Adds news as frames. `name`: of the subscription, in JSON, which each of them then says; NULL:
- * none. */
-extern void ff_news_frames(FfNews *news, const char *name, FfBuffer *out);
-
-/* Frees the frames that were made. */
-extern void ff_news_free(FfNews *news);
 
 /* Somebody follows by a pass (pass.h) from now on: has the database asked about it. */
 extern void ff_live_check(void);
