@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void
 out_of_memory(void)
@@ -23,6 +24,16 @@ ff_alloc(size_t size)
 	if (memory == NULL)
 		out_of_memory();
 	return memory;
+}
+
+char *
+ff_copy(const char *text)
+{
+	char *copy = strdup(text);
+
+	if (copy == NULL)
+		out_of_memory();
+	return copy;
 }
 
 char *

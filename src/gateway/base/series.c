@@ -45,8 +45,8 @@ ff_series_of(const char *method, const char *pattern)
 	}
 	if (series_count == MOST_SERIES)
 		return FF_SERIES_OTHER;
-	series[series_count].method = ff_text("%s", method);
-	series[series_count].pattern = ff_text("%s", pattern);
+	series[series_count].method = ff_copy(method);
+	series[series_count].pattern = ff_copy(pattern);
 	return series_count++;
 }
 

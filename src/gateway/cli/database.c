@@ -30,7 +30,7 @@ set_error(char **error, PGconn *connection)
 {
 	if (error == NULL)
 		return;
-	*error = ff_text("%s", PQerrorMessage(connection));
+	*error = ff_copy(PQerrorMessage(connection));
 	(*error)[strcspn(*error, "\n")] = '\0';
 }
 
@@ -45,7 +45,7 @@ ff_database_value(PGconn *connection, const char *query, char **error)
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		set_error(error, connection);
 	else if (PQntuples(result) > 0 && !PQgetisnull(result, 0, 0))
-		value = ff_text("%s", PQgetvalue(result, 0, 0));
+		value = ff_copy(PQgetvalue(result, 0, 0));
 	PQclear(result);
 	return value;
 }

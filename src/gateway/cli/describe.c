@@ -21,7 +21,7 @@ keep(const char *name, const FfUsage *usage, void *context)
 	all->item = realloc(all->item, sizeof(FfCommand) * (size_t) (all->count + 1));
 	if (all->item == NULL)
 		abort();
-	all->item[all->count++] = (FfCommand){.name = ff_text("%s", name),
+	all->item[all->count++] = (FfCommand){.name = ff_copy(name),
 										  .synopsis = usage->synopsis,
 										  .about = usage->about,
 										  .options = options,

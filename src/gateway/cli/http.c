@@ -115,9 +115,9 @@ ff_http(const FfRequest *request, FfReply *reply)
 		reply->reconnected = connects > 0;
 	}
 	else
-		reply->failure = ff_text("%s", error[0] != '\0' ? error : curl_easy_strerror(code));
+		reply->failure = ff_copy(error[0] != '\0' ? error : curl_easy_strerror(code));
 	if (reply->body == NULL)
-		reply->body = ff_text("%s", "");
+		reply->body = ff_copy("");
 
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);
@@ -317,7 +317,7 @@ char *
 ff_url_escape(const char *text)
 {
 	char *escaped = curl_easy_escape(NULL, text, 0);
-	char *copy = ff_text("%s", escaped);
+	char *copy = ff_copy(escaped);
 
 	curl_free(escaped);
 	return copy;

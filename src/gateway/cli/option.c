@@ -186,7 +186,7 @@ ff_options(int argc, char **argv, const FfUsage *usage, FfList *words, FfList *r
 static char *
 name_commands(const FfSubcommand *commands, const char *mark, const char *last)
 {
-	char *text = ff_text("%s", commands->name);
+	char *text = ff_copy(commands->name);
 
 	for (const FfSubcommand *next = commands + 1; next->name != NULL; next++)
 	{

@@ -41,7 +41,7 @@ first_line(const char *command)
 	if (pclose(pipe) != 0 || !read)
 		return NULL;
 	line[strcspn(line, "\n")] = '\0';
-	return ff_text("%s", line);
+	return ff_copy(line);
 }
 
 char *
@@ -51,9 +51,9 @@ ff_programs(void)
 	char	   *found;
 
 	if (given != NULL && given[0] != '\0')
-		return has_postgres(given) ? ff_text("%s", given) : NULL;
+		return has_postgres(given) ? ff_copy(given) : NULL;
 	if (has_postgres(FF_PG_BINDIR))
-		return ff_text("%s", FF_PG_BINDIR);
+		return ff_copy(FF_PG_BINDIR);
 	found = first_line("pg_config --bindir 2>/dev/null");
 	if (found != NULL && has_postgres(found))
 		return found;

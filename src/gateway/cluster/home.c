@@ -78,7 +78,7 @@ user_can_enter(const FfCluster *cluster, const char *directory)
 static bool
 make_directories(const char *path, mode_t mode)
 {
-	char *copy = ff_text("%s", path);
+	char *copy = ff_copy(path);
 
 	for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/'))
 	{
@@ -122,7 +122,7 @@ path_hash(const char *path)
 static bool
 link_home(const FfCluster *cluster)
 {
-	char *above = ff_text("%s", cluster->shown);
+	char *above = ff_copy(cluster->shown);
 	char *slash = strrchr(above, '/');
 	char  full[PATH_MAX];
 	char *target;
@@ -174,7 +174,7 @@ find_home(FfCluster *cluster)
 		ff_complain(NULL, "cannot use %s: %s", cluster->shown, strerror(errno));
 		return false;
 	}
-	cluster->home = ff_text("%s", full);
+	cluster->home = ff_copy(full);
 	cluster->data = ff_text("%s/data", full);
 	cluster->log = ff_text("%s/log", full);
 	return true;

@@ -23,7 +23,7 @@ is_path(const FfOption *option)
 static void
 print_words(const FfCommands *all, const char *first)
 {
-	char *before = ff_text("%s", "");
+	char *before = ff_copy("");
 
 	for (int at = 0; at < all->count; at++)
 	{
@@ -36,7 +36,7 @@ print_words(const FfCommands *all, const char *first)
 		{
 			printf(" %s", shown);
 			free(before);
-			before = ff_text("%s", shown);
+			before = ff_copy(shown);
 		}
 		free(word);
 	}
@@ -71,7 +71,7 @@ print_bash_command(const FfCommand *command)
 static void
 print_bash_groups(const FfCommands *all)
 {
-	char *before = ff_text("%s", "");
+	char *before = ff_copy("");
 
 	for (int at = 0; at < all->count; at++)
 	{
@@ -190,7 +190,7 @@ print_zsh_option(const FfOption *option)
 static void
 print_zsh_words(const FfCommands *all, const char *first)
 {
-	char *before = ff_text("%s", "");
+	char *before = ff_copy("");
 
 	for (int at = 0; at < all->count; at++)
 	{
@@ -208,7 +208,7 @@ print_zsh_words(const FfCommands *all, const char *first)
 			print_quoted(group && first[0] == '\0' ? "several commands" : command->about, ":\\");
 			putchar('\'');
 			free(before);
-			before = ff_text("%s", shown);
+			before = ff_copy(shown);
 		}
 		free(word);
 	}
@@ -218,7 +218,7 @@ print_zsh_words(const FfCommands *all, const char *first)
 static void
 print_zsh(const FfCommands *all)
 {
-	char *group = ff_text("%s", "");
+	char *group = ff_copy("");
 
 	printf("#compdef flowforge\n# Completion of flowforge for zsh; made by `flowforge completion "
 		   "zsh`.\n_flowforge() {\n\tlocal -a commands\n\tif (( CURRENT == 2 )); then\n"

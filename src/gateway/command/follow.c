@@ -201,12 +201,12 @@ handle_line(Stream *stream, const char *line)
 	if (line[0] == '\0')
 		handle_message(stream);
 	else if (name == 2 && strncmp(line, "id", 2) == 0)
-		replace(&stream->last_id, ff_text("%s", value));
+		replace(&stream->last_id, ff_copy(value));
 	else if (name == 5 && strncmp(line, "event", 5) == 0)
-		replace(&stream->type, ff_text("%s", value));
+		replace(&stream->type, ff_copy(value));
 	else if (name == 4 && strncmp(line, "data", 4) == 0)
-		replace(&stream->data, stream->data != NULL ? ff_text("%s\n%s", stream->data, value)
-													: ff_text("%s", value));
+		replace(&stream->data,
+				stream->data != NULL ? ff_text("%s\n%s", stream->data, value) : ff_copy(value));
 }
 
 static size_t

@@ -52,7 +52,7 @@ ff_command_create_admin(int argc, char **argv)
 static char *
 join(const FfList *scopes)
 {
-	char *all = ff_text("%s", "");
+	char *all = ff_copy("");
 
 	for (int at = 0; at < scopes->count; at++)
 	{

@@ -259,11 +259,11 @@ look_for_runs(Tail *tail)
 		const char	 *last = ff_json_text(json_array_get(runs, json_array_size(runs) - 1), "id");
 
 		if (oldest == NULL && last != NULL)
-			oldest = ff_text("%s", last);
+			oldest = ff_copy(last);
 		more = page != NULL && follow_page(tail, page) && tail->begun && next != NULL;
 		tail->begun |= page != NULL;
 		free(cursor);
-		cursor = more ? ff_text("%s", next) : NULL;
+		cursor = more ? ff_copy(next) : NULL;
 		json_decref(page);
 	}
 	if (oldest != NULL)

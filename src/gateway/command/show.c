@@ -37,8 +37,8 @@ void
 ff_shown_init(FfShown *shown, const char *run_id, const char *function)
 {
 	memset(shown, 0, sizeof(*shown));
-	shown->run_id = ff_text("%s", run_id);
-	shown->function = ff_text("%s", function != NULL ? function : "run");
+	shown->run_id = ff_copy(run_id);
+	shown->function = ff_copy(function != NULL ? function : "run");
 	shown->names = json_object();
 }
 
@@ -116,13 +116,13 @@ error_text(const json_t *error)
 	const char *name = ff_json_text(error, "name");
 
 	if (json_is_string(error))
-		return ff_text("%s", json_string_value(error));
+		return ff_copy(json_string_value(error));
 	if (message == NULL)
 		return error == NULL || json_is_null(error) ? ff_text("no explanation")
 													: ff_json_dump(error);
 	if (name != NULL && strcmp(name, "Error") != 0)
 		return ff_text("%s: %s", name, message);
-	return ff_text("%s", message);
+	return ff_copy(message);
 }
 
 /* A step's name, from what is at hand or was heard before. */
@@ -157,7 +157,7 @@ static char *
 finish_text(int attempt, int64_t took, const json_t *error)
 {
 	char  duration[32] = "";
-	char *why = error != NULL ? error_text(error) : ff_text("%s", "");
+	char *why = error != NULL ? error_text(error) : ff_copy("");
 	char *text;
 
 	if (error == NULL && took >= 0)
@@ -282,7 +282,7 @@ ff_show_snapshot(FfShown *shown, const json_t *snapshot)
 	if (function != NULL)
 	{
 		free(shown->function);
-		shown->function = ff_text("%s", function);
+		shown->function = ff_copy(function);
 	}
 	shown->created = ff_json_time(json_object_get(run, "created_at"));
 	line(shown, shown->created, mark_begun, shown->function, shown->run_id);

@@ -93,7 +93,7 @@ value_text(const json_t *value)
 	char *text, *clean;
 
 	if (value == NULL || json_is_null(value))
-		return ff_text("%s", "nothing");
+		return ff_copy("nothing");
 	text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
 	clean = ff_term_clean(text, 60);
 	free(text);

@@ -53,7 +53,7 @@ ff_workflow_print_line(const json_t *workflow)
 json_t *
 ff_workflow_fetch(const FfServer *server, const char *id, const char *version, FfExit *result)
 {
-	char   *rest = version != NULL ? ff_text("?version=%s", version) : ff_text("%s", "");
+	char   *rest = version != NULL ? ff_text("?version=%s", version) : ff_copy("");
 	char   *path = ff_item_path("workflows", id, rest);
 	json_t *answer = ff_api(server, "GET", path, NULL, result);
 

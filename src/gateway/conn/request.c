@@ -5,10 +5,10 @@
 #include "conn/request.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/series.h"
 #include "conn/answer.h"
 #include "conn/dispatch.h"
@@ -26,9 +26,7 @@ note_request(FfConn *conn, const FfHttpHead *head)
 	if (id != NULL && ff_call_is_id(id))
 		snprintf(conn->request_id, sizeof(conn->request_id), "%s", id);
 	snprintf(conn->method, sizeof(conn->method), "%s", head->method);
-	conn->path = strdup(head->path);
-	if (conn->path == NULL)
-		abort();
+	conn->path = ff_copy(head->path);
 	conn->to.is_head = strcmp(head->method, "HEAD") == 0;
 	conn->to.origin =
 		strncmp(head->path, "/e/", 3) == 0 ? "*" : ff_cors_allowed(ff_http_header(head, "origin"));

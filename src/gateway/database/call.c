@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "database/route.h"
 #include "wire/socket.h"
 
@@ -140,16 +141,6 @@ add_credential(FfBuffer *json, const FfHttpHead *head)
 	ff_buffer_free(&value);
 }
 
-static char *
-copy(const char *text)
-{
-	char *result = strdup(text);
-
-	if (result == NULL)
-		abort();
-	return result;
-}
-
 FfCall *
 ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 {
@@ -158,9 +149,9 @@ ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 
 	if (call == NULL)
 		abort();
-	call->method = copy(strcmp(head->method, "HEAD") == 0 ? "GET" : head->method);
-	call->path = copy(head->path);
-	call->query = copy(head->query);
+	call->method = ff_copy(strcmp(head->method, "HEAD") == 0 ? "GET" : head->method);
+	call->path = ff_copy(head->path);
+	call->query = ff_copy(head->query);
 	route = ff_route_find(call->method, call->path);
 	call->lane = route.lane;
 	call->series = route.series;
@@ -188,9 +179,9 @@ ff_call_said(const char *path, const char *pass, int follows, const char *reques
 
 	if (call == NULL)
 		abort();
-	call->method = copy("POST");
-	call->path = copy(path);
-	call->query = copy("");
+	call->method = ff_copy("POST");
+	call->path = ff_copy(path);
+	call->query = ff_copy("");
 	call->lane = route.lane;
 	call->series = route.series;
 	snprintf(number, sizeof(number), "%d", follows);

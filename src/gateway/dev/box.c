@@ -46,7 +46,7 @@ ff_dev_print_box(const FfDev *dev)
 	char *lines[16];
 	int	  count = 0;
 
-	lines[count++] = ff_text("%s", "");
+	lines[count++] = ff_copy("");
 	lines[count++] =
 		field("API", ff_text("http://localhost:%d/api/v1  (described at /api/docs)", dev->port));
 	lines[count++] = field("database", dev->server.database_url);
@@ -57,17 +57,17 @@ ff_dev_print_box(const FfDev *dev)
 		lines[count++] = field(at == 0 ? "apps" : "", dev->apps.item[at]);
 	if (dev->has_cluster)
 		lines[count++] = field("outbound", ff_text("steps may call %s", dev->cluster.allowed));
-	lines[count++] = ff_text("%s", "");
+	lines[count++] = ff_copy("");
 	lines[count++] =
 		field("try", ff_text("%s send %s -d '{\"id\": \"1\"}' --wait", dev->program, event));
 	lines[count++] = field("", ff_text("%s runs list", dev->program));
 	lines[count++] = field("", ff_text("%s psql -c 'table flowforge.runs'", dev->program));
-	lines[count++] = ff_text("%s", "");
+	lines[count++] = ff_copy("");
 	lines[count++] = dev->has_cluster
 						 ? field("", ff_text("Ctrl-C stops everything; data and logs stay in %s",
 											 dev->cluster.shown))
 						 : field("", "Ctrl-C stops the gateway");
-	lines[count++] = ff_text("%s", "");
+	lines[count++] = ff_copy("");
 	lines[count] = NULL;
 	ff_term_box("FlowForge " FF_VERSION, (const char *const *) lines);
 	free(event);

@@ -173,7 +173,7 @@ ff_dev_prepare_database(FfDev *dev)
 	if (dev->server.database_url == NULL && !start_cluster(dev))
 		return false;
 	if (!dev->has_cluster)
-		dev->gateway_database = ff_text("%s", dev->server.database_url);
+		dev->gateway_database = ff_copy(dev->server.database_url);
 	connection = ff_database_connect(dev->server.database_url);
 	if (PQstatus(connection) == CONNECTION_OK)
 		prepared = create_extensions(dev, connection);

@@ -20,7 +20,7 @@ ff_dev_program(void)
 {
 	char	self[PATH_MAX] = "";
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char   *path = ff_text("%s", getenv("PATH") != NULL ? getenv("PATH") : "");
+	char   *path = ff_copy(getenv("PATH") != NULL ? getenv("PATH") : "");
 	char   *found = NULL;
 
 	self[length > 0 ? length : 0] = '\0';
@@ -35,7 +35,7 @@ ff_dev_program(void)
 	free(path);
 	if (found != NULL && strcmp(found, self) == 0)
 		return ff_text("flowforge");
-	return ff_text("%s", self);
+	return ff_copy(self);
 }
 
 void

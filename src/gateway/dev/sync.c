@@ -77,7 +77,7 @@ complain(App *app, const char *why)
 		free(detail);
 	}
 	free(app->complaint);
-	app->complaint = ff_text("%s", why);
+	app->complaint = ff_copy(why);
 	app->state = APP_REFUSED;
 }
 
@@ -89,7 +89,7 @@ registered(App *app, const char *introspection, bool modified)
 	char		 *detail = json_is_integer(count)
 							   ? ff_text("%s · %d function%s", app->url, (int) json_integer_value(count),
 								 json_integer_value(count) == 1 ? "" : "s")
-							   : ff_text("%s", app->url);
+							   : ff_copy(app->url);
 
 	if (app->state != APP_REGISTERED || modified)
 		ff_term_done("app", detail);
@@ -171,7 +171,7 @@ look_at_app(const FfServer *server, App *app)
 	{
 		sync_app(server, app, reply.body);
 		free(app->seen);
-		app->seen = ff_text("%s", reply.body);
+		app->seen = ff_copy(reply.body);
 	}
 	ff_reply_free(&reply);
 }

@@ -79,8 +79,7 @@ check_connection(FfDoctor *doctor)
 		return;
 	}
 	message = PQerrorMessage(doctor->connection);
-	ff_doctor_fault(doctor, "database", ff_text("%s", message),
-					ff_text("%s", connection_remedy(message)));
+	ff_doctor_fault(doctor, "database", ff_copy(message), ff_copy(connection_remedy(message)));
 	PQfinish(doctor->connection);
 	doctor->connection = NULL;
 }
@@ -184,10 +183,10 @@ check_extension(FfDoctor *doctor)
 	doctor->installed = version[0] != '\0';
 	if (!doctor->installed)
 		ff_doctor_fault(doctor, "extension", ff_text("flowforge is not in this database"),
-						ff_text("%s", available[0] == '\0'
-										  ? "install FlowForge on the database's machine, then: "
-											"create extension flowforge"
-										  : "create extension flowforge"));
+						ff_copy(available[0] == '\0'
+									? "install FlowForge on the database's machine, then: "
+									  "create extension flowforge"
+									: "create extension flowforge"));
 	else if (strcmp(version, available) != 0)
 	{
 		doctor->idle = true;

@@ -86,7 +86,7 @@ ff_doctor_ask(FfDoctor *doctor, const char *query)
 {
 	char *value = ff_database_value(doctor->connection, query, NULL);
 
-	return value != NULL ? value : ff_text("%s", "");
+	return value != NULL ? value : ff_copy("");
 }
 
 bool

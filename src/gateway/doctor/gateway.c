@@ -35,8 +35,8 @@ part_of(CURLU *url, CURLUPart part, const char *otherwise)
 	char *text;
 
 	if (curl_url_get(url, part, &found, CURLU_DEFAULT_PORT) != CURLUE_OK)
-		return ff_text("%s", otherwise);
-	text = ff_text("%s", found);
+		return ff_copy(otherwise);
+	text = ff_copy(found);
 	curl_free(found);
 	return text;
 }
@@ -56,12 +56,12 @@ find_listener(const FfDoctor *doctor)
 	if (host != NULL && host[0] != '\0')
 	{
 		free(listener.host);
-		listener.host = ff_text("%s", host);
+		listener.host = ff_copy(host);
 	}
 	if (port != NULL && port[0] != '\0')
 	{
 		free(listener.port);
-		listener.port = ff_text("%s", port);
+		listener.port = ff_copy(port);
 	}
 	curl_url_cleanup(url);
 	return listener;
@@ -110,7 +110,7 @@ report_silence(FfDoctor *doctor, const char *what, const char *failure)
 	int		 problem = listener.local ? try_to_listen(&listener) : 0;
 
 	if (problem == 0)
-		ff_doctor_fault(doctor, what, ff_text("%s", failure),
+		ff_doctor_fault(doctor, what, ff_copy(failure),
 						ff_text("start it (`flowforge dev` or `flowforge serve`), or set "
 								"FLOWFORGE_URL to where it is"));
 	else if (problem == EADDRINUSE)
@@ -199,7 +199,7 @@ ff_doctor_gateway(FfDoctor *doctor)
 	if (!check_health(doctor))
 		return;
 	if (!ask_gateway(doctor, "/ready", &reply))
-		ff_doctor_fault(doctor, what, ff_text("%s", reply.failure),
+		ff_doctor_fault(doctor, what, ff_copy(reply.failure),
 						ff_text("the gateway's log says what it waits for"));
 	else if (reply.status == 200)
 		ff_doctor_good(doctor, what, ff_text("%s/ready", doctor->server.url));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/memory.h"
 
 #define GROUPS_PER_READ 256
 
@@ -27,16 +28,6 @@ static bool			is_delivering; /* groups stay where they are meanwhile */
 
 /* ---- groups ---- */
 
-static char *
-copy(const char *text)
-{
-	char *result = strdup(text);
-
-	if (result == NULL)
-		abort();
-	return result;
-}
-
 static bool
 is_same(const FfFeedGroup *group, int tenant, int function, const char *cursor)
 {
@@ -53,7 +44,7 @@ make_group(int tenant, int function, const char *cursor)
 		abort();
 	group->tenant = tenant;
 	group->function = function;
-	group->cursor = copy(cursor);
+	group->cursor = ff_copy(cursor);
 	group->next = groups;
 	groups = group;
 	return group;
@@ -232,7 +223,7 @@ take_row(const PGresult *result, int row)
 	group->asked = 0;
 	group->dirty |= PQgetvalue(result, row, 3)[0] == 't';
 	free(group->cursor);
-	group->cursor = copy(PQgetvalue(result, row, 1));
+	group->cursor = ff_copy(PQgetvalue(result, row, 1));
 }
 
 void

@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "wire/gzip.h"
 #include "wire/http.h"
 
@@ -112,16 +113,6 @@ next_line(const char **at, const char *stop, size_t *length)
 	return line;
 }
 
-static char *
-copy(const char *text)
-{
-	char *result = strdup(text);
-
-	if (result == NULL)
-		abort();
-	return result;
-}
-
 /* A uuid as PostgreSQL prints it. */
 static bool
 is_uuid(const char *text)
@@ -152,7 +143,7 @@ read_feed(const char *value, FfReplyStream *stream)
 	if (sscanf(value, "feed %d %d %n", &stream->tenant, &stream->function, &begins) < 2 ||
 		begins == 0 || value[begins] == '\0')
 		return;
-	stream->cursor = copy(value + begins);
+	stream->cursor = ff_copy(value + begins);
 	stream->kind = FF_STREAM_FEED;
 }
 
@@ -176,21 +167,21 @@ read_pass(const char *value, FfReplyStream *stream)
 
 	stream->lifetime = strtoll(value, &rest, 10);
 	if (stream->pass == NULL && *rest == ' ' && strpbrk(rest, "\"\\") == NULL)
-		stream->pass = copy(rest + 1);
+		stream->pass = ff_copy(rest + 1);
 }
 
 static void
 read_messages(const char *value, FfReplyStream *stream)
 {
 	if (stream->messages == NULL && value[0] == '/')
-		stream->messages = copy(value);
+		stream->messages = ff_copy(value);
 }
 
 static void
 read_name(const char *value, FfReplyStream *stream)
 {
 	if (stream->name == NULL && value[0] != '\0')
-		stream->name = copy(value);
+		stream->name = ff_copy(value);
 }
 
 /* Has the value of a line read, as a text. */

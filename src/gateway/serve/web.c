@@ -23,7 +23,7 @@ from_environment(const char *name)
 static void
 split(FfList *list, const char *text)
 {
-	char *rest = ff_text("%s", text);
+	char *rest = ff_copy(text);
 	char *item;
 
 	while ((item = strsep(&rest, ", ")) != NULL)
