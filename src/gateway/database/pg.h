@@ -52,7 +52,7 @@ struct FfCall
 	FfBuffer headers; /* a JSON object, NUL at its end */
 	FfBuffer body;
 	FfLane	 lane;
-	int		 series; /* what it counts for: see series.h */
+	int		 series; /* what it counts for: see base/series.h */
 	void (*ended)(FfCall *call, FfCallEnd end, const FfAnswer *answer);
 	void *argument; /* of `ended`; NULL when nobody waits any more */
 	/* private to pg.c */

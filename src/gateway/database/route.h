@@ -14,7 +14,7 @@ typedef struct FfRoute
 {
 	FfLane lane;
 	bool   all_headers; /* it is to be told all headers, not only those the API knows */
-	int	   series;		/* what it counts for: see series.h */
+	int	   series;		/* what it counts for: see base/series.h */
 } FfRoute;
 
 /* Empties the table; then one call per route: of two that match the same path the first counts.

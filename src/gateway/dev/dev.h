@@ -62,7 +62,7 @@ extern void ff_dev_set_environment(const FfDev *dev);
 /* Opens a log file in the directory for them; -1 when we have none. */
 extern int ff_dev_open_log(const FfDev *dev, const char *name);
 
-/* Leaves word of where we listen for the other commands (cli.h), and takes it back. */
+/* Leaves word of where we listen for the other commands (cli/cli.h), and takes it back. */
 extern void ff_dev_leave_word(const FfDev *dev);
 extern void ff_dev_take_word_back(const FfDev *dev);
 

@@ -30,8 +30,8 @@ typedef enum FfStreamKind
 /*
  * What headers of the answer say. x-flowforge-stream: "run TENANT RUN SEQ", with " end" when
  * nothing will follow, "feed TENANT FUNCTION CURSOR" (function 0: all), or "none".
- * x-flowforge-pass: "MILLISECONDS PASS" (pass.h). x-flowforge-messages: the path that is told what
- * the client of a WebSocket says. x-flowforge-subscription: what to call it, in JSON.
+ * x-flowforge-pass: "MILLISECONDS PASS" (live/pass.h). x-flowforge-messages: the path that is told
+ * what the client of a WebSocket says. x-flowforge-subscription: what to call it, in JSON.
  */
 typedef struct FfReplyStream
 {

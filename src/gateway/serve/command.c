@@ -30,12 +30,13 @@ typedef struct Deadline
 	int		   *milliseconds;
 } Deadline;
 
+#define DEADLINES 5
 #define LONGEST_DEADLINE_S 86400
 
 static bool
-read_deadlines(const Deadline *deadlines, int count)
+read_deadlines(const Deadline *deadlines)
 {
-	for (int at = 0; at < count; at++)
+	for (int at = 0; at < DEADLINES; at++)
 	{
 		const char *text = setting(deadlines[at].given, deadlines[at].variable, NULL);
 		int			seconds;
@@ -71,55 +72,90 @@ is_configured(const char *database_url)
 	return problem == NULL;
 }
 
+/* What was given on the command line. */
+typedef struct Given
+{
+	FfServer	server;
+	FfWeb		web;
+	const char *host;
+	const char *port;
+	const char *certificate;
+	const char *key;
+	const char *file;
+	Deadline	deadlines[DEADLINES];
+} Given;
+
+/* Completes it from the environment, which the file of settings has completed, into the
+ * configuration. False, and what is wrong is said. */
+static bool
+settle(Given *given, FfConfig *config)
+{
+	const char *port = setting(given->port, "FLOWFORGE_PORT", "8288");
+
+	if (!ff_whole_number(port, 0, 65535, &config->port))
+	{
+		ff_misused("serve", "%s is no port", port);
+		return false;
+	}
+	if (!read_deadlines(given->deadlines) || !ff_web_settle("serve", &given->web, config))
+		return false;
+	config->tls_certificate = setting(given->certificate, "FLOWFORGE_TLS_CERT", NULL);
+	config->tls_key = setting(given->key, "FLOWFORGE_TLS_KEY", NULL);
+	if ((config->tls_certificate == NULL) != (config->tls_key == NULL))
+	{
+		ff_misused("serve", "--tls-cert and --tls-key belong together");
+		return false;
+	}
+	config->host = setting(given->host, "FLOWFORGE_HOST", NULL);
+	config->database_url = setting(given->server.database_url, "FLOWFORGE_DATABASE_URL", NULL);
+	if (config->database_url == NULL)
+		ff_misused("serve", "which database? Give --db or FLOWFORGE_DATABASE_URL");
+	return config->database_url != NULL;
+}
+
 FfExit
 ff_command_serve(int argc, char **argv)
 {
-	FfServer	server = {0};
-	FfWeb		web = {0};
-	FfList		words = {0};
-	const char *host = NULL;
-	const char *port = NULL;
-	const char *certificate = NULL;
-	const char *key = NULL;
-	const char *file = NULL;
-	bool		quiet = false;
-	FfConfig	config = {.ready_fd = -1, .deadlines = FF_DEADLINES};
-	Deadline	deadlines[] = {
-		   {NULL, "idle-timeout", "FLOWFORGE_IDLE_TIMEOUT", &config.deadlines.idle},
-		   {NULL, "head-timeout", "FLOWFORGE_HEAD_TIMEOUT", &config.deadlines.head},
-		   {NULL, "body-timeout", "FLOWFORGE_BODY_TIMEOUT", &config.deadlines.body},
-		   {NULL, "statement-timeout", "FLOWFORGE_STATEMENT_TIMEOUT", &config.deadlines.statement},
-		   {NULL, "write-timeout", "FLOWFORGE_WRITE_TIMEOUT", &config.deadlines.write},
-	   };
+	FfList	 words = {0};
+	FfConfig config = {.ready_fd = -1, .deadlines = FF_DEADLINES};
+	Given	 given = {
+		   .deadlines = {
+			   {NULL, "idle-timeout", "FLOWFORGE_IDLE_TIMEOUT", &config.deadlines.idle},
+			   {NULL, "head-timeout", "FLOWFORGE_HEAD_TIMEOUT", &config.deadlines.head},
+			   {NULL, "body-timeout", "FLOWFORGE_BODY_TIMEOUT", &config.deadlines.body},
+			   {NULL, "statement-timeout", "FLOWFORGE_STATEMENT_TIMEOUT", &config.deadlines.statement},
+			   {NULL, "write-timeout", "FLOWFORGE_WRITE_TIMEOUT", &config.deadlines.write},
+		   }};
 	const FfOption options[] = {
 		{'c', "config", "FILE",
 		 "lines like port = 8288, for what is neither here nor in a variable (FLOWFORGE_CONFIG)",
-		 &file, NULL, NULL},
-		{0, "host", "ADDRESS", "address to listen on (FLOWFORGE_HOST, default 127.0.0.1)", &host,
-		 NULL, NULL},
+		 &given.file, NULL, NULL},
+		{0, "host", "ADDRESS", "address to listen on (FLOWFORGE_HOST, default 127.0.0.1)",
+		 &given.host, NULL, NULL},
 		{'p', "port", "PORT", "port to listen on (FLOWFORGE_PORT, default 8288; 0: any free one)",
-		 &port, NULL, NULL},
+		 &given.port, NULL, NULL},
 		{0, "idle-timeout", "SECONDS",
 		 "end connections silent for so long (FLOWFORGE_IDLE_TIMEOUT, default 60)",
-		 &deadlines[0].given, NULL, NULL},
+		 &given.deadlines[0].given, NULL, NULL},
 		{0, "head-timeout", "SECONDS",
 		 "for the head of a request to arrive (FLOWFORGE_HEAD_TIMEOUT, default 10)",
-		 &deadlines[1].given, NULL, NULL},
+		 &given.deadlines[1].given, NULL, NULL},
 		{0, "body-timeout", "SECONDS", "for its body (FLOWFORGE_BODY_TIMEOUT, default 30)",
-		 &deadlines[2].given, NULL, NULL},
+		 &given.deadlines[2].given, NULL, NULL},
 		{0, "statement-timeout", "SECONDS",
 		 "for the database to answer it (FLOWFORGE_STATEMENT_TIMEOUT, default 30)",
-		 &deadlines[3].given, NULL, NULL},
+		 &given.deadlines[3].given, NULL, NULL},
 		{0, "write-timeout", "SECONDS",
 		 "for a client to take a byte of its answer (FLOWFORGE_WRITE_TIMEOUT, default 30)",
-		 &deadlines[4].given, NULL, NULL},
+		 &given.deadlines[4].given, NULL, NULL},
 		{0, "tls-cert", "FILE",
-		 "speak HTTPS, with this certificate and its chain (FLOWFORGE_TLS_CERT)", &certificate,
-		 NULL, NULL},
-		{0, "tls-key", "FILE", "the key of the certificate (FLOWFORGE_TLS_KEY)", &key, NULL, NULL},
-		FF_WEB_OPTIONS(web),
-		{'q', "quiet", NULL, "no log line per request", NULL, &quiet, NULL},
-		FF_DATABASE_OPTION(server),
+		 "speak HTTPS, with this certificate and its chain (FLOWFORGE_TLS_CERT)",
+		 &given.certificate, NULL, NULL},
+		{0, "tls-key", "FILE", "the key of the certificate (FLOWFORGE_TLS_KEY)", &given.key, NULL,
+		 NULL},
+		FF_WEB_OPTIONS(given.web),
+		{'q', "quiet", NULL, "no log line per request", NULL, &config.quiet, NULL},
+		FF_DATABASE_OPTION(given.server),
 		{0}};
 	const FfUsage usage = {
 		"[--db URL] [--config FILE]",
@@ -130,25 +166,11 @@ ff_command_serve(int argc, char **argv)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (words.count > 0)
 		return ff_misused("serve", "unexpected %s", words.item[0]);
-	file = setting(file, "FLOWFORGE_CONFIG", NULL);
-	if (file != NULL && !ff_config_read("serve", file, options))
+	given.file = setting(given.file, "FLOWFORGE_CONFIG", NULL);
+	if (given.file != NULL && !ff_settings_read("serve", given.file, options))
 		return FF_EXIT_USAGE;
-	port = setting(port, "FLOWFORGE_PORT", "8288");
-	if (!ff_whole_number(port, 0, 65535, &config.port))
-		return ff_misused("serve", "%s is no port", port);
-	if (!read_deadlines(deadlines, (int) (sizeof(deadlines) / sizeof(deadlines[0]))))
+	if (!settle(&given, &config))
 		return FF_EXIT_USAGE;
-	if (!ff_web_settle("serve", &web, &config))
-		return FF_EXIT_USAGE;
-	config.tls_certificate = setting(certificate, "FLOWFORGE_TLS_CERT", NULL);
-	config.tls_key = setting(key, "FLOWFORGE_TLS_KEY", NULL);
-	if ((config.tls_certificate == NULL) != (config.tls_key == NULL))
-		return ff_misused("serve", "--tls-cert and --tls-key belong together");
-	config.quiet = quiet;
-	config.host = setting(host, "FLOWFORGE_HOST", NULL);
-	config.database_url = setting(server.database_url, "FLOWFORGE_DATABASE_URL", NULL);
-	if (config.database_url == NULL)
-		return ff_misused("serve", "which database? Give --db or FLOWFORGE_DATABASE_URL");
 	if (!is_configured(config.database_url))
 		return FF_EXIT_FAILED;
 	return (FfExit) ff_serve(&config);

@@ -144,7 +144,7 @@ count_options(const FfOption *options)
 }
 
 bool
-ff_config_read(const char *command, const char *path, const FfOption *options)
+ff_settings_read(const char *command, const char *path, const FfOption *options)
 {
 	Reading reading = {.command = command, .path = path, .options = options};
 	char   *text = ff_read_file(path, CONFIG_LIMIT);

@@ -12,6 +12,6 @@
  * switch is on or off; an option that may be repeated may be so here. False, and what is wrong is
  * said.
  */
-extern bool ff_config_read(const char *command, const char *path, const FfOption *options);
+extern bool ff_settings_read(const char *command, const char *path, const FfOption *options);
 
 #endif

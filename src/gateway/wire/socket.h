@@ -1,6 +1,6 @@
 /*
  * A client's WebSocket: how it is greeted, what it says, whether it is still there. What it is sent
- * is a stream's (live.h), as frames.
+ * is a stream's (live/live.h), as frames.
  */
 #ifndef FF_SOCKET_H
 #define FF_SOCKET_H
