@@ -2,6 +2,7 @@
  * flowforge serve: the gateway alone.
  */
 #define _GNU_SOURCE
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "cli/cli.h"
@@ -24,21 +25,28 @@ setting(const char *given, const char *name, const char *otherwise)
 /* A deadline in whole seconds, as given on the command line and else in the environment. */
 typedef struct Deadline
 {
-	const char *given;
 	const char *option;
 	const char *variable;
-	int		   *milliseconds;
+	size_t		place; /* in FfDeadlines */
 } Deadline;
 
-#define DEADLINES 5
+static const Deadline deadlines[] = {
+	{"idle-timeout", "FLOWFORGE_IDLE_TIMEOUT", offsetof(FfDeadlines, idle)},
+	{"head-timeout", "FLOWFORGE_HEAD_TIMEOUT", offsetof(FfDeadlines, head)},
+	{"body-timeout", "FLOWFORGE_BODY_TIMEOUT", offsetof(FfDeadlines, body)},
+	{"statement-timeout", "FLOWFORGE_STATEMENT_TIMEOUT", offsetof(FfDeadlines, statement)},
+	{"write-timeout", "FLOWFORGE_WRITE_TIMEOUT", offsetof(FfDeadlines, write)},
+};
+
+#define DEADLINES ((int) (sizeof(deadlines) / sizeof(deadlines[0])))
 #define LONGEST_DEADLINE_S 86400
 
 static bool
-read_deadlines(const Deadline *deadlines)
+read_deadlines(const char *const given[], FfDeadlines *result)
 {
 	for (int at = 0; at < DEADLINES; at++)
 	{
-		const char *text = setting(deadlines[at].given, deadlines[at].variable, NULL);
+		const char *text = setting(given[at], deadlines[at].variable, NULL);
 		int			seconds;
 
 		if (text == NULL)
@@ -49,7 +57,7 @@ read_deadlines(const Deadline *deadlines)
 					   deadlines[at].option, LONGEST_DEADLINE_S, text);
 			return false;
 		}
-		*deadlines[at].milliseconds = seconds * 1000;
+		*(int *) ((char *) result + deadlines[at].place) = seconds * 1000;
 	}
 	return true;
 }
@@ -82,7 +90,7 @@ typedef struct Given
 	const char *certificate;
 	const char *key;
 	const char *file;
-	Deadline	deadlines[DEADLINES];
+	const char *deadlines[DEADLINES]; /* seconds, in the order of the table */
 } Given;
 
 /* Completes it from the environment, which the file of settings has completed, into the
@@ -97,7 +105,8 @@ settle(Given *given, FfConfig *config)
 		ff_misused("serve", "%s is no port", port);
 		return false;
 	}
-	if (!read_deadlines(given->deadlines) || !ff_web_settle("serve", &given->web, config))
+	if (!read_deadlines(given->deadlines, &config->deadlines) ||
+		!ff_web_settle("serve", &given->web, config))
 		return false;
 	config->tls_certificate = setting(given->certificate, "FLOWFORGE_TLS_CERT", NULL);
 	config->tls_key = setting(given->key, "FLOWFORGE_TLS_KEY", NULL);
@@ -116,16 +125,9 @@ settle(Given *given, FfConfig *config)
 FfExit
 ff_command_serve(int argc, char **argv)
 {
-	FfList	 words = {0};
-	FfConfig config = {.ready_fd = -1, .deadlines = FF_DEADLINES};
-	Given	 given = {
-		   .deadlines = {
-			   {NULL, "idle-timeout", "FLOWFORGE_IDLE_TIMEOUT", &config.deadlines.idle},
-			   {NULL, "head-timeout", "FLOWFORGE_HEAD_TIMEOUT", &config.deadlines.head},
-			   {NULL, "body-timeout", "FLOWFORGE_BODY_TIMEOUT", &config.deadlines.body},
-			   {NULL, "statement-timeout", "FLOWFORGE_STATEMENT_TIMEOUT", &config.deadlines.statement},
-			   {NULL, "write-timeout", "FLOWFORGE_WRITE_TIMEOUT", &config.deadlines.write},
-		   }};
+	FfList		   words = {0};
+	FfConfig	   config = {.ready_fd = -1, .deadlines = FF_DEADLINES};
+	Given		   given = {0};
 	const FfOption options[] = {
 		{'c', "config", "FILE",
 		 "lines like port = 8288, for what is neither here nor in a variable (FLOWFORGE_CONFIG)",
@@ -136,18 +138,18 @@ ff_command_serve(int argc, char **argv)
 		 &given.port, NULL, NULL},
 		{0, "idle-timeout", "SECONDS",
 		 "end connections silent for so long (FLOWFORGE_IDLE_TIMEOUT, default 60)",
-		 &given.deadlines[0].given, NULL, NULL},
+		 &given.deadlines[0], NULL, NULL},
 		{0, "head-timeout", "SECONDS",
 		 "for the head of a request to arrive (FLOWFORGE_HEAD_TIMEOUT, default 10)",
-		 &given.deadlines[1].given, NULL, NULL},
+		 &given.deadlines[1], NULL, NULL},
 		{0, "body-timeout", "SECONDS", "for its body (FLOWFORGE_BODY_TIMEOUT, default 30)",
-		 &given.deadlines[2].given, NULL, NULL},
+		 &given.deadlines[2], NULL, NULL},
 		{0, "statement-timeout", "SECONDS",
 		 "for the database to answer it (FLOWFORGE_STATEMENT_TIMEOUT, default 30)",
-		 &given.deadlines[3].given, NULL, NULL},
+		 &given.deadlines[3], NULL, NULL},
 		{0, "write-timeout", "SECONDS",
 		 "for a client to take a byte of its answer (FLOWFORGE_WRITE_TIMEOUT, default 30)",
-		 &given.deadlines[4].given, NULL, NULL},
+		 &given.deadlines[4], NULL, NULL},
 		{0, "tls-cert", "FILE",
 		 "speak HTTPS, with this certificate and its chain (FLOWFORGE_TLS_CERT)",
 		 &given.certificate, NULL, NULL},
