@@ -145,6 +145,15 @@ def test_links_between_pages_lead_somewhere(use: Any) -> None:
             assert "://" in target or (page.parent / target).exists(), f"{page}: {target}"
 
 
+def test_folders_of_the_gateway_include_only_those_before_them(use: Any) -> None:
+    gateway = ROOT / "src/gateway"
+    folders = re.search(r"^ROOMS = (.*)$", (gateway / "Makefile").read_text(), re.M)[1].split()
+    assert re.findall(r"^\| `(\w+)/`", (gateway / "README.md").read_text(), re.M) == [*folders, "templates"], "the map names them in their order"
+    for source in gateway.glob("*/*.[ch]"):
+        for folder in re.findall(r'^#include "(\w+)/', source.read_text(), re.M):
+            assert folders.index(folder) <= folders.index(source.parent.name), f"{source} includes {folder}/"
+
+
 def test_data_in_snippets_is_JSON(use: Any) -> None:
     for page in PAGES:
         for snippet in snippets(page, "sh|bash|sql"):
