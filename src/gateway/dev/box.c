@@ -43,7 +43,7 @@ void
 ff_dev_print_box(const FfDev *dev)
 {
 	char *event = example_event(dev);
-	char *lines[16];
+	char *lines[18];
 	int	  count = 0;
 
 	lines[count++] = ff_copy("");
@@ -62,6 +62,8 @@ ff_dev_print_box(const FfDev *dev)
 		field("try", ff_text("%s send %s -d '{\"id\": \"1\"}' --wait", dev->program, event));
 	lines[count++] = field("", ff_text("%s runs list", dev->program));
 	lines[count++] = field("", ff_text("%s psql -c 'table flowforge.runs'", dev->program));
+	if (dev->next != NULL)
+		lines[count++] = field("next", dev->next);
 	lines[count++] = ff_copy("");
 	lines[count++] = dev->has_cluster
 						 ? field("", ff_text("Ctrl-C stops everything; data and logs stay in %s",

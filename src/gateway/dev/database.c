@@ -76,6 +76,7 @@ start_cluster(FfDev *dev)
 	if (!ff_cluster_create(&dev->cluster) || ff_dev_stop_asked())
 		return false;
 	dev->cluster.allowed = local_callees(dev);
+	dev->cluster.public_url = ff_text("http://localhost:%d", dev->port);
 	if (!ff_cluster_start(&dev->cluster, dev->server.signing_key, dev->server.event_key))
 		return false;
 	dev->server.database_url = ff_cluster_url(&dev->cluster);

@@ -75,6 +75,7 @@ ff_command_dev(int argc, char **argv)
 		 &dev.directory, NULL, NULL},
 		{0, "demo", "COMMAND", "a shell command to run once the apps are registered",
 		 &dev.demo_command, NULL, NULL},
+		{0, "next", "TEXT", "a line to end with: what to look at next", &dev.next, NULL, NULL},
 		{0, "event-key", "KEY", "the event key (FLOWFORGE_EVENT_KEY)", &dev.server.event_key, NULL,
 		 NULL},
 		{0, "signing-key", "KEY", "sign calls to apps with this key (FLOWFORGE_SIGNING_KEY)",

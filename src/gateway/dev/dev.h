@@ -29,6 +29,7 @@ typedef struct FfDev
 	FfList		apps;
 	FfList		command;
 	const char *demo_command;
+	const char *next; /* what to look at next; NULL: nothing */
 	const char *directory;
 	int			port;
 	bool		has_cluster;
