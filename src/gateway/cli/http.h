@@ -60,16 +60,8 @@ extern FfExit ff_api_complain(const char *what, const FfReply *reply);
 /* Tells the user that nothing answers at the server's URL. Always FF_EXIT_UNREACHABLE. */
 extern FfExit ff_api_unreachable(const FfServer *server, const char *failure);
 
-/* "authorization: Bearer ..." for our API made from the signing key, or NULL without one. To be
- * freed. */
-extern char *ff_api_authorization(const FfServer *server);
-
-/*
- * "x-inngest-signature: ..." for a call to an app (HMAC-SHA256 of body and time with the signing
- * key's text after its prefix); with key NULL the empty header that unsigned calls carry. To be
- * freed.
- */
-extern char *ff_app_signature(const char *key, const char *body, int64_t seconds);
+/* A request as the server makes it to an app, without headers: signed when there is a key. */
+extern bool ff_app_http(const FfServer *server, const FfRequest *request, FfReply *reply);
 
 /* Percent-encodes one path segment or query value. To be freed. */
 extern char *ff_url_escape(const char *text);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "cli/http.h"
+#include "cli/signature.h"
 #include "cli/term.h"
 #include "command/show.h"
 

@@ -43,25 +43,18 @@ typedef struct App
 	bool		silence_told;
 } App;
 
-/* A request as the server makes it to an app, signed when there is a key. */
 static bool
 ask_app(const FfServer *server, App *app, const char *method, const char *body, FfReply *reply)
 {
-	char *signature =
-		ff_app_signature(server->signing_key, body != NULL ? body : "", ff_wall_clock() / 1000);
 	FfRequest request = {
 		.method = method,
 		.url = app->url,
 		.body = body,
-		.headers = {signature, server->signing_key != NULL ? "x-inngest-server-kind: cloud"
-														   : "x-inngest-server-kind: dev"},
 		.timeout_ms = body != NULL ? 3 * REQUEST_MS : REQUEST_MS,
 		.connection = app->connection,
 	};
-	bool answered = ff_http(&request, reply);
 
-	free(signature);
-	return answered;
+	return ff_app_http(server, &request, reply);
 }
 
 static void

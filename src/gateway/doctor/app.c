@@ -16,20 +16,13 @@
 static bool
 ask_app(const FfDoctor *doctor, const char *method, const char *url, FfReply *reply)
 {
-	const char *key = doctor->server.signing_key;
-	const char *body = strcmp(method, "POST") == 0 ? "{}" : NULL;
-	char	   *signature = ff_app_signature(key, body != NULL ? body : "", ff_wall_clock() / 1000);
-	FfRequest	request = {
-		  .method = method,
-		  .url = url,
-		  .body = body,
-		  .headers = {signature,
-					  key != NULL ? "x-inngest-server-kind: cloud" : "x-inngest-server-kind: dev"},
-	  };
-	bool answered = ff_http(&request, reply);
+	FfRequest request = {
+		.method = method,
+		.url = url,
+		.body = strcmp(method, "POST") == 0 ? "{}" : NULL,
+	};
 
-	free(signature);
-	return answered;
+	return ff_app_http(&doctor->server, &request, reply);
 }
 
 static void
