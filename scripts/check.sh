@@ -249,8 +249,8 @@ for kind in $kinds; do
 		gateway) run_gateway ;;
 		cli) run_taps cli $(cd test/cli && grep -l '__main__' *.py) ;;
 		docs) run_docs ;;
-		e2e) run_e2e ;;
 		sdk) run_sdk_python; run_sdk_typescript ;;
+		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac
 done

@@ -56,13 +56,17 @@ COMMANDS = {
     "keys create": Command("--scope runs:read", done="--scope runs:read", failed="--scope everything:at-once"),
     "keys list": Command(done="", reads=True),
     "keys revoke": Command("nobody", failed="nobody"),
+    "secrets list": Command(done="", reads=True),
+    "secrets set": Command("a"),
+    "secrets delete": Command("a", failed="NONE"),
+    "secrets rotate": Command(),
     "doctor": Command(done="", reads=True),
     "completion": Command(),
     "psql": Command(),
     "version": Command(done="", reads=True),
 }
-# They say themselves what they found, or are another program.
-OTHERWISE = {"dev", "serve", "init", "doctor", "completion", "psql", "version"}
+# They say themselves what they found, read their standard input first (secrets.py), or are another program.
+OTHERWISE = {"dev", "serve", "init", "secrets set", "doctor", "completion", "psql", "version"}
 
 
 def options(command: str) -> set[str]:
