@@ -19,6 +19,7 @@
 #include "lang/lang.h"
 #include "protocol/protocol.h"
 #include "run/run.h"
+#include "slot/depth.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
 #include "team/caller.h"
@@ -398,6 +399,9 @@ define_audit_settings(void)
 				NULL, &ff_audit_public_keys, "", ff_audit_check_keys, NULL);
 	define_int("flowforge.audit_seal_interval", "How often the audit log is sealed.",
 			   &ff_audit_seal_interval, 60, 1, 86400, PGC_SIGHUP, GUC_UNIT_S);
+	define_int("flowforge.audit_retention",
+			   "Days the audit log is kept, up to the seal before them; 0: for ever.",
+			   &ff_audit_retention, 0, 0, 36500, PGC_SIGHUP, 0);
 }
 
 /* Limits of the expression language. They bound what one evaluation may cost this very backend. */
@@ -443,6 +447,7 @@ _PG_init(void)
 					 errhint("Add flowforge to shared_preload_libraries and restart the server.")));
 		ff_plan_init();
 		ff_hint_init();
+		ff_depth_init();
 		ff_function_init();
 		return;
 	}
@@ -460,6 +465,7 @@ _PG_init(void)
 	ff_shared_init();
 	ff_filter_init();
 	ff_hint_init();
+	ff_depth_init();
 	ff_function_init();
 	ff_step_init();
 	ff_utility_init();

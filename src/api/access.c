@@ -238,10 +238,11 @@ static void
 take_event_key(const FfMatch *match, FfPrincipal *who)
 {
 	if (!is_event_key(param(match, "key")))
-		ereport(ERROR,
-				(errcode(FF_ERR_UNAUTHORIZED), errmsg("the event key is not known here"),
-				 errhint("Use one of the keys in flowforge.event_keys as the last part of the "
-						 "path (INNGEST_EVENT_KEY).")));
+		ereport(
+			ERROR,
+			(errcode(FF_ERR_UNAUTHORIZED), errmsg("the event key is not known here"),
+			 errhint("Use one of the keys in flowforge.event_keys, or an API key with the scope "
+					 "events:send, as the last part of the path (INNGEST_EVENT_KEY).")));
 	ff_principal_init(who, 1, FF_ROLE_NONE, "event-key");
 	who->scopes = ff_scope_named("events:send");
 }
@@ -343,6 +344,9 @@ identify(const FfMatch *match, Jsonb *headers, FfPrincipal *who)
 		take_ticket(ticket, who);
 	else if (ff_key_is_api(token))
 		take_key(token, who);
+	else if (token[0] == '\0' && match->scope == FF_SCOPE_EVENT_KEY &&
+			 ff_key_is_api(param(match, "key")))
+		take_key(param(match, "key"), who);
 	else if (ff_jwt_is_one(token) && (ff_jwt_has_secret() || !is_open()))
 		take_token(token, who);
 	else if (is_open())

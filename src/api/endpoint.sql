@@ -58,6 +58,7 @@ begin
 		'v', version, 'gen', 0, 'seq', 1, 'grp', 0, 'items', jsonb_build_array(jsonb_build_object(
 			'id', '', 'op', 'run', 'at', now_us, 'a', 0, 'rem', true, 'due', now_us + (extract(epoch from lease) * 1000000)::bigint))),
 		clock_timestamp() + lease);
+	perform flowforge.count_queued(tenant);
 end
 $$;
 comment on function flowforge.start_endpoint_run(uuid, jsonb, integer, integer) is 'A run that has begun in its app.';

@@ -32,10 +32,24 @@ as $$
 			(select format('{status="waiting"} %s', count(*)) from flowforge.run_parked))
 		|| flowforge.metric('oldest_running_seconds', 'gauge', 'Age of the oldest run that has something to call now; 0 without any.',
 			(select ' ' || coalesce(round(extract(epoch from clock_timestamp() - flowforge.id_time(min(h.run_id::text)::uuid)), 3), 0) from flowforge.run_hot h))
+		|| flowforge.metric('queued_runs', 'gauge', 'Runs that have not begun: that wait for an executor or a pause to end, and that wait for room.',
+			(select format('{waits_for="executor"} %s', count(*)) from flowforge.run_hot h where h.state is null),
+			(select format('{waits_for="room"} %s', count(*)) from flowforge.run_parked p where p.state is null))
+		|| flowforge.metric('oldest_queued_seconds', 'gauge', 'Age of the oldest run that has not begun; 0 without any.',
+			(select ' ' || coalesce(round(extract(epoch from clock_timestamp() - flowforge.id_time(least(
+				(select min(h.run_id::text)::uuid from flowforge.run_hot h where h.state is null),
+				(select min(p.run_id::text)::uuid from flowforge.run_parked p where p.state is null)))), 3), 0)))
+		|| flowforge.metric('limited_steps', 'gauge', 'Steps of runs with limits: that have room, and that wait until a limit lets them.',
+			(select format('{state="running"} %s', coalesce(sum(c.granted - c.released), 0)) from flowforge.claim c),
+			(select format('{state="waiting"} %s', coalesce(sum(c.asked - c.granted), 0)) from flowforge.claim c))
+		|| flowforge.metric('refused_calls_total', 'counter', 'Calls of senders that a limit of their tenant refused, since the server started.', variadic coalesce((
+			select array_agg(format('{limit="%s"} %s', r.quota, r.calls) order by r.quota) from flowforge.refusals() r), '{}'))
 		|| flowforge.metric('waits', 'gauge', 'Steps that wait for an event, a signal or a person.', (select ' ' || count(*) from flowforge.wait))
 		|| flowforge.metric('inbox', 'gauge', 'Messages to runs that their executors have not taken yet.', (select ' ' || count(*) from flowforge.inbox))
 		|| flowforge.metric('calls', 'gauge', 'Calls to apps that are under way.', (select ' ' || count(*) from flowforge.calls()))
 		|| flowforge.executor_metric('working', 'gauge', 'Whether the executor works.')
+		|| flowforge.metric('executor_state', 'gauge', 'What the executor does: 1 at its state, which says why it idles when it does not work.', variadic coalesce((
+			select array_agg(format('{executor="%s",state="%s"} 1', e.executor, e.state) order by e.executor) from flowforge.executors() e), '{}'))
 		|| flowforge.executor_metric('ready', 'gauge', 'Runs that the executor is to call now.')
 		|| flowforge.executor_metric('in_flight', 'gauge', 'Calls of the executor that are under way.')
 		|| flowforge.executor_metric('timers', 'gauge', 'Instants that the executor waits for.')
@@ -48,7 +62,8 @@ as $$
 			from (select s.state, count(*) as n from flowforge.sql_workers() s group by s.state) w), '{}'))
 $$;
 comment on function flowforge.metrics() is
-'What Prometheus is told of this database, in its text format: live runs, the oldest that could go on, waits, calls, and the executors. Nothing in it '
+'What Prometheus is told of this database, in its text format: live runs, those that have not begun, the oldest of them, limits reached, waits, calls, and '
+'the executors. Rates are those of the counters. Nothing in it '
 'names a run. Counting live runs reads all of them.';
 
 create function flowforge.api_metrics(request flowforge.request) returns flowforge.response

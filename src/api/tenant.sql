@@ -9,7 +9,7 @@ as $$
 	left join flowforge.pause p on p.tenant_id = t.tenant_id and p.function_id is null and p.app_id is null
 	cross join lateral (
 		select jsonb_build_object('id', t.tenant_id, 'name', t.name, 'created_at', t.created_at, 'weight', t.weight, 'max_running', t.max_running,
-			'max_events_per_second', t.max_events_per_second, 'paused', p.paused_at is not null, 'pause', case when p.paused_at is not null then
+			'max_events_per_second', t.max_events_per_second, 'max_queued', t.max_queued, 'max_payload_bytes', t.max_payload_bytes, 'paused', p.paused_at is not null, 'pause', case when p.paused_at is not null then
 				jsonb_build_object('reason', p.reason, 'paused_at', p.paused_at) end) as state) s
 	where t.tenant_id = flowforge.current_tenant()
 $$;
@@ -71,6 +71,22 @@ end
 $$;
 comment on function flowforge.rename_tenant(text) is 'Gives the tenant another name. Errors: FF203, FF6A2 it is taken.';
 
+-- Tenant 1 is the operator's. A development server that asks nobody who he is is its developer's.
+create function flowforge.require_operator() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if flowforge.current_tenant() <> 1 and flowforge.server_kind() <> 'dev' then
+		raise exception using errcode = 'FF640', message = 'a tenant''s share and limits are its operator''s to set',
+			detail = format('An administrator of tenant %s may change its name, and pause it.', flowforge.current_tenant()),
+			hint = 'Ask who operates the server: an administrator of tenant 1, or of the database (ff_set_tenant).';
+	end if;
+end
+$$;
+comment on function flowforge.require_operator() is
+'Raises an error unless the request works for tenant 1, or the server is open for development. Error: FF640.';
+
 create function flowforge.api_tenant_change(request flowforge.request) returns flowforge.response
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -82,13 +98,18 @@ declare
 	weight constant integer := nullif(flowforge.limit_member(request, 'weight'), 0);
 	max_running constant integer := flowforge.limit_member(request, 'max_running');
 	max_events constant integer := flowforge.limit_member(request, 'max_events_per_second');
+	max_queued constant integer := flowforge.limit_member(request, 'max_queued');
+	max_payload constant integer := flowforge.limit_member(request, 'max_payload_bytes');
 begin
 	perform from flowforge.tenant t where t.tenant_id = tenant for update;
 	perform flowforge.check_etag(request, flowforge.tenant_json() ->> 'etag', 'the tenant');
+	if num_nonnulls(weight, max_running, max_events, max_queued, max_payload) > 0 then
+		perform flowforge.require_operator();
+	end if;
 	if name is not null then
 		perform flowforge.rename_tenant(name);
 	end if;
-	perform @extschema@.ff_set_tenant(tenant, weight, max_running, max_events);
+	perform @extschema@.ff_set_tenant(tenant, weight, max_running, max_events, max_queued => max_queued, max_payload_bytes => max_payload);
 	if paused then
 		perform @extschema@.ff_pause_all(flowforge.body_member(request, 'reason', 'string') #>> '{}');
 	elsif not paused then
@@ -102,7 +123,7 @@ comment on function flowforge.api_tenant_change(flowforge.request) is 'PATCH /ap
 insert into flowforge.route_schema (name, schema) values
 ('Tenant', '{
 	"type": "object",
-	"required": ["id", "name", "created_at", "weight", "max_running", "max_events_per_second", "paused", "pause", "etag"],
+	"required": ["id", "name", "created_at", "weight", "max_running", "max_events_per_second", "max_queued", "max_payload_bytes", "paused", "pause", "etag"],
 	"properties": {
 		"id": {"type": "integer"},
 		"name": {"type": "string"},
@@ -110,6 +131,8 @@ insert into flowforge.route_schema (name, schema) values
 		"weight": {"type": "integer", "description": "Its share of the executors while other tenants have work, too."},
 		"max_running": {"type": ["integer", "null"], "description": "Runs it may have running at once; null: any number."},
 		"max_events_per_second": {"type": ["integer", "null"], "description": "null: any number."},
+		"max_queued": {"type": ["integer", "null"], "description": "Runs that have not begun it may have, before senders are refused; null: any number."},
+		"max_payload_bytes": {"type": ["integer", "null"], "description": "Bytes of an event''s data and user; null: what the server allows."},
 		"paused": {"type": "boolean", "description": "Whether nothing of it is called."},
 		"pause": {"type": ["object", "null"], "properties": {
 			"reason": {"type": ["string", "null"]}, "paused_at": {"type": "string", "format": "date-time"}}},
@@ -125,6 +148,8 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 	"weight": {"type": "integer", "minimum": 1, "maximum": 1000},
 	"max_running": {"type": ["integer", "null"], "minimum": 1, "maximum": 999999999},
 	"max_events_per_second": {"type": ["integer", "null"], "minimum": 1, "maximum": 999999999},
+	"max_queued": {"type": ["integer", "null"], "minimum": 1, "maximum": 999999999},
+	"max_payload_bytes": {"type": ["integer", "null"], "minimum": 1, "maximum": 999999999},
 	"paused": {"type": "boolean", "description": "Everything of it; its runs are kept and not called."},
 	"reason": {"type": ["string", "null"], "description": "Of the pause."}}}',
 '{"$ref": "#/components/schemas/Tenant"}');

@@ -15,6 +15,7 @@
 extern char *ff_audit_key_file;
 extern char *ff_audit_public_keys;
 extern int	 ff_audit_seal_interval; /* seconds */
+extern int	 ff_audit_retention;	 /* days; 0: for ever */
 
 extern bool ff_audit_check_keys(char **value, void **extra, GucSource source);
 

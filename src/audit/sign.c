@@ -18,6 +18,7 @@
 char *ff_audit_key_file = NULL;
 char *ff_audit_public_keys = NULL;
 int	  ff_audit_seal_interval = 60;
+int	  ff_audit_retention = 0;
 
 /* --- the keys --- */
 

@@ -83,15 +83,35 @@ as $$
 $$;
 comment on function flowforge.is_being_written(xid) is 'Whether a row''s transaction has not committed.';
 
+-- Where what is left of a log begins: at the seal up to which it was cut, as the newest note of a cut in the log itself says. Without that
+-- seal, or when its signature is not good, nothing was cut: the rows are missing.
+create function flowforge.audit_base(tenant integer, out audit_seq bigint, out hash bytea) returns record
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select coalesce(max(b.audit_seq), 0), coalesce((array_agg(b.hash order by b.audit_seq desc))[1], decode(repeat('00', 32), 'hex'))
+	from (
+		select s.audit_seq, s.hash
+		from flowforge.audit_seal s
+		where s.tenant_id = tenant
+			and s.audit_seq = (
+				select max((a.after ->> 'audit_seq')::bigint) from flowforge.audit a
+				where a.tenant_id = tenant and a.action = 'audit.cut' and a.hash is not null)
+			and flowforge.audit_signed(flowforge.audit_seal_text(s), s.signature, s.public_key)) b
+$$;
+comment on function flowforge.audit_base(integer) is 'The number and hash of the last row that a tenant''s log was cut off at; 0 and a hash of zeros when it is whole.';
+
 create function flowforge.audit_chain_problems(tenant integer) returns table (audit_seq bigint, problem text, detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-	with link as (
+	with base as materialized (
+		select b.audit_seq, b.hash from flowforge.audit_base(tenant) b
+	), link as (
 		select a.audit_seq, a.hash, a.previous_hash, flowforge.audit_hash(a) as right_hash,
-			lag(a.audit_seq, 1, 0::bigint) over w as before_seq, lag(a.hash, 1, decode(repeat('00', 32), 'hex')) over w as before_hash
-		from flowforge.audit a
-		where a.tenant_id = tenant and a.hash is not null
+			lag(a.audit_seq, 1, b.audit_seq) over w as before_seq, lag(a.hash, 1, b.hash) over w as before_hash
+		from base b
+		join flowforge.audit a on a.tenant_id = tenant and a.hash is not null
 		window w as (order by a.audit_seq)
 	)
 	select l.before_seq + 1, 'removed', case l.audit_seq - l.before_seq when 2 then 'This row is missing.'
@@ -114,7 +134,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	with last as (
-		select coalesce(max(a.audit_seq), 0) as audit_seq from flowforge.audit a where a.tenant_id = tenant and a.hash is not null
+		select coalesce(max(a.audit_seq), (flowforge.audit_base(tenant)).audit_seq) as audit_seq from flowforge.audit a where a.tenant_id = tenant and a.hash is not null
 	), head as (
 		select coalesce(max(h.audit_seq), 0) as audit_seq from flowforge.audit_head h where h.tenant_id = tenant
 	)
@@ -149,7 +169,7 @@ as $$
 			else format('This row, or one before it, is not the one that was sealed at %s.', s.sealed_at) end
 	from seal s
 	left join flowforge.audit a on a.tenant_id = tenant and a.audit_seq = s.audit_seq and a.hash is not null
-	where s.signed and (a.hash is null or a.hash <> s.hash)
+	where s.signed and (a.hash is null or a.hash <> s.hash) and s.audit_seq > (flowforge.audit_base(tenant)).audit_seq
 $$;
 comment on function flowforge.audit_seal_problems(integer) is 'Where a tenant''s audit rows are not those that were sealed.';
 
@@ -182,6 +202,74 @@ comment on function @extschema@.ff_audit_verify(integer) is
 'unlinked, replaced, forged seal, unknown key) and how one sees it; nothing when all is as it was written. What was cut off at the end is seen by the '
 'seals even if the end of the chain was moved along. Errors: FF660 the file of flowforge.audit_key_file has no key; FF640 another tenant than that of '
 'who asks.';
+
+-- --- what is no longer kept ---
+
+-- What was sealed before a time may go, up to the last such seal: with it what is left can still be verified. Of a log with anything wrong nothing is
+-- cut, and nothing when only the notes of former cuts would go.
+create function flowforge.audit_cut_at(tenant integer, before timestamptz) returns bigint
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+	select s.audit_seq
+	from flowforge.audit_seal s
+	where s.tenant_id = tenant and s.sealed_at < audit_cut_at.before
+		and s.audit_seq > (flowforge.audit_base(tenant)).audit_seq
+		and exists (select from flowforge.audit a where a.tenant_id = tenant and a.audit_seq <= s.audit_seq and a.action <> 'audit.cut')
+		and not exists (select from flowforge.audit_chain_problems(tenant))
+		and not exists (select from flowforge.audit_seal_problems(tenant))
+	order by s.audit_seq desc
+	limit 1
+$$;
+comment on function flowforge.audit_cut_at(integer, timestamptz) is 'The number of the seal at which a tenant''s log may be cut; null when nothing of it is to go, or something is wrong with it.';
+
+create function flowforge.cut_audit(tenant integer, at bigint) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	rows bigint;
+	first timestamptz;
+	last timestamptz;
+begin
+	-- The guards must let this pass, and this only.
+	perform set_config('session_replication_role', 'replica', true);
+	with gone as (delete from flowforge.audit a where a.tenant_id = tenant and a.audit_seq <= cut_audit.at returning a.at)
+	select count(*), min(g.at), max(g.at) into rows, first, last from gone g;
+	delete from flowforge.audit_seal s where s.tenant_id = tenant and s.audit_seq < cut_audit.at;
+	perform set_config('session_replication_role', 'origin', true);
+	perform flowforge.audit_in(tenant, 'audit.cut', 'tenant:' || tenant, null, jsonb_build_object('audit_seq', cut_audit.at, 'rows', rows,
+		'from', first, 'to', last, 'days', current_setting('flowforge.audit_retention', true)));
+end
+$$;
+comment on function flowforge.cut_audit(integer, bigint) is 'Removes a tenant''s audit rows up to a seal, and says so in the log.';
+revoke execute on function flowforge.cut_audit(integer, bigint) from public;
+
+create function flowforge.forget_audit(before timestamptz) returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	tenant integer;
+	at bigint;
+	cut integer := 0;
+begin
+	for tenant in
+		select distinct s.tenant_id from flowforge.audit_seal s where s.sealed_at < forget_audit.before order by 1
+	loop
+		at := flowforge.audit_cut_at(tenant, forget_audit.before);
+		if at is not null then
+			perform flowforge.cut_audit(tenant, at);
+			cut := cut + 1;
+		end if;
+	end loop;
+	return cut;
+end
+$$;
+comment on function flowforge.forget_audit(timestamptz) is
+'Cuts the audit logs off at the last seals that were made before a time; a row of each says so. Gives how many were cut: those of tenants whose logs have '
+'such a seal and nothing wrong. Executors call it once an hour with flowforge.audit_retention days.';
+revoke execute on function flowforge.forget_audit(timestamptz) from public;
 
 create view flowforge.audit_log with (security_invoker = true) as
 select a.tenant_id, a.audit_seq, a.at, a.actor, a.action, a.resource, a.before, a.after, a.address, a.request_id, encode(a.hash, 'hex') as hash,

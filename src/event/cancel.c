@@ -14,6 +14,7 @@
 
 #include "event/event.h"
 #include "function/function.h"
+#include "slot/depth.h"
 #include "slot/hint.h"
 #include "util/duration.h"
 #include "util/id.h"
@@ -118,6 +119,7 @@ ff_event_hand_over(PG_FUNCTION_ARGS)
 	Datum	 values[2] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
 	bool	 isnull;
 	Datum	 rank;
+	int64	 depth;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
@@ -129,6 +131,7 @@ ff_event_hand_over(PG_FUNCTION_ARGS)
 		rank = ff_spi_value(0, 4, &isnull);
 		ff_hint_run(run.tenant_id, &run.run_id, isnull ? 0 : DatumGetTimestampTz(rank));
 		ff_cancel_register(&run, 1);
+		(void) ff_depth_add(run.tenant_id, 1, 0, &depth);
 	}
 	SPI_finish();
 	PG_RETURN_VOID();

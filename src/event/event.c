@@ -37,10 +37,16 @@ reserved_name(const char *name)
 	return pg_strncasecmp(name, "inngest/", 8) == 0 || pg_strncasecmp(name, "flowforge/", 10) == 0;
 }
 
+size_t
+ff_event_size(const FfEvent *event)
+{
+	return VARSIZE_ANY(event->data) + (event->user ? VARSIZE_ANY(event->user) : 0);
+}
+
 void
 ff_event_check(const FfEvent *event, bool internal)
 {
-	size_t size = VARSIZE_ANY(event->data) + (event->user ? VARSIZE_ANY(event->user) : 0);
+	size_t size = ff_event_size(event);
 
 	if (event->name == NULL || *event->name == '\0')
 		ereport(ERROR, (errcode(FF_ERR_EVENT_NAME), errmsg("an event needs a name"),
@@ -166,6 +172,7 @@ add_run(RunList *list, const FfEvent *event, const FfTrigger *trigger)
 	run->version = trigger->version;
 	run->event_id = event->id;
 	run->event = event;
+	run->bounded = event->bounded;
 	run->uncancelled = !trigger->cancels;
 	run->unlimited = !trigger->flows;
 	list->flows |= trigger->flows;

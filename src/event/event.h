@@ -28,6 +28,7 @@ typedef struct FfEvent
 	const char *v;			 /* the sender's version of the event's form, or NULL */
 	Jsonb	   *meta;		 /* from ff_event_read_meta, or NULL */
 	TimestampTz ts;
+	bool		bounded; /* its sender is refused when its runs are more than the tenant may have */
 } FfEvent;
 
 /* A run to be started by ff_run_insert. */
@@ -45,6 +46,7 @@ typedef struct FfNewRun
 	int				 batch_count;
 	bool	  unlimited; /* nothing limits its steps, as is known without a look at its function */
 	bool	  uncancelled; /* no event cancels it, as is known without a look at its function */
+	bool	  bounded; /* refused when the tenant has too many that have not begun (slot/depth.h) */
 	bool	  has_run_id;
 	pg_uuid_t run_id;	 /* out, unless has_run_id */
 	TimestampTz rank;	 /* when it counts as made among others that wait; 0: when it is made */
@@ -58,6 +60,9 @@ extern int ff_event_dedupe_window; /* seconds */
 /* Checks what a sender may send; raises FF001 to FF007. Internal events may use the reserved names.
  */
 extern void ff_event_check(const FfEvent *event, bool internal);
+
+/* The bytes of data and user together, as they are kept. */
+extern size_t ff_event_size(const FfEvent *event);
 
 /* Reads an event or a list of them as senders write them; raises FF001 to FF007. */
 extern FfEvent *ff_events_read(Jsonb *list, int32 tenant_id, int *count);

@@ -15,6 +15,7 @@
 #include "event/event.h"
 #include "function/function.h"
 #include "slot/rate.h"
+#include "slot/shared.h"
 #include "team/caller.h"
 #include "team/team.h"
 #include "util/errors.h"
@@ -26,6 +27,30 @@
 #define MAX_KEY_ID_BYTES 512
 #define MAX_SEED_SKEW_MS (INT64CONST(86400) * 1000)
 
+/* A tenant with a limit sends no larger events than that. Needs SPI. */
+static void
+check_payloads(const FfEvent *events, int count)
+{
+	int limit = count > 0 ? ff_tenant_get(events->tenant_id)->max_payload_bytes : 0;
+
+	for (int i = 0; limit > 0 && i < count; i++)
+	{
+		size_t size = ff_event_size(&events[i]);
+
+		if (size <= (size_t) limit)
+			continue;
+		ff_shared_refused(FF_QUOTA_PAYLOAD_BYTES);
+		ereport(ERROR,
+				(errcode(FF_ERR_PAYLOAD_SIZE),
+				 errmsg("event \"%s\" is larger than the tenant may send", events[i].name),
+				 errdetail("It has %zu bytes, at most %d are allowed, and nothing of this call "
+						   "is kept.",
+						   size, limit),
+				 errhint("Store the payload elsewhere and send a reference. The limit is the "
+						 "tenant's max_payload_bytes: select ff_set_tenant(...).")));
+	}
+}
+
 /* A tenant with a limit sends no more events a second than that. Needs SPI. */
 static void
 take_rate(int32 tenant_id, int count)
@@ -34,6 +59,7 @@ take_rate(int32 tenant_id, int count)
 
 	if (limit == 0 || count == 0 || ff_rate_take(tenant_id, limit, count))
 		return;
+	ff_shared_refused(FF_QUOTA_EVENTS_PER_SECOND);
 	ereport(ERROR,
 			(errcode(FF_ERR_EVENT_RATE),
 			 errmsg("the tenant sends more than %d events a second", limit),
@@ -41,6 +67,17 @@ take_rate(int32 tenant_id, int count)
 			 count > limit ? errhint("At most %d fit in one call (max_events_per_second).", limit)
 						   : errhint("Send them a second later. The limit is the tenant's "
 									 "max_events_per_second: select ff_set_tenant(...).")));
+}
+
+/* What a sender may send; its runs are bounded, too, when they are made. */
+static void
+take_quota(FfEvent *events, int count)
+{
+	check_payloads(events, count);
+	if (count > 0)
+		take_rate(events->tenant_id, count);
+	for (int i = 0; i < count; i++)
+		events[i].bounded = true;
 }
 
 static Jsonb *
@@ -92,7 +129,7 @@ ff_send_event(PG_FUNCTION_ARGS)
 	use_key(&event, PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	take_rate(event.tenant_id, 1);
+	take_quota(&event, 1);
 	ff_event_record(&event, 1);
 	SPI_finish();
 	*result = event.id;
@@ -246,7 +283,7 @@ record(Jsonb *list, const FfIdSeed *seed, bool internal, int *count)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (!internal)
-		take_rate(ff_current_tenant(), *count);
+		take_quota(events, *count);
 	ff_event_record(events, *count);
 	SPI_finish();
 	return events;
@@ -330,10 +367,11 @@ start_run(FunctionCallInfo fcinfo, FfEvent *event, const FfFunction *function)
 	run.tenant_id = event->tenant_id;
 	run.function_id = function->function_id;
 	run.version = function->version;
-	take_rate(event->tenant_id, 1);
+	take_quota(event, 1);
 	ff_event_insert(event, 1);
 	run.event_id = event->id;
 	run.event = event;
+	run.bounded = event->bounded;
 	if (!event->duplicate)
 	{
 		ff_flow_start_named(&run);

@@ -9,10 +9,12 @@
 #include "event/event.h"
 #include "flow/claim.h"
 #include "function/function.h"
+#include "slot/depth.h"
 #include "slot/hint.h"
 #include "slot/shared.h"
 #include "team/team.h"
 #include "util/batch.h"
+#include "util/errors.h"
 #include "util/id.h"
 #include "util/json.h"
 #include "util/rows.h"
@@ -241,6 +243,41 @@ write_run_batches(const FfNewRun *runs, int count)
 	ff_batch_run(&batch);
 }
 
+/* Runs of one tenant; bounded: its senders' among them. */
+static void
+count_queued(int32 tenant_id, int count, bool bounded)
+{
+	int	  limit = bounded ? ff_tenant_get(tenant_id)->max_queued : 0;
+	int64 depth;
+
+	if (ff_depth_add(tenant_id, count, limit, &depth))
+		return;
+	ff_shared_refused(FF_QUOTA_QUEUED);
+	ereport(ERROR,
+			(errcode(FF_ERR_QUEUE_FULL), errmsg("the tenant's queue is full"),
+			 errdetail("%lld of its runs have not begun, %d more would be more than the %d it may "
+					   "have, and nothing of this call is kept.",
+					   (long long) depth, count, limit),
+			 errhint("Send it again when some have begun. The limit is the tenant's max_queued: "
+					 "select ff_set_tenant(...).")));
+}
+
+/* Before anything is written: it may be refused. */
+static void
+count_all_queued(const FfNewRun *runs, int count)
+{
+	int first = 0;
+
+	for (int i = 1; i <= count; i++)
+	{
+		if (i < count && runs[i].tenant_id == runs[first].tenant_id &&
+			runs[i].bounded == runs[first].bounded)
+			continue;
+		count_queued(runs[first].tenant_id, i - first, runs[first].bounded);
+		first = i;
+	}
+}
+
 void
 ff_run_insert(FfNewRun *runs, int count)
 {
@@ -249,6 +286,7 @@ ff_run_insert(FfNewRun *runs, int count)
 		if (!runs[i].has_run_id)
 			ff_uuid7(&runs[i].run_id);
 	}
+	count_all_queued(runs, count);
 	write_runs(runs, count);
 	write_live(runs, count);
 	write_run_batches(runs, count);

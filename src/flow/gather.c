@@ -68,7 +68,8 @@ ff_gather_runs(FfNewRun *runs, const FfNewRun *like, const pg_uuid_t *events, in
 		*run = (FfNewRun){.tenant_id = like->tenant_id,
 						  .function_id = like->function_id,
 						  .version = like->version,
-						  .uncancelled = like->uncancelled};
+						  .uncancelled = like->uncancelled,
+						  .bounded = like->bounded};
 		run->event_id = events[from];
 		run->batch = &events[from];
 		run->batch_count = Min(size, count - from);

@@ -89,7 +89,8 @@ is_segment(const char *segment, size_t length, const char *word)
 	return at == length && *word == '\0';
 }
 
-/* How much of a path may be seen: what follows a segment "approve" is a credential. */
+/* How much of a path may be seen: what follows a segment "approve" is a credential, and
+ * what follows a first segment "e" an event key. */
 static size_t
 shown_length(const char *path)
 {
@@ -97,9 +98,11 @@ shown_length(const char *path)
 
 	while (*at == '/')
 	{
+		bool   is_first = at == path;
 		size_t length = strcspn(++at, "/");
 
-		if (is_segment(at, length, "approve") && at[length] == '/')
+		if ((is_segment(at, length, "approve") || (is_first && is_segment(at, length, "e"))) &&
+			at[length] == '/')
 			return (size_t) (at - path) + length + 1;
 		at += length;
 	}

@@ -11,6 +11,7 @@
 
 #include "http/message.h"
 #include "protocol/protocol.h"
+#include "run/trace.h"
 #include "util/duration.h"
 #include "util/json.h"
 #include "util/redact.h"
@@ -224,8 +225,9 @@ ff_gateway_ai(Jsonb *opts, Jsonb **request)
 /* --- making the request --- */
 
 char *
-ff_gateway_request(FfHttpCall *call, Jsonb *request)
+ff_gateway_request(FfHttpCall *call, const FfRun *run, const FfItem *item)
 {
+	Jsonb			  *request = item->request;
 	Jsonb			  *headers = ff_json_member(request, "headers");
 	JsonbIterator	  *it = JsonbIteratorInit(&headers->root);
 	JsonbValue		   value;
@@ -233,6 +235,7 @@ ff_gateway_request(FfHttpCall *call, Jsonb *request)
 	char			  *name = "";
 	char			  *body = ff_json_text(request, "body");
 	bool			   typed = false;
+	bool			   traced = false;
 
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
@@ -246,6 +249,7 @@ ff_gateway_request(FfHttpCall *call, Jsonb *request)
 						  ? psprintf("%s;", name)
 						  : psprintf("%s: %.*s", name, value.val.string.len, value.val.string.val));
 			typed |= pg_strcasecmp(name, "content-type") == 0;
+			traced |= pg_strcasecmp(name, "traceparent") == 0;
 		}
 	}
 	if (body != NULL)
@@ -254,6 +258,8 @@ ff_gateway_request(FfHttpCall *call, Jsonb *request)
 		ff_http_add_header(call, ff_json_bool(request, "ai") ? "content-type: application/json"
 								 : body != NULL ? "content-type: text/plain;charset=UTF-8"
 												: "content-type:");
+	if (!traced)
+		ff_run_trace_call(call, run, item->id);
 	call->method = ff_json_text(request, "method");
 	call->keep_headers = true;
 	/* A provider that sends its callers elsewhere would be sent the key there. */

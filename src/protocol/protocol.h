@@ -68,7 +68,7 @@ extern const char *ff_gateway_fetch(Jsonb *opts, Jsonb **request);
 extern const char *ff_gateway_ai(Jsonb *opts, Jsonb **request);
 
 /* Writes the headers and the body of a request; gives its address. */
-extern char *ff_gateway_request(FfHttpCall *call, Jsonb *request);
+extern char *ff_gateway_request(FfHttpCall *call, const FfRun *run, const FfItem *item);
 
 /* What the request's answer means for the item's step: one operation, without the request's
  * secrets. */

@@ -74,6 +74,14 @@ as $$
 	union all
 	select 'oldest runnable', coalesce((now() - flowforge.id_time(min(h.run_id::text)::uuid))::text, '-') from flowforge.run_hot h
 	union all
+	select 'queued runs', format('%s have not begun, %s of them wait for room', q.hot + q.parked, q.parked)
+	from (select (select count(*) from flowforge.run_hot h where h.state is null) as hot,
+		(select count(*) from flowforge.run_parked p where p.state is null) as parked) q
+	union all
+	select 'limited steps', format('%s have room, %s wait for it', coalesce(sum(c.granted - c.released), 0), coalesce(sum(c.asked - c.granted), 0)) from flowforge.claim c
+	union all
+	select 'refused calls', string_agg(format('%s %s', r.calls, r.quota), ', ' order by r.quota) from flowforge.refusals() r having count(*) > 0
+	union all
 	select 'parked runs', count(*)::text from flowforge.run_parked
 	union all
 	select 'next due', coalesce(min(p.wake_at)::text, '-') from flowforge.run_parked p
@@ -87,4 +95,4 @@ as $$
 	select 'last error', coalesce((select format('%s (%s)', e.last_error, e.last_error_at) from flowforge.executors() e
 		where e.last_error is not null order by e.last_error_at desc limit 1), '-')
 $$;
-comment on function @extschema@.ff_status() is 'One screen for a DBA: executors, backlog, what is in flight, what is due, the last error.';
+comment on function @extschema@.ff_status() is 'One screen for a DBA: executors, backlog, limits reached, what is in flight, what is due, the last error.';

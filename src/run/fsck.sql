@@ -181,6 +181,26 @@ as $$
 $$;
 comment on function flowforge.fsck_room() is 'Part of flowforge.fsck: calls of limited runs.';
 
+-- What is known of queues is in shared memory. It is compared with the rows when nothing has come or gone while they were read.
+create function flowforge.fsck_queues() returns table (invariant text, run_id uuid, detail text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+	before constant jsonb := (select jsonb_object_agg(q.tenant_id, to_jsonb(q) - 'refused') from flowforge.queue_depths() q where q.open = 0);
+	counted constant jsonb := (
+		select jsonb_object_agg(n.tenant_id, n.runs)
+		from (select l.tenant_id, count(*) as runs from flowforge.live_run l where l.state -> 'start' is null group by l.tenant_id) n);
+begin
+	return query
+	select 'a queue is as long as is known', null::uuid, format('tenant %s is known to have %s runs that have not begun, it has %s', q.tenant_id, q.depth,
+		coalesce((counted ->> q.tenant_id::text)::bigint, 0))
+	from flowforge.queue_depths() q
+	where to_jsonb(q) - 'refused' = before -> q.tenant_id::text and q.depth <> coalesce((counted ->> q.tenant_id::text)::bigint, 0);
+end
+$$;
+comment on function flowforge.fsck_queues() is 'Part of flowforge.fsck: how many runs of tenants with max_queued have not begun.';
+
 create function flowforge.fsck_triggers() returns table (invariant text, run_id uuid, detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -533,6 +553,7 @@ begin
 	union all select * from flowforge.fsck_calls(low)
 	union all select * from flowforge.fsck_claims()
 	union all select * from flowforge.fsck_room()
+	union all select * from flowforge.fsck_queues()
 	union all select * from flowforge.fsck_triggers()
 	union all select * from flowforge.fsck_flows(low)
 	union all select * from flowforge.fsck_waits(low)

@@ -48,6 +48,7 @@ ff_run_change(FfRun *run)
 		run->change = palloc0(sizeof(FfChange));
 		run->change->run = run;
 		run->change->home_before = run->home;
+		run->change->begun_before = run->started != 0;
 		run->change->first_seq = run->seq + 1;
 		if (run->claim != NULL)
 		{

@@ -122,6 +122,7 @@ ff_run_note_start(FfRun *run, TimestampTz at)
 {
 	if (run->started != 0)
 		return;
+	(void) ff_run_change(run); /* which is to know that it had not begun */
 	run->started = at;
 	ff_run_log(run, "run.started", NULL, NULL, -1, NULL, at);
 }

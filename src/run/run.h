@@ -213,6 +213,7 @@ typedef struct FfChange
 {
 	FfRun	   *run;
 	FfHome		home_before;
+	bool		begun_before; /* the run had begun */
 	FfClaim	   *claim_before; /* or NULL */
 	int			first_seq;
 	List	   *events;		  /* of JsonbValue */

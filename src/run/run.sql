@@ -48,6 +48,8 @@ create table flowforge.run_parked (
 );
 comment on table flowforge.run_parked is 'Live runs with nothing to call before wake_at.';
 create index run_parked_wake on flowforge.run_parked (slot, wake_at);
+-- Those that have not begun, for the count of a tenant's queue (src/slot/depth.c).
+create index run_parked_new on flowforge.run_parked (tenant_id) where (state operator(pg_catalog.->) 'start') is null;
 
 -- A step that has finished: the checkpoint. memo is what the function is handed on every later call; detail is what else is known of
 -- it, for people: {input, metadata, usage}, without secrets.

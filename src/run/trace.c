@@ -49,6 +49,21 @@ ff_run_trace_state(const FfRun *run)
 	return ff_trace_is_state(state) ? state : NULL;
 }
 
+FfTrace
+ff_run_trace_context(const FfRun *run, const char *step)
+{
+	FfTrace trace = {NULL, NULL};
+	char   *parent;
+
+	if (!ff_run_traced(run))
+		return trace;
+	parent = palloc(FF_TRACE_PARENT + 1);
+	ff_run_trace(run, step, parent);
+	trace.parent = parent;
+	trace.state = ff_run_trace_state(run);
+	return trace;
+}
+
 void
 ff_run_trace_call(FfHttpCall *call, const FfRun *run, const char *step)
 {

@@ -15,6 +15,9 @@ extern bool ff_run_traced(const FfRun *run);
 extern void ff_run_trace(const FfRun *run, const char *step, char parent[FF_TRACE_PARENT + 1]);
 /* The tracestate it came with, or NULL. */
 extern const char *ff_run_trace_state(const FfRun *run);
+/* What the run starts with a step, or, for "", beside its steps, belongs to; NULLs when nobody
+ * wants to know. */
+extern FfTrace ff_run_trace_context(const FfRun *run, const char *step);
 /* Adds both to a call. */
 extern void ff_run_trace_call(FfHttpCall *call, const FfRun *run, const char *step);
 

@@ -55,6 +55,8 @@ init_database(FfDatabase *database, int tranche)
 	pg_atomic_init_u32(&database->epoch, 0);
 	pg_atomic_init_u32(&database->schedules, 0);
 	pg_atomic_init_u64(&database->starts, 0);
+	for (int i = 0; i < FF_QUOTAS; i++)
+		pg_atomic_init_u64(&database->refused[i], 0);
 	SpinLockInit(&database->waiters_lock);
 	SpinLockInit(&database->gate.lock);
 	for (int i = 0; i < FF_SLOTS; i++)
@@ -84,6 +86,7 @@ start_shared_memory(void)
 		ff_shared->life = ff_unix_us(GetCurrentTimestamp());
 		ff_channel_make(ff_shared->live_channel);
 		ff_rate_init(&ff_shared->rates);
+		ff_depths_init(&ff_shared->depths);
 		for (int i = 0; i < FF_MAX_DATABASES; i++)
 			init_database(&ff_shared->databases[i], tranche);
 	}
@@ -320,6 +323,40 @@ put_executor(ReturnSetInfo *result, int number, FfExecutor *executor)
 	values[11] = TimestampTzGetDatum(at);
 	nulls[10] = nulls[11] = at == 0;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+void
+ff_shared_refused(FfQuota quota)
+{
+	FfDatabase *database = ff_shared_database();
+
+	if (database != NULL)
+		pg_atomic_fetch_add_u64(&database->refused[quota], 1);
+}
+
+/* flowforge.refusals() */
+PG_FUNCTION_INFO_V1(ff_slot_refusals);
+Datum
+ff_slot_refusals(PG_FUNCTION_ARGS)
+{
+	static const char *const names[FF_QUOTAS] = {
+		[FF_QUOTA_QUEUED] = "max_queued",
+		[FF_QUOTA_EVENTS_PER_SECOND] = "max_events_per_second",
+		[FF_QUOTA_PAYLOAD_BYTES] = "max_payload_bytes",
+	};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	FfDatabase	  *database = ff_shared_database();
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; database != NULL && i < FF_QUOTAS; i++)
+	{
+		Datum values[2] = {CStringGetTextDatum(names[i]),
+						   Int64GetDatum((int64) pg_atomic_read_u64(&database->refused[i]))};
+		bool  nulls[2] = {false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
 }
 
 PG_FUNCTION_INFO_V1(ff_slot_executors);

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "slot/depth.h"
 #include "slot/follow.h"
 #include "slot/pool.h"
 #include "slot/rate.h"
@@ -135,6 +136,15 @@ typedef struct FfWaiter
 	pg_uuid_t run_id;
 } FfWaiter;
 
+/* What a sender may be refused for. */
+typedef enum FfQuota
+{
+	FF_QUOTA_QUEUED,
+	FF_QUOTA_EVENTS_PER_SECOND,
+	FF_QUOTA_PAYLOAD_BYTES,
+	FF_QUOTAS
+} FfQuota;
+
 typedef struct FfDatabase
 {
 	Oid oid; /* InvalidOid: free; set once by the launcher, cleared when its workers are gone */
@@ -146,6 +156,7 @@ typedef struct FfDatabase
 		epoch; /* grows when the extension or its settings changed: executors begin anew */
 	pg_atomic_uint32 schedules; /* grows when a schedule changed: the clock is set anew */
 	pg_atomic_uint64 starts;	/* a TimestampTz: when held starts are to be looked at next */
+	pg_atomic_uint64 refused[FF_QUOTAS]; /* calls of senders, since the server started */
 	bool	   stopping; /* the database is about to be dropped, renamed or copied: no workers */
 	slock_t	   waiters_lock;
 	int		   waiters_used;
@@ -165,6 +176,7 @@ typedef struct FfShared
 	int64	   life;						  /* when this was made, in microseconds since 1970 */
 	char	   live_channel[FF_CHANNEL_SIZE]; /* what is only for watching is notified on it */
 	FfRates	   rates;
+	FfDepths   depths;
 	FfDatabase databases[FF_MAX_DATABASES];
 } FfShared;
 
@@ -197,6 +209,9 @@ extern void ff_shared_overflow(FfDatabase *database);
 
 /* Tells the executor that keeps the clock to look at the schedules. */
 extern void ff_shared_schedules_changed(FfDatabase *database);
+
+/* A sender was refused. */
+extern void ff_shared_refused(FfQuota quota);
 
 /* Held starts are to be looked at no later than then; true when that is news. Neither allocates nor
  * raises. */

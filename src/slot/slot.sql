@@ -36,6 +36,28 @@ language c volatile
 as 'MODULE_PATHNAME', 'ff_slot_post';
 comment on function flowforge.post(integer, uuid, text, jsonb) is 'Puts a message in the inbox of a run''s owner and wakes it at commit.';
 
+create function flowforge.refusals(out quota text, out calls bigint) returns setof record
+language c volatile
+as 'MODULE_PATHNAME', 'ff_slot_refusals';
+comment on function flowforge.refusals() is
+'How many calls of senders were refused in this database since the server started, by the limit of the tenant that they would have gone beyond.';
+
+create function flowforge.count_queued(tenant integer) returns void
+language c volatile strict
+as 'MODULE_PATHNAME', 'ff_slot_depth_add';
+comment on function flowforge.count_queued(integer) is 'Says that this transaction writes a run of the tenant which has not begun.';
+revoke execute on function flowforge.count_queued(integer) from public;
+
+create function flowforge.queue_depths(
+	out tenant_id integer, out depth bigint, out made bigint, out begun bigint, out open bigint, out refused bigint, out counted_at timestamptz
+) returns setof record
+language c volatile
+as 'MODULE_PATHNAME', 'ff_slot_depths';
+comment on function flowforge.queue_depths() is
+'Of the tenants that have max_queued and have sent since the server started: how many of their runs have not begun (depth), how many have been made and '
+'how many have begun since the tenant was first counted, how many of those made are in transactions that are not over, how many calls were refused, and '
+'when rows were last counted.';
+
 create function flowforge.look() returns void
 language c volatile
 as 'MODULE_PATHNAME', 'ff_slot_look';

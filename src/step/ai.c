@@ -11,6 +11,7 @@
 #include "ai/ai.h"
 #include "http/client.h"
 #include "run/actor.h"
+#include "run/trace.h"
 #include "step/step.h"
 #include "util/json.h"
 
@@ -69,6 +70,7 @@ request(FfHttpCall *call, const FfRun *run, const FfItem *item, void *found, Jso
 		return NULL;
 	foreach (cell, headers)
 		ff_http_add_header(call, lfirst(cell));
+	ff_run_trace_call(call, run, item->id);
 	call->eager = ff_json_bool(item->options, "stream");
 	return url;
 }

@@ -9,6 +9,7 @@
 
 #include "event/event.h"
 #include "run/actor.h"
+#include "run/trace.h"
 #include "step/step.h"
 #include "util/id.h"
 #include "util/json.h"
@@ -60,6 +61,21 @@ record(FfRun *run, FfEffect *effect)
 	ff_step_set_memo(run, effect->step, ids_memo(events, sending->count));
 }
 
+/* Events are of the step's trace unless they name one themselves. */
+static void
+add_trace(const FfRun *run, const char *step, Sending *sending)
+{
+	FfTrace trace = ff_run_trace_context(run, step);
+
+	for (int i = 0; trace.parent != NULL && i < sending->count; i++)
+	{
+		Jsonb *meta;
+
+		if (ff_event_read_meta(sending->events[i].meta, trace, &meta) == NULL)
+			sending->events[i].meta = meta;
+	}
+}
+
 /* What is wrong with the events, as the step's error; NULL when they have been read. */
 static Jsonb *
 read_events(FfRun *run, const FfOp *op, Sending *sending)
@@ -70,6 +86,7 @@ read_events(FfRun *run, const FfOp *op, Sending *sending)
 	PG_TRY();
 	{
 		sending->events = ff_events_read(op->options, run->tenant_id, &sending->count);
+		add_trace(run, op->id, sending);
 	}
 	PG_CATCH();
 	{

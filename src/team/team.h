@@ -17,6 +17,8 @@ typedef struct FfTenant
 	int	  weight;				 /* its share of the executors beside other tenants' */
 	int	  max_running;			 /* steps at once; 0: any number */
 	int	  max_events_per_second; /* 0: any number */
+	int	  max_queued;			 /* runs that have not begun; 0: any number */
+	int	  max_payload_bytes;	 /* of an event's data and user; 0: what the server allows */
 } FfTenant;
 
 /* Once per process, in _PG_init. */

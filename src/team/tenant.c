@@ -54,18 +54,21 @@ limit_of(uint64 row, int column)
 static FfTenant
 load(int32 tenant_id)
 {
-	static FfPlan plan = {"select t.weight, t.max_running, t.max_events_per_second "
-						  "from flowforge.tenant t where t.tenant_id = $1",
-						  1,
-						  {INT4OID}};
-	FfTenant	  tenant = {tenant_id, 1, 0, 0};
-	Datum		  values[1] = {Int32GetDatum(tenant_id)};
+	static FfPlan plan = {
+		"select t.weight, t.max_running, t.max_events_per_second, t.max_queued, t.max_payload_bytes "
+		"from flowforge.tenant t where t.tenant_id = $1",
+		1,
+		{INT4OID}};
+	FfTenant tenant = {.tenant_id = tenant_id, .weight = 1};
+	Datum	 values[1] = {Int32GetDatum(tenant_id)};
 
 	if (ff_spi_run(&plan, values, NULL, false) == 0)
 		return tenant;
 	tenant.weight = limit_of(0, 1);
 	tenant.max_running = limit_of(0, 2);
 	tenant.max_events_per_second = limit_of(0, 3);
+	tenant.max_queued = limit_of(0, 4);
+	tenant.max_payload_bytes = limit_of(0, 5);
 	return tenant;
 }
 

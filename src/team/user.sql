@@ -56,6 +56,16 @@ create unlogged table flowforge.login_try (
 );
 comment on table flowforge.login_try is 'How often addresses have tried to sign in, for some minutes.';
 
+create function flowforge.forget_sessions() returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+	delete from flowforge.user_session s where s.expires_at < now();
+	delete from flowforge.login_try t where t.minute < now() - interval '10 minutes'
+$$;
+comment on function flowforge.forget_sessions() is 'Forgets sign-ins whose refresh tokens have expired, and tries to sign in that count no more. Executors call it.';
+revoke execute on function flowforge.forget_sessions() from public;
+
 create function flowforge.password_hash(password text) returns text
 language c volatile strict as 'MODULE_PATHNAME', 'ff_sql_password_hash';
 comment on function flowforge.password_hash(text) is 'A password''s Argon2id hash (19 MiB, two passes).';

@@ -121,6 +121,8 @@
 	X(ROLE_UNTIED, '6', '4', '1', 403, "The caller's database role is tied to no tenant")          \
 	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")               \
 	X(AUDIT_KEY, '6', '6', '0', 409, "There is no key to seal the audit log with")                 \
+	X(QUEUE_FULL, '6', 'C', '0', 429, "The tenant has as many runs waiting to begin as it may")    \
+	X(PAYLOAD_SIZE, '6', 'C', '1', 413, "The event is larger than the tenant may send")            \
 	X(SECRET_FORM, '6', 'B', '0', 400, "A secret is not of the form it should have")               \
 	X(SECRET_NOT_FOUND, '6', 'B', '1', 404, "The secret does not exist")                           \
 	X(SECRET_PLACE, '6', 'B', '2', 400, "A secret stands where it may not")                        \

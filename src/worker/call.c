@@ -123,7 +123,7 @@ ff_call_start(FfRun *run, FfItem *item, const FfFunction *function, FfLane *lane
 	ff_uuid7(&item->request_id);
 	detail->max_attempts = function->max_attempts;
 	if (ff_item_requests(item))
-		url = ff_gateway_request(call, item->request);
+		url = ff_gateway_request(call, run, item);
 	else if (item->kind == FF_ITEM_STEP)
 	{
 		url = ff_outside_request(call, run, item, &detail->opened, &detail->found);

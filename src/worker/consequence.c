@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 
 #include "event/event.h"
 #include "function/function.h"
@@ -149,6 +150,22 @@ end_data(const FfChange *change, char *slug)
 	return ff_jb_finish(&builder);
 }
 
+/* The meta of the run's event, but of the run's own span: what its end starts comes after it. */
+static Jsonb *
+end_meta(const FfRun *run)
+{
+	FfTrace trace = ff_run_trace_context(run, "");
+	Jsonb  *meta = run->event.meta;
+	Jsonb  *kept;
+
+	if (trace.parent == NULL)
+		return meta;
+	if (meta != NULL)
+		meta = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(meta),
+												  CStringGetTextDatum("traceparent")));
+	return ff_event_read_meta(meta, trace, &kept) == NULL ? kept : run->event.meta;
+}
+
 static FfEvent *
 end_event(const FfChange *change, const char *name)
 {
@@ -160,7 +177,7 @@ end_event(const FfChange *change, const char *name)
 	event->name = name;
 	event->data = end_data(change, slug_of(change->run));
 	event->external_id = pstrdup(ulid);
-	event->meta = change->run->event.meta;
+	event->meta = end_meta(change->run);
 	event->ts = change->ended_at;
 	return event;
 }
@@ -315,22 +332,6 @@ defer_data(const FfRun *run, const FfDefer *defer, const char *slug)
 	return merged(ff_json_member(defer->payload, "input"), ff_jb_finish(&builder));
 }
 
-/* What a run starts is of its trace, if it belongs to one. */
-static FfTrace
-trace_of(const FfRun *run, const char *step)
-{
-	FfTrace trace = {NULL, NULL};
-	char   *parent;
-
-	if (!ff_run_traced(run))
-		return trace;
-	parent = palloc(FF_TRACE_PARENT + 1);
-	ff_run_trace(run, step, parent);
-	trace.parent = parent;
-	trace.state = ff_run_trace_state(run);
-	return trace;
-}
-
 /* The functions the run has deferred are started, by an event each. */
 static void
 schedule_defers(List **events, const FfChange *change)
@@ -354,8 +355,8 @@ schedule_defers(List **events, const FfChange *change)
 		event->data = defer_data(change->run, defer, slug);
 		event->ts = change->ended_at;
 		/* Sessions that are none are not worth losing the event for. */
-		(void) ff_event_read_meta(ff_json_member(defer->payload, "meta"), trace_of(change->run, ""),
-								  &event->meta);
+		(void) ff_event_read_meta(ff_json_member(defer->payload, "meta"),
+								  ff_run_trace_context(change->run, ""), &event->meta);
 		*events = lappend(*events, event);
 	}
 }
@@ -461,7 +462,8 @@ prepare_invocation(const Invoking *invoking, FfEvent *event, FfNewRun *run)
 			ereport(ERROR, (errcode(FF_ERR_FUNCTION_NOT_FOUND), errmsg("%s", problem)));
 		return problem;
 	}
-	problem = ff_event_read_meta(meta, trace_of(change->run, invocation->step_id), &event->meta);
+	problem = ff_event_read_meta(meta, ff_run_trace_context(change->run, invocation->step_id),
+								 &event->meta);
 	if (problem != NULL)
 		return problem;
 	run->tenant_id = change->run->tenant_id;

@@ -74,6 +74,28 @@ forget_snapshots(void *arg)
 	ff_spi_run(&plan, values, NULL, false);
 }
 
+static void
+forget_sessions(void *arg)
+{
+	static FfPlan plan = {"select flowforge.forget_sessions()", 0, {0}};
+
+	ff_spi_run(&plan, NULL, NULL, false);
+}
+
+/* Whole days (UTC): the log is cut once a day at most. */
+static void
+forget_audit(void *arg)
+{
+	static FfPlan plan = {
+		"select flowforge.forget_audit(((now() at time zone 'UTC')::date - $1)::timestamp at time zone 'UTC')",
+		1,
+		{INT4OID}};
+	Datum values[1] = {Int32GetDatum(ff_audit_retention)};
+
+	if (ff_audit_retention > 0)
+		ff_spi_run(&plan, values, NULL, false);
+}
+
 /* The database may have been restored from a dump. */
 static void
 bind_roles(void *arg)
@@ -136,6 +158,8 @@ ff_maintain_turn(void)
 	ff_transaction(forget_flows, NULL, &failure);
 	ff_transaction(forget_approvals, NULL, &failure);
 	ff_transaction(forget_snapshots, NULL, &failure);
+	ff_transaction(forget_sessions, NULL, &failure);
+	ff_transaction(forget_audit, NULL, &failure);
 	ff_transaction(bind_roles, NULL, &failure);
 	ff_transaction(sync_jobs, NULL, &failure);
 }

@@ -10,6 +10,7 @@
 
 #include "event/event.h"
 #include "flow/flow.h"
+#include "slot/depth.h"
 #include "slot/hint.h"
 #include "util/batch.h"
 #include "util/id.h"
@@ -272,6 +273,8 @@ gather(Rows *group, FfChange *change)
 	if (change->ended)
 		gather_end(group, change);
 	gather_home(group, change);
+	if (!change->begun_before && (change->run->started != 0 || change->ended))
+		ff_depth_begun(change->run->tenant_id);
 	gather_done(&group->waits_deleted, change, change->waits_done);
 	gather_done(&group->signals_deleted, change, change->signals_done);
 	gather_messages(group, change);

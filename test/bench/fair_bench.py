@@ -1,10 +1,18 @@
 """The fair queue: what a run costs when a million wait behind it, and how soon another tenant's run is there. In process, so that nothing
 but the engine is measured."""
+import json
+import threading
+import time
+
 from bench_tools import anonymous_kb, cpu_seconds, executor_pids, percentile, say
 from graph_bench import chain, event_to_end, publish, Session
-from harness import Cluster, wait_for
+from harness import App, Cluster, wait_for
 
 SMALL, LARGE, MEASURED = 40000, 1000000, 30000
+
+# What the executor can do is bounded by calls, not by the machine: CALLS at once, each of CALL seconds.
+CALLS, CALL, NEIGHBOURS, SECONDS = 8, 0.08, 4, 20
+SHARE = CALLS / CALL / NEIGHBOURS  # runs a second
 
 
 def queue(cluster, count):
@@ -47,6 +55,49 @@ def beside(cluster):
     return times
 
 
+def sender(cluster, tenant, a_second):
+    """Sends events of a tenant evenly for so many seconds, a hundredth of a second's at once if there are that many."""
+    session = Session(cluster)
+    session.do(f"set flowforge.tenant = {tenant}")
+    began, sent = time.monotonic(), 0
+    while time.monotonic() < began + SECONDS:
+        due = int((time.monotonic() - began) * a_second) - sent
+        if due > 0:
+            session.ask(f"select count(ff_send_event('bench{tenant}/go')) from generate_series(1, {due})")
+            sent += due
+        time.sleep(0.01)
+    session.stop()
+
+
+def beside_one_at(cluster, times):
+    """99 % of the other tenants' runs end within so many milliseconds of their event while the first tenant sends so many times its share."""
+    since = cluster.sql("select clock_timestamp()")
+    threads = [threading.Thread(target=sender, args=(cluster, tenant, SHARE * (times if tenant == 1 else 0.5))) for tenant in range(1, NEIGHBOURS + 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_for(lambda: cluster.sql(f"select count(*) from flowforge.runs where tenant_id > 1 and created_at > '{since}' and ended_at is null") == "0", 60, "they have ended")
+    took = [float(t) for t in cluster.sql("select extract(epoch from ended_at - created_at) * 1000 from flowforge.runs "
+                                          f"where tenant_id > 1 and created_at > '{since}'").split()]
+    left = int(cluster.sql("select count(*) from flowforge.run_hot where tenant_id = 1"))
+    return percentile(took, 99), left
+
+
+def neighbours(close):
+    cluster = close(Cluster(settings={"flowforge.executors": "1", "flowforge.max_in_flight": str(CALLS)}))
+    for tenant in range(1, NEIGHBOURS + 1):
+        cluster.sql(f"insert into flowforge.tenant (tenant_id, name) values ({tenant}, 'tenant {tenant}') on conflict do nothing")
+        app = close(App(name=f"bench{tenant}", steps=0, delay=CALL))
+        cluster.sql(f"set flowforge.tenant = {tenant}; select flowforge.register_app($json${json.dumps(app.registration())}$json$)")
+        cluster.sql(f"set flowforge.tenant = {tenant}; select ff_send_event('bench{tenant}/go')")
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.run_end") == str(NEIGHBOURS), 60, "everybody has been served once")
+    within, _ = beside_one_at(cluster, 1)
+    beyond, left = beside_one_at(cluster, 10)
+    say("others' runs, event to end, one tenant at its share, p99", f"{within:.1f} ms")
+    say("  ratio while it sends ten times that", f"{beyond / within:.2f}", "1.5", beyond / within <= 1.5 and left > 0)
+
+
 def fair(close):
     cluster = close(Cluster(settings={"flowforge.executors": "1", "max_wal_size": "'8GB'", "track_commit_timestamp": "on",
                                       "shared_buffers": "'512MB'"}))
@@ -55,6 +106,7 @@ def fair(close):
     cluster.psql(stdin="set flowforge.tenant = 2;\n" + "select ff_workflow_create('one', definition, triggers => '[{\"event\": \"bench/one\"}]') is not null "
                  "from (select v.config -> 'graph' as definition from flowforge.function_version v where v.tenant_id = 1 limit 1) d;\n"
                  "select ff_workflow_publish('one') is not null;")
+    neighbours(close)
     small = drain(cluster, SMALL)
     wait_for(lambda: cluster.sql("select count(*) from flowforge.run_hot") == "0", 60, "the small backlog is done")
     memory = anonymous_kb(executor_pids(cluster))

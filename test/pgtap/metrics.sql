@@ -13,7 +13,7 @@ select plan(9);
 
 select is_empty($$
 	select l from regexp_split_to_table(rtrim(flowforge.metrics(), E'\n'), E'\n') l
-	where l !~ '^# (HELP|TYPE) flowforge_[a-z_]+ ' and l !~ '^flowforge_[a-z_]+(\{[a-z_]+="[^"]*"\})? [0-9.]+$'
+	where l !~ '^# (HELP|TYPE) flowforge_[a-z_]+ ' and l !~ '^flowforge_[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [0-9.]+$'
 $$, 'every line is a sample or announces some');
 select is_empty($$
 	select m[1] from regexp_matches(flowforge.metrics(), E'^# TYPE (\\S+)', 'gn') m group by 1 having count(*) > 1

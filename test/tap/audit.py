@@ -97,6 +97,74 @@ def test_a_dump_keeps_the_log_and_its_seals_and_the_chain_goes_on(use):
     assert cluster.sql("select * from ff_audit_verify()", database="restored") == ""
 
 
+def test_a_log_is_cut_at_a_seal_and_what_is_left_is_still_verified(use):
+    cluster = sealing(use)
+    cluster.sql("; ".join([WRITE] * 5))
+    sealed_to(cluster, 5)
+    cluster.sql("; ".join([WRITE] * 3))
+    sealed_to(cluster, 8)
+    assert cluster.sql("select flowforge.forget_audit(now() - interval '1 hour')") == "0", "nothing is so old"
+    cut = cluster.sql("select min(sealed_at) + interval '1 microsecond' from flowforge.audit_seal where audit_seq >= 5")
+    at = int(cluster.sql("select min(audit_seq) from flowforge.audit_seal where audit_seq >= 5"))
+    assert cluster.sql(f"select flowforge.forget_audit('{cut}')") == "1"
+    assert cluster.sql("select min(audit_seq), max(audit_seq) from flowforge.audit_log") == f"{at + 1}|9"
+    assert cluster.sql("select action, after ->> 'audit_seq', after ->> 'rows' from flowforge.audit_log order by audit_seq desc limit 1") == f"audit.cut|{at}|{at}"
+    assert cluster.sql("select * from ff_audit_verify()") == ""
+    assert cluster.sql(f"select flowforge.forget_audit('{cut}')") == "0", "once"
+    sealed_to(cluster, 9)
+    # Again, and further, while the log goes on; the note of a cut alone is not cut.
+    cluster.sql(WRITE)
+    sealed_to(cluster, 10)
+    assert cluster.sql("select flowforge.forget_audit(clock_timestamp())") == "1"
+    sealed_to(cluster, 11)
+    assert cluster.sql("select flowforge.forget_audit(clock_timestamp())") == "0"
+    cluster.sql(f"{WRITE}; {WRITE}")
+    sealed_to(cluster, 13)
+    assert cluster.sql("select string_agg(audit_seq::text, ' ' order by audit_seq) from flowforge.audit_log") == "11 12 13"
+    assert cluster.sql("select * from ff_audit_verify()") == ""
+    # What is cut without a note, or beyond it, or without its seal, is missing.
+    tamper = "begin; set local session_replication_role = replica; {}; set local session_replication_role = origin; select audit_seq, problem from ff_audit_verify(); rollback"
+    assert "12|removed" in cluster.sql(tamper.format("delete from flowforge.audit where audit_seq = 12"))
+    assert "|removed" in cluster.sql(tamper.format("delete from flowforge.audit where audit_seq <= 12"))
+    assert "1|removed" in cluster.sql(tamper.format("delete from flowforge.audit_seal where audit_seq = 10"))
+    assert "|forged seal" in cluster.sql(tamper.format("update flowforge.audit_seal set hash = sha256('x') where audit_seq = 10"))
+    assert "11|altered" in cluster.sql(tamper.format("update flowforge.audit set after = after || '{\"audit_seq\": 9}' where audit_seq = 11"))
+
+
+def test_a_log_with_something_wrong_or_without_seals_is_not_cut(use):
+    cluster = sealing(use)
+    cluster.sql(f"{WRITE}; {WRITE}; {WRITE}")
+    sealed_to(cluster, 3)
+    cluster.sql("set session_replication_role = replica; update flowforge.audit set actor = 'somebody' where audit_seq = 2")
+    assert cluster.sql("select flowforge.forget_audit(clock_timestamp())") == "0"
+    assert "2|altered" in cluster.sql("select audit_seq, problem from ff_audit_verify()")
+    chained = use(Cluster())
+    chained.sql(WRITE)
+    assert chained.sql("select flowforge.forget_audit(clock_timestamp())") == "0"
+
+
+def test_housekeeping_forgets_sign_ins_that_have_expired_and_cuts_what_is_too_old(use):
+    cluster = sealing(use)
+    cluster.sql(f"{WRITE}; {WRITE}")
+    sealed_to(cluster, 2)
+    cluster.sql("select ff_user_create('ann@example.com', 'correct horse battery', 'Ann', 'admin')")
+    cluster.sql("insert into flowforge.user_session (tenant_id, user_id, refresh_digest, address, expires_at) "
+                "select 1, user_id, 'x', '127.0.0.1', now() + d from flowforge.user_account, unnest('{-1 s,1 h}'::interval[]) d; "
+                "insert into flowforge.login_try values ('a', now() - interval '1 hour', 3), ('b', now(), 1)")
+    # Sealed two days ago, as the key says.
+    cluster.sql("set session_replication_role = replica; update flowforge.audit_seal s set sealed_at = n.sealed_at, signature = flowforge.audit_sign(flowforge.audit_seal_text(n)) "
+                "from (select s.tenant_id, s.audit_seq, s.hash, s.sealed_at - interval '2 days' as sealed_at, s.public_key, s.signature from flowforge.audit_seal s) o "
+                "cross join lateral (select (row(o.tenant_id, o.audit_seq, o.hash, o.sealed_at, o.public_key, o.signature)::flowforge.audit_seal).*) n where s.audit_seq = n.audit_seq and s.audit_seq <= 2")
+    cluster.sql("alter system set flowforge.audit_retention = 1")
+    cluster.stop()
+    cluster.start()  # housekeeping begins with the server
+    wait_for(lambda: cluster.try_sql("select count(*) from flowforge.user_session") == "1", 60, "the session that has expired is gone")
+    assert cluster.sql("select address from flowforge.login_try") == "b"
+    wait_for(lambda: cluster.sql("select count(*) from flowforge.audit where audit_seq <= 2") == "0", 60, "the log is cut")
+    assert cluster.sql("select count(*) from flowforge.audit where action = 'user.create'") == "1"
+    assert cluster.sql("select * from ff_audit_verify()") == ""
+
+
 def test_many_at_once_make_one_chain(use):
     cluster = use(Cluster())
     script = os.path.join(cluster.directory, "write.sql")

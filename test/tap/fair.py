@@ -125,6 +125,42 @@ def test_a_tenant_whose_calls_all_hang_keeps_nobody_else_from_calling(use):
     wait_for(lambda: ended(cluster, 3) == 300, 30, "the other tenant's runs end")
 
 
+class Watching(App):
+    """Notes how often another app had been called when it is called itself."""
+
+    def __init__(self, name, other):
+        self.other, self.seen = other, []
+        super().__init__(name=name, steps=0)
+
+    def answer(self, body):
+        self.seen.append(self.other.calls)
+        return super().answer(body)
+
+
+def test_a_tenant_at_ten_times_its_share_comes_before_no_others_next_run(use):
+    slots = 8
+    cluster = use(Cluster(settings={"flowforge.executors": "1", "flowforge.max_in_flight": str(slots)}))
+    tenants(cluster, 2, 3, 4)
+    busy = use(App(name="busy", steps=0, delay=0.02))
+    register(cluster, 2, busy)
+    others = {number: use(Watching(f"quiet{number}", busy)) for number in (3, 4)}
+    for number, app in others.items():
+        register(cluster, number, app)
+    queue(cluster, 2, "busy/go", 10000)
+    wait_for(lambda: busy.calls > slots, what="the first tenant's runs are called")
+    passed = []
+    for turn in range(40):
+        number = 3 + turn % 2
+        app = others[number]
+        as_tenant(cluster, number, f"select ff_send_event('quiet{number}/go')")
+        before = busy.calls  # the run is committed: it is its turn
+        wait_for(lambda: len(app.seen) == turn // 2 + 1, what="the other tenant's run is called")
+        passed.append(app.seen[-1] - before)
+    # Those under way may not have been counted when the run was committed, and as many go on in the time of one.
+    assert max(passed) <= 2 * slots, passed
+    assert int(cluster.sql("select count(*) from flowforge.run_hot where tenant_id = 2")) > 1000, "it has waited all the time"
+
+
 def test_within_a_tenant_runs_go_by_rank_and_then_by_age(use):
     cluster = use(Cluster(settings={"flowforge.executors": "1", "flowforge.group_size": "1"}))
     in_process(cluster, 1)

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from ai import Provider
 from gateway import Gateway
-from harness import Cluster, free_port, run, wait_for
+from harness import App, Cluster, free_port, run, wait_for
 from script import Script, end, op, start
 from web import Web, reply
 
@@ -189,6 +189,44 @@ def test_a_call_to_a_model_has_the_attributes_of_generative_ai(use):
     told = {key: attribute(span, f"gen_ai.{key}") for key in ("operation.name", "provider.name", "usage.input_tokens", "usage.output_tokens")}
     assert told == {"operation.name": "chat", "provider.name": "local", "usage.input_tokens": "12", "usage.output_tokens": "3"}, span
     assert attribute(span, "gen_ai.request.model") and attribute(span, "flowforge.cost_usd") is not None and span["kind"] == 3, span
+
+
+def test_calls_of_models_and_requests_that_the_server_makes_for_an_app_pass_the_trace_on(use):
+    provider = use(Provider())
+    cluster, app = prepared(use)
+    web = use(Web())
+    cluster.sql(f"select ff_set_ai_provider('local', null, '{provider.url}', 'openai')")
+    script = [op("Ai", "ask", provider="local", model="gpt-4o", prompt="Capital?"), op("Gateway", "get", url=web.url + "/a"),
+              op("Gateway", "own", url=web.url + "/b", headers={"TraceParent": "mine"})]
+    app.scripts["0"] = script
+    sent = cluster.sql(f"set flowforge.traceparent = '{PARENT}'; select ff_send_event('{app.event}', '{{\"script\": \"0\"}}')")
+    run_id = wait_for(lambda: cluster.sql(f"select run_id from flowforge.run where event_id = '{sent}'"))
+    assert end(cluster, run_id)[0] == "completed"
+    asked = {name.lower(): value for name, value in provider.asked[0][1].items()}
+    assert asked["traceparent"] == f"00-{TRACE}-{step_span(run_id, script[0]['id'])}-01", asked
+    told = {request.path: request.headers["traceparent"] for request in web.asked}
+    assert told == {"/a": f"00-{TRACE}-{step_span(run_id, script[1]['id'])}-01", "/b": "mine"}, told
+
+
+def test_what_a_run_sends_and_the_event_of_its_end_are_of_its_trace(use):
+    cluster, app = prepared(use)
+    sent_on, told = use(App(name="senton", steps=0)), use(App(name="told", steps=0, event="inngest/function.finished"))
+    for other in (sent_on, told):
+        cluster.register(other)
+    script = [op("SendEvent", "send", events=[{"name": "senton/go"}, {"name": "other/go", "meta": {"traceparent": PARENT.replace("4bf9", "aaaa"), "sessions": {"k": "v"}}}])]
+    app.scripts["0"] = script
+    event = cluster.sql(f"set flowforge.traceparent = '{PARENT}'; select id from ff_send_events('[{{\"name\": \"{app.event}\", \"data\": {{\"script\": \"0\"}}, "
+                        "\"meta\": {\"sessions\": {\"s\": \"1\"}}}]') id")
+    run_id = wait_for(lambda: cluster.sql(f"select run_id from flowforge.run where event_id = '{event}'"))
+    assert end(cluster, run_id)[0] == "completed"
+    step = f"00-{TRACE}-{step_span(run_id, script[0]['id'])}-01"
+    assert json.loads(cluster.sql("select meta from flowforge.events where name = 'senton/go'")) == {"traceparent": step}
+    named = json.loads(cluster.sql("select meta from flowforge.events where name = 'other/go'"))
+    assert named == {"traceparent": PARENT.replace("4bf9", "aaaa"), "sessions": {"k": "v"}}, named
+    # The run that the end of this run starts comes after its span, and keeps its sessions.
+    finished = wait_for(lambda: cluster.sql(f"select meta from flowforge.events where name = 'inngest/function.finished' and external_id = flowforge.ulid('{run_id}')"))
+    assert json.loads(finished) == {"traceparent": f"00-{TRACE}-{run_span(run_id)}-01", "sessions": {"s": "1"}}, finished
+    wait_for(lambda: told.called_with.get("traceparent", "").startswith(f"00-{TRACE}-"), what="the app that is told of ends knows the trace")
 
 
 def test_spans_wait_for_a_collector_that_is_away_and_outlive_a_crash(use):
