@@ -11,7 +11,7 @@ set -eu
 
 dev='build-essential pkg-config postgresql-15 postgresql-client-15 postgresql-server-dev-15 postgresql-15-cron libpq-dev
 	libcurl4-openssl-dev libssl-dev zlib1g-dev libargon2-dev libjansson-dev libjavascriptcoregtk-4.1-dev ca-certificates'
-check='python3 python3-venv python3-jinja2 python3-jsonschema postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl valgrind curl jq procps'
+check='python3 python3-venv python3-jinja2 python3-jsonschema postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl valgrind curl jq procps groff-base mandoc zsh'
 bench='wrk nginx-light'
 lint='clang-format clang-tidy cppcheck'
 

@@ -397,19 +397,17 @@ check_configured(void)
 }
 
 void
-ff_access_grant(const FfMatch *match, Jsonb *headers, const char *request_id)
+ff_access_grant(const FfMatch *match, Jsonb *headers, const char *request_id, FfPrincipal *who)
 {
-	FfPrincipal who;
-
-	ff_principal_init(&who, 0, FF_ROLE_NONE, "anonymous");
+	ff_principal_init(who, 0, FF_ROLE_NONE, "anonymous");
 	if (match->scope != FF_SCOPE_PUBLIC)
 	{
 		check_configured();
-		identify(match, headers, &who);
-		if (!may_call(match, &who))
-			refuse_scope(match, &who);
+		identify(match, headers, who);
+		if (!may_call(match, who))
+			refuse_scope(match, who);
 	}
-	ff_principal_enter(&who, request_id, address_of(headers));
+	ff_principal_enter(who, request_id, address_of(headers));
 }
 
 void

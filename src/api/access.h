@@ -27,7 +27,8 @@ extern const char *ff_server_kind(void);
  * when they do not prove who they are, FF600 when they may not call the route, FF601 when an open
  * server is asked from elsewhere, FF602 when it has no secret.
  */
-extern void ff_access_grant(const FfMatch *match, Jsonb *headers, const char *request_id);
+extern void ff_access_grant(const FfMatch *match, Jsonb *headers, const char *request_id,
+							FfPrincipal *who);
 
 /* The principal of a pass; false when it is worth nothing any more. */
 extern bool ff_access_by_pass(const char *pass, FfPrincipal *who);

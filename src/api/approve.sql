@@ -24,7 +24,7 @@ comment on function flowforge.approve_page(flowforge.approval_link, flowforge.ap
 'The page of a request: what is asked, the form, with what was given and what is wrong with it, and two buttons.';
 
 create function flowforge.api_approve_page(request flowforge.request) returns flowforge.response
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -52,7 +52,7 @@ $$;
 comment on function flowforge.link_verdict(jsonb) is 'Which of the two was decided, in JSON or by a button of the page. Error: FF204.';
 
 create function flowforge.api_approve(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

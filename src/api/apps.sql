@@ -47,7 +47,7 @@ $$;
 comment on function flowforge.dev_handlers() is 'What each app registered, as GET /dev shows it.';
 
 create function flowforge.api_dev(request flowforge.request) returns flowforge.response
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin

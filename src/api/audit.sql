@@ -74,7 +74,7 @@ insert into flowforge.route_schema (name, schema) values
 }');
 
 insert into flowforge.route (method, pattern, function, scope, tag, summary, request_schema, response_schema) values
-('GET', '/api/v1/audit', 'flowforge.api_audit', 'admin', 'audit', 'List the audit log, newest first',
+('GET', '/api/v1/audit', 'flowforge.api_audit', 'audit:read', 'audit', 'List the audit log, newest first',
 '{"type": "object", "properties": {
 	"actor": {"type": "string", "description": "Done by this actor only."},
 	"action": {"type": "string", "description": "This action only (run.cancel), or all of a noun (run)."},
@@ -86,7 +86,7 @@ insert into flowforge.route (method, pattern, function, scope, tag, summary, req
 '{"type": "object", "required": ["data", "next_cursor"], "properties": {
 	"data": {"type": "array", "items": {"$ref": "#/components/schemas/AuditRow"}},
 	"next_cursor": {"type": ["string", "null"]}}}'),
-('GET', '/api/v1/audit/verify', 'flowforge.api_audit_verify', 'admin', 'audit', 'Verify the audit log',
+('GET', '/api/v1/audit/verify', 'flowforge.api_audit_verify', 'audit:read', 'audit', 'Verify the audit log',
 default,
 '{"type": "object", "required": ["valid", "findings"], "properties": {
 	"valid": {"type": "boolean"},

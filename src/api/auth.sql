@@ -115,7 +115,7 @@ $$;
 comment on function flowforge.required_text(jsonb, text) is 'A text that the body of a request must have. Error: FF204.';
 
 create function flowforge.api_login(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -178,7 +178,7 @@ $$;
 comment on function flowforge.take_code(flowforge.user_account, text) is 'Whether a code of the authenticator app, or a backup code, is good, which it then is no more.';
 
 create function flowforge.api_verify_2fa(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -207,7 +207,7 @@ comment on function flowforge.api_verify_2fa(flowforge.request) is 'POST /api/v1
 
 -- A refresh token that comes a second time was stolen, or its next one was: the whole family ends, and the user's access tokens with it.
 create function flowforge.api_refresh(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -260,7 +260,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
 	select coalesce((
-			select u.email from flowforge.user_account u
+			select u.email from flowforge.users u
 			-- A key is no user: what stands behind "key:" must not be read as the id of one.
 			where u.user_id = case when flowforge.actor() like 'user:%' then flowforge.id(nullif(substr(flowforge.actor(), 6), '')) end),
 		given, 'api')
@@ -276,7 +276,7 @@ $$;
 comment on function flowforge.bearer_of(flowforge.request) is 'The credential a request shows.';
 
 create function flowforge.api_logout(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -293,7 +293,7 @@ $$;
 comment on function flowforge.api_logout(flowforge.request) is 'POST /api/v1/auth/logout. Other sessions have to refresh, unless they end, too.';
 
 create function flowforge.api_token(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -65,7 +65,7 @@ $$;
 comment on function flowforge.cancellation_problem(jsonb) is 'What is wrong with a request to cancel runs, or null.';
 
 create function flowforge.v1_cancel(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -65,7 +65,7 @@ comment on function flowforge.start_endpoint_run(uuid, jsonb, integer, integer) 
 
 -- One request starts a run once, however often the app says so.
 create function flowforge.api_endpoint_start(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -101,7 +101,7 @@ comment on function flowforge.api_endpoint_start(flowforge.request) is
 'POST /v1/checkpoint: a run that has begun in its app, with the steps it has done. Errors: FF040, FF042, FF204, FF208.';
 
 create function flowforge.api_endpoint_report(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -169,7 +169,7 @@ $$;
 comment on function flowforge.endpoint_answer(jsonb) is 'What an endpoint''s caller is answered, from what its run returned.';
 
 create function flowforge.api_endpoint_output(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

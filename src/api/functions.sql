@@ -202,7 +202,7 @@ $$;
 comment on function flowforge.rename_function(flowforge.function, text) is 'Gives a function another name, until its app registers another. Errors: FF203, FF6A2.';
 
 create function flowforge.api_function_change(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -232,7 +232,7 @@ $$;
 comment on function flowforge.api_function_change(flowforge.request) is 'PATCH /api/v1/functions/{id}.';
 
 create function flowforge.api_function_archive(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

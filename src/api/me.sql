@@ -1,7 +1,7 @@
 -- What signed-in users do with their own account over HTTP.
 
 create function flowforge.api_me(request flowforge.request) returns flowforge.response
-language sql volatile
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select flowforge.answer(flowforge.user_json(flowforge.user_asking()))
@@ -22,7 +22,7 @@ $$;
 comment on function flowforge.check_name(text) is 'Raises FF605 when a name is too short or too long; null is none.';
 
 create function flowforge.api_me_change(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -37,7 +37,7 @@ $$;
 comment on function flowforge.api_me_change(flowforge.request) is 'PATCH /api/v1/users/me.';
 
 create function flowforge.api_me_password(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -62,7 +62,7 @@ comment on function flowforge.api_me_password(flowforge.request) is 'POST /api/v
 
 -- Setting up a second factor: a secret on trial, which is in use once a code has shown that the app has it.
 create function flowforge.api_2fa_setup(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -129,21 +129,21 @@ $$;
 comment on function flowforge.api_2fa_act(flowforge.request, text) is 'What users do with their second factor by showing a code of it: confirm, codes or disable.';
 
 create function flowforge.api_2fa_confirm(request flowforge.request) returns flowforge.response
-language sql volatile
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select flowforge.api_2fa_act(request, 'confirm')
 $$;
 comment on function flowforge.api_2fa_confirm(flowforge.request) is 'POST /api/v1/users/me/2fa/confirm.';
 create function flowforge.api_2fa_codes(request flowforge.request) returns flowforge.response
-language sql volatile
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select flowforge.api_2fa_act(request, 'codes')
 $$;
 comment on function flowforge.api_2fa_codes(flowforge.request) is 'POST /api/v1/users/me/2fa/backup-codes.';
 create function flowforge.api_2fa_disable(request flowforge.request) returns flowforge.response
-language sql volatile
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select flowforge.api_2fa_act(request, 'disable')

@@ -45,7 +45,7 @@ comment on function flowforge.api_signal(flowforge.request) is 'POST /v1/signals
 -- A step that is reported is as good as committed: its row follows by the run's owner, which reads it before anything else happens to
 -- the run. A call that is over, because it was given up or made again, reports in vain.
 create function flowforge.api_checkpoint(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

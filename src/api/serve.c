@@ -1,9 +1,9 @@
 /*
  * serve.c - flowforge.serve, which answers the HTTP requests that the gateway passes on.
  *
- * A request goes: route (route.h), access (access.h), key (repeat.h), body, the route's function,
- * answer (answer.h). All of it happens in a subtransaction, so that an error becomes an answer and
- * leaves the other requests of the transaction alone.
+ * A request goes: route (route.h), access (access.h), key (repeat.h), body, the route's function as
+ * the role of who asks (rank.h), answer (answer.h). All of it happens in a subtransaction, so that
+ * an error becomes an answer and leaves the other requests of the transaction alone.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@
 #include "api/access.h"
 #include "api/answer.h"
 #include "api/form.h"
+#include "api/rank.h"
 #include "api/repeat.h"
 #include "api/route.h"
 #include "util/errors.h"
@@ -39,6 +40,7 @@ typedef struct Request
 	bytea	   *body; /* NULL: none */
 	const char *id;
 	FfMatch		match;
+	FfPrincipal who; /* asks */
 } Request;
 
 PG_FUNCTION_INFO_V1(ff_api_serve);
@@ -197,24 +199,40 @@ append_text(StringInfo out, Datum value, bool isnull)
 	appendBinaryStringInfo(out, VARDATA_ANY(read), VARSIZE_ANY_EXHDR(read));
 }
 
+/*
+ * The function runs as who asks (rank.h): neither its argument is made so, nor is its answer read
+ * so. An error leaves the rank with the subtransaction of answer_safely.
+ */
+static HeapTupleHeader
+call_as_caller(const Request *request)
+{
+	LOCAL_FCINFO(call, 1);
+	FmgrInfo handler;
+	FfRank	 before;
+	Datum	 row;
+
+	fmgr_info(request->match.handler, &handler);
+	InitFunctionCallInfoData(*call, &handler, 1, InvalidOid, NULL, NULL);
+	call->args[0].value = make_request(request);
+	call->args[0].isnull = false;
+	before = ff_rank_take(&request->who, request->match.handler);
+	row = FunctionCallInvoke(call);
+	ff_rank_end(&before);
+	if (call->isnull)
+		elog(ERROR, "the function of the route %s answered null", request->match.pattern);
+	return DatumGetHeapTupleHeader(row);
+}
+
 static void
 call_handler(const Request *request, FfAnswer *answer)
 {
-	LOCAL_FCINFO(call, 1);
-	FmgrInfo		handler;
 	HeapTupleHeader row;
 	Datum			status;
 	bool			isnull;
 
 	if (!OidIsValid(request->match.handler))
 		elog(ERROR, "the function of the route %s does not exist", request->match.pattern);
-	fmgr_info(request->match.handler, &handler);
-	InitFunctionCallInfoData(*call, &handler, 1, InvalidOid, NULL, NULL);
-	call->args[0].value = make_request(request);
-	call->args[0].isnull = false;
-	row = DatumGetHeapTupleHeader(FunctionCallInvoke(call));
-	if (call->isnull)
-		elog(ERROR, "the function of the route %s answered null", request->match.pattern);
+	row = call_as_caller(request);
 	status = GetAttributeByNum(row, 1, &isnull);
 	answer->status = isnull ? 200 : DatumGetInt32(status);
 	append_text(&answer->headers, GetAttributeByNum(row, 2, &isnull), isnull);
@@ -284,7 +302,7 @@ answer_request(Request *request, FfAnswer *answer)
 	{
 		if (request->match.style == FF_STYLE_SDK)
 			ff_access_check_kind(request->headers);
-		ff_access_grant(&request->match, request->headers, request->id);
+		ff_access_grant(&request->match, request->headers, request->id, &request->who);
 		serve_once(request, answer);
 	}
 }

@@ -18,7 +18,7 @@ comment on table flowforge.ticket is 'Tickets for WebSockets that are not used y
 create index ticket_expiry on flowforge.ticket (expires_at);
 
 create function flowforge.api_ws_ticket(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

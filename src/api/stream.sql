@@ -103,6 +103,15 @@ comment on function flowforge.stream_read(integer[], uuid[], integer[]) is
 revoke execute on function flowforge.stream_read(integer[], uuid[], integer[]) from public;
 grant execute on function flowforge.stream_read(integer[], uuid[], integer[]) to flowforge_gateway;
 
+-- For a route, which reads its caller's tenant only.
+create function flowforge.stream_next(run uuid, cursor integer, out last_seq integer, out sse text, out final boolean) returns setof record
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select s.last_seq, s.sse, s.final from flowforge.stream_read(array[flowforge.current_tenant()], array[run], array[cursor]) s
+$$;
+comment on function flowforge.stream_next(uuid, integer) is 'What flowforge.stream_read gives for a run of the current tenant.';
+
 create function flowforge.run_last_seq(run uuid) returns integer
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -179,7 +188,7 @@ revoke execute on function flowforge.stream_passes(text[]) from public;
 grant execute on function flowforge.stream_passes(text[]) to flowforge_gateway;
 
 create function flowforge.stream_answer(stream flowforge.stream, more_headers text default '') returns flowforge.response
-language sql volatile
+language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 	select (200,
@@ -204,7 +213,7 @@ begin
 		select s.* into head from flowforge.stream_snapshot(run) s;
 	else
 		select s.last_seq, s.sse, s.final into head
-		from flowforge.stream_read(array[tenant], array[run], array[least(since, flowforge.run_last_seq(run))]) s;
+		from flowforge.stream_next(run, least(since, flowforge.run_last_seq(run))) s;
 	end if;
 	return (format('run %s %s %s%s', tenant, run, coalesce(head.last_seq, flowforge.run_last_seq(run)), case when head.final then ' end' else '' end),
 		coalesce(head.sse, ''))::flowforge.stream;

@@ -47,7 +47,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
 	hook_path constant text := flowforge.body_member(request, 'path', 'string') #>> '{}';
-	known constant boolean := exists (select from flowforge.hook h where h.tenant_id = flowforge.current_tenant() and h.path = hook_path);
+	known constant boolean := exists (select from flowforge.hooks h where h.tenant_id = flowforge.current_tenant() and h.path = hook_path);
 begin
 	perform @extschema@.ff_create_hook(hook_path, flowforge.body_member(request, 'event', 'string') #>> '{}',
 		coalesce(flowforge.body_member(request, 'verify', 'string') #>> '{}', 'none'), flowforge.body_member(request, 'secret', 'string') #>> '{}',
@@ -124,8 +124,9 @@ end
 $$;
 comment on function flowforge.api_watches(flowforge.request) is 'GET /api/v1/watches.';
 
+-- Tables of people's own are in schemas that no rank may look into; who may watch one ff_watch decides.
 create function flowforge.table_of(name text) returns regclass
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

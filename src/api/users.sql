@@ -1,7 +1,7 @@
 -- The users of a tenant over HTTP, for those who manage the team.
 
 create function flowforge.api_users(request flowforge.request) returns flowforge.response
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -59,7 +59,7 @@ $$;
 comment on function flowforge.guard_user(flowforge.user_account, text) is 'Raises FF608 when a user cannot lose their rights: one''s own account, the last administrator.';
 
 create function flowforge.api_user(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -69,7 +69,7 @@ $$;
 comment on function flowforge.api_user(flowforge.request) is 'GET /api/v1/users/{id}.';
 
 create function flowforge.api_user_create(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -97,7 +97,7 @@ $$;
 comment on function flowforge.boolean_member(jsonb, text) is 'true or false from the body of a request; null when not given. Error: FF204.';
 
 create function flowforge.api_user_change(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -136,7 +136,7 @@ $$;
 comment on function flowforge.api_user_change(flowforge.request) is 'PATCH /api/v1/users/{id}.';
 
 create function flowforge.api_user_delete(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -158,7 +158,7 @@ $$;
 comment on function flowforge.metadata_problem(jsonb) is 'What is wrong with a request to note metadata, or null.';
 
 create function flowforge.v1_run_metadata(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -66,7 +66,7 @@ comment on function @extschema@.ff_send_events(jsonb) is
 'Gives their ids in order. Either all are recorded or none.';
 
 create function flowforge.ingest(events jsonb, seed text default null, internal boolean default false) returns uuid[]
-language c volatile
+language c volatile security definer
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'ff_event_ingest';
 comment on function flowforge.ingest(jsonb, text, boolean) is
@@ -74,7 +74,7 @@ comment on function flowforge.ingest(jsonb, text, boolean) is
 'request does; internal allows the reserved names. Gives the ids in order. Errors: FF001 to FF007.';
 
 create function flowforge.invoke(slug text, event jsonb, seed text default null, out event_id uuid, out run_id uuid)
-language c volatile
+language c volatile security definer
 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', 'ff_event_invoke';
 comment on function flowforge.invoke(text, jsonb, text) is

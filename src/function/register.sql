@@ -397,7 +397,7 @@ comment on function flowforge.replace_app(integer, jsonb) is
 'Makes an app what it registered and gives its id; null when another session has just registered the same.';
 
 create function flowforge.register_app(given jsonb) returns jsonb
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -315,9 +315,9 @@ ff_term_status(const char *text)
 		watched = true;
 	}
 	clean = ff_term_clean(text, ff_term_columns() - 1);
+	has_status = 1; /* before it is there: a signal may come once somebody has seen it */
 	printf(RUB_OUT "%s%s%s", ff_style(FF_STYLE_DIM), clean, ff_style(FF_STYLE_END));
 	fflush(stdout);
-	has_status = 1;
 	free(clean);
 }
 

@@ -24,7 +24,7 @@ as $$
 			'Make it first: select ff_create_hook(''path'', ''event/name'', ''github'', ''secret'').'
 		from triggers t
 		where flowforge.setting(t.value, 'webhook') is not null and not exists (
-			select from flowforge.hook h where h.tenant_id = flowforge.current_tenant() and to_jsonb(h.path) = t.value -> 'webhook')
+			select from flowforge.hooks h where h.tenant_id = flowforge.current_tenant() and to_jsonb(h.path) = t.value -> 'webhook')
 		union all
 		select 'triggers', format('there are %s', jsonb_array_length(config -> 'triggers')), 'Use at most 10.'
 		where jsonb_array_length(config -> 'triggers') > 10
@@ -109,7 +109,7 @@ comment on function flowforge.store_workflow_triggers(flowforge.workflow) is 'Ma
 
 -- Whoever publishes second waits for the first, finds nothing left to publish and gets what the first one made.
 create function flowforge.publish_workflow(workflow text, expected_etag text) returns integer
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -139,7 +139,7 @@ comment on function flowforge.publish_workflow(text, text) is
 'Freezes the draft of a workflow as its next version, which its triggers start from now on. Errors: FF511, FF512 it is not valid, FF513, FF514.';
 
 create function flowforge.archive_workflow(workflow text, expected_etag text) returns integer
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -160,7 +160,7 @@ $$;
 comment on function flowforge.archive_workflow(text, text) is 'Takes a workflow out of use: nothing starts it any more; its runs go on. Errors: FF511, FF514.';
 
 create function flowforge.delete_workflow(workflow text, expected_etag text) returns void
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -267,7 +267,7 @@ comment on function flowforge.forget_snapshots(interval) is
 'Gives how many. Executors call it.';
 
 create function flowforge.test_workflow(workflow text, input jsonb, idempotency_key text) returns uuid
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -291,7 +291,7 @@ comment on function flowforge.test_workflow(text, jsonb, text) is
 'Runs the working definition of a workflow once. Errors: FF511, FF512 it is not valid, FF517, FF002.';
 
 create function flowforge.run_workflow(workflow text, input jsonb, idempotency_key text) returns uuid
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

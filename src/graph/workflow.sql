@@ -277,7 +277,7 @@ comment on function flowforge.refuse_name(text) is 'Raises FF516.';
 
 -- Whoever makes workflows of a tenant takes turns with whoever registers apps: names and slugs are then free or taken.
 create function flowforge.create_workflow(name text, document jsonb, description text, owner text, author text) returns integer
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -320,7 +320,7 @@ $$;
 comment on function flowforge.check_editable(flowforge.workflow, integer) is 'Raises FF513 for what is archived, and for a version that is no draft.';
 
 create function flowforge.update_workflow(workflow text, document jsonb, name text, description text, version integer, expected_etag text) returns integer
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -360,7 +360,7 @@ comment on function flowforge.update_workflow(text, jsonb, text, text, integer, 
 'or takes it back when the definition is what is published. Errors: FF511, FF513, FF514, FF515, FF516.';
 
 create function flowforge.duplicate_workflow(workflow text, new_name text, owner text, author text) returns integer
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -207,7 +207,7 @@ $$;
 comment on function flowforge.receive_hook(flowforge.hook, flowforge.request) is 'Records the event of a verified request for the webhook''s tenant and gives its id.';
 
 create function flowforge.api_hook(request flowforge.request) returns flowforge.response
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

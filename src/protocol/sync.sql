@@ -86,7 +86,7 @@ $$;
 comment on function flowforge.note_sync_failure(text, text) is 'Notes why an app did not register; one that is not known gets a row.';
 
 create function flowforge.add_app(app_url text, out app uuid, out modified boolean, out problem text)
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -110,7 +110,7 @@ comment on function flowforge.add_app(text) is
 'Asks the app at a URL which functions it serves; a failure is noted with the app. Error: FF204 no URL.';
 
 create function flowforge.remove_app(app uuid) returns boolean
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -266,7 +266,7 @@ $$;
 comment on function flowforge.turn_causes(flowforge.live_run) is 'The nodes of a run''s graph that wait only for others of it to end (settings.max_concurrency).';
 
 create function flowforge.run_causes(run uuid) returns table (cause text, step_id text, since timestamptz, until timestamptz, sentence text)
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -93,7 +93,7 @@ $$;
 comment on function flowforge.approve_step(uuid, text, jsonb, text, boolean) is 'Approves the request of a step. Errors: FF407, FF408, FF409.';
 
 create function flowforge.resume_step(run uuid, step text, data jsonb, person text, is_role boolean) returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -116,7 +116,7 @@ $$;
 comment on function flowforge.check_undecided(flowforge.approval) is 'Raises FF407 unless a request still waits for its decision.';
 
 create function flowforge.decide(approval uuid, verdict text, data jsonb, reason text, person text, is_role boolean) returns text
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

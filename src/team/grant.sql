@@ -54,7 +54,7 @@ grant execute on function @extschema@.ff_event_runs, @extschema@.ff_wait, @extsc
 -- --- members ---
 
 grant execute on function @extschema@.ff_run, @extschema@.ff_retry, @extschema@.ff_replay, @extschema@.ff_cancel, @extschema@.ff_cancel_where,
-	@extschema@.ff_retry_where, @extschema@.ff_replay_where, @extschema@.ff_pause, @extschema@.ff_resume(text),
+	@extschema@.ff_retry_where, @extschema@.ff_replay_where, @extschema@.ff_pause, @extschema@.ff_resume(text), @extschema@.ff_pause_app, @extschema@.ff_resume_app,
 	@extschema@.ff_resume(uuid, text, jsonb), @extschema@.ff_approve, @extschema@.ff_reject, @extschema@.ff_workflow_create,
 	@extschema@.ff_workflow_update, @extschema@.ff_workflow_publish, @extschema@.ff_workflow_duplicate, @extschema@.ff_workflow_archive,
 	@extschema@.ff_workflow_delete, @extschema@.ff_workflow_run, @extschema@.ff_workflow_set_role, @extschema@.ff_register_function,
@@ -63,7 +63,7 @@ grant execute on function @extschema@.ff_run, @extschema@.ff_retry, @extschema@.
 
 -- --- admins ---
 
-grant execute on function @extschema@.ff_pause_app, @extschema@.ff_resume_app, @extschema@.ff_app_timeout, @extschema@.ff_register_app,
+grant execute on function @extschema@.ff_app_timeout, @extschema@.ff_register_app,
 	@extschema@.ff_sync_app, @extschema@.ff_set_app_role, @extschema@.ff_set_ai_provider, @extschema@.ff_set_model_price,
 	@extschema@.ff_create_hook, @extschema@.ff_drop_hook, @extschema@.ff_approval_link, @extschema@.ff_set_tenant,
 	@extschema@.ff_pause_all, @extschema@.ff_resume_all, @extschema@.ff_key_create, @extschema@.ff_key_revoke, @extschema@.ff_user_create,
@@ -72,3 +72,63 @@ grant execute on function @extschema@.ff_pause_app, @extschema@.ff_resume_app, @
 	to flowforge_admin;
 -- Who did what is for those who answer for it, as over HTTP.
 grant select on flowforge.audit_log, flowforge.audit, flowforge.audit_seal to flowforge_admin;
+
+-- --- over HTTP ---
+
+-- What is in SQL or PL/pgSQL and runs as its caller does nothing that the caller could not do himself, and what depends on its arguments alone
+-- tells nothing: every request may use it, with the rights of who asks. What is in C or acts for its owner is granted by name, below.
+grant usage on schema flowforge to flowforge_http_nobody;
+do $$
+declare
+	harmless text;
+begin
+	for harmless in
+		select p.oid::pg_catalog.regprocedure::text
+		from pg_catalog.pg_proc p
+		join pg_catalog.pg_language l on l.oid operator(pg_catalog.=) p.prolang
+		where p.pronamespace operator(pg_catalog.=) 'flowforge'::pg_catalog.regnamespace and not p.prosecdef
+			and p.prorettype operator(pg_catalog.<>) 'pg_catalog.trigger'::pg_catalog.regtype
+			and (l.lanname operator(pg_catalog.=) any ('{sql,plpgsql}') or p.provolatile operator(pg_catalog.=) 'i')
+	loop
+		execute 'grant execute on function ' || harmless || ' to flowforge_http_nobody';
+	end loop;
+end
+$$;
+-- Who asks, and checks of what they send.
+grant execute on function flowforge.may(text), flowforge.scopes(), flowforge.problem(text, text, text, text), flowforge.uuid7(),
+	flowforge.check_expression(text), flowforge.canonical_expression(text), flowforge.bound_expression(text, jsonb), flowforge.check_cron(text),
+	flowforge.cron_times(text, timestamptz, timestamptz, integer), flowforge.cron_utc(text),
+	flowforge.outbound_problem(text, text, text, text), flowforge.serve_problem()
+	to flowforge_http_nobody;
+-- The document of the API.
+grant select on flowforge.route, flowforge.route_schema to flowforge_http_nobody;
+-- Routes that are open to everybody: what proves who asks is in the request, and they look for it themselves.
+grant execute on function flowforge.api_ready, flowforge.api_dev, flowforge.api_endpoint_output, flowforge.api_hook, flowforge.api_login,
+	flowforge.api_verify_2fa, flowforge.api_refresh, flowforge.api_approve, flowforge.api_approve_page
+	to flowforge_http_nobody;
+
+-- Sending.
+grant execute on function flowforge.ingest, flowforge.started_runs to flowforge_http_sender;
+
+-- Reading. The account of who asks is theirs to change, whatever their role.
+grant execute on function flowforge.api_me, flowforge.api_me_change, flowforge.api_me_password, flowforge.api_2fa_setup, flowforge.api_2fa_confirm,
+	flowforge.api_2fa_codes, flowforge.api_2fa_disable, flowforge.api_logout, flowforge.api_token, flowforge.api_users, flowforge.api_user,
+	flowforge.api_ws_ticket, flowforge.stream_answer,
+	flowforge.metrics, flowforge.server_kind, flowforge.run_causes, flowforge.run_call_events, flowforge.graphql_fields, flowforge.stream_follow,
+	flowforge.stream_listen, flowforge.stream_next, flowforge.server_life, flowforge.executors, flowforge.sql_workers, flowforge.refusals, @extschema@.ff_status
+	to flowforge_http_viewer;
+grant select on flowforge.cancellation, flowforge.wait, flowforge.inbox, flowforge.claim, flowforge.feed, flowforge.feed_era to flowforge_http_viewer;
+
+-- Daily work.
+grant execute on function flowforge.invoke, flowforge.create_workflow, flowforge.update_workflow, flowforge.delete_workflow,
+	flowforge.publish_workflow, flowforge.archive_workflow, flowforge.duplicate_workflow, flowforge.run_workflow, flowforge.test_workflow,
+	flowforge.decide, flowforge.resume_step, flowforge.register_app, flowforge.add_app, flowforge.remove_app,
+	flowforge.v1_cancel, flowforge.api_function_change, flowforge.api_function_archive, flowforge.v1_run_metadata,
+	flowforge.api_endpoint_start, flowforge.api_endpoint_report, flowforge.api_checkpoint
+	to flowforge_http_member;
+grant delete on flowforge.cancellation to flowforge_http_member;
+
+-- Managing the team.
+grant execute on function flowforge.api_user_create, flowforge.api_user_change, flowforge.api_user_delete, flowforge.api_tenant_change,
+	flowforge.table_of
+	to flowforge_http_admin;

@@ -63,6 +63,26 @@ end
 $$;
 grant set on parameter flowforge.tenant to flowforge_gateway;
 
+-- What the functions of routes run as (src/api/rank.h): roles of their own, because what the API is put together from is theirs to call and no
+-- tied role's. Nobody logs in as one or is a member of one; flowforge.serve takes them.
+do $$
+declare
+	missing text;
+begin
+	for missing in
+		select 'flowforge_http_' || l.level
+		from pg_catalog.unnest('{nobody,sender,viewer,member,admin}'::text[]) as l (level)
+		where not exists (select from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) ('flowforge_http_' || l.level))
+	loop
+		execute pg_catalog.format('create role %I nologin', missing);
+	end loop;
+	grant flowforge_http_nobody to flowforge_http_sender, flowforge_http_viewer;
+	grant flowforge_viewer to flowforge_http_viewer;
+	grant flowforge_http_sender, flowforge_http_viewer, flowforge_member to flowforge_http_member;
+	grant flowforge_http_member, flowforge_admin to flowforge_http_admin;
+end
+$$;
+
 create function flowforge.tie_problem(role regrole, tenant integer, level text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -149,3 +169,36 @@ $$;
 comment on function @extschema@.ff_revoke(regrole) is
 'Ends the tie of a database role to a tenant, and its membership in flowforge_viewer, flowforge_member or flowforge_admin, which it has for all '
 'databases of the server. Takes effect at once, also in sessions it has. For superusers. Gives "revoked" or "not tied".';
+
+-- --- the operator ---
+
+-- As the owner, for whether there is a key is nobody else's to read.
+create function flowforge.server_kind() returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when coalesce(current_setting('flowforge.signing_key', true), '') = ''
+		and current_setting('flowforge.auth', true) is distinct from 'on' then 'dev' else 'cloud' end
+$$;
+comment on function flowforge.server_kind() is 'dev without a signing key and with flowforge.auth = dev (everybody on this machine may call), else cloud.';
+
+create function flowforge.is_operator() returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+return flowforge.current_tenant() = 1 or flowforge.server_kind() = 'dev';
+comment on function flowforge.is_operator() is
+'Whether this session may see and set what concerns all tenants: it works for tenant 1, which operates the server, or the server is open for development.';
+
+create function flowforge.require_operator(things text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if not flowforge.is_operator() then
+		raise exception using errcode = 'FF640', message = format('%s are the operator''s of this server', things),
+			detail = format('This session works for tenant %s.', flowforge.current_tenant()),
+			hint = 'Ask who operates the server: an administrator of tenant 1, or of the database.';
+	end if;
+end
+$$;
+comment on function flowforge.require_operator(text) is 'Raises an error that names the things, unless flowforge.is_operator(). Error: FF640.';

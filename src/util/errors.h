@@ -120,6 +120,7 @@
 	X(ROLE_LEVEL, '6', '4', '0', 403, "The caller's role in the tenant may not do this")           \
 	X(ROLE_UNTIED, '6', '4', '1', 403, "The caller's database role is tied to no tenant")          \
 	X(ROLE_TIE, '6', '4', '2', 400, "A database role cannot be tied to a tenant so")               \
+	X(NO_RANK, '6', '4', '3', 503, "The database role that routes run as is missing")              \
 	X(AUDIT_KEY, '6', '6', '0', 409, "There is no key to seal the audit log with")                 \
 	X(QUEUE_FULL, '6', 'C', '0', 429, "The tenant has as many runs waiting to begin as it may")    \
 	X(PAYLOAD_SIZE, '6', 'C', '1', 413, "The event is larger than the tenant may send")            \

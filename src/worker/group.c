@@ -30,6 +30,7 @@ int ff_group_wait = 2;
 static List		  *group = NIL; /* of FfRun */
 static TimestampTz group_since = 0;
 static TimestampTz retry_at = 0;
+static bool		   unannounced = false; /* nobody listened when the last transaction was written */
 
 void
 ff_group_add(FfRun *run)
@@ -71,6 +72,12 @@ ff_group_held(void)
 	return group != NIL && retry_at > GetCurrentTimestamp();
 }
 
+static bool
+somebody_listens(void)
+{
+	return pg_atomic_read_u32(&ff_my_database->listeners) > 0;
+}
+
 /* At most one notification a group, and none when nobody listens. */
 static void
 notify(List *changes)
@@ -78,7 +85,8 @@ notify(List *changes)
 	StringInfoData payload;
 	ListCell	  *cell;
 
-	if (pg_atomic_read_u32(&ff_my_database->listeners) == 0)
+	unannounced = !somebody_listens();
+	if (unannounced)
 		return;
 	initStringInfo(&payload);
 	if (list_length(changes) <= NOTIFIED_RUNS)
@@ -102,6 +110,26 @@ write_changes(void *arg)
 {
 	ff_store_write(arg);
 	notify(arg);
+}
+
+static void
+ring_for_all(void *arg)
+{
+	Async_Notify(CHANNEL, "");
+}
+
+/*
+ * Who began to listen after the group had found nobody, and looked before it was committed, has not
+ * seen it and would not be told.
+ */
+static void
+announce_late(void)
+{
+	FfFailure failure;
+
+	if (unannounced && somebody_listens())
+		(void) ff_transaction(ring_for_all, NULL, &failure);
+	unannounced = false;
 }
 
 static bool
@@ -180,6 +208,7 @@ quarantine(FfChange *change, const FfFailure *failure)
 		/* Not even that: leave it and look at it again in a while. */
 		ff_timer_push(GetCurrentTimestamp() + 60 * USECS_PER_SEC, run->tenant_id, &run->id);
 	}
+	announce_late();
 	change->ended = true;
 	change->written = true;
 }
@@ -213,6 +242,7 @@ write_or_bisect(List *changes)
 		return true;
 	if (ff_transaction(write_changes, changes, &failure))
 	{
+		announce_late();
 		count_written(changes);
 		return true;
 	}

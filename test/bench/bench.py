@@ -8,6 +8,7 @@ import sys
 import time
 
 from bench_tools import Noop, anonymous_kb, cpu_seconds, executor_pids, percentile, pgbench, registration, say, server_cpu_seconds
+from auth_bench import auth
 from fair_bench import fair
 from gateway_bench import gateway
 from graph_bench import graphs
@@ -163,7 +164,7 @@ def triggers(close):
 
 
 PARTS = {"send": send, "triggers": triggers, "throughput": throughput, "latency": latency, "graphs": graphs,
-         "memory": graph_memory, "fair": fair, "gateway": gateway, "sleepers": sleepers}
+         "memory": graph_memory, "fair": fair, "gateway": gateway, "auth": auth, "sleepers": sleepers}
 
 
 def main():

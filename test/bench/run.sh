@@ -1,10 +1,10 @@
 #!/bin/bash
-# The benchmarks: run.sh [lang] [definitions] [sandbox] [streaming] [send] [triggers] [throughput] [latency] [graphs] [memory] [fair] [gateway] [live] [sleepers]. Without a name, all of
+# The benchmarks: run.sh [lang] [definitions] [sandbox] [streaming] [send] [triggers] [throughput] [latency] [graphs] [memory] [fair] [gateway] [auth] [live] [sleepers]. Without a name, all of
 # them. Prints figures as ratios to limits measured in the same run.
 set -eu
 cd "$(dirname "$0")"
 rest=()
-for part in ${*:-lang definitions sandbox streaming send triggers throughput latency graphs memory fair gateway live sleepers}; do
+for part in ${*:-lang definitions sandbox streaming send triggers throughput latency graphs memory fair gateway auth live sleepers}; do
 	case $part in
 		lang | definitions | sandbox | streaming) python3 "$part.py" ;;
 		live)

@@ -438,7 +438,7 @@ def test_one_item_of_a_for_each_can_be_replayed(use):
     assert [r["rows"][0]["what"] for r in ended.result("each")["results"]] == ["x", "y", "z"]
     assert cluster.sql("select string_agg(what || n, ' ' order by what) from (select what, count(*) as n from shop.mark group by 1) m") == "x1 y2 z1"
     assert ended.types("each[1]").count("step.started") == 1 and ended.types("each[0]").count("step.started") == 0
-    edited = cluster.psql(stdin=f"select ff_replay('{run_id}', 'each', {literal([{'items': [1, 2], 'handler': 'delay', 'item_config': {'seconds': 0.5}}])})").stdout.strip()
+    edited = cluster.psql(stdin=f"select ff_replay('{run_id}', 'each', {literal([{'items': [1, 2], 'handler': 'delay', 'item_config': {'seconds': 5}}])})").stdout.strip()
     reaches(cluster, edited, "each[0]", "sleeping")
     restart(cluster)
     assert end(cluster, edited).result("each")["count"] == 2

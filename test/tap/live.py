@@ -60,6 +60,31 @@ class Gateway:
         self.process.wait()
 
 
+class Listener:
+    """A session that listens; what it was told comes with its next statement."""
+
+    def __init__(self, cluster):
+        self.process = subprocess.Popen(["psql", "-XqAt", "-h", cluster.directory, "-p", str(cluster.port), "-U", "postgres", "-d", cluster.database],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.ask("listen flowforge")
+
+    def ask(self, statement):
+        """What is printed until the statement has been done."""
+        self.process.stdin.write(statement + "; select 'done';\n")
+        self.process.stdin.flush()
+        lines = []
+        while (line := self.process.stdout.readline()) not in ("done\n", ""):
+            lines.append(line)
+        return "".join(lines)
+
+    def is_told(self):
+        return "Asynchronous notification" in self.ask("select 1")
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
 class Follower:
     """A client that comes back where it was, for as long as it is wanted, and keeps what it is told."""
 
@@ -198,6 +223,32 @@ def page(gateway, cursor, function=None):
         message = json.loads(data)
         told.append((message.get("run_id"), message.get("seq"), message["type"]))
     return told
+
+
+def test_who_begins_to_listen_while_a_group_is_committed_is_told_of_it(use):
+    cluster = use(Cluster())
+    cluster.sql("select ff_workflow_create('quick', '{\"nodes\": [{\"id\": \"a\", \"type\": \"transform\", \"data\": {\"config\": {\"mapping\": {\"x\": 1}}}}], "
+                "\"edges\": []}'); select ff_workflow_publish('quick')")
+    # An executor that makes partitions would wait with locks that senders need.
+    wait_for(lambda: cluster.sql("select count(distinct t) = 8 from unnest(array["
+                                 "'event', 'run', 'run_batch', 'step', 'run_end', 'run_event_batch', 'feed', 'run_skip']) t, flowforge.partition_days(t)") == "t",
+             30, "the first partitions are there")
+    # What is written waits for a standby that is not there, and is seen by nobody before it comes.
+    cluster.sql("alter system set synchronous_standby_names = 'nobody'")
+    cluster.sql("select pg_reload_conf()")
+    waiting = "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and backend_type like 'flowforge%'"
+    ended = "select count(*) from flowforge.run_end"
+    waits = False
+    while not waits:  # the setting may not be in force yet
+        before = int(cluster.sql(ended))
+        cluster.sql("set synchronous_commit = local; select ff_workflow_run('quick')")
+        wait_for(lambda: cluster.sql(waiting) != "0" or int(cluster.sql(ended)) > before, 30, "the run is over, or its commit waits")
+        waits = cluster.sql(waiting) != "0"
+    listener = use(Listener(cluster))
+    assert int(cluster.sql(ended)) == before
+    cluster.sql("alter system reset synchronous_standby_names")
+    cluster.sql("select pg_reload_conf()")
+    wait_for(listener.is_told, 10, "the listener is told")
 
 
 def test_a_run_is_followed_by_a_websocket_to_its_end_and_from_any_seq(use):
