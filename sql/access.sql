@@ -38,7 +38,7 @@ select status from pg_temp.req('GET', '/health', '{"x-flowforge-address": "10.0.
 -- Nor the pages of others that a browser of this machine shows: they say where they are from, or come under a name of their own.
 select host, status, code from unnest('{localhost,LOCALHOST:8288,app.localhost:8288,127.0.0.1:8288,[::1]:8288,evil.example,evil.example:8288,localhost.evil.example,127.0.0.1.evil.example,notlocalhost,"",:8288}'::text[]) host,
 	pg_temp.req('GET', '/api/v1/functions', jsonb_build_object('x-flowforge-address', '127.0.0.1', 'host', host));
-select origin, status, code from unnest('{http://localhost:5173,https://127.0.0.1,http://[::1]:3000,http://evil.example,null,"",http://localhost.evil.example,http://127.0.0.1.evil.example,http://10.0.0.1,file://,http://[::2]}'::text[]) origin,
+select origin, status, code from unnest('{http://localhost:5173,https://127.0.0.1,http://[::1]:3000,http://evil.example,"null","",http://localhost.evil.example,http://127.0.0.1.evil.example,http://10.0.0.1,file://,http://[::2]}'::text[]) origin,
 	pg_temp.req('POST', '/api/v1/events', jsonb_build_object('host', 'localhost:8288', 'origin', origin, 'content-type', 'text/plain'), '{"name": "a/b"}');
 select code, detail from pg_temp.req('GET', '/ws', '{"host": "localhost:8288", "origin": "https://evil.example", "upgrade": "websocket"}');
 -- But those the gateway vouches for, those that send events, and those that have a key.
