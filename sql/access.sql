@@ -35,6 +35,15 @@ select address, status, code from unnest('{127.0.0.1,127.8.8.8,::1,::ffff:127.0.
 select code, detail from pg_temp.req('GET', '/api/v1/functions', '{"x-flowforge-address": "10.0.0.1"}');
 select status from pg_temp.req('POST', '/e/key', '{"x-flowforge-address": "10.0.0.1"}', '{"name": "a/b"}');
 select status from pg_temp.req('GET', '/health', '{"x-flowforge-address": "10.0.0.1"}');
+-- Nor the pages of others that a browser of this machine shows: they say where they are from, or come under a name of their own.
+select host, status, code from unnest('{localhost,LOCALHOST:8288,app.localhost:8288,127.0.0.1:8288,[::1]:8288,evil.example,evil.example:8288,localhost.evil.example,127.0.0.1.evil.example,notlocalhost,"",:8288}'::text[]) host,
+	pg_temp.req('GET', '/api/v1/functions', jsonb_build_object('x-flowforge-address', '127.0.0.1', 'host', host));
+select origin, status, code from unnest('{http://localhost:5173,https://127.0.0.1,http://[::1]:3000,http://evil.example,"null","",http://localhost.evil.example,http://127.0.0.1.evil.example,http://10.0.0.1,file://,http://[::2]}'::text[]) origin,
+	pg_temp.req('POST', '/api/v1/events', jsonb_build_object('host', 'localhost:8288', 'origin', origin, 'content-type', 'text/plain'), '{"name": "a/b"}');
+select code, detail from pg_temp.req('GET', '/ws', '{"host": "localhost:8288", "origin": "https://evil.example", "upgrade": "websocket"}');
+-- But those the gateway vouches for, those that send events, and those that have a key.
+select status from pg_temp.req('GET', '/api/v1/functions', '{"host": "localhost", "origin": "https://app.example", "x-flowforge-origin": "allowed"}');
+select status from pg_temp.req('POST', '/e/key', '{"host": "localhost", "origin": "https://app.example"}', '{"name": "a/b"}');
 
 -- Roles are sets of scopes.
 select role, string_agg(scope, ' ' order by scope) from flowforge.scopes() group by role order by role;

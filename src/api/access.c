@@ -132,6 +132,61 @@ is_loopback(const char *address)
 	return address[0] == '\0' || strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
 }
 
+/* --- pages of others --- */
+
+/* The host of "host", "host:port" or "[address]:port", in brackets if it has them. */
+static char *
+host_of(const char *authority)
+{
+	size_t length = authority[0] == '[' ? strcspn(authority, "]") + 1 : strcspn(authority, ":");
+
+	return pnstrdup(authority, length);
+}
+
+static bool
+is_localhost(const char *host)
+{
+	size_t length = strlen(host);
+
+	return pg_strcasecmp(host, "localhost") == 0 ||
+		   (length > 10 && pg_strcasecmp(host + length - 10, ".localhost") == 0);
+}
+
+static bool
+is_literal(const char *host)
+{
+	return host[0] == '[' || (host[0] != '\0' && strspn(host, "0123456789.") == strlen(host));
+}
+
+static bool
+is_local_origin(const char *origin)
+{
+	const char *authority = strstr(origin, "://");
+	char	   *host = authority != NULL ? host_of(authority + 3) : "";
+
+	return is_localhost(host) || strcmp(host, "[::1]") == 0 ||
+		   (is_literal(host) && strncmp(host, "127.", 4) == 0);
+}
+
+/*
+ * A browser on this machine asks for whatever page it shows. A page of elsewhere says so in Origin,
+ * or its own name, which now leads to this machine, in Host. The gateway vouches for the origins it
+ * was given.
+ */
+static const char *
+foreign_page(Jsonb *headers)
+{
+	const char *origin = ff_json_text(headers, "origin");
+	const char *host = ff_json_text(headers, "host");
+	char	   *name = host != NULL ? host_of(host) : NULL;
+
+	if (ff_json_text(headers, "x-flowforge-origin") != NULL)
+		return NULL;
+	if (origin != NULL && !is_local_origin(origin))
+		return origin;
+	return name != NULL && !is_localhost(name) && !is_literal(name) ? host : NULL;
+}
+
 /* --- who asks --- */
 
 static void
@@ -220,10 +275,12 @@ be_open(FfPrincipal *who)
 	ff_pass_of_dev(who->credential);
 }
 
+/* Events are taken from any page, which has an event key for it. */
 static void
-take_open(Jsonb *headers, FfPrincipal *who)
+take_open(const FfMatch *match, Jsonb *headers, FfPrincipal *who)
 {
 	const char *address = address_of(headers);
+	const char *page = match->scope != FF_SCOPE_EVENT_KEY ? foreign_page(headers) : NULL;
 
 	if (!is_loopback(address))
 		ereport(ERROR, (errcode(FF_ERR_LOOPBACK),
@@ -231,6 +288,12 @@ take_open(Jsonb *headers, FfPrincipal *who)
 						errdetail("The request comes from %s.", address),
 						errhint("For others set flowforge.auth = on and flowforge.jwt_secret, or "
 								"flowforge.signing_key, and make them keys or users.")));
+	if (page != NULL)
+		ereport(ERROR, (errcode(FF_ERR_LOOPBACK),
+						errmsg("this development server answers no pages of others"),
+						errdetail("The request comes from a page of %s.", page),
+						errhint("Ask for it at http://localhost, or start it with --cors-origin "
+								"and the origin of the page.")));
 	be_open(who);
 }
 
@@ -350,7 +413,7 @@ identify(const FfMatch *match, Jsonb *headers, FfPrincipal *who)
 	else if (ff_jwt_is_one(token) && (ff_jwt_has_secret() || !is_open()))
 		take_token(token, who);
 	else if (is_open())
-		take_open(headers, who);
+		take_open(match, headers, who);
 	else if (match->scope == FF_SCOPE_EVENT_KEY)
 		take_event_key(match, who);
 	else

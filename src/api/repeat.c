@@ -33,15 +33,46 @@ key_of(Jsonb *headers)
 	return key;
 }
 
+static void
+append_part(StringInfo all, const char *part, size_t length)
+{
+	appendStringInfo(all, "%zu ", length);
+	appendBinaryStringInfo(all, part, (int) length);
+	appendStringInfoChar(all, ' ');
+}
+
+/* Headers that say what the body is: its type, and what a binary CloudEvent keeps beside it. */
+static void
+append_headers(StringInfo all, Jsonb *headers)
+{
+	JsonbIterator	  *it = JsonbIteratorInit(&headers->root);
+	JsonbIteratorToken token;
+	JsonbValue		   item;
+	bool			   counts = false;
+
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			counts =
+				(item.val.string.len > 3 && memcmp(item.val.string.val, "ce-", 3) == 0) ||
+				(item.val.string.len == 12 && memcmp(item.val.string.val, "content-type", 12) == 0);
+		if (counts && (token == WJB_KEY || (token == WJB_VALUE && item.type == jbvString)))
+			append_part(all, item.val.string.val, (size_t) item.val.string.len);
+	}
+}
+
 /* Lengths keep the parts apart. */
 static bytea *
-digest_of(const char *method, const char *path, const char *query, const bytea *body)
+digest_of(const char *method, const char *path, const char *query, Jsonb *headers,
+		  const bytea *body)
 {
 	StringInfoData all;
 
 	initStringInfo(&all);
-	appendStringInfo(&all, "%zu %s %zu %s %zu %s ", strlen(method), method, strlen(path), path,
-					 strlen(query), query);
+	append_part(&all, method, strlen(method));
+	append_part(&all, path, strlen(path));
+	append_part(&all, query, strlen(query));
+	append_headers(&all, headers);
 	if (body != NULL)
 		appendBinaryStringInfo(&all, VARDATA_ANY(body), (int) VARSIZE_ANY_EXHDR(body));
 	return DatumGetByteaP(DirectFunctionCall1(
@@ -53,7 +84,7 @@ ff_repeat_read(FfRepeat *repeat, Jsonb *headers, const char *method, const char 
 			   const char *query, const bytea *body)
 {
 	repeat->key = key_of(headers);
-	repeat->digest = repeat->key != NULL ? digest_of(method, path, query, body) : NULL;
+	repeat->digest = repeat->key != NULL ? digest_of(method, path, query, headers, body) : NULL;
 }
 
 /* True when nobody has the key. Otherwise it waits until who has it commits. */

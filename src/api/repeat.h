@@ -21,8 +21,8 @@ typedef struct FfRepeat
 	bytea	   *digest;
 } FfRepeat;
 
-/* Reads the key from the headers; the texts and the body are what must be the same. Error: FF204.
- */
+/* Reads the key from the headers. The texts, the body and the headers that say what it is must be
+ * the same in a repeat. Error: FF204. */
 extern void ff_repeat_read(FfRepeat *repeat, Jsonb *headers, const char *method, const char *path,
 						   const char *query, const bytea *body);
 

@@ -490,6 +490,7 @@ def slow_body(bench: Bench) -> None:
             assert 0.9 < took < 3.5, took
             answer = client.answer()
             equal((answer.status, answer.json()["code"], answer.headers["connection"]), (408, "timeout", "close"))
+            equal(set(answer.json()), {"type", "title", "status", "detail", "code", "hint", "errors"})
             equal(answer.json()["detail"], "The body of the request did not arrive in 1 second.")
             assert client.ends()
 

@@ -326,6 +326,9 @@ def origins(bench: Bench) -> None:
             equal((answer.status, answer.headers["vary"]), (200, "origin"))
             assert "access-control-allow-origin" not in answer.headers
             assert "access-control-allow-origin" not in fetch(bench, port, "/echo", headers, method="OPTIONS").headers
+        for headers, vouched in ((ours, "allowed"), (other, None), ("", None)):
+            told = fetch(bench, port, "/echo", headers + "x-flowforge-origin: mine\r\n").json()["headers"]
+            equal(told.get("x-flowforge-origin"), vouched)
         equal(fetch(bench, port, "/e/k", other).headers["access-control-allow-origin"], "*")
         equal(fetch(bench, port, "/large?2000", ours + "accept-encoding: gzip\r\n").headers["access-control-allow-origin"], "https://a.example")
         refused = Client(port)

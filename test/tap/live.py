@@ -112,7 +112,7 @@ class Follower:
         query = "?since=" + urllib.parse.quote(self.cursor) if self.cursor and self.socket else ""
         if self.cursor and not self.socket:
             more += f"last-event-id: {self.cursor}\r\n"
-        writer.write(f"GET {self.path}{query} HTTP/1.1\r\nhost: x\r\n{more}\r\n".encode())
+        writer.write(f"GET {self.path}{query} HTTP/1.1\r\nhost: localhost\r\n{more}\r\n".encode())
         return reader, writer, (await reader.readuntil(b"\r\n\r\n")).decode()
 
     async def events(self):

@@ -29,7 +29,7 @@ class Socket:
         key = base64.b64encode(os.urandom(16)).decode()
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 22)
         named = f"sec-websocket-protocol: {', '.join(('flowforge', *self.protocols))}\r\n" if self.protocols else ""
-        self.writer.write(f"GET {self.path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+        self.writer.write(f"GET {self.path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
                           f"sec-websocket-key: {key}\r\n{named}{self.headers}\r\n".encode())
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         assert " 101 " in head.split("\r\n")[0], head
@@ -93,7 +93,7 @@ class Reader:
 
     async def open(self):
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-        self.writer.write(f"GET {self.path} HTTP/1.1\r\nhost: x\r\n{self.headers}\r\n".encode())
+        self.writer.write(f"GET {self.path} HTTP/1.1\r\nhost: localhost\r\n{self.headers}\r\n".encode())
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         assert " 200 " in head.split("\r\n")[0] and "x-flowforge-" not in head, head
         await self.reader.readuntil(b"\n\n")

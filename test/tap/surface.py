@@ -162,6 +162,17 @@ def test_cloud_events_come_in_all_three_modes(use):
     assert len(gateway.get("/api/v1/events?name=shop/paid").json()["data"]) == 4
 
 
+def test_a_binary_cloud_event_is_another_request_when_its_headers_are_others(use):
+    _, gateway = prepared(use)
+    event = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/shop", "ce-type": "shop/paid", "idempotency-key": "binary"}
+    first, again = [gateway.ask("POST", "/api/v1/events", {"n": 1}, event) for _ in range(2)]
+    assert first.body == again.body and again.headers["idempotency-replayed"] == "true", again.body
+    for other in ({"ce-type": "shop/lost"}, {"ce-id": "2"}, {"ce-subject": "o1"}, {"content-type": "application/cloudevents+json"}):
+        answer = gateway.ask("POST", "/api/v1/events", {"n": 1}, event | other)
+        assert answer.status == 422 and answer.json()["code"] == "FF212", (other, answer.body)
+    assert len(gateway.get("/api/v1/events").json()["data"]) == 1
+
+
 def test_what_a_request_logs_has_its_id(use):
     cluster, gateway = prepared(use)
     cluster.sql("create function public.spoil() returns trigger language plpgsql as $$ begin raise warning 'spoilt'; raise 'no room' using errcode = 'XX000'; end $$;"

@@ -13,7 +13,7 @@
 #include "conn/answer.h"
 #include "conn/dispatch.h"
 #include "database/call.h"
-#include "reply/cors.h"
+#include "wire/cors.h"
 #include "reply/static.h"
 #include "wire/gzip.h"
 

@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "database/route.h"
+#include "wire/cors.h"
 #include "wire/socket.h"
 
 #define BODIES_SIZE (256u * 1024 * 1024) /* of all calls together */
@@ -37,6 +38,7 @@ static const char *const allowed_prefixes[] = {"x-inngest-", "x-flowforge-", "ce
 /* Nobody's business, or said by us. */
 static const char *const withheld[] = {"x-request-id",
 									   "x-flowforge-address",
+									   "x-flowforge-origin",
 									   "x-flowforge-pass",
 									   "x-flowforge-subscriptions",
 									   "cookie",
@@ -157,6 +159,8 @@ ff_call_make(const FfHttpHead *head, const char *request_id, const char *remote)
 	call->series = route.series;
 	add_member(&call->headers, "x-request-id", request_id);
 	add_member(&call->headers, "x-flowforge-address", remote);
+	if (ff_cors_allowed(ff_http_header(head, "origin")) != NULL)
+		add_member(&call->headers, "x-flowforge-origin", "allowed");
 	for (int at = 0; at < head->header_count; at++)
 	{
 		const char *name = head->header[at].name;

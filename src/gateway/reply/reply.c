@@ -320,7 +320,9 @@ ff_reply_problem_json(FfBuffer *out, int status, const char *code, const char *d
 		code, ff_http_reason(status), status, detail, code);
 	if (hint != NULL)
 		ff_buffer_format(out, ",\"hint\":\"%s\"", hint);
-	ff_buffer_text(out, "}");
+	else
+		ff_buffer_text(out, ",\"hint\":null");
+	ff_buffer_text(out, ",\"errors\":[]}");
 }
 
 void

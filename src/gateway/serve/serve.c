@@ -27,7 +27,7 @@
 #include "database/pg.h"
 #include "live/live.h"
 #include "live/pass.h"
-#include "reply/cors.h"
+#include "wire/cors.h"
 #include "reply/static.h"
 #include "wire/tls.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "reply/cors.h"
+#include "wire/cors.h"
 #include "reply/static.h"
 
 static const char *

@@ -3,7 +3,7 @@
  * in cookies, so none are allowed along.
  */
 #define _GNU_SOURCE
-#include "reply/cors.h"
+#include "wire/cors.h"
 
 #include <stddef.h>
 #include <string.h>
