@@ -395,8 +395,17 @@ ff_run_apply_ops(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attem
 		go_on_without_progress(run, item, max_attempts, now);
 }
 
+/* The call has told of the step that had failed before: what comes after it has all attempts. */
+static void
+forget_failures(FfItem *caller)
+{
+	caller->attempt = 0;
+	caller->error = NULL;
+	caller->terms = NULL;
+}
+
 /* The call goes on, so nothing else is asked; if it breaks off, the next one begins after these
- * steps, and has all attempts. */
+ * steps. */
 void
 ff_run_checkpoint(FfRun *run, const FfAnswer *answer, TimestampTz now)
 {
@@ -412,13 +421,12 @@ ff_run_checkpoint(FfRun *run, const FfAnswer *answer, TimestampTz now)
 	{
 		const FfOp *op = lfirst(cell);
 
-		if (ff_op_is_checkpoint(op) && !run->change->ended)
-			apply_op(run, caller, op, answer, 1, 0, now);
+		if (ff_op_is_checkpoint(op) && !run->change->ended &&
+			apply_op(run, caller, op, answer, 1, 0, now))
+			forget_failures(caller);
 	}
 	run->group = Max(run->group, 1);
-	caller->attempt = 0;
-	caller->error = NULL;
-	caller->terms = NULL; /* of the step that had failed, not of those after it */
+	forget_failures(caller);
 	caller->told_at = now;
 	if (caller->remote)
 		caller->due = now + (int64) ff_endpoint_lease * USECS_PER_SEC;

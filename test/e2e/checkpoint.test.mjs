@@ -92,6 +92,17 @@ for (const mode of ["dev", "signed"]) {
 				assert.deepEqual(run.steps.map((s) => s.name), ["a", "b", "c"]);
 			});
 
+			it("that tell of several steps at once have the failed attempts of the first only", async () => {
+				const app = await played(async (call) => {
+					if (call.number === 1) return call.ops(op("StepError", "a", { error: { name: "E", message: "not yet" } }));
+					assert.equal((await call.checkpoint([stepRun("a"), stepRun("b")])).status, 200);
+					call.done("end");
+				}, { retries: 1 });
+				const run = await app.play();
+				assert.equal(run.output, "end", JSON.stringify(run.error));
+				assert.deepEqual(run.steps.map((s) => [s.name, s.attempt]), [["a", 1], ["b", 0]]);
+			});
+
 			it("come before the answer that follows them, every time", async () => {
 				const app = await played(async (call) => {
 					await call.checkpoint([stepRun("a", 1)]);
