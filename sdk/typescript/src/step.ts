@@ -196,6 +196,12 @@ function responseOf(data: Json): Response {
 	return response;
 }
 
+/** The headers of a request: a body that is sent as JSON is said to be that. */
+function headersOf(headers: Record<string, string>, body: FetchOptions["body"]): Record<string, string> {
+	const typed = Object.keys(headers).some((name) => name.toLowerCase() === "content-type");
+	return typed || body === undefined || typeof body === "string" ? headers : { ...headers, "content-type": "application/json" };
+}
+
 /** The tools for one call of a function. */
 export function stepTools<Events extends EventMap>(execution: Execution, host: StepHost): StepTools<Events> {
 	/** A step that the server does. */
@@ -232,11 +238,11 @@ export function stepTools<Events extends EventMap>(execution: Execution, host: S
 				timeout: limit(options.timeout),
 			})),
 		sendEvent: (id: StepId, events: unknown) => ask(id, "SendEvent", { events: toJson(listOf(events)) }),
-		fetch: (id: StepId, url: string | URL, { method, headers, body }: FetchOptions = {}) =>
+		fetch: (id: StepId, url: string | URL, { method, headers = {}, body }: FetchOptions = {}) =>
 			execution.begin({
 				settings: settingsOf(id),
 				kind: "Gateway",
-				opts: given({ url: String(url), method, headers: headers ?? {}, body }),
+				opts: given({ url: String(url), method, headers: headersOf(headers, body), body }),
 				read: responseOf,
 			}),
 		sql: (id: StepId, query: string, params: readonly unknown[] = [], options: { role?: string; timeout?: Duration } = {}) =>
