@@ -234,6 +234,11 @@ run_sdk_typescript() {
 	done
 }
 
+# One table of scenarios with our packages and the published one side by side; it takes what the two above have prepared.
+run_sdk_scenarios() {
+	later 'sdk scenarios' "cd sdk/scenarios && exec node --test --test-concurrency=1 --test-reporter=spec scenarios.test.mjs"
+}
+
 case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' graph '* | *' schema '* | *' docs '* | *' fuzz '*) start_cluster || count 'a private cluster starts' 1 ;; esac
 for kind in $kinds; do
 	case $kind in
@@ -249,7 +254,7 @@ for kind in $kinds; do
 		gateway) run_gateway ;;
 		cli) run_taps cli $(cd test/cli && grep -l '__main__' *.py) ;;
 		docs) run_docs ;;
-		sdk) run_sdk_python; run_sdk_typescript ;;
+		sdk) run_sdk_python; run_sdk_typescript; run_sdk_scenarios ;;
 		e2e) run_e2e ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac
