@@ -18,7 +18,7 @@ async function play(scenario, scene) {
 	scene.data = typeof scenario.data === "function" ? scenario.data(scene) : (scenario.data ?? {});
 	scene.run = scenario.start ? await scenario.start(scene) : (await server.start(`${client.id}/${scenario.function}`, scene.data)).id;
 	await scenario.meanwhile?.(scene);
-	const first = await server.finished(scene.run, 120_000);
+	const first = await server.finished(scene.run, 240_000, 150);
 	const run = (await scenario.then?.(scene, first)) ?? first;
 	const [steps, log, { "()": calls, ...entered }] = await Promise.all([server.steps(run.id), server.events(run.id), client.entered(run.ulid)]);
 	return { run, steps: inOrder(scenario, steps, "name"), log, calls, entered };
