@@ -183,11 +183,17 @@ export function defineFunctions(words, side) {
 		on("race", async ({ event, runId, step, group }) => {
 			const slow = async () => {
 				await step.sleep("slow", event.data.slow);
-				return counted(step, runId, "slow end");
+				return event.data.more && counted(step, runId, "slow end");
 			};
 			const winner = await words.race({ step, group }, [slow, () => counted(step, runId, "fast")]);
 			await step.sleep("nap", "50ms");
 			return { winner, after: await counted(step, runId, "after") };
+		});
+
+		on("timed-race", async ({ runId, step, group }) => {
+			const event = { event: `${app}/never`, timeout: "1h" };
+			const winner = await words.race({ step, group }, [() => step.waitForEvent("never", event), () => step.sleep("limit", "100ms")]);
+			return { winner: winner ?? null, after: await counted(step, runId, "after") };
 		});
 	}
 

@@ -229,10 +229,16 @@ class Functions:
         async def _(ctx: Context) -> Any:
             async def slow() -> Any:
                 await step.sleep("slow", ctx.event.data["slow"])
-                return await counted(ctx, "slow end")
+                return ctx.event.data["more"] and await counted(ctx, "slow end")
 
             winner = await step.race(slow(), counted(ctx, "fast"))
             await step.sleep("nap", "50ms")
+            return {"winner": winner, "after": await counted(ctx, "after")}
+
+        @on("timed-race")
+        async def _(ctx: Context) -> Any:
+            never = step.wait_for_event("never", event=self.event("never"), timeout="1h")
+            winner = await step.race(never, step.sleep("limit", "100ms"))
             return {"winner": winner, "after": await counted(ctx, "after")}
 
     def define_failures(self) -> None:

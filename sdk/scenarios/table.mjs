@@ -183,13 +183,20 @@ export const scenarios = [
 		function: "race",
 		output: { winner: "fast", after: "after" },
 		without: { inngest: "it says that it waits for the loser until that is over, and its run ends then" },
-		data: { slow: "1h" },
+		data: { slow: "1h", more: true },
 		steps: [ran("fast"), slept("nap"), ran("after")],
+	},
+	{
+		what: "a race against time",
+		function: "timed-race",
+		output: { winner: null, after: "after" },
+		without: { inngest: "as above" },
+		steps: [slept("limit"), ran("after")],
 	},
 	{
 		what: "a race",
 		function: "race",
-		data: { slow: "2s" },
+		data: { slow: "2s", more: false },
 		sideBySide: true,
 		output: { winner: "fast", after: "after" },
 		// See above.

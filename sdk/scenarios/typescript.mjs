@@ -17,7 +17,8 @@ const words = {
 	RetryAfter: RetryAfterError,
 	define: (options, event, handler) => flowforge.createFunction({ ...options, trigger: event }, handler),
 	reference: (id) => `${flowforge.id}-${id}`,
-	race: ({ step }, entries) => step.race(...entries),
+	// Steps that have begun race as well as functions do.
+	race: ({ step }, entries) => step.race(...entries.map((entry, i) => (i % 2 ? entry() : entry))),
 	fetch: (step, id, url, body) => step.fetch(id, url, { method: "POST", body }),
 	ask: async (step, id, url, prompt) => (await step.ai(id, { provider: "fake", model: "small", prompt })).content,
 };
