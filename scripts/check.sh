@@ -242,6 +242,11 @@ run_sdk_typescript() {
 	done
 }
 
+# One table of scenarios with our packages and the published one side by side; it takes what the two above have prepared.
+run_sdk_scenarios() {
+	later 'sdk scenarios' "cd sdk/scenarios && exec node --test --test-concurrency=1 --test-reporter=spec scenarios.test.mjs"
+}
+
 run_examples() {
 	sdk/python/venv.sh || { count 'examples: the virtualenv' 1; return; }
 	build_typescript || return
@@ -263,7 +268,7 @@ for kind in $kinds; do
 		gateway) run_gateway ;;
 		cli) run_taps cli $(cd test/cli && grep -l '__main__' *.py) ;;
 		docs) run_docs ;;
-		sdk) run_sdk_python; run_sdk_typescript ;;
+		sdk) run_sdk_python; run_sdk_typescript; run_sdk_scenarios ;;
 		e2e) run_e2e ;;
 		examples) run_examples ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;

@@ -487,6 +487,7 @@ ff_gateway_answer(FfAnswer *answer, const FfHttpCall *call, const FfItem *item, 
 	strlcpy(op->id, item->id, sizeof(op->id));
 	op->name = item->name;
 	op->race = item->race;
+	op->took = -1;
 	read_outcome(op, call, ff_json_bool(item->request, "ai"), secrets, &usage);
 	op->detail = detail_of(request_shape(item->request, secrets), usage);
 	if (op->kind == FF_OP_ERROR && call->headers[FF_HEADER_RETRY_AFTER] != NULL &&

@@ -127,29 +127,26 @@ begin_retry(FfRun *run, const FfOp *op, int group, const FfAnswer *answer, Times
 
 /* --- one operation --- */
 
-/* When the step began: as long ago as it took, or when the call was made. */
+/* When the step began: as long ago as it took. If nobody says how long, it is what has passed since
+ * the call was made, or has last told of a step. */
 static TimestampTz
 began(const FfItem *caller, const FfOp *op, TimestampTz now)
 {
-	if (op->took < 0 || caller->called_at == 0)
-		return caller->called_at ? caller->called_at : now;
-	return Max(caller->called_at, now - Min(op->took, now - caller->called_at));
+	TimestampTz since = Max(caller->called_at, caller->told_at);
+
+	if (op->took >= 0)
+		return Max(caller->called_at, now - op->took);
+	return since != 0 ? since : now;
 }
 
 static void
 complete_step(FfRun *run, const FfItem *caller, const FfOp *op, TimestampTz now)
 {
 	Jsonb	  *fault = ff_limit_output(op->data, psprintf("the step \"%s\"", op->name));
-	FfStepRow *row;
-
-	if (fault != NULL)
-		row =
-			ff_step_checkpoint(run, op->id, ff_item_op(caller), op->name, "failed", caller->attempt,
-							   ff_run_wrap("error", fault), caller->called_at, now);
-	else
-		row = ff_step_checkpoint(run, op->id, ff_item_op(caller), op->name, "completed",
-								 caller->attempt, ff_run_wrap("data", op->data), caller->called_at,
-								 now);
+	Jsonb	  *memo = fault ? ff_run_wrap("error", fault) : ff_run_wrap("data", op->data);
+	FfStepRow *row = ff_step_checkpoint(run, op->id, ff_item_op(caller), op->name,
+										fault ? "failed" : "completed", caller->attempt, memo,
+										began(caller, op, now), now);
 
 	row->detail = op->detail;
 }
@@ -382,7 +379,7 @@ ff_run_apply_ops(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attem
 	if (count_steps(answer->ops) > 1)
 		run->plan = true;
 	ff_item_remove(run, item);
-	finished = apply_all(run, item, answer, max_attempts, group, now) || item->advanced;
+	finished = apply_all(run, item, answer, max_attempts, group, now) || item->told_at != 0;
 	ff_limit_run(run, now);
 	if (run->change->ended)
 		return;
@@ -398,12 +395,21 @@ ff_run_apply_ops(FfRun *run, FfItem *item, const FfAnswer *answer, int max_attem
 		go_on_without_progress(run, item, max_attempts, now);
 }
 
+/* The call has told of the step that had failed before: what comes after it has all attempts. */
+static void
+forget_failures(FfItem *caller)
+{
+	caller->attempt = 0;
+	caller->error = NULL;
+	caller->terms = NULL;
+}
+
 /* The call goes on, so nothing else is asked; if it breaks off, the next one begins after these
- * steps, and has all attempts. */
+ * steps. */
 void
 ff_run_checkpoint(FfRun *run, const FfAnswer *answer, TimestampTz now)
 {
-	FfItem	  missing = {.kind = FF_ITEM_CALL, .called_at = now};
+	FfItem	  missing = {.kind = FF_ITEM_CALL};
 	FfItem	 *caller = ff_item_find(run, "");
 	ListCell *cell;
 
@@ -415,14 +421,13 @@ ff_run_checkpoint(FfRun *run, const FfAnswer *answer, TimestampTz now)
 	{
 		const FfOp *op = lfirst(cell);
 
-		if (ff_op_is_checkpoint(op) && !run->change->ended)
-			apply_op(run, caller, op, answer, 1, 0, now);
+		if (ff_op_is_checkpoint(op) && !run->change->ended &&
+			apply_op(run, caller, op, answer, 1, 0, now))
+			forget_failures(caller);
 	}
 	run->group = Max(run->group, 1);
-	caller->attempt = 0;
-	caller->error = NULL;
-	caller->terms = NULL; /* of the step that had failed, not of those after it */
-	caller->advanced = true;
+	forget_failures(caller);
+	caller->told_at = now;
 	if (caller->remote)
 		caller->due = now + (int64) ff_endpoint_lease * USECS_PER_SEC;
 	ff_limit_run(run, now);

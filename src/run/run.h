@@ -58,7 +58,7 @@ typedef struct FfItem
 	void	   *call;	 /* the call under way, or NULL */
 	TimestampTz called_at;
 	pg_uuid_t	request_id; /* of that call */
-	bool		advanced;	/* steps of that call have been checkpointed already */
+	TimestampTz told_at;	/* when it last told of steps that had finished; 0: it has not */
 	bool		begun;		/* that this attempt, not the first, has begun is in the log */
 	pg_uuid_t	child;		/* the run that an invocation waits for; zero: not known */
 	bool		remote;		/* the app is at it by itself; `due` is when the engine takes over */

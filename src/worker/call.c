@@ -119,7 +119,7 @@ ff_call_start(FfRun *run, FfItem *item, const FfFunction *function, FfLane *lane
 	char		 *url;
 
 	item->called_at = GetCurrentTimestamp();
-	item->advanced = false;
+	item->told_at = 0;
 	ff_uuid7(&item->request_id);
 	detail->max_attempts = function->max_attempts;
 	if (ff_item_requests(item))

@@ -92,6 +92,17 @@ for (const mode of ["dev", "signed"]) {
 				assert.deepEqual(run.steps.map((s) => s.name), ["a", "b", "c"]);
 			});
 
+			it("that tell of several steps at once have the failed attempts of the first only", async () => {
+				const app = await played(async (call) => {
+					if (call.number === 1) return call.ops(op("StepError", "a", { error: { name: "E", message: "not yet" } }));
+					assert.equal((await call.checkpoint([stepRun("a"), stepRun("b")])).status, 200);
+					call.done("end");
+				}, { retries: 1 });
+				const run = await app.play();
+				assert.equal(run.output, "end", JSON.stringify(run.error));
+				assert.deepEqual(run.steps.map((s) => [s.name, s.attempt]), [["a", 1], ["b", 0]]);
+			});
+
 			it("come before the answer that follows them, every time", async () => {
 				const app = await played(async (call) => {
 					await call.checkpoint([stepRun("a", 1)]);
@@ -216,6 +227,35 @@ for (const mode of ["dev", "signed"]) {
 				}, { retries: 1 });
 				assert.equal((await app.play()).output, 1);
 			});
+		});
+
+		/** What steps took, in microseconds as the database knows them. */
+		const took = async (run) =>
+			Object.fromEntries((await server.sql(`select name, extract(epoch from ended_at - started_at) * 1000000 from flowforge.step where run_id = '${run.id}'`))
+				.map((row) => row.split("|")).map(([name, time]) => [name, Number(time)]));
+
+		it("a step's time is its own, however it is told, and no other step's", async () => {
+			const timing = { a: Date.now() * 1e6, b: 7_000_000 };
+			const app = await played(async (call) => {
+				call.beginLines();
+				await pause(300);
+				call.line(stepRun("a"));
+				await pause(300);
+				call.line({ ...stepRun("b"), timing });
+				call.line({ ...op("StepFailed", "c", { error: { name: "E", message: "no" } }), timing });
+				await pause(300);
+				await call.checkpoint([{ ...stepRun("d"), timing }, stepRun("e")]);
+				call.line(runComplete("end"));
+				call.response.end();
+			});
+			const run = await app.play();
+			assert.equal(run.output, "end", JSON.stringify(run.error));
+			const { b, c, d, ...unsaid } = await took(run);
+			assert.deepEqual([b, c, d], [7_000, 7_000, 7_000], "as the app has measured it");
+			assert.deepEqual(Object.keys(unsaid).sort(), ["a", "e"]);
+			// What nobody has measured took as long as the call has lasted since it last told of a step.
+			assert.ok(unsaid.a >= 290_000, "since the call was made");
+			assert.ok(unsaid.a + unsaid.e <= 1000 * (run.timing.running_ms + 1), `${JSON.stringify(unsaid)} in ${run.timing.running_ms} ms`);
 		});
 
 		describe("lines", () => {

@@ -28,8 +28,8 @@ const run = promisify(execFile);
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until `probe` gives something truthy and returns that; an error that names `what` after `ms`. */
-export async function until(what, probe, ms = 40_000) {
+/** Waits until `probe`, asked every so often, gives something truthy and returns that; an error that names `what` after `ms`. */
+export async function until(what, probe, ms = 40_000, every = 50) {
 	const end = Date.now() + ms;
 	let last;
 	for (;;) {
@@ -41,7 +41,7 @@ export async function until(what, probe, ms = 40_000) {
 			last = error;
 		}
 		if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`, { cause: last });
-		await pause(50);
+		await pause(every);
 	}
 }
 
@@ -211,13 +211,13 @@ export class Server {
 	}
 
 	/** Waits until a run has ended. */
-	async finished(id, ms = 40_000) {
+	async finished(id, ms = 40_000, every = 50) {
 		let run;
 		try {
 			return await until("the run has ended", async () => {
 				run = await this.run(id);
 				return run.ended_at && run;
-			}, ms);
+			}, ms, every);
 		} catch (error) {
 			const steps = await this.steps(id).catch(() => []);
 			throw new Error(`${error.message}\n${JSON.stringify({ run, steps }, null, 1)}`, { cause: error.cause });

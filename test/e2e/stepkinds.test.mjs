@@ -190,6 +190,7 @@ function stepKinds(serverOf, hostOf, major) {
 			const step = run.steps.find((s) => s.op === "fetch");
 			assert.equal(step.status, "failed");
 			assert.equal(step.attempt, 1);
+			assert.deepEqual(await server.sql(`select started_at < ended_at from flowforge.step where run_id = '${run.id}' and op = 'fetch'`), ["t"]);
 		});
 
 		it("fails the run of a request that is none, saying why", async () => {

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, Callable, Dict, List, Optional
 
 REPOSITORY = Path(__file__).parents[3]
@@ -112,38 +109,9 @@ class Program:
             self.process.wait()
 
 
-class Web:
-    """Somebody else's server: answers what it is asked as `answer(method, path, body)` says."""
-
-    def __init__(self, answer: Callable[[str, str, Any], Any]) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                text = json.dumps(answer(self.command, self.path, json.loads(body) if body else None)).encode()
-                self.send_response(200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST
-
-            def log_message(self, format: str, *arguments: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def stop(self) -> None:
-        """Stops it."""
-        self.server.shutdown()
-        self.server.server_close()
-
-
 def until(what: str, condition: Callable[[], Any]) -> Any:
     """Waits for what must come."""
     return wait_for(condition, 30, what)
 
 
-__all__ = ["EVENT_KEY", "KEY", "FlowForgeServer", "Program", "Web", "ended", "free_port", "until"]
+__all__ = ["EVENT_KEY", "KEY", "FlowForgeServer", "Program", "ended", "free_port", "until"]

@@ -1,4 +1,7 @@
-"""Every scenario against a running server, in development mode and signed."""
+"""What is the client's, and what only Python has, against a running server, in development mode and signed.
+
+What every client can is in sdk/scenarios.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import collections
 from typing import Any, Dict, Iterator, List
 
 import pytest
-from servers import EVENT_KEY, FlowForgeServer, Web, ended, until
+from servers import EVENT_KEY, FlowForgeServer, ended, until
 
 from flowforge import (
     AuthError,
@@ -18,7 +21,6 @@ from flowforge import (
     InvalidError,
     NonRetryableError,
     NotFoundError,
-    RetryAfterError,
     RunFailed,
     StepError,
     SyncContext,
@@ -37,21 +39,11 @@ COMMANDS: List[Any] = [
 TEXT = "é日本🚀 \\ \" '\u2028\n"
 
 
-def answer(method: str, path: str, body: Any) -> Any:
-    if path.endswith("/chat/completions"):
-        message = {"role": "assistant", "content": f"low ({body['messages'][-1]['content']})"}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        return {"id": "c", "object": "chat.completion", "model": body["model"], "choices": [choice], "usage": usage}
-    return {"method": method, "path": path, "body": body}
-
-
 class Live:
     """The app under test: its functions, and how often each step's body was entered."""
 
-    def __init__(self, server: FlowForgeServer, web: str) -> None:
+    def __init__(self, server: FlowForgeServer) -> None:
         self.server = server
-        self.web = web
         self.app = server.app("live")
         self.entered: Dict[str, List[str]] = collections.defaultdict(list)
         self.calls: Dict[str, int] = collections.defaultdict(int)
@@ -67,15 +59,11 @@ class Live:
 
 @pytest.fixture(scope="module")
 def live(server: FlowForgeServer) -> Iterator[Live]:
-    web = Web(answer)
-    live = Live(server, web.url)
+    live = Live(server)
     server.sql("create role clerk login")
-    server.sql("create table orders (id text primary key, total numeric); alter table orders owner to clerk")
     server.serve(live.app)
     server.sql("select ff_set_app_role('live', 'clerk')")
-    server.sql(f"select ff_set_ai_provider('fake', base_url => '{web.url}/v1')")
     yield live
-    web.stop()
 
 
 def functions(live: Live) -> None:
@@ -91,41 +79,11 @@ def functions(live: Live) -> None:
         live.calls[ctx.run_id] += 1
         return [ctx.step.run(f"s{n}", live.body(ctx, f"s{n}", n)) for n in range(10)]
 
-    @app.function(id="thousand", trigger=event("live/thousand"))
-    async def thousand(ctx: Context) -> int:
-        live.calls[ctx.run_id] += 1
-        return sum([await step.run("s", lambda n=n: n) for n in range(1000)])
-
-    @app.function(id="parallel", trigger=event("live/parallel"))
-    async def parallel(ctx: Context) -> Any:
-        first = await asyncio.gather(*(step.run(f"s{n}", live.body(ctx, f"s{n}", n)) for n in range(4)))
-        nap = step.sleep("nap", "200ms")
-        second = await step.parallel(step.run("a", live.body(ctx, "a")), nap, step.run("b", live.body(ctx, "b", "b")))
-        return [first, second, await step.run("end", live.body(ctx, "end", "end"))]
-
     @app.function(id="parallel-sync", trigger=event("live/parallel-sync"))
     def parallel_sync(ctx: SyncContext) -> Any:
         run = ctx.step.run
         both = ctx.step.parallel(lambda: run("a", live.body(ctx, "a", 1)), lambda: run("b", live.body(ctx, "b")))
         return [both, run("end", live.body(ctx, "end", "end"))]
-
-    @app.function(id="race", trigger=event("live/race"))
-    async def race(ctx: Context) -> Any:
-        won = await step.race(step.sleep("late", "1h"), step.run("quick", live.body(ctx, "quick", "quick")))
-        await step.sleep("nap", "100ms")
-        return [won, await step.run("end", live.body(ctx, "end", won))]
-
-    @app.function(id="retries", trigger=event("live/retries"), retries=3)
-    async def retries(ctx: Context) -> Any:
-        def flaky() -> str:
-            live.entered[ctx.run_id].append("flaky")
-            if live.entered[ctx.run_id].count("flaky") < 3:
-                raise RetryAfterError(1, "not yet")
-            return "third time lucky"
-
-        await step.run("before", live.body(ctx, "before"))
-        value = await step.run("flaky", flaky)
-        return [value, await step.run("after", live.body(ctx, "after"))]
 
     @app.function(id="caught", trigger=event("live/caught"), retries=1)
     async def caught(ctx: Context) -> Any:
@@ -147,51 +105,19 @@ def functions(live: Live) -> None:
 
         await step.run("look", refuse)
 
-    failures: List[Any] = []
-
-    async def on_failure(ctx: Context) -> None:
-        failures.append([ctx.event.data["run_id"], ctx.event.data["error"]["message"]])
-
-    live.__dict__["failures"] = failures
-
-    @app.function(id="fails", trigger=event("live/fails"), retries=1, on_failure=on_failure)
-    def fails(ctx: SyncContext) -> None:
-        live.calls[ctx.run_id] += 1
-        raise ValueError("between steps")
-
-    @app.function(id="waits", trigger=event("live/waits"))
-    async def waits(ctx: Context) -> Any:
-        paid = await step.wait_for_event("payment", event="live/paid", match="data.id", timeout="1m")
-        never = await step.wait_for_event("never", event="live/never", timeout="100ms")
-        signal = await step.wait_for_signal("go", signal=f"go-{ctx.event.data['id']}", timeout="1m")
-        late = await step.wait_for_signal("late", signal=f"late-{ctx.event.data['id']}", timeout="100ms")
-        return [paid.data if paid else None, never, signal.data if signal else None, late]
-
     @app.function(id="double")
     async def double(ctx: Context) -> Any:
-        if ctx.event.data["n"] < 0:
-            raise NonRetryableError("negative")
         return await step.run("double", lambda: ctx.event.data["n"] * 2)
 
-    @app.function(id="server", trigger=event("live/server"))
-    async def server_steps(ctx: Context) -> Any:
-        key = ctx.event.data["key"]
-        await step.lock("lock", key)
-        rows = await step.sql("insert", "insert into orders values ($1, $2) returning id, total", [key, 42.5])
-        decision = await step.approve("ask", f"Ship {key}?", form={"type": "object", "required": ["carrier"]})
-        ids = await step.send_event("tell", [{"name": "live/told", "data": {"key": key}}])
-        answer = await step.fetch("fetch", f"{live.web}/rates", method="POST", body={"key": key})
-        risk = await step.ai("risk", model="small", provider="fake", prompt="ok?")
-        draft = await step.ai.wrap("draft", str.upper, "abc")
-        doubled = await step.invoke("double", function=double, data={"n": 21})
-        try:
-            await step.invoke("negative", function="live-double", data={"n": -1})
-        except StepError as error:
-            doubled = [doubled, error.message]
-        await step.sleep_until("past", "2020-01-01T00:00:00Z")
-        await step.unlock("unlock", key)
-        sent = [len(ids), answer.json(), risk["content"], draft, doubled]
-        return [list(rows), decision.approved, decision.data, decision.by, *sent]
+    @app.function(id="asks", trigger=event("live/asks"))
+    async def asks(ctx: Context) -> Any:
+        decision = await step.approve("ask", "Ship it?", form={"type": "object", "required": ["carrier"]})
+        return [decision.approved, decision.data, decision.by]
+
+    @app.function(id="signalled", trigger=event("live/signalled"))
+    async def signalled(ctx: Context) -> Any:
+        signal = await step.wait_for_signal("go", signal="go", timeout="1m")
+        return [signal.name, signal.data] if signal else None
 
     @app.function(id="server-sync", trigger=event("live/server-sync"))
     def server_steps_sync(ctx: SyncContext) -> Any:
@@ -199,7 +125,7 @@ def functions(live: Live) -> None:
         sync_step.sleep("nap", "50ms")
         return [list(rows), sync_step.invoke("double", function=double, data={"n": 4})]
 
-    @app.function(id="sleeper", trigger=event("live/sleeper"), cancel_on="live/stop")
+    @app.function(id="sleeper", trigger=event("live/sleeper"))
     async def sleeper(ctx: Context) -> None:
         await step.run("before", live.body(ctx, "before"))
         await step.sleep("long", "1h")
@@ -214,19 +140,6 @@ def functions(live: Live) -> None:
     @app.function(id="input", trigger=event("live/input"))
     async def edited(ctx: Context) -> Any:
         return await step.ai.wrap("draft", lambda text: f"{text}!", "first")
-
-    @app.function(id="large", trigger=event("live/large"))
-    async def large(ctx: Context) -> Any:
-        found = [await step.run(f"s{n}", lambda n=n: str(n) * 1_500_000) for n in range(4)]
-        await step.sleep("nap", "50ms")
-        return [len(each) for each in found] + [await step.run("end", lambda: found[3][0])]
-
-    @app.function(id="values", trigger=event("live/values"))
-    async def values(ctx: Context) -> Any:
-        found = [await step.run(TEXT, lambda: {TEXT: [TEXT, None, 1.5, 9007199254740992, True, {}, []]})]
-        nothing = await step.run("nothing", live.body(ctx, "nothing"))
-        await step.sleep("nap", "50ms")
-        return [ctx.event.data, found[0], nothing]
 
     @app.function(id="numbers", trigger=event("live/numbers"))
     async def numbers(ctx: Context) -> Any:
@@ -250,9 +163,8 @@ def functions(live: Live) -> None:
         return await step.agent("agent", "find out", model="small")
 
 
-@pytest.mark.parametrize("event", ["ten", "ten-sync"])
-def test_ten_steps_are_one_call(live: Live, event: str) -> None:
-    run = ended(live.app, f"live/{event}")
+def test_ten_steps_are_one_call_of_a_function_that_is_not_async(live: Live) -> None:
+    run = ended(live.app, "live/ten-sync")
     assert run.output == list(range(10))
     assert live.entered[run.ulid] == [f"s{n}" for n in range(10)]
     assert live.calls[run.ulid] == 1
@@ -269,32 +181,10 @@ def test_without_streaming_each_step_is_a_call(live: Live) -> None:
     assert live.calls[run.ulid] == 11
 
 
-def test_a_thousand_steps_are_one_call(live: Live) -> None:
-    run = ended(live.app, "live/thousand")
-    assert run.output == 499_500
-    assert live.calls[run.ulid] == 1
-
-
-def test_parallel_steps_run_once_each(live: Live) -> None:
-    run = ended(live.app, "live/parallel")
-    assert run.output == [[0, 1, 2, 3], [None, None, "b"], "end"]
-    assert sorted(live.entered[run.ulid]) == ["a", "b", "end", "s0", "s1", "s2", "s3"]
+def test_parallel_steps_run_once_each_without_async(live: Live) -> None:
     run = ended(live.app, "live/parallel-sync")
     assert run.output == [[1, None], "end"]
     assert sorted(live.entered[run.ulid]) == ["a", "b", "end"]
-
-
-def test_the_first_wins_a_race(live: Live) -> None:
-    run = ended(live.app, "live/race")
-    assert run.output == ["quick", "quick"]
-    assert live.entered[run.ulid] == ["quick", "end"]
-
-
-def test_a_failing_step_is_tried_again_and_nothing_else(live: Live) -> None:
-    run = ended(live.app, "live/retries")
-    assert run.output == ["third time lucky", None]
-    assert live.entered[run.ulid] == ["before", "flaky", "flaky", "flaky", "after"]
-    assert run.data["timing"]["running_ms"] >= 2000, "twice it was told to wait a second"
 
 
 def test_a_step_that_fails_for_good_can_be_caught(live: Live) -> None:
@@ -312,67 +202,47 @@ def test_some_errors_are_not_tried_again(live: Live) -> None:
         live.app.runs.result(run.id)
 
 
-def test_a_function_that_fails_is_tried_again_and_then_told_of(live: Live) -> None:
-    run = ended(live.app, "live/fails", status="failed")
-    assert live.calls[run.ulid] == 2
-    until("the failure is told", lambda: [run.ulid, "between steps"] in live.__dict__["failures"])
+def test_functions_that_are_not_async_take_the_server_s_steps(live: Live) -> None:
+    assert ended(live.app, "live/server-sync").output == [[{"n": 2}], 8]
 
 
-def test_waits_give_what_they_waited_for(live: Live) -> None:
+def test_requests_are_decided(live: Live) -> None:
     app = live.app
-    run = app.send("live/waits", {"id": "w1"}).runs[0]
-    until("it waits", lambda: any(each["status"] == "waiting" for each in app.runs.steps(run)))
-    app.send("live/paid", {"id": "other"})
-    app.send("live/paid", {"id": "w1", "sum": 3})
-
-    def signalled() -> bool:
-        try:
-            return app.signal("go-w1", {"by": TEXT}) != ""
-        except NotFoundError:
-            return False
-
-    until("it waits for the signal", signalled)
-    assert app.runs.result(run) == [{"id": "w1", "sum": 3}, None, {"by": TEXT}, None]
-
-
-def test_the_server_takes_its_steps(live: Live) -> None:
-    app = live.app
-    run = app.send("live/server", {"key": "o1"}).runs[0]
+    run = app.send("live/asks").runs[0]
     (asked,) = until("it asks", lambda: app.approvals.list(status="pending", run=run))
-    assert asked["prompt"] == "Ship o1?"
+    assert asked["prompt"] == "Ship it?"
     with pytest.raises(InvalidError) as refused:
         app.approvals.approve(asked["id"], {}, by="ann")
     assert refused.value.status == 422 and (refused.value.code or "").startswith("FF")
     assert app.approvals.approve(asked["id"], {"carrier": "post"}, by="ann")["result"] == "approved"
     with pytest.raises(ConflictError):
         app.approvals.reject(asked["id"], by="bob")
-    rows, *decision = app.runs.result(run)[:4]
-    assert rows == [{"id": "o1", "total": 42.5}]
-    assert decision[:2] == [True, {"carrier": "post"}]
-    sent, answered, risk, draft, doubled = app.runs.get(run).output[4:]
-    assert (sent, answered) == (1, {"method": "POST", "path": "/rates", "body": {"key": "o1"}})
-    assert (risk, draft, doubled) == ("low (ok?)", "ABC", [42, "negative"])
-    assert live.server.sql("select count(*) from flowforge.event where name = 'live/told'") == "1"
-    assert ended(app, "live/server-sync").output == [[{"n": 2}], 8]
+    assert app.runs.result(run) == [True, {"carrier": "post"}, "ann"]
 
 
 def test_a_rejected_request_is_a_no(live: Live) -> None:
-    run = live.app.send("live/server", {"key": "o2"}).runs[0]
+    run = live.app.send("live/asks").runs[0]
     (asked,) = until("it asks", lambda: live.app.approvals.list(status="pending", run=run))
     live.app.approvals.reject(asked["id"], reason="too dear", by="bob")
-    assert live.app.runs.result(run)[1:3] == [False, None]
+    assert live.app.runs.result(run) == [False, None, "bob"]
+
+
+def test_a_signal_reaches_the_run_that_waits_for_it(live: Live) -> None:
+    run = live.app.send("live/signalled").runs[0]
+    until("it waits", lambda: any(each["status"] == "waiting" for each in live.app.runs.steps(run)))
+    assert live.app.signal("go", {"by": TEXT}) != ""
+    assert live.app.runs.result(run) == ["go", {"by": TEXT}]
+    with pytest.raises(NotFoundError):
+        live.app.signal("go")
 
 
 def test_a_cancelled_run_ends(live: Live) -> None:
     app = live.app
-    by_name, by_event = (app.send("live/sleeper").runs[0] for _ in range(2))
-    for run in (by_name, by_event):
-        until("it sleeps", lambda run=run: any(each["status"] == "sleeping" for each in app.runs.steps(run)))
-    assert app.runs.cancel(by_name, "enough") == "cancelling"
-    assert app.runs.wait(by_name).status == "cancelled"
-    assert app.runs.cancel(by_name) == "already cancelled"
-    app.send("live/stop")
-    assert app.runs.wait(by_event).status == "cancelled"
+    run = app.send("live/sleeper").runs[0]
+    until("it sleeps", lambda: any(each["status"] == "sleeping" for each in app.runs.steps(run)))
+    assert app.runs.cancel(run, "enough") == "cancelling"
+    assert app.runs.wait(run).status == "cancelled"
+    assert app.runs.cancel(run) == "already cancelled"
 
 
 def test_a_run_is_replayed_from_a_step(live: Live) -> None:
@@ -389,18 +259,6 @@ def test_a_failed_run_is_retried(live: Live) -> None:
     assert live.app.runs.retry(run.id) in ("retrying", "already running")
     until("it was called again", lambda: len(live.entered[run.ulid]) == 2)
     assert live.app.runs.wait(run.id).status == "failed"
-
-
-def test_state_that_is_too_large_for_a_call_is_fetched(live: Live) -> None:
-    assert ended(live.app, "live/large").output == [1_500_000] * 4 + ["3"]
-
-
-def test_values_come_back_as_they_went(live: Live) -> None:
-    data = {"text": TEXT, "list": [None, -0.5, 1e21], "none": None}
-    run = ended(live.app, "live/values", data)
-    assert run.output == [data, {TEXT: [TEXT, None, 1.5, 9007199254740992, True, {}, []]}, None]
-    assert live.entered[run.ulid] == ["nothing"], "a step that gave None has run once"
-    assert ended(live.app, "live/nothing").output is None
 
 
 def test_a_result_that_looks_like_a_command_is_a_result(live: Live) -> None:

@@ -73,7 +73,8 @@ export type Outcome =
 interface Step {
 	op: Op;
 	request: StepRequest;
-	race: boolean;
+	/** The innermost race that it is begun in. */
+	race: Race | undefined;
 	memo?: Memo;
 	known: boolean;
 	/** The arguments that somebody has put in the place of the function's. */
@@ -82,10 +83,18 @@ interface Step {
 	inContext: <T>(body: () => T) => T;
 }
 
+/** A race; when it is over, what is still to be done in it is of no use. */
+interface Race {
+	over: boolean;
+	outer: Race | undefined;
+}
+
+const isLost = (race: Race | undefined): boolean => race !== undefined && (race.over || isLost(race.outer));
+
 type Settled = { value: unknown } | { error: unknown };
 
 const insideStep = new AsyncLocalStorage<string>();
-const insideRace = new AsyncLocalStorage<boolean>();
+const insideRace = new AsyncLocalStorage<Race>();
 const defaultPatience = 10_000;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -136,7 +145,7 @@ export class Execution {
 		const step: Step = {
 			op,
 			request,
-			race: insideRace.getStore() === true,
+			race: insideRace.getStore(),
 			known: this.#known.has(op.id),
 			memo: this.#known.get(op.id),
 			editedInput: this.#editedInput(op.id),
@@ -152,14 +161,20 @@ export class Execution {
 
 	/** The first of several; the others are not waited for. */
 	race<T>(entries: readonly (Promise<T> | (() => Promise<T>))[]): Promise<T> {
-		return Promise.race(
+		const race: Race = { over: false, outer: insideRace.getStore() };
+		const winner = Promise.race(
 			entries.map((entry) => {
-				if (typeof entry === "function") return insideRace.run(true, entry);
+				if (typeof entry === "function") return insideRace.run(race, entry);
 				const step = this.#byPromise.get(entry);
-				if (step !== undefined) step.race = true;
+				if (step !== undefined) step.race = race;
 				return entry;
 			}),
 		);
+		const end = () => {
+			race.over = true;
+		};
+		winner.then(end, end);
+		return winner;
 	}
 
 	/** Runs the function as far as it goes. */
@@ -240,14 +255,16 @@ export class Execution {
 	/** Goes on with what is new; gives nothing when the function can go on, too. */
 	async #advance(): Promise<Outcome | undefined> {
 		const { target, planOnly } = this.#call;
-		const [first, ...others] = this.#new;
+		// Unless the function waits for a loser after all, and for nothing else.
+		const wanted = this.#new.filter((step) => !isLost(step.race));
+		const [first, ...others] = wanted.length > 0 ? wanted : this.#new;
 		if (target !== null) return this.#answerTarget(target);
 		if (first === undefined) {
 			await this.#somethingNew();
 			return undefined;
 		}
 		if (others.length === 0 && first.request.body !== undefined && !planOnly) return this.#runHere(first);
-		return { kind: "ops", ops: this.#new.map(planned), retry: true };
+		return { kind: "ops", ops: [first, ...others].map(planned), retry: true };
 	}
 
 	/** The function waits for something that is no step. */

@@ -207,6 +207,7 @@ export function stepTools<Events extends EventMap>(execution: Execution, host: S
 	/** A step that the server does. */
 	const ask = (id: StepId, kind: Parameters<Execution["begin"]>[0]["kind"], opts: JsonObject, name?: string) =>
 		execution.begin({ settings: settingsOf(id), kind, opts, name });
+	const sleep = (id: StepId, until: string) => execution.begin({ settings: settingsOf(id), kind: "Sleep", name: until, read: () => undefined });
 	/** A step that the app does. */
 	const run = (id: StepId, body: (...input: never[]) => unknown, input: unknown[], opts: JsonObject = {}) =>
 		execution.begin({
@@ -224,8 +225,8 @@ export function stepTools<Events extends EventMap>(execution: Execution, host: S
 	const tools: { [Tool in keyof StepTools<EventMap>]: unknown } = {
 		ai,
 		run: (id: StepId, body: (...input: never[]) => unknown, ...input: unknown[]) => run(id, body, input),
-		sleep: (id: StepId, duration: Duration) => asVoid(ask(id, "Sleep", {}, durationText(duration))),
-		sleepUntil: (id: StepId, at: Date | string | number) => asVoid(ask(id, "Sleep", {}, instantText(at))),
+		sleep: (id: StepId, duration: Duration) => sleep(id, durationText(duration)),
+		sleepUntil: (id: StepId, at: Date | string | number) => sleep(id, instantText(at)),
 		waitForEvent: (id: StepId, options: WaitOptions) =>
 			ask(id, "WaitForEvent", given({ timeout: limit(options.timeout), if: conditionOf(options) }), options.event),
 		waitForSignal: (id: StepId, { signal, timeout, onConflict }: { signal: string; timeout?: Duration | Date; onConflict?: string }) =>
@@ -238,7 +239,7 @@ export function stepTools<Events extends EventMap>(execution: Execution, host: S
 				timeout: limit(options.timeout),
 			})),
 		sendEvent: (id: StepId, events: unknown) => ask(id, "SendEvent", { events: toJson(listOf(events)) }),
-		fetch: (id: StepId, url: string | URL, { method, headers, body }: FetchOptions = {}) =>
+		fetch: (id: StepId, url: string | URL, { method, headers = {}, body }: FetchOptions = {}) =>
 			execution.begin({
 				settings: settingsOf(id),
 				kind: "Gateway",
@@ -264,8 +265,3 @@ export function stepTools<Events extends EventMap>(execution: Execution, host: S
 	return tools as unknown as StepTools<Events>;
 }
 
-function asVoid(promise: Promise<unknown>): Promise<void> {
-	const slept = promise.then(() => undefined);
-	slept.catch(() => {});
-	return slept;
-}

@@ -30,7 +30,7 @@ export async function launch(server, program, environment = {}) {
 	};
 	app.url = `http://127.0.0.1:${app.port}`;
 	app.calls = async (run) => (await fetch(`${app.url}/calls/${run.ulid}`)).json();
-	app.seen = async (key) => (await fetch(`${app.url}/seen/${encodeURIComponent(key)}`)).json();
+	app.requests = async (run) => (await fetch(`${app.url}/requests/${run.ulid}`)).json();
 	server.apps.push(app);
 	return app;
 }
@@ -50,5 +50,3 @@ export async function startOurs(server, { id = "ts", port = 0, environment = {} 
 	return app;
 }
 
-/** Starts the same functions with the published package: test/e2e/app.mjs. */
-export const shared = join(here, "shared.mjs");

@@ -1,4 +1,4 @@
-// Functions with the steps that only FlowForge has, and with what this package promises beside the protocol.
+// Functions with what this package promises beside the protocol, and some to ask the client about. What every client can is in sdk/scenarios.
 
 import { NonRetryableError } from "flowforge";
 
@@ -8,6 +8,23 @@ export function defineOwn(flowforge, calls, note) {
 	const app = flowforge.id;
 	const on = (id, handler, options = {}) => flowforge.createFunction({ id, trigger: `${app}/${id}`, retries: 0, ...options }, handler);
 	const counted = (step, run, id, body = () => id) => step.run(id, () => body(calls.hit(run, id)));
+
+	on("no-steps", ({ event }) => ({ echo: event.data.value ?? null }), { retries: undefined });
+
+	on("ten", async ({ step }) => {
+		const done = [];
+		for (let i = 0; i < 10; i++) done.push(await step.run(`s${i}`, () => i));
+		return done;
+	});
+
+	on("replayed", async ({ event, step }) => {
+		const a = await step.run("a", () => event.data.n);
+		const b = await step.run("b", () => a + 1);
+		return step.run("c", () => [a, b]);
+	});
+
+	on("asks", async ({ event, step }) =>
+		step.approve("ask", { prompt: "Well?", form: { type: "object", required: ["carrier"] }, timeout: event.data.timeout }));
 
 	on("slow-ten", async ({ event, step }) => {
 		for (let i = 0; i < 10; i++) {
@@ -46,25 +63,6 @@ export function defineOwn(flowforge, calls, note) {
 		return { made, text: typeof made.at };
 	});
 
-	on("own-race", async ({ runId, step }) => {
-		const winner = await step.race(
-			async () => {
-				await step.sleep("slow", "20s");
-				return counted(step, runId, "slow end");
-			},
-			step.run("fast", () => "fast"),
-		);
-		return { winner, after: await counted(step, runId, "after") };
-	});
-
-	on("own-parallel", async ({ runId, step }) =>
-		step.parallel(
-			counted(step, runId, "a"),
-			async () => [await counted(step, runId, "b1"), await counted(step, runId, "b2")],
-			step.sleep("c", "100ms"),
-		),
-	);
-
 	on("step-options", async ({ runId, step }) => {
 		const tried = await step.run({ id: "stubborn", name: "A stubborn step", retries: { attempts: 2, backoff: "fixed", base: "50ms" } }, () => {
 			if (calls.hit(runId, "stubborn") < 2) throw new Error("not yet");
@@ -85,43 +83,9 @@ export function defineOwn(flowforge, calls, note) {
 		return { doubled, wrapped, last: await step.run("last", () => "end") };
 	});
 
-	on("served", async ({ event, step }) => {
-		const { key } = event.data;
-		const lock = await step.lock("lock", { key });
-		const { rows, count } = await step.sql("insert", "insert into orders (id, total) values ($1, $2) returning id, total::float8", [key, 42.5]);
-		const decision = await step.approve("ask", { prompt: `Ship ${key}?`, form: { type: "object", required: ["carrier"] }, timeout: "1h" });
-		const { ids } = await step.sendEvent("tell", [{ name: `${app}/shipped`, data: { key } }]);
-		const unlock = await step.unlock("unlock", { key });
-		let refused;
-		try {
-			await step.sql("again", "insert into orders (id) values ($1)", [key]);
-		} catch (error) {
-			refused = { name: error.name, message: error.message, step: error.stepId };
-		}
-		return { locked: lock.locked, unlocked: unlock.unlocked, rows, count, decision, ids, refused };
-	});
-
-	on("unanswered", async ({ step }) => step.approve("ask", { prompt: "Well?", timeout: "300ms" }));
-
-	on("fetch", async ({ event, step }) => {
-		const response = await step.fetch("ask", event.data.url, { method: "POST", headers: { "x-one": "1" }, body: { a: 1 } });
-		return { status: response.status, answer: response.headers.get("x-answer"), body: await response.json() };
-	});
-
-	on("ai", async ({ event, step }) => {
-		const answer = await step.ai("ask", { model: event.data.model, prompt: "2 + 2?", max_tokens: 10 });
-		return { content: answer.content };
-	});
-
 	on("signalled", async ({ event, step }) => {
 		const got = await step.waitForSignal("wait", { signal: event.data.signal, timeout: "30s" });
 		return { got: got?.data };
-	});
-
-	on("signals", async ({ event, step }) => step.sendSignal("tell", { signal: event.data.signal, data: { from: "a step" } }));
-
-	on("batch", async ({ event, events }) => ({ first: event.data.n, all: events.map((one) => one.data.n) }), {
-		batchEvents: { maxSize: 3, timeout: "10s" },
 	});
 
 	on("final", async ({ step }) => {
@@ -131,7 +95,7 @@ export function defineOwn(flowforge, calls, note) {
 
 	on("cancellable", async ({ step }) => {
 		await step.sleep("long", "1h");
-	}, { cancelOn: { event: `${app}/stop`, match: "data.key" } });
+	});
 
 	on("limited", async () => "ran", {
 		concurrency: [{ limit: 5 }, { limit: 1, key: "event.data.account", scope: "fn" }],

@@ -187,6 +187,23 @@ describe("a call of a function", () => {
 		assert.deepEqual(outcome, { kind: "missing", target: stepId("old name"), found: ["new name"] });
 	});
 
+	it("says no more of the losers of a race that is over, unless it waits for one", async () => {
+		const body = async (step) => {
+			const slow = step.sleep("slow", "1h");
+			const first = await step.race(slow, () => step.race(step.run("quick", () => 1), step.sleep("slower", "2h")));
+			const then = await step.run("then", () => first + 1);
+			await slow;
+			return then;
+		};
+		const quick = ["quick", { data: 1 }];
+		const begun = await call(body);
+		assert.deepEqual(names(begun), ["Sleep slow", "StepPlanned quick", "Sleep slower"]);
+		assert.ok(begun.ops.every((op) => op.opts.parallelMode === "race"));
+		assert.deepEqual(names(await call(body, { kept: [quick] })), ["StepRun then"]);
+		assert.deepEqual(names(await call(body, { kept: [quick, ["then", { data: 2 }]] })), ["Sleep slow", "Sleep slower"]);
+		assert.equal((await call(body, { kept: [quick, ["then", { data: 2 }], ["slow", null]] })).value, 2);
+	});
+
 	it("marks what races, and gives the winner", async () => {
 		const body = (step) => step.race(step.run("a", () => 1), async () => (await step.sleep("b", "1s"), step.run("c", () => 2)));
 		const first = await call(body);
