@@ -2,7 +2,7 @@
 // shared.mjs, which the published package serves as well, and those of own.mjs. Its environment is all it knows of
 // the server.
 //
-//   APP_ID=name  PORT=0  CHECKPOINTS=1  node app.mjs
+//   APP_ID=name  PORT=0  STREAMING=lines  node app.mjs
 //
 // Prints {"port": n} when it listens. GET /calls/{run} tells how often each step body of a run was entered, GET /seen/{key} what was
 // left under a key, and CALLS names a file to which each entry is written, for what happens when the process is killed.
@@ -14,7 +14,7 @@ import { serve } from "flowforge/node";
 import { Calls, defineFunctions } from "./shared.mjs";
 import { defineOwn } from "./own.mjs";
 
-const flowforge = new FlowForge({ id: process.env.APP_ID ?? "ts", checkpoints: process.env.CHECKPOINTS !== "0" });
+const flowforge = new FlowForge({ id: process.env.APP_ID ?? "ts", streaming: process.env.STREAMING });
 const calls = new Calls();
 const seen = new Map();
 
