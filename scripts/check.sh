@@ -187,6 +187,12 @@ run_gateway() {
 	done
 }
 
+# `flowforge init` makes projects with our packages.
+run_cli() {
+	build_typescript || { count 'cli: the TypeScript package builds' 1; return; }
+	run_taps cli $(cd test/cli && grep -l '__main__' *.py)
+}
+
 # The program itself, and one with a door by which the tests are what an engine would be that code has taken over.
 run_sandbox() {
 	make -s -C src/sandbox/program PROBE=1 BUILD="$work" >"$work/sandbox.make" 2>&1 || { cat "$work/sandbox.make"; count 'sandbox: it builds' 1; return; }
@@ -225,9 +231,16 @@ run_e2e() {
 	done
 }
 
+# Once for all kinds of tests that need it.
+typescript_is_built=
+build_typescript() {
+	[ -n "$typescript_is_built" ] && return
+	install_packages sdk/typescript && (cd sdk/typescript && npm run --silent build) && typescript_is_built=yes
+}
+
 run_sdk_typescript() {
-	install_packages test/e2e && install_packages sdk/typescript || { count 'sdk: npm ci' 1; return; }
-	(cd sdk/typescript && npm run --silent build) || { count 'sdk: the TypeScript package builds' 1; return; }
+	install_packages test/e2e || { count 'sdk: npm ci' 1; return; }
+	build_typescript || { count 'sdk: the TypeScript package builds' 1; return; }
 	local file
 	for file in $(cd sdk/typescript/test && ls unit/*.test.mjs live/*.test.mjs | sed 's/\.test\.mjs$//'); do
 		later "sdk typescript $file" "cd sdk/typescript && exec node --test --test-concurrency=1 --test-reporter=spec test/$file.test.mjs"
@@ -247,7 +260,7 @@ for kind in $kinds; do
 		sandbox) run_sandbox ;;
 		tap) run_taps tap $(cd test/tap && grep -lE '^run\(|^\s+run\(|__main__' *.py) ;;
 		gateway) run_gateway ;;
-		cli) run_taps cli $(cd test/cli && grep -l '__main__' *.py) ;;
+		cli) run_cli ;;
 		docs) run_docs ;;
 		sdk) run_sdk_python; run_sdk_typescript ;;
 		e2e) run_e2e ;;
