@@ -161,7 +161,8 @@ describe("the client", () => {
 
 	it("shows what is started by the time, and keeps secrets", async () => {
 		const schedules = good(await client.schedules.select("function", "cron", "catch_up"));
-		assert.deepEqual(schedules, [{ function: "ts-scheduled", cron: "TZ=Europe/Paris 0 9 * * 1", catch_up: "last" }]);
+		const weekly = schedules.find((schedule) => schedule.function === "ts-scheduled");
+		assert.deepEqual(weekly, { function: "ts-scheduled", cron: "TZ=Europe/Paris 0 9 * * 1", catch_up: "last" });
 		const refused = await client.secrets.set("token", "not yet possible");
 		assert.ok(refused.error.hint, JSON.stringify(refused.error));
 		const [directory] = await server.sql("show data_directory");

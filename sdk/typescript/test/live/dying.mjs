@@ -1,15 +1,13 @@
 // An application whose process is killed at the beginning of each step that it has not been killed in yet.
 //
-//   APP=name  PORT=n  HERE=directory  STREAMING=lines|calls  ADAPTER=node|fastify|fetch  node dying.mjs
+//   APP=name  PORT=n  HERE=directory  STREAMING=lines|calls  ADAPTER=node|fetch  node dying.mjs
 //
 // HERE/log has a line for each step body that has come to its end.
 
 import { appendFileSync, closeSync, openSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
-import Fastify from "fastify";
 import { FlowForge } from "flowforge";
-import { flowforgePlugin } from "flowforge/fastify";
 import { serve as serveFetch } from "flowforge/fetch";
 import { serve } from "flowforge/node";
 import { viaFetch } from "../unit/served.mjs";
@@ -34,13 +32,6 @@ flowforge.createFunction({ id: "dying", trigger: `${APP}/start`, retries: 20 }, 
 	return done;
 });
 
-const url = `http://127.0.0.1:${PORT}/api/flowforge`;
-if (ADAPTER === "fastify") {
-	const fastify = Fastify();
-	await fastify.register(flowforgePlugin, { client: flowforge });
-	await fastify.listen({ port: Number(PORT), host: "127.0.0.1" });
-} else {
-	const handler = ADAPTER === "fetch" ? viaFetch(serveFetch(flowforge)) : serve(flowforge);
-	await new Promise((resolve) => createServer(handler).listen(Number(PORT), "127.0.0.1", resolve));
-}
-await flowforge.register(url);
+const handler = ADAPTER === "fetch" ? viaFetch(serveFetch(flowforge)) : serve(flowforge);
+await new Promise((resolve) => createServer(handler).listen(Number(PORT), "127.0.0.1", resolve));
+await flowforge.register(`http://127.0.0.1:${PORT}/api/flowforge`);
