@@ -189,7 +189,7 @@ run_gateway() {
 
 # `flowforge init` makes projects with our packages.
 run_cli() {
-	build_typescript || { count 'cli: the TypeScript package builds' 1; return; }
+	build_typescript || count 'cli: the TypeScript package builds' 1
 	run_taps cli $(cd test/cli && grep -l '__main__' *.py)
 }
 

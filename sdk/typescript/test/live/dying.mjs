@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { FlowForge } from "flowforge";
 import { serve as serveFetch } from "flowforge/fetch";
 import { serve } from "flowforge/node";
-import { viaFetch } from "../unit/served.mjs";
+import { viaFetch } from "../unit/bridge.mjs";
 
 const { APP, PORT, HERE, STREAMING, ADAPTER } = process.env;
 const flowforge = new FlowForge({ id: APP, streaming: STREAMING });

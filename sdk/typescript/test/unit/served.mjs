@@ -9,6 +9,7 @@ import { flowforgePlugin } from "flowforge/fastify";
 import { serve as serveFetch } from "flowforge/fetch";
 import { serve as serveNext, servePages } from "flowforge/next";
 import { serve } from "flowforge/node";
+import { viaFetch } from "./bridge.mjs";
 
 export const key = "signkey-test-0123456789abcdef0123456789abcdef";
 const path = "/api/flowforge";
@@ -38,22 +39,6 @@ export async function listen(listener) {
 	await once(server, "listening");
 	return { url: `http://127.0.0.1:${server.address().port}${path}`, stop: () => (server.closeAllConnections(), server.close()) };
 }
-
-/** A listener around a handler of fetch, or one for each method, as frameworks have it: it reads on when what it has read is written. */
-export const viaFetch = (handlers) => async (request, response) => {
-	const chunks = [];
-	for await (const chunk of request) chunks.push(chunk);
-	const body = request.method === "GET" ? undefined : Buffer.concat(chunks);
-	const handler = typeof handlers === "function" ? handlers : handlers[request.method];
-	const answer = await handler(new Request(`http://${request.headers.host}${request.url}`, { method: request.method, headers: request.headers, body }));
-	response.writeHead(answer.status, Object.fromEntries(answer.headers));
-	const reader = answer.body?.getReader();
-	const gone = once(response, "close").then(() => reader?.cancel());
-	for (let part = await reader?.read(); part && !part.done; part = await reader.read()) {
-		if (!response.write(part.value)) await Promise.race([once(response, "drain"), gone]);
-	}
-	response.end();
-};
 
 /** Starts an app in a framework: gives its URL, and what stops it. */
 export const adapters = {
