@@ -20,7 +20,7 @@ from place import PROGRAM, Gateway, environment, flowforge, free_port  # noqa: E
 from harness import App, Cluster, run, wait_for  # noqa: E402
 
 GENERATED = {"sql-api.md"}  # whose SQL is signatures
-PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "examples/*/*.md", "src/*/*.md", "test/*/*.md") for page in ROOT.glob(pattern))
+PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "examples/*.md", "examples/*/*.md", "src/*/*.md", "test/*/*.md") for page in ROOT.glob(pattern))
 
 
 def snippets(page: Path, languages: str) -> Iterator[str]:

@@ -22,6 +22,15 @@ AGAIN_SECONDS = 30.0  # until it is registered again though nothing has changed:
 FIRST_DELAY, LAST_DELAY = 0.25, 10.0  # between attempts while the server does not answer
 
 
+def speak() -> None:
+    """Shows people what a worker says, unless the program has said itself where messages go."""
+    if not log.hasHandlers():
+        shown = logging.StreamHandler()
+        shown.setFormatter(logging.Formatter("flowforge: %(message)s"))
+        log.addHandler(shown)
+        log.setLevel(logging.INFO)
+
+
 class Worker:
     """Attributes: server, registrations (how often the server has taken the registration)."""
 
@@ -35,6 +44,7 @@ class Worker:
 
     def run(self) -> None:
         """Works until the process is interrupted."""
+        speak()
         self.server.start()
         try:
             self.keep()
@@ -76,7 +86,8 @@ class Worker:
             return False
         self.registrations += 1
         if new:
-            log.info("%d functions of %s are registered, served at %s", len(self.app.functions), self.app.app_id, self.url)
+            count = len(self.app.functions)
+            log.info("%s is registered with %d function%s, served at %s", self.app.app_id, count, "" if count == 1 else "s", self.url)
         return True
 
     def _files(self) -> Dict[str, float]:
