@@ -69,10 +69,10 @@ async function keep(app: AnyFlowForge, url: string, { functions }: ServeOptions,
 		}
 		try {
 			await app.register(url, { functions: served });
-			if (wanted !== told) console.log(`${served.length} functions of ${app.id} are registered, served at ${url}`);
+			if (wanted !== told) console.log(`flowforge: ${app.id} is registered with ${served.length} function${served.length === 1 ? "" : "s"}, served at ${url}`);
 			[told, due, pause] = [wanted, Date.now() + pauses.again, pauses.first];
 		} catch (error) {
-			console.warn(`not registered: ${(error as Error).message}`);
+			console.warn(`flowforge: not registered: ${(error as Error).message}`);
 			told = "";
 			await wait(pause, over);
 			pause = Math.min(pauses.longest, pause * 2);
