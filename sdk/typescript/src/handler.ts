@@ -233,10 +233,7 @@ class Served {
 	async #stream(lines: Lines, running: Promise<Outcome>): Promise<ServeResponse> {
 		const outcome = await Promise.race([running, lines.begun]);
 		if (outcome !== undefined) return this.#conclude(outcome);
-		running.then(
-			(ended) => lines.end(ended),
-			(error: unknown) => lines.end({ kind: "threw", error, retry: true }),
-		);
+		running.then((ended) => lines.end(ended)).catch((error: unknown) => lines.end({ kind: "threw", error, retry: true }));
 		// Nobody on the way is to keep lines back, or to compress them: that would be to keep them back.
 		const unbuffered = { "content-type": "application/x-ndjson", "cache-control": "no-store, no-transform", "x-accel-buffering": "no" };
 		return { status: 206, headers: { ...this.#identity, ...unbuffered }, body: lines };

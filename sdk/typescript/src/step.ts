@@ -216,7 +216,7 @@ function responseOf(data: Json): Response {
 export function stepTools<Events extends EventMap>(execution: Execution, host: StepHost): StepTools<Events> {
 	/** A step that the server does. */
 	const ask = (id: StepId, kind: Parameters<Execution["begin"]>[0]["kind"], opts: JsonObject, name?: string) =>
-		execution.begin({ settings: settingsOf(id), kind, opts, name });
+		execution.begin({ settings: settingsOf(id), kind, opts: plain(id, opts) as JsonObject, name });
 	/** A step that the app does. */
 	const run = (id: StepId, body: (...input: never[]) => unknown, input: unknown[], opts: JsonObject = {}) =>
 		execution.begin({
@@ -252,7 +252,7 @@ export function stepTools<Events extends EventMap>(execution: Execution, host: S
 			execution.begin({
 				settings: settingsOf(id),
 				kind: "Gateway",
-				opts: given({ url: String(url), method, headers: typed(headers, body), body }),
+				opts: plain(id, given({ url: String(url), method, headers: typed(headers, body), body })) as JsonObject,
 				read: responseOf,
 			}),
 		sql: (id: StepId, query: string, params: readonly unknown[] = [], options: { role?: string; timeout?: Duration } = {}) =>

@@ -208,6 +208,20 @@ describe("an answer of lines", () => {
 		assert.deepEqual(several.map((op) => op.op), ["Sleep", "StepPlanned"]);
 	});
 
+	it("ends with an error, too, where what a step asks for is no JSON", async () => {
+		const asks = [
+			(step) => step.fetch("post", "http://localhost/", { method: "POST", body: { id: 1n } }),
+			(step) => step.approve("ask", { prompt: "Well?", form: { id: 1n } }),
+			(step) => step.sleep({ id: "nap", name: 1n }, "1h"),
+		];
+		for (const ask of asks) {
+			const response = await answer(async ({ step }) => (await step.run("first", () => 1), ask(step)));
+			const [first, last] = await opsOf(response);
+			assert.deepEqual([first.op, last.id], ["StepRun", stepId("complete")]);
+			assert.match(last.error.message, /bigint/i);
+		}
+	});
+
 	it("is given up for a request a step where the framework cannot stream", async () => {
 		const told = [];
 		const app = makeApp(2, (n) => n, { fetch: async (url, { body }) => (told.push([new URL(url).pathname, JSON.parse(body).steps[0].data]), Response.json({})) });
