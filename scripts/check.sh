@@ -187,6 +187,12 @@ run_gateway() {
 	done
 }
 
+# `flowforge init` makes projects with our packages.
+run_cli() {
+	build_typescript
+	run_taps cli $(cd test/cli && grep -l '__main__' *.py)
+}
+
 # The program itself, and one with a door by which the tests are what an engine would be that code has taken over.
 run_sandbox() {
 	make -s -C src/sandbox/program PROBE=1 BUILD="$work" >"$work/sandbox.make" 2>&1 || { cat "$work/sandbox.make"; count 'sandbox: it builds' 1; return; }
@@ -266,7 +272,7 @@ for kind in $kinds; do
 		sandbox) run_sandbox ;;
 		tap) run_taps tap $(cd test/tap && grep -lE '^run\(|^\s+run\(|__main__' *.py) ;;
 		gateway) run_gateway ;;
-		cli) run_taps cli $(cd test/cli && grep -l '__main__' *.py) ;;
+		cli) run_cli ;;
 		docs) run_docs ;;
 		sdk) run_sdk_python; run_sdk_typescript; run_sdk_scenarios ;;
 		e2e) run_e2e ;;

@@ -28,7 +28,7 @@ static const Command commands[] = {
 	{"dev", "[-p PORT] [-u APP_URL] [-- APP...]",
 	 "a private server to develop against, with your app", ff_command_dev},
 	{"serve", "", "the gateway alone, for production", ff_command_serve},
-	{"init", "NAME [--python | --sql]", "a first project that runs", ff_command_init},
+	{"init", "NAME [--python | --typescript]", "a first project that runs", ff_command_init},
 	{"send", "NAME [-d JSON] [--wait]", "send an event and follow its runs", ff_command_send},
 	{"runs", "list | get | tail | explain ID", "look at runs", ff_command_runs},
 	{"runs", "cancel | retry | replay ID...", "act on runs", ff_command_runs},

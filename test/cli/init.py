@@ -14,6 +14,7 @@ from harness import run, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("FLOWFORGE_PYTHON", str(ROOT / "sdk/python"))
+TYPESCRIPT = os.environ.get("FLOWFORGE_TYPESCRIPT", str(ROOT / "sdk/typescript"))
 
 
 class Home:
@@ -96,9 +97,50 @@ def test_a_project_in_python_passes_its_own_test(use: Any) -> None:
         server.wait(60)
 
 
+def npm(directory: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["npm", *arguments, "--loglevel=error"], cwd=directory, env=environment({}), text=True, capture_output=True, timeout=600)
+
+
+def test_a_project_in_typescript_passes_its_own_test(use: Any) -> None:
+    if not Path(TYPESCRIPT, "dist").exists():
+        print("# the package is not there or not built: FLOWFORGE_TYPESCRIPT names another", flush=True)
+        return
+    home = use(Home())
+    packed = npm(TYPESCRIPT, "pack", "--ignore-scripts", "--pack-destination", home.path)
+    assert packed.returncode == 0, packed
+    [package] = Path(home.path).glob("*.tgz")
+    home.init("spiders", "--typescript").expect(DONE)
+    project = f"{home.path}/spiders"
+    tested = home.test("spiders", FLOWFORGE_TYPESCRIPT=str(package), npm_config_prefer_offline="true")
+    assert tested.returncode == 0 and "spiders: the test has passed" in tested.stdout, tested
+    assert not Path(project, "package-lock.json").exists() and '"flowforge": "^' in Path(project, "package.json").read_text()
+    server = begin("dev", "-p", str(free_port()), "--", "npm", "start", cwd=project)
+    try:
+        Reader(server.stdout).wait(r"╰", 60)
+
+        def taken() -> bool:
+            return "spiders-take-order" in flowforge("functions", "list", cwd=project).out
+
+        wait_for(taken, 60, "the app is registered")
+        sent = flowforge("send", "spiders/order.created", "-d", '{"id": "o1", "item": "pen", "amount": 4}', "--wait", cwd=project)
+        assert '"due":10' in sent.expect(DONE).out.replace(" ", ""), sent.out
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    app = Path(project, "src/app.ts")
+    right = app.read_text()
+    app.write_text(right.replace("prices[item]", "prices[amount]"))
+    assert npm(project, "run", "check").returncode == 0  # its types are those of numbers, still
+    tested = home.test("spiders")
+    assert tested.returncode != 0 and "passed" not in tested.stdout, tested
+    app.write_text(right.replace("event.data;", "event.dat;"))
+    checked = npm(project, "run", "check")
+    assert checked.returncode != 0 and "src/app.ts" in checked.stdout and "'dat'" in checked.stdout, checked
+
+
 def test_json_tells_the_files(use: Any) -> None:
     home = use(Home())
-    for language in ("python", "sql"):
+    for language in ("python", "typescript", "sql"):
         made = home.init(f"a-{language}", f"--{language}", "--json").expect(DONE).json()
         assert made["project"] == f"a-{language}" and made["language"] == language
         for path in made["files"]:
@@ -119,7 +161,8 @@ def test_names_that_are_none_are_refused(use: Any) -> None:
         home.init(name).expect(USAGE, "a project's name is")
     home.init().expect(USAGE, "init needs the project's name")
     home.init("a", "b").expect(USAGE, "init takes one name")
-    home.init("a", "--sql", "--python").expect(USAGE, "not both")
+    home.init("a", "--sql", "--python").expect(USAGE, "give one of --python, --typescript and --sql")
+    home.init("a", "--typescript", "--python").expect(USAGE, "give one of")
     assert not list(Path(home.path).iterdir())
 
 

@@ -4,11 +4,14 @@ import { FlowForgeError, readError, StepError } from "./error.js";
 import type { AnyEvents, Event, EventMap, EventOfTriggers, FailureEvent, NewEventOf, Trigger, TriggerName } from "./event.js";
 import { FlowForgeFunction, type Context, type FailureContext } from "./function.js";
 import { failure, persist, request, type Fetch, type Server } from "./http.js";
-import { isObject, type Json } from "./json.js";
+import { isObject, toJson, type Json } from "./json.js";
 import { functionConfig, listOf, type FunctionOptions } from "./options.js";
 import { eventSeed, keyHash } from "./sign.js";
 import type { Invocable } from "./step.js";
 import { version } from "./version.js";
+
+/** How finished steps are told while a call goes on. */
+export type Streaming = "lines" | "calls" | "off";
 
 /** Where the server is and what the app shows it; what is left out is taken from the environment. */
 export interface FlowForgeOptions {
@@ -26,8 +29,11 @@ export interface FlowForgeOptions {
 	dev?: boolean;
 	/** For people: which version of the app this is. */
 	appVersion?: string;
-	/** Report finished steps while a call goes on (true), or make one call a step (false). */
-	checkpoints?: boolean;
+	/**
+	 * How finished steps are told while a call goes on: a line of the answer each (`"lines"`, when it is left out), a request each (`"calls"`,
+	 * where a proxy holds answers back), or not: then each step is a call (`"off"`).
+	 */
+	streaming?: Streaming;
 	/** Instead of the global `fetch`. */
 	fetch?: Fetch;
 }
@@ -62,10 +68,10 @@ export class FlowForge<Events extends EventMap = AnyEvents> {
 	/** @internal Why nothing is served, if it is not. */
 	readonly closed: string | undefined;
 	/** @internal */
-	readonly checkpoints: boolean;
+	readonly streaming: Streaming;
 	readonly #eventKey: string;
 
-	/** @throws TypeError for an id or a key that is none. */
+	/** @throws TypeError for an id, a key or an option that is none. */
 	constructor(options: FlowForgeOptions) {
 		const environment = process.env;
 		if (typeof options.id !== "string" || options.id === "") throw new TypeError("an app needs an id, a text that is not empty");
@@ -76,7 +82,8 @@ export class FlowForge<Events extends EventMap = AnyEvents> {
 		}
 		this.id = options.id;
 		this.appVersion = options.appVersion;
-		this.checkpoints = options.checkpoints ?? true;
+		this.streaming = options.streaming ?? "lines";
+		if (!["lines", "calls", "off"].includes(this.streaming)) throw new TypeError('streaming is "lines", "calls" or "off"');
 		this.open = signingKey === undefined;
 		const dev = options.dev ?? ["1", "true"].includes(environment.FLOWFORGE_DEV ?? "");
 		if (this.open && !dev && environment.NODE_ENV === "production") {
@@ -133,10 +140,10 @@ export class FlowForge<Events extends EventMap = AnyEvents> {
 	 * Sends events. Inside a function use `step.sendEvent`, which a later call does not repeat.
 	 *
 	 * @returns their ids, in their order
-	 * @throws FlowForgeError when the server cannot be reached or refuses them.
+	 * @throws TypeError for data that would not be kept as it is; FlowForgeError when the server cannot be reached or refuses them.
 	 */
 	async send(events: NewEventOf<Events> | NewEventOf<Events>[]): Promise<{ ids: string[] }> {
-		const list = listOf(events);
+		const list = toJson(listOf(events));
 		// The same seed for each attempt: an event that has arrived is not recorded again.
 		const seed = { "x-inngest-event-id-seed": eventSeed() };
 		const path = `/e/${encodeURIComponent(this.#eventKey)}`;
@@ -151,10 +158,11 @@ export class FlowForge<Events extends EventMap = AnyEvents> {
 	 * Sends a signal.
 	 *
 	 * @returns the run that waited for it, or null when none did
-	 * @throws FlowForgeError when the server cannot be reached or refuses it.
+	 * @throws TypeError for data that would not be kept as it is; FlowForgeError when the server cannot be reached or refuses it.
 	 */
 	async sendSignal(signal: string, data: Json = null): Promise<{ runId: string } | null> {
-		const answer = await request(this.server, "POST", "/v1/signals", { signal, data }).catch((error: unknown) => {
+		const body = toJson({ signal, data });
+		const answer = await request(this.server, "POST", "/v1/signals", body).catch((error: unknown) => {
 			throw new FlowForgeError(`the signal could not be sent to ${this.server.url}`, { cause: error });
 		});
 		if (answer.status === 404) return null;

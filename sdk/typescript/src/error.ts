@@ -1,7 +1,7 @@
 // The errors of functions, and how they travel: an error that a run keeps is {name, message, stack, cause}.
 
 import { instantText, microseconds } from "./duration.js";
-import { isObject, toJson, type Json } from "./json.js";
+import { isObject, parseJson, type Json } from "./json.js";
 
 // The package may be loaded twice, as a module and by require: errors are known by a mark, not by their class.
 const finalMark: unique symbol = Symbol.for("flowforge.final");
@@ -96,22 +96,26 @@ const deepest = 8;
 /** An error as a run keeps it; anything may be thrown, and becomes one. */
 export function serializeError(thrown: unknown, depth = 0): SerializedError {
 	if (!(thrown instanceof Error) && !(isObject(thrown) && typeof thrown.message === "string")) {
-		return { name: "Error", message: typeof thrown === "string" ? thrown : describe(thrown), __serialized: true };
+		return { name: "Error", message: typeof thrown === "string" ? clean(thrown) : describe(thrown), __serialized: true };
 	}
 	const error = thrown as Error;
-	const result: SerializedError = { name: String(error.name || "Error"), message: String(error.message), __serialized: true };
-	if (typeof error.stack === "string") result.stack = error.stack;
+	const result: SerializedError = { name: clean(String(error.name || "Error")), message: clean(String(error.message)), __serialized: true };
+	if (typeof error.stack === "string") result.stack = clean(error.stack);
 	if (error.cause !== undefined && depth < deepest) {
 		result.cause = error.cause instanceof Error ? serializeError(error.cause, depth + 1) : tolerant(error.cause);
 	}
 	return result;
 }
 
+// An error is told even where it has what a result may not have.
+const clean = (text: string): string => text.replace(/[\0\p{Surrogate}]/gu, "\ufffd");
+
 function tolerant(value: unknown): Json {
+	const told = (_key: string, member: unknown): unknown => (typeof member === "bigint" ? String(member) : typeof member === "string" ? clean(member) : member);
 	try {
-		return toJson(value);
+		return parseJson(JSON.stringify(value, told) ?? "null");
 	} catch {
-		return String(value);
+		return clean(String(value));
 	}
 }
 

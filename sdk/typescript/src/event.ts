@@ -59,7 +59,7 @@ export interface EventTrigger<Name extends string = string> {
 
 /** Starts a function by the clock. */
 export interface CronTrigger {
-	/** Five fields, `@daily`, or either after `TZ=Europe/Paris `. */
+	/** Five fields, or six with seconds first, or `@daily`; `TZ=Europe/Paris ` before them if it is not UTC. */
 	cron: string;
 	/** Start up to so much later, at random. */
 	jitter?: Duration;

@@ -44,8 +44,10 @@ export interface StepRequest {
 
 /** Says what has finished while the call goes on. */
 export interface Reporter {
-	/** `kept`: the server has it. `stale`: the call is over. `refused`: it has to be answered instead. */
+	/** `kept`: the server has it, or it is on its way. `stale`: the call is over. `refused`: it has to be answered instead. */
 	report(ops: Op[]): Promise<"kept" | "stale" | "refused">;
+	/** Whether it is known already that the call is over. */
+	readonly over?: boolean;
 }
 
 /** What the server has called for. */
@@ -292,6 +294,7 @@ export class Execution {
 
 	/** Runs the only new step. When the server takes the report the function goes on with it. */
 	async #runHere(step: Step): Promise<Outcome | undefined> {
+		if (this.#call.reporter?.over === true) return { kind: "stale" };
 		const performed = await perform(step);
 		const { op } = performed;
 		// The step's time limit is kept here: the call that tries it again is one of many steps.

@@ -1,15 +1,23 @@
 // Fastify, as a plugin.
 
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { serveWith, type AnyFlowForge, type ServeOptions } from "./handler.js";
-import { serveRequest, type NodeRequest } from "./node.js";
+import { respond, serveRequest, type NodeRequest } from "./listener.js";
 
 export type { ServeOptions } from "./handler.js";
 
 /** What the plugin needs of a request and a reply. */
 type Request = { raw: IncomingMessage; body?: unknown };
-type Reply = { code(status: number): Reply; headers(headers: Record<string, string>): Reply; send(body: string): unknown };
+type Reply = {
+	raw: ServerResponse;
+	code(status: number): Reply;
+	headers(headers: Record<string, string>): Reply;
+	getHeaders(): { [name: string]: number | string | string[] | undefined };
+	send(body: string): unknown;
+	/** Says that the response is written by us. */
+	hijack?(): unknown;
+};
 
 /** What the plugin needs of Fastify, whose own types are not needed to install this package. */
 type Instance = {
@@ -41,8 +49,14 @@ export async function flowforgePlugin(instance: object, { client, path = "/api/f
 		bodyLimit,
 		handler: async (request, reply) => {
 			const raw: NodeRequest = Object.create(request.raw, { rawBody: { value: typeof request.body === "string" ? request.body : "" } });
-			const { status, headers, body } = await serve(serveRequest(raw));
-			return reply.code(status).headers(headers).send(body);
+			const answer = await serve({ ...serveRequest(raw), canStream: typeof reply.hijack === "function" });
+			const { status, headers, body } = answer;
+			if (typeof body === "string") return reply.code(status).headers(headers).send(body);
+			// Fastify's own streams read ahead; what hooks have set is sent nevertheless.
+			reply.hijack?.();
+			for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value);
+			await respond(reply.raw, answer);
+			return reply;
 		},
 	});
 }

@@ -7,6 +7,7 @@ import type { Event, EventMap } from "./event.js";
 import type { FlowForgeFunction } from "./function.js";
 import { failure, request as ask } from "./http.js";
 import { isObject, parseJson, type Json } from "./json.js";
+import { Lines } from "./lines.js";
 import type { Memo } from "./op.js";
 import { checkpoints } from "./report.js";
 import { keyHash, sign, verify } from "./sign.js";
@@ -31,20 +32,23 @@ export interface ServeRequest {
 	header(name: string): string | undefined;
 	/** The body as it came, or its canonical form where a framework has parsed it. */
 	text(): Promise<string>;
+	/** Whether the framework can answer bit by bit. */
+	canStream: boolean;
 }
 
 /** What is answered. */
 export interface ServeResponse {
 	status: number;
 	headers: Record<string, string>;
-	body: string;
+	/** All of it, or lines that come one by one: then it is closed by who can write no more of them. */
+	body: string | Lines;
 }
 
 /** Answers one request; it never throws. */
 export type Serve = (request: ServeRequest) => Promise<ServeResponse>;
 
 /** Any app: what serves it does not look at its events. */
-export type AnyFlowForge = Pick<FlowForge<EventMap>, "id" | "server" | "open" | "closed" | "checkpoints" | "functions" | "registration" | "register" | "sendSignal" | "slug" | "appVersion">;
+export type AnyFlowForge = Pick<FlowForge<EventMap>, "id" | "server" | "open" | "closed" | "streaming" | "functions" | "registration" | "register" | "sendSignal" | "slug" | "appVersion">;
 
 /** The protocol's way of asking, version 2: several steps are planned, and asked for when all have finished. */
 const protocol = "2";
@@ -106,18 +110,13 @@ class Served {
 	#reply(status: number, value: unknown, headers: Record<string, string> = {}): ServeResponse {
 		const body = JSON.stringify(value) ?? "null";
 		const key = this.app.server.signingKey;
-		return {
-			status,
-			headers: {
-				"content-type": "application/json",
-				...this.app.server.headers,
-				"x-inngest-framework": this.framework,
-				"x-inngest-req-version": protocol,
-				...(key === undefined ? {} : { "x-inngest-signature": sign(key, body) }),
-				...headers,
-			},
-			body,
-		};
+		const signature: Record<string, string> = key === undefined ? {} : { "x-inngest-signature": sign(key, body) };
+		return { status, headers: { "content-type": "application/json", ...this.#identity, ...signature, ...headers }, body };
+	}
+
+	/** What every answer says of who gives it. */
+	get #identity(): Record<string, string> {
+		return { ...this.app.server.headers, "x-inngest-framework": this.framework, "x-inngest-req-version": protocol };
 	}
 
 	#isSigned(request: ServeRequest, body: string): boolean {
@@ -225,7 +224,19 @@ class Served {
 			attempt: called.attempt,
 			maxAttempts: called.maxAttempts,
 		};
-		return this.#conclude(await execution.run(() => made.handler(context as never)));
+		const running = execution.run(() => made.handler(context as never));
+		const { reporter } = called.call;
+		return reporter instanceof Lines ? this.#stream(reporter, running) : this.#conclude(await running);
+	}
+
+	/** Answers line by line, unless the call has come to its end before a step has finished. */
+	async #stream(lines: Lines, running: Promise<Outcome>): Promise<ServeResponse> {
+		const outcome = await Promise.race([running, lines.begun]);
+		if (outcome !== undefined) return this.#conclude(outcome);
+		running.then((ended) => lines.end(ended)).catch((error: unknown) => lines.end({ kind: "threw", error, retry: true }));
+		// Nobody on the way is to keep lines back, or to compress them: that would be to keep them back.
+		const unbuffered = { "content-type": "application/x-ndjson", "cache-control": "no-store, no-transform", "x-accel-buffering": "no" };
+		return { status: 206, headers: { ...this.#identity, ...unbuffered }, body: lines };
 	}
 
 	#conclude(outcome: Outcome): ServeResponse {
@@ -276,7 +287,9 @@ class Served {
 
 	/** The server says by `fn_id` that it takes reports. */
 	#reporter(request: ServeRequest, ctx: { [name: string]: unknown }, runId: string): Reporter | null {
-		if (!this.app.checkpoints || typeof ctx.fn_id !== "string") return null;
+		const { streaming } = this.app;
+		if (streaming === "off" || typeof ctx.fn_id !== "string") return null;
+		if (streaming === "lines" && request.canStream) return new Lines(this.app.server.signingKey);
 		return checkpoints(this.app.server, {
 			runId,
 			functionId: ctx.fn_id,

@@ -1,6 +1,6 @@
 // What the package exports. How an app is served is in ./node, ./express, ./fastify, ./next and ./fetch.
 
-export { FlowForge, type FlowForgeOptions } from "./client.js";
+export { FlowForge, type FlowForgeOptions, type Streaming } from "./client.js";
 export { FlowForgeError, NonRetryableError, RetryAfterError, StepError, StepTimeoutError } from "./error.js";
 export type {
 	AnyEvents,

@@ -43,13 +43,60 @@ type JsonifyObject<T> = {
 	>;
 };
 
+// What a text of JSON has when there may be something in it that is not kept as it is; a closer look says whether.
+const suspicious = /\d{16}|\\u(?:0000|d[89a-f])/;
+const loneSurrogate = /\p{Surrogate}/u;
+
+/** Why a value is not kept as it is, as the end of a sentence that begins with its name. */
+function fault(value: unknown): string | undefined {
+	if (typeof value === "bigint") return `is a bigint, which JSON has not; keep it as text: String(${value})`;
+	// From 1e21 on JSON writes numbers with an exponent, and nobody takes them for exact.
+	if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21) {
+		return `is the integer ${value}, beyond 2^53, where numbers of JavaScript and of JSON are not exact any more; keep it as text`;
+	}
+	if (typeof value !== "string") return undefined;
+	if (value.includes("\0")) return "is a text with the character U+0000, which PostgreSQL cannot hold";
+	return loneSurrogate.test(value) ? "is a text with half a surrogate pair, which PostgreSQL cannot hold" : undefined;
+}
+
+/** Throws for what would be kept as something else, and says where it is. */
+function refuse(value: unknown): void {
+	const places = new Map<unknown, string>();
+	JSON.stringify(value, function (this: unknown, key, member: unknown) {
+		const holder = places.get(this);
+		const place = holder === undefined ? "" : Array.isArray(this) ? `${holder}[${key}]` : `${holder}.${key}`.replace(/^\./, "");
+		const wrong = fault(member) ?? (fault(key) === undefined ? undefined : `has a name that ${fault(key)}`);
+		if (wrong !== undefined) throw new TypeError(`${place === "" ? "it" : place} ${wrong}`);
+		if (typeof member === "object" && member !== null) places.set(member, place);
+		return member;
+	});
+}
+
+/**
+ * The value as a text of JSON; `undefined` for what has none.
+ *
+ * @throws TypeError for what would not be kept as it is, and says where it stands: a circle, a `bigint`, an integer beyond 2^53, a text with
+ * the character U+0000 or half a surrogate pair.
+ */
+export function jsonText(value: unknown): string | undefined {
+	let text: string | undefined;
+	try {
+		text = JSON.stringify(value);
+	} catch (error) {
+		refuse(value);
+		throw error;
+	}
+	if (text !== undefined && suspicious.test(text)) refuse(value);
+	return text;
+}
+
 /**
  * The value as JSON keeps it; `undefined` becomes `null`.
  *
- * @throws TypeError for what JSON cannot hold: a circle, a `bigint`.
+ * @throws TypeError as `jsonText` does.
  */
 export function toJson(value: unknown): Json {
-	const text = JSON.stringify(value);
+	const text = jsonText(value);
 	return text === undefined ? null : parseJson(text);
 }
 

@@ -4,7 +4,7 @@ import type { ServerResponse } from "node:http";
 
 import { responder } from "./fetch.js";
 import type { AnyFlowForge, ServeOptions } from "./handler.js";
-import { listener, type NodeRequest } from "./node.js";
+import { listener, type NodeRequest } from "./listener.js";
 
 export type { ServeOptions } from "./handler.js";
 

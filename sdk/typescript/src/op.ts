@@ -16,6 +16,8 @@ export type Op = {
 	error?: SerializedError;
 	/** Nanoseconds: when it began, and how long it took. */
 	timing?: { a: number; b: number };
+	/** When to try again, in an answer of lines: others have a header for it. */
+	retry_after?: string;
 };
 
 export type OpKind =
@@ -34,6 +36,18 @@ export type OpKind =
 	| "SendEvent"
 	| "Lock"
 	| "Unlock";
+
+/** The end of the function itself, where an answer has no status that could tell of it. */
+export type EndOp = {
+	op: "RunComplete" | "StepError" | "StepFailed";
+	id: string;
+	name: string;
+	displayName: string;
+	opts: JsonObject;
+	data?: Json;
+	error?: SerializedError;
+	retry_after?: string;
+};
 
 /** What the server has kept of a step: `{data}`, `{error}`, `{input}`, or a value as it is (an event, null). */
 export type Memo = Json;

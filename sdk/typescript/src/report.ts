@@ -1,4 +1,4 @@
-// Checkpoints: a finished step is kept by the server before the next one begins.
+// Checkpoints: each finished step is told by a request of its own, and kept by the server before the next one begins.
 
 import type { Reporter } from "./execution.js";
 import { persist, request, type Server } from "./http.js";

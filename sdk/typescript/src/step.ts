@@ -1,6 +1,7 @@
 // The steps a function can take. Each is a promise; several begun before one is awaited run side by side.
 
 import { durationText, instantText, limitText, type Duration } from "./duration.js";
+import { NonRetryableError } from "./error.js";
 import type { EventMap, EventName, EventOf, NewEventOf } from "./event.js";
 import type { Execution, StepSettings } from "./execution.js";
 import type { FlowForgeFunction } from "./function.js";
@@ -179,6 +180,15 @@ export interface StepHost {
 
 const settingsOf = (id: StepId): StepSettings => (typeof id === "string" ? { id } : id);
 
+/** What a step is given, as JSON. Another attempt would give the same, so a refusal is final. */
+function plain(id: StepId, value: unknown): Json {
+	try {
+		return toJson(value);
+	} catch (error) {
+		throw new NonRetryableError(`step "${settingsOf(id).id}" is given what JSON cannot hold: ${(error as Error).message}`, { cause: error });
+	}
+}
+
 /** Options without those that are not given. */
 function given(options: { [name: string]: Json | undefined }): JsonObject {
 	return Object.fromEntries(Object.entries(options).filter((entry): entry is [string, Json] => entry[1] !== undefined));
@@ -206,7 +216,7 @@ function responseOf(data: Json): Response {
 export function stepTools<Events extends EventMap>(execution: Execution, host: StepHost): StepTools<Events> {
 	/** A step that the server does. */
 	const ask = (id: StepId, kind: Parameters<Execution["begin"]>[0]["kind"], opts: JsonObject, name?: string) =>
-		execution.begin({ settings: settingsOf(id), kind, opts, name });
+		execution.begin({ settings: settingsOf(id), kind, opts: plain(id, opts) as JsonObject, name });
 	const sleep = (id: StepId, until: string) => execution.begin({ settings: settingsOf(id), kind: "Sleep", name: until, read: () => undefined });
 	/** A step that the app does. */
 	const run = (id: StepId, body: (...input: never[]) => unknown, input: unknown[], opts: JsonObject = {}) =>
@@ -215,10 +225,10 @@ export function stepTools<Events extends EventMap>(execution: Execution, host: S
 			kind: "StepRun",
 			body: (edited) => body(...(edited as never[])),
 			input,
-			opts: input.length === 0 ? opts : { ...opts, input: toJson(input) },
+			opts: input.length === 0 ? opts : { ...opts, input: plain(id, input) },
 		});
 
-	const ai = Object.assign((id: StepId, options: AiOptions) => ask(id, "Ai", toJson(options) as JsonObject), {
+	const ai = Object.assign((id: StepId, options: AiOptions) => ask(id, "Ai", plain(id, options) as JsonObject), {
 		wrap: (id: StepId, body: (...input: never[]) => unknown, ...input: unknown[]) => run(id, body, input, { type: "step.ai.wrap" }),
 	});
 
@@ -235,21 +245,21 @@ export function stepTools<Events extends EventMap>(execution: Execution, host: S
 		invoke: (id: StepId, options: { function: Invocable; data?: object; timeout?: Duration | Date }) =>
 			ask(id, "InvokeFunction", given({
 				function_id: host.slug(options.function),
-				payload: { data: toJson(options.data ?? {}) },
+				payload: { data: plain(id, options.data ?? {}) },
 				timeout: limit(options.timeout),
 			})),
-		sendEvent: (id: StepId, events: unknown) => ask(id, "SendEvent", { events: toJson(listOf(events)) }),
-		fetch: (id: StepId, url: string | URL, { method, headers = {}, body }: FetchOptions = {}) =>
+		sendEvent: (id: StepId, events: unknown) => ask(id, "SendEvent", { events: plain(id, listOf(events)) }),
+		fetch: (id: StepId, url: string | URL, { method, headers, body }: FetchOptions = {}) =>
 			execution.begin({
 				settings: settingsOf(id),
 				kind: "Gateway",
-				opts: given({ url: String(url), method, headers: typed(headers, body), body }),
+				opts: plain(id, given({ url: String(url), method, headers: typed(headers, body), body })) as JsonObject,
 				read: responseOf,
 			}),
 		sql: (id: StepId, query: string, params: readonly unknown[] = [], options: { role?: string; timeout?: Duration } = {}) =>
 			ask(id, "Sql", given({
 				query,
-				params: toJson(params),
+				params: plain(id, params),
 				role: options.role,
 				timeout: options.timeout === undefined ? undefined : durationText(options.timeout),
 			})),

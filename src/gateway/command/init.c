@@ -183,30 +183,37 @@ ff_command_init(int argc, char **argv)
 {
 	FfServer	   server = {0};
 	FfList		   words = {0};
+	const char	  *language = "sql";
 	bool		   python = false;
+	bool		   typescript = false;
 	bool		   sql = false;
 	const FfOption options[] = {
 		{0, "python", NULL, "an app in Python", NULL, &python, NULL},
+		{0, "typescript", NULL, "an app in TypeScript", NULL, &typescript, NULL},
 		{0, "sql", NULL, "a workflow in SQL, which needs nothing else (default)", NULL, &sql, NULL},
 		FF_JSON_OPTION(server),
 		{0}};
-	const FfUsage usage = {"NAME [--python | --sql]",
+	const FfUsage usage = {"NAME [--python | --typescript | --sql]",
 						   "Makes a directory with a first project that runs and has a test.",
 						   options};
 	FfParse		  parse = ff_options(argc, argv, &usage, &words, NULL);
 
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
+	if (python)
+		language = "python";
+	else if (typescript)
+		language = "typescript";
 	if (words.count != 1)
 		return ff_misused("init", words.count == 0 ? "init needs the project's name"
 												   : "init takes one name");
-	if (python && sql)
-		return ff_misused("init", "give --python or --sql, not both");
+	if (python + typescript + sql > 1)
+		return ff_misused("init", "give one of --python, --typescript and --sql");
 	if (!is_name(words.item[0]))
 		return ff_misused(
 			"init",
 			"a project's name is at most %d lower case letters, digits and dashes, such "
 			"as my-orders; not %s",
 			NAME_LIMIT, words.item[0]);
-	return make_project(&server, words.item[0], python ? "python" : "sql");
+	return make_project(&server, words.item[0], language);
 }

@@ -17,6 +17,8 @@ import type {
 	RunDetail,
 	RunEvent,
 	RunStatus,
+	ScheduleRow,
+	SecretRow,
 	SkippedRun,
 	StartedRun,
 	StepRow,
@@ -231,7 +233,16 @@ class Functions {
 		return this.transport.ask("POST", at("functions", id, "/resume"));
 	}
 
-	/** Takes it out of use, until its app registers a change. */
+	/** Changes what is said, all of it or nothing; with `etag` only if nobody else has meanwhile. `archived: false` puts one back. */
+	change(
+		id: string,
+		change: { name?: string; paused?: boolean; reason?: string; archived?: boolean },
+		{ etag }: { etag?: string } = {},
+	): Promise<Result<FunctionDetail>> {
+		return this.transport.ask("PATCH", at("functions", id), { body: change, headers: etag === undefined ? {} : { "if-match": etag } });
+	}
+
+	/** Takes it out of use, until its app registers a change or somebody puts it back. */
 	archive(id: string): Promise<Result<FunctionDetail>> {
 		return this.transport.ask("DELETE", at("functions", id));
 	}
@@ -251,6 +262,11 @@ class Apps {
 		return listed(this.transport, byName("/api/v1/apps", "name"), page);
 	}
 
+	/** The list with only these columns; all when none is named. */
+	select<Column extends keyof AppRow>(...columns: Column[]) {
+		return this.list().select(...columns);
+	}
+
 	/** Asks the app at a URL which functions it serves. */
 	add(url: string): Promise<Result<{ ok: boolean; modified: boolean; error: string | null; app: AppRow | null }>> {
 		return this.transport.ask("POST", "/api/v1/apps", { body: { url } });
@@ -259,6 +275,16 @@ class Apps {
 	/** Asks it again. */
 	sync(id: string): Promise<Result<{ ok: boolean; modified: boolean; error: string | null; app: AppRow | null }>> {
 		return this.transport.ask("POST", at("apps", id, "/sync"));
+	}
+
+	/** Pauses all its functions. */
+	pause(id: string, { reason }: { reason?: string } = {}): Promise<Result<{ id: string; result: string }>> {
+		return this.transport.ask("POST", at("apps", id, "/pause"), { body: { reason } });
+	}
+
+	/** Ends the pause. */
+	resume(id: string): Promise<Result<{ id: string; result: string }>> {
+		return this.transport.ask("POST", at("apps", id, "/resume"));
 	}
 
 	/** Forgets it and takes its functions out of use; their runs go on. */
@@ -374,6 +400,41 @@ class Approvals {
 	}
 }
 
+/** What is started by the time: cron triggers of functions, and what `ff_schedule` has made. */
+class Schedules {
+	constructor(private readonly transport: Transport) {}
+
+	/** By id. */
+	list(page: Paged = {}): Query<ScheduleRow, Record<never, never>> {
+		return listed(this.transport, byName("/api/v1/schedules", "id"), page);
+	}
+
+	/** The list with only these columns; all when none is named. */
+	select<Column extends keyof ScheduleRow>(...columns: Column[]) {
+		return this.list().select(...columns);
+	}
+}
+
+/** Secrets: what workflows send and nobody reads. */
+class Secrets {
+	constructor(private readonly transport: Transport) {}
+
+	/** By name, without their values. */
+	list(page: Paged = {}): Query<SecretRow, Record<never, never>> {
+		return listed(this.transport, byName("/api/v1/secrets", "name"), page);
+	}
+
+	/** Stores one, or another value of it. */
+	set(name: string, value: string): Promise<Result<SecretRow>> {
+		return this.transport.ask("PUT", at("secrets", name), { body: { value } });
+	}
+
+	/** Deletes one. */
+	delete(name: string): Promise<Result<{ name: string; result: string }>> {
+		return this.transport.ask("DELETE", at("secrets", name));
+	}
+}
+
 /** The API of a server. Nothing in it throws: everything gives `{data, error}`. */
 export class FlowForgeClient {
 	readonly events: Events;
@@ -382,6 +443,8 @@ export class FlowForgeClient {
 	readonly workflows: Workflows;
 	readonly approvals: Approvals;
 	readonly apps: Apps;
+	readonly schedules: Schedules;
+	readonly secrets: Secrets;
 	readonly #transport: Transport;
 
 	/** @internal */
@@ -394,9 +457,11 @@ export class FlowForgeClient {
 		this.workflows = new Workflows(transport);
 		this.approvals = new Approvals(transport);
 		this.apps = new Apps(transport);
+		this.schedules = new Schedules(transport);
+		this.secrets = new Secrets(transport);
 	}
 
-	/** Any other route: `client.request("GET", "/api/v1/schedules")`. */
+	/** Any other route: `client.request("GET", "/api/v1/status")`. */
 	request<T = Json>(method: string, path: string, body?: unknown): Promise<Result<T>> {
 		return this.#transport.ask<T>(method, path, { body });
 	}

@@ -1,7 +1,7 @@
 // Requests of the client: the key, the query, and no exception.
 
 import type { Fetch } from "../http.js";
-import { parseJson } from "../json.js";
+import { jsonText, parseJson } from "../json.js";
 import { keyHash } from "../sign.js";
 import { version } from "../version.js";
 import { done, failed, problem, type Result } from "./result.js";
@@ -51,7 +51,8 @@ export class Transport {
 			for (const [name, value] of Object.entries(query)) {
 				if (value !== undefined) url.searchParams.set(name, value instanceof Date ? value.toISOString() : String(value));
 			}
-			const text = body === undefined ? undefined : JSON.stringify(body);
+			const text = this.#text(body);
+			if (typeof text === "object") return text;
 			const sent = { ...this.#headers, ...(text === undefined ? {} : { "content-type": "application/json" }), ...headers };
 			const response = await this.#fetch(url, { method, headers: sent, body: text, signal });
 			if (response.ok) return done(response);
@@ -72,6 +73,14 @@ export class Transport {
 		} catch (error) {
 			if (error instanceof SyntaxError) return failed("NOT_JSON", `${this.#url} answered something else than JSON`, { status: opened.data.status, cause: error });
 			return this.#unreached(error);
+		}
+	}
+
+	#text(body: unknown): string | undefined | ReturnType<typeof failed> {
+		try {
+			return jsonText(body);
+		} catch (error) {
+			return failed("UNSUPPORTED", `the body cannot be sent: ${(error as Error).message}`, { cause: error });
 		}
 	}
 

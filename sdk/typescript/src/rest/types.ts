@@ -200,3 +200,32 @@ export interface ApprovalRow {
 }
 
 export type DecidedApproval = ApprovalRow & { result: "approved" | "already approved" | "rejected" | "already rejected" };
+
+/** What is started by the time. */
+export interface ScheduleRow {
+	id: number;
+	name: string | null;
+	/** It starts a function, or sends an event. */
+	function: string | null;
+	event: string | null;
+	data: Json;
+	cron: string;
+	jitter_s: number;
+	catch_up: "skip" | "last" | "all";
+	last_at: string | null;
+	next_run_at: string | null;
+	fired_by: string;
+	last_error: string | null;
+}
+
+/** A secret; nobody reads its value. */
+export interface SecretRow {
+	name: string;
+	/** How often it has been set. */
+	version: number;
+	created_by: string;
+	created_at: string;
+	updated_at: string;
+	/** Exact to about a minute. */
+	last_used_at: string | null;
+}

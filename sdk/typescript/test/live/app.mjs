@@ -1,7 +1,7 @@
 // An application of this package as a child process, served by the HTTP server of the standard library: the functions of own.mjs. Its
 // environment is all it knows of the server.
 //
-//   APP_ID=name  PORT=0  CHECKPOINTS=1  node app.mjs
+//   APP_ID=name  PORT=0  STREAMING=lines  node app.mjs
 //
 // Prints {"port": n} when it listens. GET /calls/{run} tells how often each step body of a run was entered, GET /requests/{run} how often the
 // server has called for it, and CALLS names a file to which each entry is written, for what happens when the process is killed.
@@ -13,7 +13,7 @@ import { serve } from "flowforge/node";
 import { Calls } from "../../../../test/e2e/functions.mjs";
 import { defineOwn } from "./own.mjs";
 
-const flowforge = new FlowForge({ id: process.env.APP_ID ?? "ts", checkpoints: process.env.CHECKPOINTS !== "0" });
+const flowforge = new FlowForge({ id: process.env.APP_ID ?? "ts", streaming: process.env.STREAMING });
 const calls = new Calls();
 const requests = new Map();
 

@@ -154,6 +154,38 @@ describe("the client", () => {
 		assert.equal(good(await client.functions.resume("ts-ten")).result, "resumed");
 	});
 
+	it("changes functions, and pauses all of an app", async () => {
+		const before = good(await client.functions.get("ts-undefined"));
+		assert.equal((await client.functions.change("ts-undefined", { name: "x" }, { etag: '"nobody"' })).error.status, 412);
+		const changed = good(await client.functions.change("ts-undefined", { name: "Nothing", paused: true, reason: "tests" }, { etag: before.etag }));
+		assert.deepEqual([changed.name, changed.paused, changed.pause.reason], ["Nothing", true, "tests"]);
+		assert.ok(good(await client.functions.archive("ts-undefined")).archived_at);
+		const back = good(await client.functions.change("ts-undefined", { archived: false, paused: false }));
+		assert.deepEqual([back.archived_at, back.paused], [null, false]);
+		assert.equal(good(await client.apps.pause("ts", { reason: "moving" })).result, "paused");
+		assert.equal((await client.apps.select("name", "paused")).data[0].paused, true);
+		assert.equal(good(await client.apps.resume("ts")).result, "resumed");
+		assert.equal((await client.apps.pause("nobody")).error.status, 404);
+	});
+
+	it("shows what is started by the time, and keeps secrets", async () => {
+		const schedules = good(await client.schedules.select("function", "cron", "catch_up"));
+		const weekly = schedules.find((schedule) => schedule.function === "ts-scheduled");
+		assert.deepEqual(weekly, { function: "ts-scheduled", cron: "TZ=Europe/Paris 0 9 * * 1", catch_up: "last" });
+		const refused = await client.secrets.set("token", "not yet possible");
+		assert.ok(refused.error.hint, JSON.stringify(refused.error));
+		const [directory] = await server.sql("show data_directory");
+		await server.sql(`copy (select repeat('07', 32)) to '${directory}/secret.key'`);
+		await server.sql(`alter system set flowforge.secret_key_file = '${directory}/secret.key'`);
+		await server.sql("select pg_reload_conf()");
+		await until("the key is there", async () => (await client.secrets.set("token", "first value")).error === null);
+		const stored = good(await client.secrets.set("token", "second value"));
+		assert.deepEqual([stored.name, stored.version, "value" in stored], ["token", 2, false]);
+		assert.deepEqual(good(await client.secrets.list()).map((secret) => secret.name), ["token"]);
+		assert.equal(good(await client.secrets.delete("token")).result, "deleted");
+		assert.equal((await client.secrets.delete("token")).error.status, 404);
+	});
+
 	it("makes, publishes and runs workflows", async () => {
 		const made = good(await client.workflows.create({ name: "Hello", definition: { nodes: [], edges: [] } }));
 		const { valid, errors } = good(await client.workflows.validate(made.workflow));
@@ -195,6 +227,9 @@ describe("the client", () => {
 		assert.deepEqual(streamed, ["error"]);
 		assert.equal((await outsider.runs.waitFor("x")).error.status, 401);
 		assert.equal((await createClient("http://127.0.0.1:9").runs.get("x")).error.code, "NETWORK");
+		const rounded = await client.events.send({ name: "shop/rounded", data: { id: 2 ** 60 } });
+		assert.deepEqual([rounded.error.code, rounded.error.status], ["UNSUPPORTED", 0]);
+		assert.match(rounded.error.message, /data\.id is the integer/);
 		assert.equal((await createClient("no url").runs.get("x")).error.code, "NETWORK");
 		const html = createClient("http://x", { fetch: async () => new Response("<html>") });
 		assert.equal((await html.runs.get("x")).error.code, "NOT_JSON");

@@ -57,6 +57,11 @@ export function defineOwn(flowforge, calls, note) {
 
 	on("unserializable", async ({ step }) => step.run("big", () => 1n));
 
+	on("large-integers", async ({ event, step }) => {
+		if (event.data.n === 1) return step.run("row", () => ({ rows: [{ id: 9007199254740993 }] }));
+		return step.run("text", () => ({ exact: Number.isSafeInteger(event.data.n), text: event.data.text }));
+	});
+
 	on("values", async ({ step }) => {
 		const made = await step.run("made", () => ({ at: new Date(0), gone: undefined, list: [undefined, 1], nan: Number.NaN }));
 		await step.sleep("nap", "100ms");

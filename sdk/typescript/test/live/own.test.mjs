@@ -73,13 +73,28 @@ for (const mode of (process.env.FLOWFORGE_E2E_MODES ?? "dev signed").split(" "))
 			assert.deepEqual((await server.finished(body.id)).output, { doubled: 8, wrapped: "LOUD", last: "end" });
 		});
 
-		it("makes a call a step when checkpoints are off", async () => {
-			const other = await startOurs(server, { id: "plain", environment: { CHECKPOINTS: "0" } });
-			const { id } = await server.start("plain/ten", {});
-			const run = await server.finished(id);
-			assert.deepEqual(run.output, [...Array(10).keys()]);
-			assert.equal(await other.requests(run), 11);
-			await other.stop();
+		for (const [streaming, requests] of [["lines", 1], ["calls", 1], ["off", 11]]) {
+			it(`asks for ten steps in ${requests === 1 ? "one call" : `${requests} calls`} with streaming: "${streaming}"`, async () => {
+				const id = `streaming-${streaming}`;
+				const other = await startOurs(server, { id, environment: { STREAMING: streaming } });
+				const run = await server.finished((await server.start(`${id}/ten`, {})).id);
+				assert.deepEqual(run.output, [...Array(10).keys()], JSON.stringify(run.error));
+				assert.equal(await other.seen(`requests ${run.ulid}`), requests);
+				const [first, second] = await server.steps(run.id);
+				assert.ok(first.ended_at <= second.ended_at && first.status === "completed");
+				await other.stop();
+			});
+		}
+
+		it("refuses integers that would be rounded, and says where; an event's have been rounded already", async () => {
+			const refused = await ended("large-integers", { n: 1 }, "failed");
+			assert.match(refused.error.message, /step "row" returned what JSON cannot hold: rows\[0\]\.id is the integer 9007199254740992, beyond 2\^53/);
+			await server.sql(`select ff_send_event('ts/large-integers', '{"n": 9007199254740993, "text": "9007199254740993"}')`);
+			const { output } = await until("it has ended", async () => {
+				const { data } = await server.get("/api/v1/runs?function=ts-large-integers&status=completed");
+				return data[0] && server.run(data[0].id);
+			});
+			assert.deepEqual(output, { exact: false, text: "9007199254740993" });
 		});
 
 		it("repeats no step that has finished when the process is killed, after whichever step", async () => {
@@ -115,6 +130,28 @@ for (const mode of (process.env.FLOWFORGE_E2E_MODES ?? "dev signed").split(" "))
 				rmSync(directory, { recursive: true });
 			}
 		});
+
+		if (mode === "dev") {
+			it("ends a call whose run was cancelled: no step begins after it", async () => {
+				const directory = mkdtempSync(join(tmpdir(), "flowforge-calls-"));
+				const calls = join(directory, "calls");
+				const id = "cancelled";
+				const other = await startOurs(server, { id, environment: { CALLS: calls } });
+				try {
+					const entered = () => readFileSync(calls, { encoding: "utf8", flag: "a+" }).split("\n").filter(Boolean);
+					const { id: run } = await server.start(`${id}/slow-ten`, { ms: 400 });
+					await until("the third step is under way", () => entered().includes("s2"));
+					await server.request("POST", `/api/v1/runs/${run}/cancel`, {});
+					assert.equal((await server.finished(run)).status, "cancelled");
+					// As long as it would go on if nobody stopped it.
+					await new Promise((resolve) => setTimeout(resolve, 4000));
+					assert.ok(entered().length < 10, `${entered()}`);
+				} finally {
+					await other.stop();
+					rmSync(directory, { recursive: true });
+				}
+			});
+		}
 
 		if (mode === "signed") {
 			it("answers nobody but the server", async () => {

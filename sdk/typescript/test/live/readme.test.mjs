@@ -25,7 +25,7 @@ describe("the README", () => {
 		server = await startServer();
 		rmSync(directory, { recursive: true, force: true });
 		mkdirSync(directory, { recursive: true });
-		const snippets = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```ts\n\/\/ (\w+\.ts)\n([\s\S]*?)```/g)];
+		const snippets = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/```ts\n\/\/ ([\w.]+\.ts)\n([\s\S]*?)```/g)];
 		assert.equal(snippets.length, readFileSync(join(root, "README.md"), "utf8").split("```ts").length - 1, "each has a name");
 		for (const [, name, text] of snippets) writeFileSync(join(directory, name), text);
 		const compilerOptions = { target: "es2022", module: "nodenext", strict: true, noUncheckedIndexedAccess: true, skipLibCheck: true, types: ["node"] };
@@ -54,6 +54,10 @@ describe("the README", () => {
 		assert.ok(lines.includes("step.waiting") && lines.includes("run.completed"), lines.join());
 		assert.deepEqual(JSON.parse(lines.at(-1)), { charge: "C-o1", shelf: 7, label: "label for o1", paid: 42 });
 		assert.deepEqual((await run("client.js")).trim().split("\n"), ["completed", "FF010"]);
+	});
+
+	it("has a test of a function", async () => {
+		assert.equal(await run("order.test.js"), "tested\n");
 	});
 
 	it("has a tour of the steps", async () => {

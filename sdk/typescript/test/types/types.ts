@@ -9,15 +9,18 @@ import {
 	type FlowForgeFunction,
 	type InvokedEvent,
 	type Json,
+	type JsonObject,
 	type Jsonify,
 	type RunDetail,
 	type RunStatus,
+	type Streaming,
 } from "flowforge";
 import { serve as serveExpress } from "flowforge/express";
 import { flowforgePlugin } from "flowforge/fastify";
 import { serve as serveFetch } from "flowforge/fetch";
 import { serve as serveNext, servePages } from "flowforge/next";
-import { serve } from "flowforge/node";
+import { serve, work, type Worker } from "flowforge/node";
+import { run } from "flowforge/testing";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(_: Same<A, B>): void {}
@@ -156,7 +159,7 @@ void open.send([{ name: "a" }, { name: "b", data: { n: 1 } }]);
 
 // The client gives data or an error, never both.
 async function client(): Promise<RunStatus | undefined> {
-	const { runs, events, approvals } = createClient("http://localhost:8288", { apiKey: "ff_live_x" });
+	const { runs, events, approvals, functions, schedules, secrets } = createClient("http://localhost:8288", { apiKey: "ff_live_x" });
 	const { data, error } = await runs.get("id");
 	if (error !== null) {
 		same<typeof data, null>(true);
@@ -174,6 +177,11 @@ async function client(): Promise<RunStatus | undefined> {
 	void runs.list({ status: "happy" });
 	void events.list({ since: new Date(), limit: 5 });
 	void approvals.approve("id", { data: { carrier: "post" } });
+	const scheduled = await schedules.select("function", "cron");
+	if (scheduled.error === null) same<(typeof scheduled.data)[number], { function: string | null; cron: string }>(true);
+	void functions.change("id", { paused: true, reason: "moving" }, { etag: "x" });
+	// @ts-expect-error a secret is a text
+	void secrets.set("token", 1);
 	for await (const message of runs.stream("id")) {
 		if (message.type === "snapshot") same<typeof message.run_status, RunStatus>(true);
 		if (message.type === "error") same<typeof message.error.code, string>(true);
@@ -181,6 +189,24 @@ async function client(): Promise<RunStatus | undefined> {
 	return data.status;
 }
 void client;
+
+// A run in memory has the type of the function's result.
+async function tested(): Promise<void> {
+	const { status, output, sent, elapsed } = await run(child, { email: "a@b" }, { steps: { s: 1 }, events: { paid: null }, functions: [child], now: new Date() });
+	same<typeof status, "completed" | "failed">(true);
+	same<typeof output, { mail: string; at: string } | null>(true);
+	same<[typeof sent, typeof elapsed], [JsonObject[], number]>(true);
+	// @ts-expect-error there is no such option
+	void run(child, {}, { step: {} });
+	const worker: Worker = await work(flowforge, { port: 3000, path: "/flows" });
+	await worker.stop();
+}
+void tested;
+
+// How finished steps are told is one of three ways.
+void new FlowForge({ id: "lines", streaming: "calls" satisfies Streaming });
+// @ts-expect-error there is no such way
+void new FlowForge({ id: "lines", streaming: true });
 
 // Every adapter takes an app, whatever its events.
 createServer(serve(flowforge, { functions: [child], serveOrigin: "https://shop.example" }));

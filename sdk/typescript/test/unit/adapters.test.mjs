@@ -1,72 +1,19 @@
 // How an app is served: each adapter in its framework, asked as the server would ask it.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer } from "node:http";
 import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
-import express from "express";
-import Fastify from "fastify";
 import { FlowForge } from "flowforge";
-import { serve as serveExpress } from "flowforge/express";
-import { flowforgePlugin } from "flowforge/fastify";
 import { serve as serveFetch } from "flowforge/fetch";
-import { serve as serveNext, servePages } from "flowforge/next";
-import { serve } from "flowforge/node";
+import { serve, work } from "flowforge/node";
 import { sign, verify } from "../../dist/esm/sign.js";
-
-const key = "signkey-test-0123456789abcdef0123456789abcdef";
-const path = "/api/flowforge";
+import { adapters, callOf, key, listen, until } from "./served.mjs";
 
 function makeApp(options = {}) {
 	const app = new FlowForge({ id: "shop", url: "http://127.0.0.1:9", ...options });
 	app.createFunction({ id: "echo", trigger: "shop/echo" }, async ({ event, step }) => step.run("echo", () => event.data));
 	return app;
 }
-
-const callOf = (data) => ({
-	ctx: { run_id: "01M7X48DDQY5A8AA99DVBKTVDC", attempt: 0, max_attempts: 4, stack: { stack: [], current: 0 }, disable_immediate_execution: false, use_api: false },
-	event: { id: "1", name: "shop/echo", data, ts: 1, user: {} },
-	events: [],
-	steps: {},
-	version: -1,
-});
-
-/** An HTTP server around a listener, or around a handler of fetch. */
-async function listen(listener) {
-	const server = createServer(listener).listen(0, "127.0.0.1");
-	await once(server, "listening");
-	return { url: `http://127.0.0.1:${server.address().port}${path}`, stop: () => server.close() };
-}
-
-const viaFetch = (handlers) => async (request, response) => {
-	const chunks = [];
-	for await (const chunk of request) chunks.push(chunk);
-	const body = request.method === "GET" ? undefined : Buffer.concat(chunks);
-	const handler = typeof handlers === "function" ? handlers : handlers[request.method];
-	const answer = await handler(new Request(`http://${request.headers.host}${request.url}`, { method: request.method, headers: request.headers, body }));
-	response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
-};
-
-const adapters = {
-	"the standard library": (app) => listen(serve(app)),
-	Express: (app) => listen(express().use(path, serveExpress(app))),
-	"Express, after express.json()": (app) => listen(express().use(express.json()).use(path, serveExpress(app))),
-	"Express, after express.text()": (app) => listen(express().use(express.text({ type: "*/*" })).use(path, serveExpress(app))),
-	Fastify: async (app) => {
-		const fastify = Fastify();
-		await fastify.register(flowforgePlugin, { client: app, path });
-		const url = await fastify.listen({ port: 0, host: "127.0.0.1" });
-		return { url: url + path, stop: () => fastify.close() };
-	},
-	"fetch handlers": (app) => listen(viaFetch(serveFetch(app))),
-	"the app router of Next.js": (app) => listen(viaFetch(serveNext(app))),
-	"the pages router of Next.js": (app) => {
-		// Next.js parses the body before it calls the page.
-		const page = servePages(app);
-		return listen(express().use(express.json()).use((request, response) => page(request, response)));
-	},
-};
 
 for (const [name, start] of Object.entries(adapters)) {
 	describe(`served by ${name}`, () => {
@@ -180,6 +127,37 @@ describe("an app", () => {
 		}
 	});
 
+	it("that works is registered when the server is there, and again when its functions change", async () => {
+		const asked = [];
+		let isThere = false;
+		const app = makeApp({
+			fetch: async (_url, { body }) => {
+				if (!isThere) throw new TypeError("fetch failed");
+				asked.push(JSON.parse(body));
+				return Response.json({ ok: true, modified: true, app_id: "a" });
+			},
+		});
+		const { log, warn } = console;
+		console.log = console.warn = () => {};
+		const worker = await work(app);
+		try {
+			assert.match(worker.url, /^http:\/\/127\.0\.0\.1:\d+\/api\/flowforge$/);
+			assert.equal((await fetch(worker.url)).status, 200);
+			assert.equal(asked.length, 0);
+			isThere = true;
+			await until("it is registered", () => asked.length === 1);
+			assert.deepEqual([asked[0].url, asked[0].functions.length], [worker.url, 1]);
+			app.createFunction({ id: "second", trigger: "shop/second" }, () => 2);
+			await until("it is registered again", () => asked.length === 2);
+			assert.equal(asked[1].functions.length, 2);
+		} finally {
+			await worker.stop();
+			Object.assign(console, { log, warn });
+		}
+		await assert.rejects(fetch(worker.url));
+		await assert.rejects(work(app, { host: "no such host" }));
+	});
+
 	it("has one function of an id, keys that are keys, and options that can be registered", () => {
 		const app = makeApp();
 		assert.throws(() => app.createFunction({ id: "echo" }, () => 1), /two functions "echo"/);
@@ -216,6 +194,9 @@ describe("an app", () => {
 		assert.equal(new Set(asked.map((one) => one.seed)).size, 1);
 		assert.match(asked[0].seed, /^\d{13},[A-Za-z0-9+/]{14}==$/);
 		assert.equal(asked[0].url, "http://127.0.0.1:9/e/k%2F1");
+		await assert.rejects(app.send({ name: "e", data: { id: 2 ** 60 } }), /^TypeError: \[0\]\.data\.id is the integer/);
+		await assert.rejects(app.sendSignal("s", { id: 2n }), /^TypeError: data\.id is a bigint/);
+		assert.equal(asked.length, 3, "what cannot be kept is not sent");
 		const refusing = makeApp({ fetch: async () => Response.json({ ids: [], status: 400, error: "no name" }, { status: 400 }) });
 		await assert.rejects(refusing.send({ name: "" }), /the events were refused: no name/);
 	});

@@ -51,6 +51,18 @@ describe("a call of a function", () => {
 		assert.deepEqual(await call(twoSteps, { report: async () => "stale" }), { kind: "stale" });
 	});
 
+	it("begins no step when it is known that the call is over", async () => {
+		const reporter = { over: false, report: async () => "kept" };
+		const execution = new Execution({ memos: {}, order: [], target: null, planOnly: false, reporter });
+		const step = stepTools(execution, { slug: (of) => of, sendSignal: async () => null });
+		const outcome = await execution.run(async () => {
+			await step.run("a", () => 1);
+			reporter.over = true;
+			await step.run("b", () => assert.fail("b ran"));
+		});
+		assert.deepEqual(outcome, { kind: "stale" });
+	});
+
 	it("plans steps that are begun together, and runs the one that is called for", async () => {
 		const ran = [];
 		const body = (step) => Promise.all(["a", "b"].map((id) => step.run(id, () => ran.push(id))));
@@ -164,6 +176,29 @@ describe("a call of a function", () => {
 		const whole = await call(() => 1n);
 		assert.match(whole.error.message, /the function returned what JSON cannot hold/);
 		assert.equal(whole.retry, false);
+	});
+
+	it("refuses what would be kept as something else, and says where it is", async () => {
+		const refused = async (value) => {
+			const outcome = await call((step) => step.run("a", () => value));
+			assert.deepEqual([names(outcome), outcome.retry], [["StepFailed a"], false]);
+			return outcome.ops[0].error.message.replace('step "a" returned what JSON cannot hold: ', "");
+		};
+		assert.match(await refused(2n ** 60n), /^it is a bigint, which JSON has not; keep it as text: String\(1152921504606846976\)$/);
+		assert.match(await refused({ rows: [{ id: 1 }, { id: 5n }] }), /^rows\[1\]\.id is a bigint/);
+		assert.match(await refused([{ deep: { id: 2 ** 53 } }]), /^\[0\]\.deep\.id is the integer 9007199254740992, beyond 2\^53/);
+		assert.match(await refused(-(2 ** 62)), /^it is the integer -4611686018427388000, beyond/);
+		assert.match(await refused({ toJSON: () => ({ n: 2 ** 63 }) }), /^n is the integer/);
+		assert.match(await refused({ text: "a\0b" }), /^text is a text with the character U\+0000/);
+		assert.match(await refused(["\ud800"]), /^\[0\] is a text with half a surrogate pair/);
+		assert.match(await refused({ "\ud800": 1 }), /has a name that is a text with half a surrogate pair/);
+		const kept = [2 ** 53 - 1, -(2 ** 53) + 1, 1e21, Number.MAX_VALUE, 0.1 + 0.2, 12345678901234567890.5 / 3e10, "9007199254740993", "\\u0000 \\ud800", "🚀"];
+		assert.deepEqual((await call((step) => step.run("a", () => kept))).ops[0].data, kept);
+		const given = await call((step) => step.sendEvent("tell", { name: "e", data: { id: 2n } }));
+		assert.deepEqual([given.kind, given.retry], ["threw", false]);
+		assert.match(given.error.message, /step "tell" is given what JSON cannot hold: \[0\]\.data\.id is a bigint/);
+		const told = await call((step) => step.run("a", () => { throw new Error("a\0b", { cause: { id: 2n ** 60n, text: "\ud800" } }); }));
+		assert.deepEqual([told.ops[0].error.message, told.ops[0].error.cause], ["a\ufffdb", { id: "1152921504606846976", text: "\ufffd" }]);
 	});
 
 	it("refuses a step inside a step", async () => {

@@ -47,7 +47,7 @@ describe("the package", () => {
 		writeFileSync(join(project, file), text);
 		return execFileSync(process.execPath, [file], { cwd: project, encoding: "utf8" }).trim();
 	};
-	const parts = ["", "/node", "/express", "/fastify", "/next", "/fetch"];
+	const parts = ["", "/node", "/express", "/fastify", "/next", "/fetch", "/testing"];
 
 	it("needs nothing else", () => {
 		assert.deepEqual(readdirSync(join(project, "node_modules")).filter((name) => !name.startsWith(".")), ["flowforge"]);
