@@ -39,6 +39,7 @@
 #define APPS_PATIENCE_MS 3000
 #define STOP_TIMEOUT_MS 10000
 #define TURN_MS 50
+#define LOOK_MS 200
 #define SCRIPT_LIMIT (16 * 1024 * 1024)
 #define DEFAULT_EVENT "test/hello"
 
@@ -665,14 +666,34 @@ leave_apps(Dev *dev, bool registered)
 	}
 }
 
+/* An app without a URL registers by itself: then the box, which names one of its events, waits for
+ * it. */
+static bool
+awaits_functions(const Dev *dev)
+{
+	return dev->apps.count == 0 && dev->demo_command == NULL && dev->app.pid > 0;
+}
+
 static void
 enter_apps(Dev *dev)
 {
 	dev->phase = PHASE_APPS;
 	dev->deadline =
 		ff_steady_clock() + (dev->demo_command != NULL ? APPS_TIMEOUT_MS : APPS_PATIENCE_MS);
-	if (dev->apps.count == 0)
+	if (dev->apps.count == 0 && !awaits_functions(dev))
 		leave_apps(dev, true);
+}
+
+static void
+look_for_functions(Dev *dev)
+{
+	PGconn *connection = ff_database_connect(dev->server.database_url);
+	char   *known = ff_database_value(connection, "select 1 from flowforge.trigger limit 1", NULL);
+
+	if (known != NULL || !awaits_functions(dev))
+		leave_apps(dev, true);
+	PQfinish(connection);
+	free(known);
 }
 
 static void
@@ -782,9 +803,12 @@ supervise(Dev *dev)
 			{dev->app_output, POLLIN, 0},
 			{dev->phase == PHASE_APPS ? dev->apps_told : -1, POLLIN, 0},
 		};
+		bool	looking = dev->phase == PHASE_APPS && dev->apps.count == 0;
 		int64_t left = dev->deadline - ff_steady_clock();
 		char	byte;
 
+		if (looking && left > LOOK_MS)
+			left = LOOK_MS;
 		poll(waits, 3, dev->deadline == INT64_MAX ? -1 : left > 0 ? (int) left : 0);
 		if (waits[1].revents != 0)
 			read_app_output(dev);
@@ -794,6 +818,8 @@ supervise(Dev *dev)
 			leave_apps(dev, true);
 		else if (dev->phase == PHASE_APPS && ff_steady_clock() >= dev->deadline)
 			leave_apps(dev, false);
+		else if (looking)
+			look_for_functions(dev);
 	}
 }
 

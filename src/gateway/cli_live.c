@@ -2,7 +2,8 @@
  * Runs followed live: see cli_live.h.
  *
  * Each followed run is a stream (GET /api/v1/runs/{id}/stream, Server-Sent Events). Its first
- * message is a snapshot, the others are run events numbered without a gap; after a break it is
+ * message is a snapshot, unless the run is shown from its first event on; the others are run
+ * events numbered without a gap; after a break it is
  * asked for again with Last-Event-ID, so nothing is missed or shown twice. A stream is in one of
  * three states: open (a transfer is under way), resting (to be opened again at a time), over.
  */
@@ -50,6 +51,7 @@ struct FfLive
 {
 	const FfServer *server;
 	bool			patient;
+	bool			whole; /* runs are shown from their first event, not from a snapshot */
 	CURLM		   *multi;
 	Stream		   *streams;
 	int				count;
@@ -65,6 +67,12 @@ ff_live_open(const FfServer *server, bool patient)
 	live->patient = patient;
 	live->multi = curl_multi_init();
 	return live;
+}
+
+void
+ff_live_show_whole(FfLive *live)
+{
+	live->whole = !live->server->json;
 }
 
 static void
@@ -317,6 +325,8 @@ ff_live_follow(FfLive *live, const char *run_id, const char *function)
 	if (stream == NULL)
 		return false;
 	stream->heard = ff_steady_clock();
+	if (live->whole)
+		stream->last_id = ff_text("0");
 	if (++live->count > 1)
 	{
 		for (Stream *each = live->streams; each != NULL; each = each->next)

@@ -15,6 +15,9 @@ typedef struct FfLive FfLive;
 extern FfLive *ff_live_open(const FfServer *server, bool patient);
 extern void	   ff_live_close(FfLive *live);
 
+/* Shows people all that has happened to the runs followed from now on; programs get snapshots. */
+extern void ff_live_show_whole(FfLive *live);
+
 /* Begins to follow a run. False, and nothing is done, when it is followed already, was, or is
  * ignored. function may be NULL. */
 extern bool ff_live_follow(FfLive *live, const char *run_id, const char *function);

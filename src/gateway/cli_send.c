@@ -50,6 +50,7 @@ follow_runs(const FfServer *server, const json_t *runs)
 	FfLive *live = ff_live_open(server, true);
 	FfExit	result;
 
+	ff_live_show_whole(live);
 	for (size_t at = 0; at < json_array_size(runs); at++)
 	{
 		const json_t *run = json_array_get(runs, at);
@@ -74,7 +75,7 @@ print_sent(const char *name, const json_t *answer)
 	printf("%s%s%s %s%s%s\n", ff_style(FF_STYLE_BOLD), name, ff_style(FF_STYLE_END),
 		   ff_style(FF_STYLE_DIM), id != NULL ? id : "", ff_style(FF_STYLE_END));
 	if (json_array_size(runs) == 0)
-		printf("  no function is triggered by it\n");
+		printf("  starts no run; runs that wait for it go on\n");
 	for (size_t at = 0; at < json_array_size(runs); at++)
 	{
 		const json_t *run = json_array_get(runs, at);

@@ -22,6 +22,16 @@ AGAIN_SECONDS = 30.0  # until it is registered again though nothing has changed:
 FIRST_DELAY, LAST_DELAY = 0.25, 10.0  # between attempts while the server does not answer
 
 
+def tell_people() -> None:
+    """What is logged is told on standard error, unless the program has said where its logs go."""
+    if log.hasHandlers():
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
 class Worker:
     """Attributes: server, registrations (how often the server has taken the registration)."""
 
@@ -76,7 +86,8 @@ class Worker:
             return False
         self.registrations += 1
         if new:
-            log.info("%d functions of %s are registered, served at %s", len(self.app.functions), self.app.app_id, self.url)
+            count = len(self.app.functions)
+            log.info("%s: %d function%s, served at %s", self.app.app_id, count, "" if count == 1 else "s", self.url)
         return True
 
     def _files(self) -> Dict[str, float]:
