@@ -37,6 +37,7 @@
 #define READY_TIMEOUT_MS 30000
 #define APPS_TIMEOUT_MS 60000
 #define APPS_PATIENCE_MS 3000
+#define FUNCTIONS_PATIENCE_MS 6000
 #define STOP_TIMEOUT_MS 10000
 #define TURN_MS 50
 #define LOOK_MS 200
@@ -678,8 +679,9 @@ static void
 enter_apps(Dev *dev)
 {
 	dev->phase = PHASE_APPS;
-	dev->deadline =
-		ff_steady_clock() + (dev->demo_command != NULL ? APPS_TIMEOUT_MS : APPS_PATIENCE_MS);
+	dev->deadline = ff_steady_clock() + (dev->demo_command != NULL ? APPS_TIMEOUT_MS
+										 : dev->apps.count > 0	   ? APPS_PATIENCE_MS
+																   : FUNCTIONS_PATIENCE_MS);
 	if (dev->apps.count == 0 && !awaits_functions(dev))
 		leave_apps(dev, true);
 }

@@ -208,11 +208,10 @@ def test_dev_runs_the_app_given_after_dashes_and_shows_what_it_prints(use: Any) 
 
 
 def test_dev_suggests_an_event_of_an_app_that_registers_by_itself(use: Any) -> None:
-    functions = [{"id": "late-run", "name": "run", "triggers": [{"event": "late/event"}], "steps": {}}]
-    body = json.dumps({"url": "http://127.0.0.1:9/", "appName": "late", "framework": "test", "sdk": "js:v0", "v": "0.1", "deployType": "ping",
-                       "functions": functions})
-    dev = use(Dev("--", "sh", "-c", f"sleep 0.5; curl -s $FLOWFORGE_URL/fn/register -d '{body}'; exec sleep 600"))
-    assert "send late/event -d" in dev.box(), dev.out.text
+    app = use(Shop())
+    body = json.dumps(app.registration())
+    dev = use(Dev("--", "sh", "-c", f"curl -s -H 'content-type: application/json' $FLOWFORGE_URL/fn/register -d '{body}'; exec sleep 600"))
+    assert "send shop/" in dev.box(), dev.out.text
     assert dev.end() == DONE
 
 
