@@ -42,6 +42,7 @@
 #define SHARED_HOME "/var/lib/flowforge"
 #define FIRST_PORT 54329
 #define PORTS_TRIED 200
+#define PORT_TRIES 10
 #define START_TIMEOUT_MS 120000
 #define STOP_TIMEOUT_MS 60000
 #define ORPHAN_TIMEOUT_MS 20000
@@ -779,21 +780,34 @@ wait_until_ready(FfCluster *cluster)
 	return ready;
 }
 
-bool
-ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_key)
+static bool
+start_postmaster(FfCluster *cluster)
 {
 	char *postgres[] = {"postgres", "-D", cluster->data, NULL};
 	int	  null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	bool  ready;
 
-	if (!clean_up(cluster) || !find_port(cluster) || !configure(cluster, signing_key, event_key))
-	{
-		close(null);
-		return false;
-	}
 	cluster->postmaster = spawn(cluster, postgres, "postgres.log", null);
-	ready = cluster->postmaster > 0 && wait_until_ready(cluster);
 	close(null);
+	return cluster->postmaster > 0 && wait_until_ready(cluster);
+}
+
+/* Between our look at a port and the postmaster's start somebody else may take it, another
+ * `flowforge dev` for one: then it ends, and is started on another port. */
+bool
+ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_key)
+{
+	bool ready = false;
+	bool again = true;
+
+	if (!clean_up(cluster))
+		return false;
+	for (int tries = 0; again && tries < PORT_TRIES; tries++)
+	{
+		if (!find_port(cluster) || !configure(cluster, signing_key, event_key))
+			return false;
+		ready = start_postmaster(cluster);
+		again = !ready && cluster->postmaster == 0 && !port_is_free(cluster->port);
+	}
 	if (!ready)
 	{
 		ff_complain(NULL, "PostgreSQL does not start");
