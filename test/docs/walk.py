@@ -63,7 +63,8 @@ class Walk:
         self.last: Terminal | None = None
         self.make_home()
         self.env = environment({"HOME": self.home, "PATH": f"{self.home}/.bin:{Path(PROGRAM).parent}:{os.environ['PATH']}", "TERM": "dumb",
-                                "LC_ALL": "C.UTF-8", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "npm_config_update_notifier": "false"})
+                                "LC_ALL": "C.UTF-8", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "npm_config_update_notifier": "false",
+                                "npm_config_loglevel": "error"})
 
     def make_home(self) -> None:
         home, npm = Path(self.home), shutil.which("npm")
