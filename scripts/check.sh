@@ -1,12 +1,12 @@
 #!/bin/bash
-# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [sdk] [fuzz]. Ends with "N passed, N failed".
+# Every test, or the kinds named: check.sh [regress] [pgtap] [isolation] [lang] [graph] [schema] [sandbox] [tap] [gateway] [cli] [docs] [e2e] [sdk] [examples] [fuzz]. Ends with "N passed, N failed".
 # FLOWFORGE_E2E names the files of the end-to-end tests, without .test.mjs, if not all are to be run.
 #
 # The SQL tests run in a private cluster in a temporary directory, as an unprivileged user; the others start their own servers.
 set -u
 cd "$(dirname "$0")/.."
 root=$PWD
-kinds=${*:-regress pgtap isolation lang graph schema sandbox docs e2e sdk tap gateway cli}
+kinds=${*:-regress pgtap isolation lang graph schema sandbox docs e2e sdk examples tap gateway cli}
 bin=$(pg_config --bindir)
 work=$(mktemp -d /tmp/flowforge-check-XXXXXX)
 chmod 755 "$work"
@@ -230,13 +230,27 @@ run_e2e() {
 	done
 }
 
+# Once, though several kinds want it.
+build_typescript() {
+	[ -n "${typescript_built:-}" ] && return
+	install_packages sdk/typescript || { count 'sdk: npm ci' 1; return 1; }
+	(cd sdk/typescript && npm run --silent build) || { count 'sdk: the TypeScript package builds' 1; return 1; }
+	typescript_built=yes
+}
+
 run_sdk_typescript() {
-	install_packages test/e2e && install_packages sdk/typescript || { count 'sdk: npm ci' 1; return; }
-	(cd sdk/typescript && npm run --silent build) || { count 'sdk: the TypeScript package builds' 1; return; }
+	install_packages test/e2e || { count 'sdk: npm ci' 1; return; }
+	build_typescript || return
 	local file
 	for file in $(cd sdk/typescript/test && ls unit/*.test.mjs live/*.test.mjs | sed 's/\.test\.mjs$//'); do
 		later "sdk typescript $file" "cd sdk/typescript && exec node --test --test-concurrency=1 --test-reporter=spec test/$file.test.mjs"
 	done
+}
+
+run_examples() {
+	sdk/python/venv.sh || { count 'examples: the virtualenv' 1; return; }
+	build_typescript || return
+	later 'examples' 'exec python3 test/examples/examples.py'
 }
 
 case " $kinds " in *' regress '* | *' pgtap '* | *' isolation '* | *' lang '* | *' graph '* | *' schema '* | *' docs '* | *' fuzz '*) start_cluster || count 'a private cluster starts' 1 ;; esac
@@ -256,6 +270,7 @@ for kind in $kinds; do
 		docs) run_docs ;;
 		sdk) run_sdk_python; run_sdk_typescript ;;
 		e2e) run_e2e ;;
+		examples) run_examples ;;
 		*) echo "unknown kind of test: $kind" >&2; exit 2 ;;
 	esac
 done

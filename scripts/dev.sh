@@ -31,5 +31,6 @@ fi
 
 order="o$(date +%s)"
 exec "$flowforge" dev -p "$port" -u "http://localhost:$app_port/api/inngest" \
-	--demo "flowforge send shop/order.created -d '{\"id\": \"$order\", \"total\": 42}' --wait && examples/restock-workflow/run.sh http://localhost:$app_port && echo && echo '  next, ten minutes each: docs/quickstart-{sql,python,typescript,inngest}.md'" \
+	--demo "flowforge send shop/order.created -d '{\"id\": \"$order\", \"total\": 42}' --wait && examples/restock-workflow/run.sh http://localhost:$app_port" \
+	--next "docs/quickstart-{sql,python,typescript,inngest}.md, then examples/README.md" \
 	-- env PORT="$app_port" node --import "./$example/node_modules/tsx/dist/loader.mjs" "$example/src/app.ts"

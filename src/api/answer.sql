@@ -1,14 +1,5 @@
 -- What the functions of routes share: answers, parameters, pages.
 
-create function flowforge.server_kind() returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-	select case when coalesce(current_setting('flowforge.signing_key', true), '') = ''
-		and current_setting('flowforge.auth', true) is distinct from 'on' then 'dev' else 'cloud' end
-$$;
-comment on function flowforge.server_kind() is 'dev without a signing key and with flowforge.auth = dev (everybody on this machine may call), else cloud.';
-
 create function flowforge.answer(body jsonb, status integer default 200, headers text default '') returns flowforge.response
 language sql immutable
 return row(status, E'content-type: application/json\n' || headers, body::text)::flowforge.response;

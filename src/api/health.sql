@@ -18,13 +18,15 @@ end
 $$;
 comment on function flowforge.api_health(flowforge.request) is 'GET /health: the gateway reaches the database.';
 
-create function flowforge.executor_list() returns jsonb
+create function flowforge.executor_list(whole boolean) returns jsonb
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-	select coalesce(jsonb_agg(to_jsonb(e) order by e.executor), '[]') from flowforge.executors() e
+	select coalesce(jsonb_agg(case when whole then to_jsonb(e) else jsonb_build_object('executor', e.executor, 'state', e.state) end order by e.executor), '[]')
+	from flowforge.executors() e
 $$;
-comment on function flowforge.executor_list() is 'The executors of this database as the API shows them.';
+comment on function flowforge.executor_list(boolean) is
+'The executors of this database as the API shows them: whole, or no more than whether each works, for counters and errors are of all tenants.';
 
 create function flowforge.api_ready(request flowforge.request) returns flowforge.response
 language plpgsql volatile security definer
@@ -32,7 +34,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
 	ready constant boolean := coalesce((select bool_and(e.state = 'working') from flowforge.executors() e), false);
-	body constant jsonb := jsonb_build_object('status', case when ready then 'ready' else 'not ready' end, 'executors', flowforge.executor_list());
+	body constant jsonb := jsonb_build_object('status', case when ready then 'ready' else 'not ready' end, 'executors', flowforge.executor_list(false));
 begin
 	if ready then
 		return flowforge.answer(body);
@@ -49,7 +51,7 @@ as $$
 begin
 	return flowforge.answer(jsonb_build_object(
 		'items', (select jsonb_agg(jsonb_build_object('item', s.item, 'value', s.value)) from @extschema@.ff_status() s),
-		'executors', flowforge.executor_list()));
+		'executors', flowforge.executor_list(flowforge.is_operator())));
 end
 $$;
 comment on function flowforge.api_status(flowforge.request) is 'GET /api/v1/status.';
@@ -57,7 +59,8 @@ comment on function flowforge.api_status(flowforge.request) is 'GET /api/v1/stat
 insert into flowforge.route_schema (name, schema) values
 ('Executor', '{
 	"type": "object",
-	"required": ["executor", "pid", "state", "ready", "in_flight", "timers", "commits", "steps", "runs_ended", "errors", "last_error", "last_error_at"],
+	"description": "Whoever asks is told its state; the operator of the server, in GET /api/v1/status, all of it.",
+	"required": ["executor", "state"],
 	"properties": {
 		"executor": {"type": "integer"},
 		"pid": {"type": ["integer", "null"]},

@@ -22,7 +22,7 @@ as $$
 $$;
 comment on function flowforge.executor_metric(text, text, text) is 'A metric whose samples are what flowforge.executors() gives in the column of its name.';
 
-create function flowforge.metrics() returns text
+create function flowforge.run_metrics() returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -42,11 +42,25 @@ as $$
 		|| flowforge.metric('limited_steps', 'gauge', 'Steps of runs with limits: that have room, and that wait until a limit lets them.',
 			(select format('{state="running"} %s', coalesce(sum(c.granted - c.released), 0)) from flowforge.claim c),
 			(select format('{state="waiting"} %s', coalesce(sum(c.asked - c.granted), 0)) from flowforge.claim c))
-		|| flowforge.metric('refused_calls_total', 'counter', 'Calls of senders that a limit of their tenant refused, since the server started.', variadic coalesce((
-			select array_agg(format('{limit="%s"} %s', r.quota, r.calls) order by r.quota) from flowforge.refusals() r), '{}'))
 		|| flowforge.metric('waits', 'gauge', 'Steps that wait for an event, a signal or a person.', (select ' ' || count(*) from flowforge.wait))
 		|| flowforge.metric('inbox', 'gauge', 'Messages to runs that their executors have not taken yet.', (select ' ' || count(*) from flowforge.inbox))
-		|| flowforge.metric('calls', 'gauge', 'Calls to apps that are under way.', (select ' ' || count(*) from flowforge.calls()))
+		|| flowforge.metric('calls', 'gauge', 'Calls to apps that are under way.',
+			(select ' ' || count(*) from flowforge.calls() c where flowforge.is_operator() or c.tenant_id = flowforge.current_tenant()))
+$$;
+comment on function flowforge.run_metrics() is
+'What Prometheus is told of the work that who asks may see, in its text format: live runs, those that have not begun, the oldest of them, limits reached, '
+'waits, calls. Nothing in it names a run. Counting live runs reads all of them.';
+
+-- As the owner, because the work of all tenants is counted.
+create function flowforge.metrics() returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	perform flowforge.require_operator('figures of all tenants');
+	return flowforge.run_metrics()
+		|| flowforge.metric('refused_calls_total', 'counter', 'Calls of senders that a limit of their tenant refused, since the server started.', variadic coalesce((
+			select array_agg(format('{limit="%s"} %s', r.quota, r.calls) order by r.quota) from flowforge.refusals() r), '{}'))
 		|| flowforge.executor_metric('working', 'gauge', 'Whether the executor works.')
 		|| flowforge.metric('executor_state', 'gauge', 'What the executor does: 1 at its state, which says why it idles when it does not work.', variadic coalesce((
 			select array_agg(format('{executor="%s",state="%s"} 1', e.executor, e.state) order by e.executor) from flowforge.executors() e), '{}'))
@@ -59,21 +73,24 @@ as $$
 		|| flowforge.executor_metric('errors_total', 'counter', 'Errors of the executor since the server started.')
 		|| flowforge.metric('sql_workers', 'gauge', 'Workers for SQL steps, by what they do.', variadic coalesce((
 			select array_agg(format('{state="%s"} %s', w.state, w.n) order by w.state)
-			from (select s.state, count(*) as n from flowforge.sql_workers() s group by s.state) w), '{}'))
+			from (select s.state, count(*) as n from flowforge.sql_workers() s group by s.state) w), '{}'));
+end
 $$;
 comment on function flowforge.metrics() is
-'What Prometheus is told of this database, in its text format: live runs, those that have not begun, the oldest of them, limits reached, waits, calls, and '
-'the executors. Rates are those of the counters. Nothing in it '
-'names a run. Counting live runs reads all of them.';
+'What Prometheus is told of this database, in its text format: flowforge.run_metrics() of all tenants, and the executors. Rates are those of the counters. '
+'Error: FF640 for other tenants than the operator''s.';
 
 create function flowforge.api_metrics(request flowforge.request) returns flowforge.response
-language sql volatile security definer
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-	select (200, E'content-type: text/plain; version=0.0.4; charset=utf-8\ncache-control: no-store\n', flowforge.metrics())::flowforge.response
+begin
+	return (200, E'content-type: text/plain; version=0.0.4; charset=utf-8\ncache-control: no-store\n',
+		case when flowforge.is_operator() then flowforge.metrics() else flowforge.run_metrics() end)::flowforge.response;
+end
 $$;
-comment on function flowforge.api_metrics(flowforge.request) is 'GET /metrics: figures for Prometheus.';
+comment on function flowforge.api_metrics(flowforge.request) is 'GET /metrics: figures for Prometheus; of the asker''s tenant, and for the operator of the whole server.';
 
 insert into flowforge.route (method, pattern, function, scope, tag, summary, response_schema) values
-('GET', '/metrics', 'flowforge.api_metrics', 'team:read', 'health', 'Figures of the database and of the gateway that answers, for Prometheus',
+('GET', '/metrics', 'flowforge.api_metrics', 'metrics:read', 'health', 'Figures of the database and of the gateway that answers, for Prometheus',
 '{"type": "string", "contentMediaType": "text/plain"}');

@@ -72,21 +72,6 @@ $$;
 comment on function flowforge.rename_tenant(text) is 'Gives the tenant another name. Errors: FF203, FF6A2 it is taken.';
 
 -- Tenant 1 is the operator's. A development server that asks nobody who he is is its developer's.
-create function flowforge.require_operator() returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-	if flowforge.current_tenant() <> 1 and flowforge.server_kind() <> 'dev' then
-		raise exception using errcode = 'FF640', message = 'a tenant''s share and limits are its operator''s to set',
-			detail = format('An administrator of tenant %s may change its name, and pause it.', flowforge.current_tenant()),
-			hint = 'Ask who operates the server: an administrator of tenant 1, or of the database (ff_set_tenant).';
-	end if;
-end
-$$;
-comment on function flowforge.require_operator() is
-'Raises an error unless the request works for tenant 1, or the server is open for development. Error: FF640.';
-
 create function flowforge.api_tenant_change(request flowforge.request) returns flowforge.response
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -104,7 +89,7 @@ begin
 	perform from flowforge.tenant t where t.tenant_id = tenant for update;
 	perform flowforge.check_etag(request, flowforge.tenant_json() ->> 'etag', 'the tenant');
 	if num_nonnulls(weight, max_running, max_events, max_queued, max_payload) > 0 then
-		perform flowforge.require_operator();
+		perform flowforge.require_operator('the share and the limits of a tenant');
 	end if;
 	if name is not null then
 		perform flowforge.rename_tenant(name);

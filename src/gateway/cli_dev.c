@@ -59,6 +59,7 @@ typedef struct Dev
 	FfList		apps;
 	FfList		command;
 	const char *demo_command;
+	const char *next;
 	const char *directory;
 	int			port;
 	bool		has_cluster;
@@ -244,6 +245,7 @@ start_cluster(Dev *dev)
 	if (!ff_cluster_create(&dev->cluster) || stop_asked())
 		return false;
 	dev->cluster.allowed = local_callees(dev);
+	dev->cluster.public_url = ff_text("http://localhost:%d", dev->port);
 	if (!ff_cluster_start(&dev->cluster, dev->server.signing_key, dev->server.event_key))
 		return false;
 	dev->server.database_url = ff_cluster_url(&dev->cluster);
@@ -577,7 +579,7 @@ static void
 print_box(const Dev *dev)
 {
 	char *event = example_event(dev);
-	char *lines[16];
+	char *lines[18];
 	int	  count = 0;
 
 	lines[count++] = ff_text("%s", "");
@@ -596,6 +598,8 @@ print_box(const Dev *dev)
 		field("try", ff_text("%s send %s -d '{\"id\": \"1\"}' --wait", dev->program, event));
 	lines[count++] = field("", ff_text("%s runs list", dev->program));
 	lines[count++] = field("", ff_text("%s psql -c 'table flowforge.runs'", dev->program));
+	if (dev->next != NULL)
+		lines[count++] = field("next", dev->next);
 	lines[count++] = ff_text("%s", "");
 	lines[count++] = dev->has_cluster
 						 ? field("", ff_text("Ctrl-C stops everything; data and logs stay in %s",
@@ -920,6 +924,7 @@ ff_command_dev(int argc, char **argv)
 		 &dev.directory, NULL, NULL},
 		{0, "demo", "COMMAND", "a shell command to run once the apps are registered",
 		 &dev.demo_command, NULL, NULL},
+		{0, "next", "TEXT", "a line to end with: what to look at next", &dev.next, NULL, NULL},
 		{0, "event-key", "KEY", "the event key (FLOWFORGE_EVENT_KEY)", &dev.server.event_key, NULL,
 		 NULL},
 		{0, "signing-key", "KEY", "sign calls to apps with this key (FLOWFORGE_SIGNING_KEY)",

@@ -75,7 +75,7 @@ print_sent(const char *name, const json_t *answer)
 	printf("%s%s%s %s%s%s\n", ff_style(FF_STYLE_BOLD), name, ff_style(FF_STYLE_END),
 		   ff_style(FF_STYLE_DIM), id != NULL ? id : "", ff_style(FF_STYLE_END));
 	if (json_array_size(runs) == 0)
-		printf("  starts no run; runs that wait for it go on\n");
+		printf("  starts no run\n");
 	for (size_t at = 0; at < json_array_size(runs); at++)
 	{
 		const json_t *run = json_array_get(runs, at);

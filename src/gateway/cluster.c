@@ -653,6 +653,8 @@ write_config(const FfCluster *cluster, const FfClusterKeys *keys, const char *si
 		write_keys(file, keys);
 		if (cluster->allowed != NULL)
 			write_setting(file, "flowforge.outbound_allow", cluster->allowed);
+		if (cluster->public_url != NULL)
+			write_setting(file, "flowforge.public_url", cluster->public_url);
 		if (signing_key != NULL)
 		{
 			write_setting(file, "flowforge.signing_key", signing_key);

@@ -27,6 +27,7 @@ typedef struct FfCluster
 	gid_t gid;
 	int	  port;		  /* of the socket and on 127.0.0.1 */
 	char *allowed;	  /* what steps may call beside public addresses; NULL: nothing */
+	char *public_url; /* what links for browsers begin with; NULL: nothing */
 	int	  lock;		  /* file descriptor that holds the lock */
 	bool  fresh;	  /* made by this start */
 	pid_t postmaster; /* 0: not running */

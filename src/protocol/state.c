@@ -111,21 +111,22 @@ ff_protocol_check_checkpoint(PG_FUNCTION_ARGS)
 
 /*
  * The bytes of what a run keeps, and of what was accepted for it before; what is reported again
- * counts once. By the sizes the rows tell of themselves, for which no value has to be read, or
- * exactly, as the run's owner counts.
+ * counts once, also while its first report is on its way. By the sizes the rows tell of themselves,
+ * for which no value has to be read, or exactly, as the run's owner counts.
  */
 static Size
 kept_bytes(pg_uuid_t *run_id, Jsonb *steps, bool exactly)
 {
 	static FfPlan plan = {
 		"with reported as materialized (select e.value ->> 'id' as id from jsonb_array_elements($2) e) "
-		"select s.memo from flowforge.step s "
+		"select distinct on (kept.id) kept.memo from ("
+		"select s.step_id as id, s.memo from flowforge.step s "
 		"where s.tenant_id = flowforge.current_tenant() and s.run_id = $1 "
 		"and s.step_id not in (select id from reported where id is not null) "
-		"union all select e.value -> 'data' from flowforge.inbox i "
+		"union all select e.value ->> 'id', e.value -> 'data' from flowforge.inbox i "
 		"cross join lateral jsonb_array_elements(i.payload -> 'steps') e "
 		"where i.slot = flowforge.slot($1) and i.run_id = $1 and i.kind in ('checkpoint', 'report') "
-		"and e.value ->> 'id' not in (select id from reported where id is not null)",
+		"and e.value ->> 'id' not in (select id from reported where id is not null)) kept",
 		2,
 		{UUIDOID, JSONBOID}};
 	Datum  values[2] = {UUIDPGetDatum(run_id), JsonbPGetDatum(steps)};

@@ -64,11 +64,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 	select 'version', (select extversion from pg_extension where extname = 'flowforge')
 	union all
-	select 'executor ' || e.executor, format('pid %s, %s, %s ready, %s in flight, %s timers', coalesce(e.pid::text, '-'), e.state, e.ready, e.in_flight, e.timers)
+	select 'executor ' || e.executor, case when flowforge.is_operator()
+		then format('pid %s, %s, %s ready, %s in flight, %s timers', coalesce(e.pid::text, '-'), e.state, e.ready, e.in_flight, e.timers) else e.state end
 	from flowforge.executors() e
 	union all
 	select 'work', format('%s commits, %s steps, %s runs ended, %s errors', sum(e.commits), sum(e.steps), sum(e.runs_ended), sum(e.errors))
 	from flowforge.executors() e
+	having flowforge.is_operator()
 	union all
 	select 'runnable runs', count(*)::text from flowforge.run_hot
 	union all
@@ -80,7 +82,7 @@ as $$
 	union all
 	select 'limited steps', format('%s have room, %s wait for it', coalesce(sum(c.granted - c.released), 0), coalesce(sum(c.asked - c.granted), 0)) from flowforge.claim c
 	union all
-	select 'refused calls', string_agg(format('%s %s', r.calls, r.quota), ', ' order by r.quota) from flowforge.refusals() r having count(*) > 0
+	select 'refused calls', string_agg(format('%s %s', r.calls, r.quota), ', ' order by r.quota) from flowforge.refusals() r having count(*) > 0 and flowforge.is_operator()
 	union all
 	select 'parked runs', count(*)::text from flowforge.run_parked
 	union all
@@ -90,9 +92,11 @@ as $$
 	union all
 	select 'inbox', count(*)::text from flowforge.inbox
 	union all
-	select 'calls in flight', count(*)::text from flowforge.calls()
+	select 'calls in flight', count(*)::text from flowforge.calls() c where flowforge.is_operator() or c.tenant_id = flowforge.current_tenant()
 	union all
 	select 'last error', coalesce((select format('%s (%s)', e.last_error, e.last_error_at) from flowforge.executors() e
 		where e.last_error is not null order by e.last_error_at desc limit 1), '-')
+	where flowforge.is_operator()
 $$;
-comment on function @extschema@.ff_status() is 'One screen for a DBA: executors, backlog, limits reached, what is in flight, what is due, the last error.';
+comment on function @extschema@.ff_status() is 'One screen for a DBA: executors, backlog, limits reached, what is in flight, what is due, the last error. Over HTTP tenants other than '
+'the operator''s are told of their own runs and whether executors work.';

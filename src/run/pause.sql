@@ -80,7 +80,7 @@ as $$
 declare
 	paused constant flowforge.app := flowforge.app_named(app);
 begin
-	perform flowforge.require_role('admin');
+	perform flowforge.require_role('member');
 	insert into flowforge.pause (tenant_id, app_id, reason) values (paused.tenant_id, paused.app_id, reason)
 	on conflict do nothing;
 	return case when found then 'paused' else 'already paused' end;
@@ -96,7 +96,7 @@ as $$
 declare
 	paused constant flowforge.app := flowforge.app_named(app);
 begin
-	perform flowforge.require_role('admin');
+	perform flowforge.require_role('member');
 	delete from flowforge.pause p where p.tenant_id = paused.tenant_id and p.app_id = paused.app_id;
 	if not found then
 		return 'not paused';

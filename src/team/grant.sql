@@ -54,7 +54,7 @@ grant execute on function @extschema@.ff_event_runs, @extschema@.ff_wait, @extsc
 -- --- members ---
 
 grant execute on function @extschema@.ff_run, @extschema@.ff_retry, @extschema@.ff_replay, @extschema@.ff_cancel, @extschema@.ff_cancel_where,
-	@extschema@.ff_retry_where, @extschema@.ff_replay_where, @extschema@.ff_pause, @extschema@.ff_resume(text),
+	@extschema@.ff_retry_where, @extschema@.ff_replay_where, @extschema@.ff_pause, @extschema@.ff_resume(text), @extschema@.ff_pause_app, @extschema@.ff_resume_app,
 	@extschema@.ff_resume(uuid, text, jsonb), @extschema@.ff_approve, @extschema@.ff_reject, @extschema@.ff_workflow_create,
 	@extschema@.ff_workflow_update, @extschema@.ff_workflow_publish, @extschema@.ff_workflow_duplicate, @extschema@.ff_workflow_archive,
 	@extschema@.ff_workflow_delete, @extschema@.ff_workflow_run, @extschema@.ff_workflow_set_role, @extschema@.ff_register_function,
@@ -63,7 +63,7 @@ grant execute on function @extschema@.ff_run, @extschema@.ff_retry, @extschema@.
 
 -- --- admins ---
 
-grant execute on function @extschema@.ff_pause_app, @extschema@.ff_resume_app, @extschema@.ff_app_timeout, @extschema@.ff_register_app,
+grant execute on function @extschema@.ff_app_timeout, @extschema@.ff_register_app,
 	@extschema@.ff_sync_app, @extschema@.ff_set_app_role, @extschema@.ff_set_ai_provider, @extschema@.ff_set_model_price,
 	@extschema@.ff_create_hook, @extschema@.ff_drop_hook, @extschema@.ff_approval_link, @extschema@.ff_set_tenant,
 	@extschema@.ff_pause_all, @extschema@.ff_resume_all, @extschema@.ff_key_create, @extschema@.ff_key_revoke, @extschema@.ff_user_create,
@@ -114,7 +114,7 @@ grant execute on function flowforge.ingest, flowforge.started_runs to flowforge_
 grant execute on function flowforge.api_me, flowforge.api_me_change, flowforge.api_me_password, flowforge.api_2fa_setup, flowforge.api_2fa_confirm,
 	flowforge.api_2fa_codes, flowforge.api_2fa_disable, flowforge.api_logout, flowforge.api_token, flowforge.api_users, flowforge.api_user,
 	flowforge.api_ws_ticket, flowforge.stream_answer,
-	flowforge.api_metrics, flowforge.run_causes, flowforge.run_call_events, flowforge.graphql_fields, flowforge.stream_follow,
+	flowforge.metrics, flowforge.server_kind, flowforge.run_causes, flowforge.run_call_events, flowforge.graphql_fields, flowforge.stream_follow,
 	flowforge.stream_listen, flowforge.stream_next, flowforge.server_life, flowforge.executors, flowforge.sql_workers, flowforge.refusals, @extschema@.ff_status
 	to flowforge_http_viewer;
 grant select on flowforge.cancellation, flowforge.wait, flowforge.inbox, flowforge.claim, flowforge.feed, flowforge.feed_era to flowforge_http_viewer;
@@ -127,8 +127,6 @@ grant execute on function flowforge.invoke, flowforge.create_workflow, flowforge
 	flowforge.api_endpoint_start, flowforge.api_endpoint_report, flowforge.api_checkpoint
 	to flowforge_http_member;
 grant delete on flowforge.cancellation to flowforge_http_member;
--- What only an admin may, said in the words of the function.
-grant execute on function @extschema@.ff_pause_app, @extschema@.ff_resume_app to flowforge_http_member;
 
 -- Managing the team.
 grant execute on function flowforge.api_user_create, flowforge.api_user_change, flowforge.api_user_delete, flowforge.api_tenant_change,

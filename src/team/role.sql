@@ -169,3 +169,36 @@ $$;
 comment on function @extschema@.ff_revoke(regrole) is
 'Ends the tie of a database role to a tenant, and its membership in flowforge_viewer, flowforge_member or flowforge_admin, which it has for all '
 'databases of the server. Takes effect at once, also in sessions it has. For superusers. Gives "revoked" or "not tied".';
+
+-- --- the operator ---
+
+-- As the owner, for whether there is a key is nobody else's to read.
+create function flowforge.server_kind() returns text
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+	select case when coalesce(current_setting('flowforge.signing_key', true), '') = ''
+		and current_setting('flowforge.auth', true) is distinct from 'on' then 'dev' else 'cloud' end
+$$;
+comment on function flowforge.server_kind() is 'dev without a signing key and with flowforge.auth = dev (everybody on this machine may call), else cloud.';
+
+create function flowforge.is_operator() returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+return flowforge.current_tenant() = 1 or flowforge.server_kind() = 'dev';
+comment on function flowforge.is_operator() is
+'Whether this session may see and set what concerns all tenants: it works for tenant 1, which operates the server, or the server is open for development.';
+
+create function flowforge.require_operator(things text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+	if not flowforge.is_operator() then
+		raise exception using errcode = 'FF640', message = format('%s are the operator''s of this server', things),
+			detail = format('This session works for tenant %s.', flowforge.current_tenant()),
+			hint = 'Ask who operates the server: an administrator of tenant 1, or of the database.';
+	end if;
+end
+$$;
+comment on function flowforge.require_operator(text) is 'Raises an error that names the things, unless flowforge.is_operator(). Error: FF640.';

@@ -161,13 +161,15 @@ class Thief:
 
 def test_dev_serves_says_how_and_ctrl_c_stops_all_of_it(use: Any) -> None:
     app = use(Shop())
-    dev = use(Dev("-u", f"http://127.0.0.1:{app.port}/api/inngest"))
+    dev = use(Dev("-u", f"http://127.0.0.1:{app.port}/api/inngest", "--next", "read on in the cellar"))
     box = dev.box()
-    for text in (f"API        http://localhost:{dev.port}/api/v1", "database   postgresql://", "event key  dev", "send ", "runs list", "psql -c"):
+    for text in (f"API        http://localhost:{dev.port}/api/v1", "database   postgresql://", "event key  dev", "send ", "runs list", "psql -c",
+                 "next       read on in the cellar"):
         assert text in box, f"{text}\n{box}"
     allowed = f"localhost:{dev.port}, 127.0.0.1:{dev.port}, 127.0.0.1:{app.port}"
     assert f"outbound   steps may call {allowed}" in box, box
     assert flowforge("psql", "-XAtc", "show flowforge.outbound_allow", cwd=dev.home).expect(DONE).out == allowed + "\n"
+    assert flowforge("psql", "-XAtc", "show flowforge.public_url", cwd=dev.home).expect(DONE).out == f"http://localhost:{dev.port}\n"
     assert len({len(line) for line in box.splitlines()[:-1]}) == 1, box
     assert "\x1b" not in dev.out.text and dev.err.text == ""
     assert flowforge("psql", "-XAtc", "select 5", cwd=dev.home).expect(DONE).out == "5\n"
@@ -301,7 +303,7 @@ def test_dev_says_what_is_in_its_way(use: Any) -> None:
     flowforge("dev", "-p", str(free_port()), "--db", f"postgresql://127.0.0.1:{free_port()}/x").expect(UNREACHABLE, "cannot reach the database")
     flowforge("dev", "-p", str(free_port()), "--persist", "/proc/nowhere").expect(FAILED, "/proc/nowhere")
     dev = use(Dev())
-    dev.box()
+    assert "next  " not in dev.box()
     flowforge("dev", "-p", str(free_port()), cwd=dev.home).expect(FAILED, "runs already on .flowforge", str(dev.process.pid))
     assert ask(dev.url + "/health") == 200
 

@@ -15,7 +15,7 @@ from place import Gateway, flowforge  # noqa: E402
 from harness import App, Cluster, run, wait_for  # noqa: E402
 
 GENERATED = {"sql-api.md"}  # whose SQL is signatures
-PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "examples/*/*.md", "src/*/*.md", "test/*/*.md") for page in ROOT.glob(pattern))
+PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "examples/*.md", "examples/*/*.md", "src/*/*.md", "test/*/*.md") for page in ROOT.glob(pattern))
 WALKED = {page for page in PAGES if "<!-- test: " in page.read_text()}  # walk.py follows them
 
 

@@ -103,6 +103,8 @@ class Client:
             return False
         return True
 
+SERVING = "select pid from pg_stat_activity where state = 'active' and query like '%flowforge.serve(%' and pid <> pg_backend_pid()"
+
 
 class Bench:
     """A cluster and a gateway."""
@@ -155,13 +157,22 @@ class Bench:
         self.port = int(found[1])
         self.await_ready()
 
-    def await_ready(self, seconds: float = 10) -> None:
+    def await_answer(self, path: str, seconds: float = 10) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.get("/ready").status == 200:
+            if self.get(path).status == 200:
                 return
             time.sleep(0.05)
-        raise TimeoutError("not ready: " + self.log.read_text()[-2000:])
+        raise TimeoutError(f"no answer of {path}: " + self.log.read_text()[-2000:])
+
+    def await_ready(self, seconds: float = 10) -> None:
+        self.await_answer("/ready", seconds)
+
+    def await_sql(self, condition: str, seconds: float = 10) -> None:
+        deadline = time.monotonic() + seconds
+        while self.sql(condition) != "t":
+            assert time.monotonic() < deadline, condition
+            time.sleep(0.05)
 
     @contextlib.contextmanager
     def impatient(self, *options: str) -> Iterator[int]:
@@ -734,8 +745,8 @@ def killed_backend(bench: Bench) -> None:
     answers: list[Answer] = []
     thread = threading.Thread(target=lambda: answers.append(bench.get("/sleep?8", timeout=20)))
     thread.start()
-    time.sleep(0.5)
-    pid = bench.sql("select pid from pg_stat_activity where state = 'active' and query like '%flowforge.serve(%' and pid <> pg_backend_pid()")
+    bench.await_sql(f"select exists ({SERVING})")
+    pid = bench.sql(SERVING)
     before = bench.sql("select clock_timestamp()")
     os.kill(int(pid), signal.SIGKILL)
     thread.join()
@@ -748,9 +759,9 @@ def killed_backend(bench: Bench) -> None:
                 break
         assert time.monotonic() < deadline, "not all connections were made again"
         time.sleep(0.1)
-    bench.await_ready()
+    bench.await_answer("/echo")
     equal(bench.get("/die").json()["code"], "outcome_unknown")
-    equal(bench.get("/echo").status, 200)
+    bench.await_answer("/echo")
 
 
 @check
@@ -759,7 +770,7 @@ def ready(bench: Bench) -> None:
     ours = "application_name = 'flowforge gateway'"
     thread = threading.Thread(target=lambda: bench.get("/sleep?2"))
     thread.start()
-    time.sleep(0.5)
+    bench.await_sql(f"select exists ({SERVING})")
     bench.sql("alter database flowforge allow_connections false", database="postgres")
     bench.sql(f"select pg_terminate_backend(pid) from pg_stat_activity where {ours} and state <> 'active'", database="postgres")
     thread.join()

@@ -17,7 +17,7 @@ create temp table definer (name text primary key, reason text);
 insert into definer
 select unnest(string_to_array(l.names, ' ')), l.reason
 from (values
-	('api_ready', 'server'), ('api_metrics', 'server'),
+	('api_ready', 'server'), ('metrics server_kind', 'server'),
 	('api_dev api_endpoint_output api_hook api_login api_verify_2fa api_refresh api_approve api_approve_page', 'proof'),
 	('api_me api_me_change api_me_password api_2fa_setup api_2fa_confirm api_2fa_codes api_2fa_disable api_logout api_token api_ws_ticket', 'account'),
 	('api_users api_user api_user_create api_user_change api_user_delete', 'accounts'),
@@ -37,7 +37,7 @@ select set_eq($$select p.proname::text from pg_proc p where p.prosecdef and p.pr
 	$$values ('ingest'), ('started_runs')$$, 'an event key sends');
 select set_eq($$select p.proname::text from pg_proc p where p.prosecdef and p.pronamespace = 'flowforge'::regnamespace
 	and has_function_privilege('flowforge_http_viewer', p.oid, 'execute') and not has_function_privilege('flowforge_http_nobody', p.oid, 'execute')$$,
-	$$select name from definer where reason = 'account' or name in ('api_users', 'api_user', 'api_metrics', 'run_causes', 'stream_next', 'stream_answer')$$, 'a viewer reads');
+	$$select name from definer where reason = 'account' or name in ('api_users', 'api_user', 'metrics', 'server_kind', 'run_causes', 'stream_next', 'stream_answer')$$, 'a viewer reads');
 select is_empty($$select p.proname from pg_proc p join definer d on d.name = p.proname where p.pronamespace = 'flowforge'::regnamespace
 	and (has_function_privilege('flowforge_viewer', p.oid, 'execute') or has_function_privilege('flowforge_admin', p.oid, 'execute'))$$,
 	'and roles that are tied to a tenant may call none of it');
@@ -222,10 +222,10 @@ from outcome o join asker a on a.name = o.asker join flowforge.route r on r.meth
 
 select cmp_ok((select count(*) from answered), '>', 2500::bigint, 'everybody asks for everything');
 select is_empty('select asker, tenant, method, pattern, status from answered where not may and status <> 403', 'without the scope the answer is 403');
--- Nobody makes a user or a key that may do more than they; apps are paused by admins; requests are decided by those who are asked.
+-- Nobody makes a user or a key that may do more than they; requests are decided by those who are asked.
 select is_empty($$select asker, tenant, method, pattern, status from answered where may and status in (401, 403)
 	and not (narrow <> '' and pattern ~ '^/api/v1/(users|api-keys)')
-	and not (role = 'member' and pattern ~ '^/api/v1/apps/{id}/(pause|resume)') and pattern <> '/api/v1/approvals/{id}/approve' and scope not in ('public', 'user')$$, 'with it the answer is another');
+	and pattern <> '/api/v1/approvals/{id}/approve' and scope not in ('public', 'user')$$, 'with it the answer is another');
 select is_empty('select asker, tenant, method, pattern, status from answered where status >= 500 and pattern <> ''/ready''', 'nothing fails');
 select is_empty($$select asker, method, pattern, status, told from answered where told is not null and scope <> 'public'$$, 'nobody is told what is another tenant''s');
 select is_empty($$select asker, method, pattern, status from answered where changed and scope <> 'public'$$, 'nobody changes a row of another tenant');
@@ -301,6 +301,24 @@ from (values ('delete from flowforge.cancellation', '42501'), ('set local flowfo
 	('select flowforge.serve(''GET'', ''/careless'', '''', ''{}'', null)', '42501'), ('create table public.mine (a integer)', '42501'),
 	('update flowforge.function set name = ''x''', '42501'), ('select 1', 'done')) t (command, told);
 select is((pg_temp.said('viewer', 'POST', '/careless/definer')).status, 403, 'nor have what acts for its owner and is an admin''s answer');
+
+-- --- figures of the server ---
+
+set local flowforge.tenant = 1;
+insert into asker select 'operator', 'viewer', 'runs:read', k.key from ff_key_create('operator', 'live', '{runs:read,metrics:read}') k;
+set local flowforge.tenant = 2;
+set local flowforge.auth = 'on';
+create function pg_temp.figure(who text, name text) returns integer
+language sql
+return (regexp_match((pg_temp.said(who, 'GET', '/metrics')).told, '^flowforge_' || name || ' (\d+)$', 'n'))[1]::integer;
+select isnt(pg_temp.figure('viewer', 'runs{status="running"}'), (select count(*)::integer from flowforge.run_hot), 'the figures of a tenant are of its own runs');
+select is(pg_temp.figure('viewer', 'runs{status="running"}'), (select count(*)::integer from flowforge.run_hot h where h.tenant_id = 2), 'all of them');
+select is(pg_temp.figure('operator', 'runs{status="running"}'), (select count(*)::integer from flowforge.run_hot), 'those of the operator are of all tenants');
+select unalike((pg_temp.said('viewer', 'GET', '/metrics')).told, '%flowforge\_executor%', 'a tenant is told nothing of executors');
+select alike((pg_temp.said('operator', 'GET', '/metrics')).told, '%flowforge_executor_errors_total%', 'the operator is');
+select is((select array_agg(i ->> 'item' order by i ->> 'item') from jsonb_array_elements((pg_temp.said(w.name, 'GET', '/api/v1/status')).told::jsonb -> 'items') i
+	where i ->> 'item' in ('work', 'last error', 'waits')), w.items, 'nor of what went wrong for others: ' || w.name)
+from (values ('viewer', '{waits}'::text[]), ('operator', '{"last error",waits,work}')) w (name, items);
 
 -- --- the way back ---
 

@@ -287,8 +287,8 @@ from (values
 	('viewer', 'ff_event_runs ff_wait ff_explain ff_workflow_get ff_workflow_problems ff_workflow_versions ff_workflow_diff ff_workflow_validate'),
 	('member', 'ff_run ff_retry ff_replay ff_cancel ff_cancel_where ff_retry_where ff_replay_where ff_pause ff_resume ff_approve ff_reject '
 		'ff_workflow_create ff_workflow_update ff_workflow_publish ff_workflow_duplicate ff_workflow_archive ff_workflow_delete ff_workflow_run '
-		'ff_workflow_set_role ff_register_function ff_unregister_function ff_schedule ff_unschedule ff_watch ff_unwatch'),
-	('admin', 'ff_pause_app ff_resume_app ff_app_timeout ff_register_app ff_sync_app ff_set_app_role ff_set_ai_provider ff_set_model_price '
+		'ff_pause_app ff_resume_app ff_workflow_set_role ff_register_function ff_unregister_function ff_schedule ff_unschedule ff_watch ff_unwatch'),
+	('admin', 'ff_app_timeout ff_register_app ff_sync_app ff_set_app_role ff_set_ai_provider ff_set_model_price '
 		'ff_create_hook ff_drop_hook ff_approval_link ff_set_tenant ff_pause_all ff_resume_all ff_key_create ff_key_revoke ff_user_create '
 		'ff_user_set_password ff_audit_verify ff_secret_set ff_secret_delete ff_secret_rotate'),
 	('nobody', 'ff_status ff_grant ff_revoke')

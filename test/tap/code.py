@@ -147,6 +147,7 @@ def test_a_killed_zygote_is_replaced_and_its_code_fails_or_is_tried_again(use):
 
 def test_a_killed_executor_leaves_no_process_and_its_code_runs_again(use):
     cluster, app = shared()
+    wait_for(lambda: not any(family(zygote) for zygote in zygotes(cluster)), what="nothing runs")
     run_id = start(cluster, app, [code("slow", "const end = Date.now() + 4000; while (Date.now() < end); return {at: 'end'}", timeout="30s")])
     busy = wait_for(lambda: [e for e in executors(cluster) if any(family(zygote) for zygote in family(e))], what="the code runs")
     processes = family(busy[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,28 @@ def test_a_worker_registers_when_the_server_is_there_and_again_when_functions_ch
     worker.stop()
     thread.join(20)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_worker_says_what_it_serves_unless_the_program_has_its_own_log(dev_server: FlowForgeServer, tmp_path: Path, quiet: bool) -> None:
+    own = 'logging.basicConfig(format="own: %(message)s")'
+    program = f"import logging\nfrom flowforge import FlowForge\n{own if quiet else ''}\napp = FlowForge('said-{quiet}')"
+    function = "app.function(id='f', trigger=app.trigger.event('said/f'))(lambda ctx: 1)"
+    log = tmp_path / "log"
+    with open(log, "w") as file:
+        process = subprocess.Popen([sys.executable, "-c", f"{program}\n{function}\napp.work()"], env=dev_server.environment, stderr=file)
+    try:
+        until("it is registered", lambda: dev_server.app("client")._ask("GET", f"/functions?app=said-{quiet}")["data"])
+        if quiet:
+            assert log.read_text() == "", "warnings are what its own log takes"
+        else:
+            until(
+                "it has said so",
+                lambda: log.read_text().startswith("flowforge: said-False is registered with 1 function, served at http://"),
+            )
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_server_that_is_told_of_an_app_asks_it(dev_server: FlowForgeServer) -> None:

@@ -28,6 +28,8 @@ def test_mypy_finds_nothing_in_the_package_nor_in_what_users_write() -> None:
 def test_ruff_finds_nothing_and_would_change_nothing() -> None:
     run("ruff", "check", "--no-cache", ".")
     run("ruff", "format", "--no-cache", "--check", ".")
+    run("ruff", "check", "--no-cache", "--config", "pyproject.toml", "../../examples")
+    run("ruff", "format", "--no-cache", "--config", "pyproject.toml", "--check", "../../examples")
 
 
 def test_python_3_9_is_enough() -> None:

@@ -370,9 +370,10 @@ def config(**options: Any) -> Dict[str, Any]:
 
 def test_every_option_is_registered() -> None:
     trigger = FlowForge("x", "http://127.0.0.1:9").trigger
+    missed = {"catchUp": "all", "catchUpWindow": "2d"}
     told = config(
         name="All",
-        trigger=[trigger.event("order/*", if_="event.data.total > 0"), trigger.cron("TZ=Europe/Paris 0 9 * * 1", jitter="30s")],
+        trigger=[trigger.event("order/*", if_="event.data.total > 0"), trigger.cron("TZ=Europe/Paris 0 9 * * 1", "30s", "all", "2d")],
         retries=2,
         concurrency=[Concurrency(2, "event.data.c", "fn"), Concurrency(10, scope="account")],
         rate=RateLimit(60, "1m", "event.data.c"),
@@ -389,7 +390,10 @@ def test_every_option_is_registered() -> None:
     assert told == {
         "id": "shop-f",
         "name": "All",
-        "triggers": [{"event": "order/*", "expression": "event.data.total > 0"}, {"cron": "TZ=Europe/Paris 0 9 * * 1", "jitter": "30s"}],
+        "triggers": [
+            {"event": "order/*", "expression": "event.data.total > 0"},
+            {"cron": "TZ=Europe/Paris 0 9 * * 1", "jitter": "30s", **missed},
+        ],
         "concurrency": [{"limit": 2, "key": "event.data.c", "scope": "fn"}, {"limit": 10, "scope": "account"}],
         "rateLimit": {"limit": 60, "period": "1m", "key": "event.data.c"},
         "throttle": {"limit": 10, "period": "60s", "burst": 2},

@@ -201,14 +201,11 @@ class FlowForge(Client):
     def work(self, port: int = 0, host: str = "127.0.0.1", path: str = PATH, url: Optional[str] = None, reload: bool = False) -> None:
         """Serves the functions, registers them, and again whenever they change or the server has lost them, until interrupted.
 
-        Says so on standard error, unless the program configures logging.
-
         Args:
             port: 0 takes a free one.
             url: what the server reaches the app by; http://host:port/path if not given.
             reload: begins anew when one of the program's files has changed.
         """
-        from .worker import Worker, tell_people
+        from .worker import Worker
 
-        tell_people()
         Worker(self, host, port, path, url, reload).run()

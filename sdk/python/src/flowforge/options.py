@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Literal, Optional, Sequence, Union
 
 from .errors import ConfigurationError
 from .values import Duration, duration_text, when_text
@@ -25,10 +25,13 @@ class Trigger:
     if_: Optional[str] = None
     cron: Optional[str] = None
     jitter: Optional[Duration] = None
+    catch_up: Optional[str] = None
+    catch_up_window: Optional[Duration] = None
 
     def to_json(self) -> Dict[str, Any]:
         """As it is registered."""
-        return _given(event=self.event, expression=self.if_, cron=self.cron, jitter=_period(self.jitter, "jitter"))
+        missed = {"catchUp": self.catch_up, "catchUpWindow": _period(self.catch_up_window, "catch_up_window")}
+        return _given(event=self.event, expression=self.if_, cron=self.cron, jitter=_period(self.jitter, "jitter"), **missed)
 
 
 class Triggers:
@@ -43,12 +46,21 @@ class Triggers:
             raise ConfigurationError("an event trigger needs the name of an event")
         return Trigger(event=name, if_=if_)
 
-    def cron(self, schedule: str, jitter: Optional[Duration] = None) -> Trigger:
-        """The time: five fields, or "@daily", with "TZ=Europe/Paris " before them if it is not UTC.
+    def cron(
+        self,
+        schedule: str,
+        jitter: Optional[Duration] = None,
+        catch_up: Optional[Literal["skip", "last", "all"]] = None,
+        catch_up_window: Optional[Duration] = None,
+    ) -> Trigger:
+        """The time: five fields, or six with seconds first, or "@daily", with "TZ=Europe/Paris " before them if it is not UTC.
 
-        Example: `flowforge.trigger.cron("TZ=Europe/Paris 0 9 * * 1-5")`
+        `jitter` starts it up to so much later. `catch_up` says what is made up for of the times at which the server was down, within
+        `catch_up_window`: nothing, the last (the default), or all.
+
+        Example: `flowforge.trigger.cron("TZ=Europe/Paris 0 9 * * 1-5", catch_up="skip")`
         """
-        return Trigger(cron=schedule, jitter=jitter)
+        return Trigger(cron=schedule, jitter=jitter, catch_up=catch_up, catch_up_window=catch_up_window)
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,13 @@ AGAIN_SECONDS = 30.0  # until it is registered again though nothing has changed:
 FIRST_DELAY, LAST_DELAY = 0.25, 10.0  # between attempts while the server does not answer
 
 
-def tell_people() -> None:
-    """What is logged is told on standard error, unless the program has said where its logs go."""
-    if log.hasHandlers():
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+def speak() -> None:
+    """Shows people what a worker says, unless the program has said itself where messages go."""
+    if not log.hasHandlers():
+        shown = logging.StreamHandler()
+        shown.setFormatter(logging.Formatter("flowforge: %(message)s"))
+        log.addHandler(shown)
+        log.setLevel(logging.INFO)
 
 
 class Worker:
@@ -45,6 +44,7 @@ class Worker:
 
     def run(self) -> None:
         """Works until the process is interrupted."""
+        speak()
         self.server.start()
         try:
             self.keep()
@@ -87,7 +87,7 @@ class Worker:
         self.registrations += 1
         if new:
             count = len(self.app.functions)
-            log.info("%s: %d function%s, served at %s", self.app.app_id, count, "" if count == 1 else "s", self.url)
+            log.info("%s is registered with %d function%s, served at %s", self.app.app_id, count, "" if count == 1 else "s", self.url)
         return True
 
     def _files(self) -> Dict[str, float]:
