@@ -70,8 +70,8 @@ bench-scale: ## the cost of a run with an old transaction, ten million steps of 
 
 fuzz: ## fuzzing of the HTTP parser and of the language, each fuzzer for FUZZ_SECONDS (60), under sanitizers
 	@sh scripts/deps.sh check
-	@gcc -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc -o /tmp/flowforge-fuzz \
-		test/fuzz/http_head.c src/gateway/http.c src/gateway/http_body.c
+	@gcc -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc/gateway -o /tmp/flowforge-fuzz \
+		test/fuzz/http_head.c src/gateway/wire/http.c src/gateway/wire/http_body.c
 	@/tmp/flowforge-fuzz $${FUZZ_SECONDS:-60}
 	@bash scripts/check-memory.sh fuzz
 

@@ -41,8 +41,7 @@ build() {
 	local flags="-g -O1 -fno-omit-frame-pointer -fsanitize=$sanitizers -Wno-error" config=$bin/pg_config
 	local module="gcc -shared -fPIC -g -O1 -I$("$config" --includedir-server)"
 
-	make -s -f extension.mk -j2 flowforge.so flowforge--0.1.0.sql PG_CONFIG="$config" COPT="-DUSE_ASSERT_CHECKING $flags" \
-		SHLIB_LINK="-lcurl -lcrypto -fsanitize=$sanitizers" &&
+	make -s -f extension.mk -j2 flowforge.so flowforge--0.1.0.sql PG_CONFIG="$config" COPT="-DUSE_ASSERT_CHECKING $flags" &&
 		make -s -j2 -C src/gateway SANITIZE=1 PG_CONFIG="$config" &&
 		make -s -j2 -C src/sandbox/program install PG_CONFIG="$config" &&
 		$module -Wl,-z,initfirst -o "$copy/preload.so" test/memory/preload.c &&

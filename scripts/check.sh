@@ -178,7 +178,7 @@ run_gateway() {
 
 	later 'gateway protocol' "exec python3 test/gateway/protocol_test.py '$root/src/gateway/flowforge'"
 	mkdir -p "$work/sanitized/src"
-	cp flowforge.control "$work/sanitized" && cp -r src/gateway "$work/sanitized/src" && rm -f "$sanitized"/*.o "$sanitized/flowforge"
+	cp flowforge.control "$work/sanitized" && cp -r src/gateway "$work/sanitized/src" && rm -f "$sanitized"/*.o "$sanitized"/*/*.o "$sanitized/flowforge"
 	make -s -C "$sanitized" SANITIZE=1 >"$work/sanitized.make" 2>&1 || { cat "$work/sanitized.make"; count 'gateway: it builds with sanitizers' 1; return; }
 	nm -D "$sanitized/flowforge" | grep -q __asan_report_load
 	count 'gateway: it is built with sanitizers' $?

@@ -15,7 +15,7 @@ git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror 2>&1 | grep -E '
 
 echo 'lint: cppcheck'
 cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 -j2 --suppress=unknownMacro \
-	--suppress=nullPointerRedundantCheck --suppress=internalAstError --suppress=syntaxError --suppress=preprocessorErrorDirective -Isrc -DFF_VERSION='"0"' src || status=1
+	--suppress=nullPointerRedundantCheck --suppress=internalAstError --suppress=syntaxError --suppress=preprocessorErrorDirective -Isrc -Isrc/gateway -DFF_VERSION='"0"' src || status=1
 
 echo 'lint: clang-tidy'
 checks='-*,clang-analyzer-core.*,clang-analyzer-unix.*,bugprone-sizeof-expression,bugprone-suspicious-*,bugprone-infinite-loop,bugprone-macro-repeated-side-effects'
@@ -23,7 +23,7 @@ checks="$checks,-bugprone-suspicious-include,-bugprone-suspicious-string-compare
 for file in $(git ls-files 'src/*.c'); do
 	echo "$file"
 done | xargs -P2 -n4 clang-tidy --quiet --checks="$checks" --warnings-as-errors='*' 2>/dev/null >/tmp/flowforge-tidy.$$ \
-	--extra-arg=-Isrc --extra-arg=-I"$server" --extra-arg=-I/usr/include/postgresql --extra-arg=-D_GNU_SOURCE --extra-arg='-DFF_VERSION="0"' \
+	--extra-arg=-Isrc --extra-arg=-Isrc/gateway --extra-arg=-I"$server" --extra-arg=-I/usr/include/postgresql --extra-arg=-D_GNU_SOURCE --extra-arg='-DFF_VERSION="0"' \
 	--extra-arg='-DFF_PG_BINDIR="/"' --extra-arg=-Wno-macro-redefined --extra-arg=-Isrc/sandbox/program \
 	$(pkg-config --cflags-only-I javascriptcoregtk-4.1 | sed 's/-I/--extra-arg=-I/g') || { grep -E 'error:|warning:' /tmp/flowforge-tidy.$$ | sort -u | head -40; status=1; }
 rm -f /tmp/flowforge-tidy.$$

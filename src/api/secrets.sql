@@ -16,16 +16,13 @@ as $$
 declare
 	size constant integer := flowforge.named_size(request.query);
 	after constant text := request.query ->> 'cursor';
-	found jsonb[];
 begin
-	found := array(
+	return flowforge.page_answer(array(
 		select flowforge.secret_json(s)
 		from flowforge.secrets s
 		where after is null or s.name > after collate "C"
 		order by s.name collate "C"
-		limit size + 1);
-	return flowforge.answer(jsonb_build_object('data', to_jsonb(found[1:size]),
-		'next_cursor', case when cardinality(found) > size then found[size] ->> 'name' end));
+		limit size + 1), size, 'name');
 end
 $$;
 comment on function flowforge.api_secrets(flowforge.request) is 'GET /api/v1/secrets.';

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
-#include "cli_describe.h"
-#include "term.h"
+#include "cli/cli.h"
+#include "cli/describe.h"
+#include "cli/term.h"
 
 static FfExit command_version(int argc, char **argv);
 static FfExit command_help(int argc, char **argv);

@@ -100,7 +100,7 @@ def test_settings_that_pages_and_sources_name_exist(use: Any) -> None:
     for page in [ROOT / "README.md", ROOT / "docs/architecture.md"]:
         for name in re.findall(r"^(flowforge\.\w+) =|`(?:set |reset )?(flowforge\.\w+) (?:=|is)", page.read_text(), re.M):
             assert (name[0] or name[1]) in known, f"{page}: {name}"
-    for source in [*ROOT.glob("src/gateway/*.c"), ROOT / "scripts/check.sh", *ROOT.glob("test/tap/*.py")]:
+    for source in [*ROOT.glob("src/gateway/*/*.c"), ROOT / "scripts/check.sh", *ROOT.glob("test/tap/*.py")]:
         for name in re.findall(r"current_setting\('(flowforge\.\w+)'", source.read_text()):
             assert name in known, f"{source}: {name}"
 
@@ -109,6 +109,15 @@ def test_links_between_pages_lead_somewhere(use: Any) -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
             assert "://" in target or (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_folders_of_the_gateway_include_only_those_before_them(use: Any) -> None:
+    gateway = ROOT / "src/gateway"
+    folders = re.search(r"^ROOMS = (.*)$", (gateway / "Makefile").read_text(), re.M)[1].split()
+    assert re.findall(r"^\| `(\w+)/`", (gateway / "README.md").read_text(), re.M) == [*folders, "templates"], "the map names them in their order"
+    for source in gateway.glob("*/*.[ch]"):
+        for folder in re.findall(r'^#include "(\w+)/', source.read_text(), re.M):
+            assert folders.index(folder) <= folders.index(source.parent.name), f"{source} includes {folder}/"
 
 
 def test_data_in_snippets_is_JSON(use: Any) -> None:

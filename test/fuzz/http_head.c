@@ -3,7 +3,7 @@
  * touched (ASan, UBSan), what was accepted has the shape that was asked for, and neither head nor
  * chunked body depends on how the bytes were cut into pieces.
  *
- * Usage: http_head SECONDS [SEED]. Build with src/gateway/http.c and http_body.c and
+ * Usage: http_head SECONDS [SEED]. Build with http.c and http_body.c of src/gateway/wire and
  * -fsanitize=address,undefined.
  */
 #define _GNU_SOURCE
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "gateway/http.h"
+#include "wire/http.h"
 
 #define LARGEST 20000
 

@@ -26,6 +26,14 @@ from flowforge import (
     sync_step,
 )
 
+# Results that say what an operation, or the memo of one, says.
+COMMANDS: List[Any] = [
+    {"type": "sleep", "duration_seconds": 3600},
+    {"op": "Sleep", "name": "1h", "id": "x", "opts": {}},
+    {"data": {"data": None}},
+    {"error": {"name": "Error", "message": "no error at all"}},
+    {"input": [1]},
+]
 TEXT = "é日本🚀 \\ \" '\u2028\n"
 
 
@@ -220,6 +228,19 @@ def functions(live: Live) -> None:
         await step.sleep("nap", "50ms")
         return [ctx.event.data, found[0], nothing]
 
+    @app.function(id="numbers", trigger=event("live/numbers"))
+    async def numbers(ctx: Context) -> Any:
+        found = await step.run("numbers", lambda: [2**53, -(2**53), 2.0, 0.1, 1e20, 1e21, 1e-7])
+        live.entered[ctx.run_id].append(repr(found))
+        await step.sleep("nap", "50ms")
+        return [ctx.event.data["n"], found]
+
+    @app.function(id="commands", trigger=event("live/commands"))
+    async def commands(ctx: Context) -> Any:
+        found = [await step.run("like a command", live.body(ctx, "ran", each)) for each in COMMANDS]
+        await step.sleep("nap", "50ms")
+        return found
+
     @app.function(id="nothing", trigger=event("live/nothing"))
     async def nothing(ctx: Context) -> None:
         return None
@@ -382,6 +403,20 @@ def test_values_come_back_as_they_went(live: Live) -> None:
     assert ended(live.app, "live/nothing").output is None
 
 
+def test_a_result_that_looks_like_a_command_is_a_result(live: Live) -> None:
+    run = ended(live.app, "live/commands")
+    assert run.output == COMMANDS
+    assert live.entered[run.ulid] == ["ran"] * len(COMMANDS)
+
+
+def test_numbers_are_the_same_on_every_call_and_whole_ones_exact_or_refused(live: Live) -> None:
+    run = ended(live.app, "live/numbers", {"n": 2**53})
+    assert run.output == [2**53, [2**53, -(2**53), 2, 0.1, 1e20, 1e21, 1e-7]]
+    assert len(live.entered[run.ulid]) == 2 and len(set(live.entered[run.ulid])) == 1, live.entered[run.ulid]
+    with pytest.raises(NonRetryableError, match="no double is 9007199254740993"):
+        live.app.send("live/numbers", {"n": 2**53 + 1})
+
+
 def test_a_server_without_agents_says_so(live: Live) -> None:
     run = ended(live.app, "live/agent", status="failed")
     assert run.error is not None and "Agent" in run.error["message"]
@@ -409,25 +444,6 @@ def test_an_event_sent_again_starts_nothing(live: Live) -> None:
     assert live.app.send("live/nothing", {}, id="once").ids == first.ids
     assert len(live.app.send_many([{"name": "live/nothing"}, {"name": "live/none"}]).runs) == 1
     assert len(asyncio.run(live.app.asend("live/nothing")).runs) == 1
-
-
-def test_workflows_are_made_published_and_run(live: Live) -> None:
-    workflows = live.app.workflows
-    definition = {
-        "nodes": [
-            {"id": "start", "type": "trigger", "data": {"config": {}}},
-            {"id": "set", "type": "set_variable", "data": {"config": {"name": "n", "value": 1}}},
-        ],
-        "edges": [{"source": "start", "target": "set"}],
-    }
-    made = workflows.create("Live", definition)
-    assert made["id"] in [each["id"] for each in workflows.list(search="Live")]
-    assert workflows.update(made["id"], name="Lively")["name"] == "Lively"
-    assert isinstance(workflows.validate(made["id"]), dict)
-    assert workflows.get(made["id"])["name"] == "Lively"
-    workflows.delete(made["id"])
-    with pytest.raises(NotFoundError):
-        workflows.get(made["id"])
 
 
 def test_refusals_have_the_server_s_code(live: Live) -> None:

@@ -36,7 +36,7 @@ def test_every_snippet_of_the_readme_runs(dev_server: FlowForgeServer, monkeypat
     monkeypatch.setattr(FlowForge, "work", work)
     namespace: Dict[str, Any] = {"__name__": "readme"}
     snippets = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
-    assert len(snippets) == 7
+    assert len(snippets) == 8
     try:
         for number, snippet in enumerate(snippets):
             if number == 2:  # the reader has had time

@@ -8,23 +8,14 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from urllib.parse import urlsplit
 
 import pytest
+from applications import ASGI, WSGI
 
 from flowforge import (
-    Batch,
-    CancelOn,
-    Concurrency,
-    ConfigurationError,
     Context,
-    Debounce,
     FlowForge,
     NonRetryableError,
-    Priority,
-    RateLimit,
     RetryAfterError,
-    Singleton,
     SyncContext,
-    Throttle,
-    Timeouts,
     step,
 )
 from flowforge.serve import Answered, Request
@@ -179,66 +170,10 @@ def asgi(application: Any) -> Ask:
     return lambda *request: asyncio.run(talk(*request))
 
 
-def fastapi(app: FlowForge) -> Ask:
-    from fastapi import FastAPI
-
-    from flowforge.adapters.fastapi import serve
-
-    application = FastAPI()
-    serve(application, app)
-    return asgi(application)
-
-
-def starlette(app: FlowForge) -> Ask:
-    from starlette.applications import Starlette
-
-    from flowforge.adapters.starlette import serve
-
-    application = Starlette()
-    serve(application, app)
-    return asgi(application)
-
-
-def flask(app: FlowForge) -> Ask:
-    from flask import Flask
-
-    from flowforge.adapters.flask import serve
-
-    application = Flask("test")
-    serve(application, app)
-    return wsgi(application)
-
-
-def django(app: FlowForge) -> Ask:
-    import types
-
-    from django.conf import settings
-
-    if not settings.configured:
-        settings.configure(ALLOWED_HOSTS=["app.test"], ROOT_URLCONF="unused", SECRET_KEY="test", DEBUG=False)
-    import django as framework
-    from django.core.handlers.wsgi import WSGIHandler
-    from django.urls import clear_url_caches, set_urlconf
-
-    from flowforge.adapters.django import serve
-
-    framework.setup()
-    urls: Any = types.ModuleType("urls")
-    urls.urlpatterns = [serve(app)]
-    settings.ROOT_URLCONF = urls
-    clear_url_caches()
-    set_urlconf(None)
-    return wsgi(WSGIHandler())
-
-
 ADAPTERS: Dict[str, Callable[[FlowForge], Ask]] = {
     "stdlib": stdlib,
-    "wsgi": lambda app: wsgi(app.wsgi_app()),
-    "asgi": lambda app: asgi(app.asgi_app()),
-    "fastapi": fastapi,
-    "starlette": starlette,
-    "flask": flask,
-    "django": django,
+    **{name: lambda app, make=make: asgi(make(app)) for name, make in ASGI.items()},
+    **{name: lambda app, make=make: wsgi(make(app)) for name, make in WSGI.items()},
 }
 
 
@@ -360,101 +295,7 @@ def test_a_signed_app_proves_its_key_and_shows_how_it_is_configured() -> None:
     assert told["authentication_succeeded"] is False and "signing_key_hash" not in told
 
 
-# --- registration ---
-
-
-def config(**options: Any) -> Dict[str, Any]:
-    app = FlowForge("shop", "http://127.0.0.1:9")
-    return app.function(id="f", **options)(lambda ctx: None).registration("http://x/api")
-
-
-def test_every_option_is_registered() -> None:
-    trigger = FlowForge("x", "http://127.0.0.1:9").trigger
-    missed = {"catchUp": "all", "catchUpWindow": "2d"}
-    told = config(
-        name="All",
-        trigger=[trigger.event("order/*", if_="event.data.total > 0"), trigger.cron("TZ=Europe/Paris 0 9 * * 1", "30s", "all", "2d")],
-        retries=2,
-        concurrency=[Concurrency(2, "event.data.c", "fn"), Concurrency(10, scope="account")],
-        rate=RateLimit(60, "1m", "event.data.c"),
-        throttle=Throttle(10, 60, burst=2),
-        debounce=Debounce("2s", "event.data.c", "1m"),
-        priority=Priority("event.data.vip ? 120 : 0"),
-        singleton=Singleton("cancel", "event.data.c"),
-        idempotency="event.data.id",
-        timeouts=Timeouts("10m", "1h"),
-        cancel_on=[CancelOn("order/cancelled", match="id", timeout="1d"), "order/gone"],
-    )
-    url = told.pop("steps")["step"]
-    assert url["runtime"]["url"] == "http://x/api?fnId=shop-f&stepId=step" and url["retries"] == {"attempts": 2}
-    assert told == {
-        "id": "shop-f",
-        "name": "All",
-        "triggers": [
-            {"event": "order/*", "expression": "event.data.total > 0"},
-            {"cron": "TZ=Europe/Paris 0 9 * * 1", "jitter": "30s", **missed},
-        ],
-        "concurrency": [{"limit": 2, "key": "event.data.c", "scope": "fn"}, {"limit": 10, "scope": "account"}],
-        "rateLimit": {"limit": 60, "period": "1m", "key": "event.data.c"},
-        "throttle": {"limit": 10, "period": "60s", "burst": 2},
-        "debounce": {"period": "2s", "key": "event.data.c", "timeout": "1m"},
-        "priority": {"run": "event.data.vip ? 120 : 0"},
-        "singleton": {"mode": "cancel", "key": "event.data.c"},
-        "idempotency": "event.data.id",
-        "timeouts": {"start": "10m", "finish": "1h"},
-        "cancel": [
-            {"event": "order/cancelled", "if": "event.data.id == async.data.id", "timeout": "1d"},
-            {"event": "order/gone"},
-        ],
-    }
-    batch = config(batch=Batch(10, "5s", "event.data.k", "event.data.x"))["batchEvents"]
-    assert batch == {"maxSize": 10, "timeout": "5s", "key": "event.data.k", "if": "event.data.x"}
-
-
-def test_shorthand_is_registered_as_it_is() -> None:
-    told = config(concurrency=5, rate="60/min", throttle="10s", debounce="2s", singleton="skip", priority="120")
-    assert (told["concurrency"], told["rateLimit"], told["throttle"], told["debounce"]) == (5, "60/min", "10s", "2s")
-    assert (told["singleton"], told["priority"]) == ({"mode": "skip"}, {"run": "120"})
-
-
-def test_a_failure_handler_is_a_function_of_its_own() -> None:
-    app = FlowForge("shop", "http://127.0.0.1:9")
-    app.function(id="f", on_failure=lambda ctx: None)(lambda ctx: None)
-    names = {each["id"]: each for each in app.registration("http://x", "test")["functions"]}
-    assert names["shop-f-failure"]["triggers"] == [{"event": "inngest/function.failed", "expression": "event.data.function_id == 'shop-f'"}]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"retries": 21},
-        {"concurrency": -1},
-        {"concurrency": [Concurrency(1)] * 3},
-        {"debounce": "soon"},
-        {"debounce": -1},
-        {"cancel_on": CancelOn("x", match="a", if_="true")},
-        {"timeouts": Timeouts(start="never")},
-    ],
-)
-def test_options_that_make_no_sense_are_refused(options: Dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError):
-        config(**options)
-
-
-def test_apps_and_settings_that_make_no_sense_are_refused() -> None:
-    app = FlowForge("shop", "http://127.0.0.1:9")
-    app.function(id="twice")(lambda ctx: None)
-    for wrong in (
-        lambda: app.function(id="twice")(lambda ctx: None),
-        lambda: app.function(id="no spaces")(lambda ctx: None),
-        lambda: FlowForge(""),
-        lambda: FlowForge("x", "ftp://x"),
-        lambda: FlowForge("x", signing_key="signkey-prod-xyz"),
-        lambda: FlowForge("x", streaming="fast"),  # type: ignore[arg-type]
-        lambda: app.trigger.event(""),
-    ):
-        with pytest.raises(ConfigurationError):
-            wrong()
+# --- settings ---
 
 
 def test_settings_come_from_the_environment() -> None:

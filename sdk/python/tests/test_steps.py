@@ -14,6 +14,7 @@ from flowforge import (
     FlowForge,
     Function,
     NonRetryableError,
+    Retries,
     RetryAfterError,
     StepError,
     StepTimeout,
@@ -23,6 +24,7 @@ from flowforge import (
     sync_step,
 )
 from flowforge.testing import START, TestingError, run
+from flowforge.values import plain
 
 app = FlowForge(app_id="test", url="http://127.0.0.1:9")
 numbers = iter(range(10_000))
@@ -73,6 +75,26 @@ def test_a_step_that_gives_none_runs_once() -> None:
     result = run(made(nothing))
     assert result.output == [None, None]
     assert count.calls == ["nothing", "after"]
+
+
+def test_a_result_that_looks_like_a_command_is_a_result() -> None:
+    """Results with a member "type" were taken for commands in an earlier system."""
+    results: List[Any] = [
+        {"type": "sleep", "duration_seconds": 9},
+        {"error": {"message": "none"}},
+        {"data": 1},
+        {"input": [1]},
+        {"op": "Sleep"},
+    ]
+    count = Counter()
+
+    async def like_commands(ctx: Context) -> Any:
+        found = [await step.run("s", count("s", each)) for each in results]
+        await step.sleep("nap", "1s")
+        return found
+
+    result = run(made(like_commands))
+    assert (result.output, result.elapsed, len(count.calls)) == (results, timedelta(seconds=1), len(results))
 
 
 def test_an_id_used_again_is_another_step() -> None:
@@ -231,6 +253,51 @@ def test_a_failing_step_is_tried_again_and_nothing_else() -> None:
         assert result.output == ["third time lucky", 2]
         assert count.calls == ["before", "flaky", "flaky", "flaky"]
         assert result.attempts == {"before": 1, "flaky": 3}
+
+
+def test_the_time_between_attempts_is_what_the_function_or_the_step_says() -> None:
+    def elapsed(retries: Any, own: Any = None) -> timedelta:
+        tries: List[int] = []
+
+        def flaky() -> None:
+            tries.append(1)
+            if len(tries) < 4:
+                raise ValueError("not yet")
+
+        result = run(made(lambda ctx: sync_step.run("flaky", flaky, retries=own), retries=retries))
+        assert (result.status, len(tries)) == ("completed", 4)
+        return result.elapsed
+
+    assert elapsed(3) == timedelta(seconds=1 + 2 + 4)
+    assert elapsed(Retries(3, backoff=["1m", "1h"])) == timedelta(hours=2, minutes=1)
+    assert elapsed(Retries(3, backoff="linear", base="1m", cap="2m")) == timedelta(minutes=1 + 2 + 2)
+    assert elapsed(0, Retries(3, backoff="fixed", base="10s")) == timedelta(seconds=30)
+    assert elapsed(Retries(0, backoff="fixed", base="1m"), 3) == timedelta(minutes=3)
+    assert elapsed(Retries(0, backoff="fixed", base="1m"), Retries(3)) == timedelta(minutes=3)
+
+
+def test_a_step_that_takes_longer_than_it_may_is_a_timeout() -> None:
+    async def patient(ctx: Context) -> Any:
+        try:
+            await step.run("slow", asyncio.sleep, 3600, retries=1, timeout="20ms")
+        except StepTimeout as error:
+            return [error.name, error.message, await step.run("quick", lambda: "quick", timeout="1m")]
+
+    result = run(made(patient))
+    assert result.output == ["StepTimeout", 'step "slow" took longer than 20ms', "quick"]
+    assert result.attempts == {"slow": 2, "quick": 1}
+
+
+def test_an_error_in_time_is_the_error_of_the_step() -> None:
+    def refuse() -> None:
+        raise TimeoutError("of its own")
+
+    async def later() -> None:
+        refuse()
+
+    for body in (refuse, later):
+        result = run(made(lambda ctx, body=body: sync_step.run("s", body, timeout="1m"), retries=0))
+        assert result.error is not None and (result.error["name"], result.error["message"]) == ("TimeoutError", "of its own")
 
 
 def test_a_step_that_fails_for_good_can_be_caught() -> None:
@@ -437,6 +504,7 @@ def test_values_are_the_same_on_the_first_call_as_on_later_ones() -> None:
         return await step.run("order", lambda: Order("é😀", datetime(2026, 1, 1, tzinfo=timezone.utc)))
 
     assert run(made(typed)).output == {"id": "é😀", "at": "2026-01-01T00:00:00+00:00"}
+    assert [repr(plain(each)) for each in (2.0, 1e20, 1e21, 0.5, -0.0, 2**53)] == ["2", str(10**20), "1e+21", "0.5", "0", str(2**53)]
 
 
 def test_pydantic_models_are_accepted() -> None:
@@ -477,7 +545,19 @@ def test_misuse_is_told_in_words() -> None:
     async def no_id(ctx: Context) -> Any:
         return await step.run("", lambda: 1)
 
-    for function, words in ((nested, 'step "inner" is within step "outer"'), (called, "not step.run"), (no_id, "needs an id")):
+    async def no_option(ctx: Context) -> Any:
+        return await step.ai("ask", model="small", promt="?")  # type: ignore[call-arg]
+
+    async def no_time(ctx: Context) -> Any:
+        return await step.run("late", lambda: 1, timeout="soon")
+
+    for function, words in (
+        (nested, 'step "inner" is within step "outer"'),
+        (called, "not step.run"),
+        (no_id, "needs an id"),
+        (no_option, 'step "ask" has no option promt; it may have max_tokens'),
+        (no_time, 'the timeout of step "late" must be like'),
+    ):
         result = run(made(function))
         assert result.status == "failed" and result.error is not None
         assert words in result.error["message"]

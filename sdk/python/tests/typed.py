@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
-from flowforge import Concurrency, Context, Decision, Event, FlowForge, Function, Rows, SyncContext, step, sync_step
+from flowforge import Concurrency, Context, Decision, Event, FlowForge, Function, Retries, Rows, SyncContext, Timeouts, step, sync_step
 
 flowforge = FlowForge(app_id="typed")
 
@@ -25,12 +25,17 @@ async def function(ctx: Context) -> Optional[str]:
     rows: Rows = await step.sql("rows", "select 1")
     decision: Decision = await step.approve("ok", "?")
     ids: List[str] = await step.send_event("tell", "x/y", {"n": number})
+    limited: int = await step.run("total", total, {"a": 1}, 2, retries=Retries(2, backoff="fixed", base=1), timeout="10s")
+    risk: Dict[str, Any] = await step.ai("risk", model="small", prompt="?", max_tokens=number + limited)
+    await step.ai("risk", model="small", promt="?")  # type: ignore[call-arg]
     wrong: str = await step.run("total", total, {"a": 1}, 2)  # type: ignore[arg-type]
     await step.sleep("forever", object())  # type: ignore[arg-type]
-    return text + wrong if event and rows and decision.approved and ids else None
+    return text + wrong if risk and event and rows and decision.approved and ids else None
 
 
-@flowforge.function(id="sync", concurrency=[Concurrency(1, key="event.data.x")])
+@flowforge.function(
+    id="sync", concurrency=[Concurrency(1, key="event.data.x")], retries=Retries(3), timeouts=Timeouts(step="1m"), priority=60
+)
 def other(ctx: SyncContext) -> int:
     number: int = sync_step.run("total", total, {"a": 1}, 2)
     text: str = ctx.step.run("text", str.upper, "x")

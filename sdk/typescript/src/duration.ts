@@ -47,6 +47,9 @@ export function limitText(limit: Duration | Date): string {
  */
 export function instantText(instant: Date | string | number): string {
 	const date = new Date(instant);
-	if (Number.isNaN(date.getTime())) throw new TypeError(`"${String(instant)}" is not a time; give a Date or a text like "2026-11-20T18:42:19Z"`);
+	// Date takes the 29th of February of any year for the 1st of March; who writes that means something else.
+	const day = typeof instant === "string" ? /^\d{4}-\d\d-\d\d/.exec(instant)?.[0] : undefined;
+	const exists = day === undefined || new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day);
+	if (!exists || Number.isNaN(date.getTime())) throw new TypeError(`"${String(instant)}" is not a time; give a Date or a text like "2026-11-20T18:42:19Z"`);
 	return date.toISOString();
 }

@@ -186,6 +186,12 @@ function given(options: { [name: string]: Json | undefined }): JsonObject {
 
 const limit = (timeout: Duration | Date | undefined): string | undefined => (timeout === undefined ? undefined : limitText(timeout));
 
+/** The headers of a request whose body may be JSON, which they then say. */
+function typed(headers: Record<string, string> = {}, body: FetchOptions["body"]): Record<string, string> {
+	const said = Object.keys(headers).some((name) => name.toLowerCase() === "content-type");
+	return said || body === undefined || typeof body === "string" ? headers : { ...headers, "content-type": "application/json" };
+}
+
 type Fetched = { status_code: number; headers: Record<string, string | string[]>; body: string };
 
 function responseOf(data: Json): Response {
@@ -236,7 +242,7 @@ export function stepTools<Events extends EventMap>(execution: Execution, host: S
 			execution.begin({
 				settings: settingsOf(id),
 				kind: "Gateway",
-				opts: given({ url: String(url), method, headers: headers ?? {}, body }),
+				opts: given({ url: String(url), method, headers: typed(headers, body), body }),
 				read: responseOf,
 			}),
 		sql: (id: StepId, query: string, params: readonly unknown[] = [], options: { role?: string; timeout?: Duration } = {}) =>

@@ -36,7 +36,7 @@ from .errors import (
 )
 from .events import Decision, Event, NewEvent, Response, Rows, Signal
 from .function import Function
-from .options import Batch, CancelOn, Concurrency, Debounce, Priority, RateLimit, Singleton, Throttle, Timeouts, Trigger
+from .options import Batch, CancelOn, Concurrency, Debounce, Priority, RateLimit, Retries, Singleton, Throttle, Timeouts, Trigger
 from .settings import VERSION as __version__
 from .steps import Step, SyncStep, step, sync_step
 
@@ -65,6 +65,7 @@ __all__ = [
     "Priority",
     "RateLimit",
     "Response",
+    "Retries",
     "RetryAfterError",
     "Rows",
     "Run",

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Literal, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Literal, Optional
 
 from .client import Client
 from .errors import ConfigurationError
-from .function import Function, Handler, Options, failure_of, with_failures
+from .function import Function, Handler, failure_of, with_failures
 from .options import (
     Batch,
     CancelOption,
     ConcurrencyOption,
     DebounceOption,
-    Priority,
+    Options,
+    PriorityOption,
     RateOption,
-    Singleton,
+    RetriesOption,
+    SingletonOption,
     ThrottleOption,
     Timeouts,
-    Trigger,
+    TriggerOption,
     Triggers,
 )
 from .serve import Service
@@ -89,16 +91,16 @@ class FlowForge(Client):
         self,
         *,
         id: str,
-        trigger: Union[Trigger, Sequence[Trigger], None] = None,
+        trigger: TriggerOption = None,
         name: Optional[str] = None,
-        retries: Optional[int] = None,
+        retries: RetriesOption = None,
         concurrency: ConcurrencyOption = None,
         rate: RateOption = None,
         throttle: ThrottleOption = None,
         debounce: DebounceOption = None,
         batch: Optional[Batch] = None,
-        priority: Union[str, Priority, None] = None,
-        singleton: Union[str, Singleton, None] = None,
+        priority: PriorityOption = None,
+        singleton: SingletonOption = None,
         idempotency: Optional[str] = None,
         timeouts: Optional[Timeouts] = None,
         cancel_on: CancelOption = None,
@@ -109,23 +111,27 @@ class FlowForge(Client):
         Args:
             id: its name in the app.
             trigger: what starts it, one or up to ten; none: it is started by name only.
-            retries: of each step, 0 to 20; the server's default if not given.
-            concurrency: 5, a `Concurrency`, or two.
-            rate: "60/min" or a `RateLimit`; throttle: "10s", "10/1m" or a `Throttle`; debounce: "2s" or a `Debounce`.
-            batch: a `Batch`; priority: an expression over `event`; singleton: "skip", "cancel" or a `Singleton`.
+            name: for people.
+            retries: of each step, and of the code between steps: 0 to 20, or a `Retries`, which says when, too; the server's default if not
+                given.
+            concurrency: so many steps at once: 5, a `Concurrency`, or two.
+            rate: "60/min" or a `RateLimit`. throttle: "10s", "10/1m" or a `Throttle`. debounce: "2s" or a `Debounce`.
+            batch: one run for many events, a `Batch`; not together with what asks one event.
+            priority: seconds of head start, -600 to 600, or an expression over `event` that gives them.
+            singleton: one run at a time: "skip", "cancel" or a `Singleton`.
             idempotency: an expression, one run for each of its values in a day.
-            timeouts: a `Timeouts`; cancel_on: the name of an event, a `CancelOn`, or several.
+            timeouts: how long a run or a step may take, a `Timeouts`.
+            cancel_on: what cancels a run: the name of an event, a `CancelOn`, or up to five.
             on_failure: called like a function when a run has failed for good; its event's data has `error`, `run_id` and the `event`.
 
-        Raises ConfigurationError.
+        Raises ConfigurationError, which names the option that makes no sense.
         """
-        triggers = [] if trigger is None else [trigger] if isinstance(trigger, Trigger) else list(trigger)
         options = Options(
-            name, retries, concurrency, rate, throttle, debounce, batch, priority, singleton, idempotency, timeouts, cancel_on
+            name, trigger, retries, concurrency, rate, throttle, debounce, batch, priority, singleton, idempotency, timeouts, cancel_on
         )
 
         def decorate(handler: Handler) -> Function:
-            function = Function(self.app_id, id, handler, triggers, options)
+            function = Function(self.app_id, id, handler, options)
             if on_failure is not None:
                 function.on_failure = failure_of(function, on_failure)
             for each in with_failures([function]):

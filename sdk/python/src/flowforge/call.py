@@ -170,18 +170,24 @@ class Progress:
 
     def succeeded(self, wanted: Wanted, data: Any, timing: Dict[str, int]) -> None:
         """Tells the server; afterwards the step is remembered, or the call is over."""
-        self._tell(wanted, {"data": data}, wanted.operation(data=data, timing=timing), None)
+        self._tell(wanted, {"data": data}, self._ended(wanted, data=data, timing=timing), None)
 
     def failed(self, wanted: Wanted, error: Exception, timing: Dict[str, int]) -> None:
         """The same, of a step that raised."""
-        attempts = self.call.max_attempts if wanted.plan.retries is None else wanted.plan.retries + 1
+        attempts = self.call.max_attempts if wanted.plan.attempts is None else wanted.plan.attempts + 1
         over = is_final(error) or (attempts is not None and self.attempt + 1 >= attempts)
         told = describe(error)
-        op = wanted.operation(op="StepFailed" if over else "StepError", error=told, timing=timing)
+        op = self._ended(wanted, op="StepFailed" if over else "StepError", error=told, timing=timing)
         if over:
             self._tell(wanted, {"error": told}, op, error)
         else:
             self.end(Answer(ops=[op], error=error, retry_after=retry_after(error)))
+
+    def _ended(self, wanted: Wanted, **more: Any) -> Operation:
+        op = wanted.operation(**more)
+        if self.call.target == ENTRY:  # the call in which it is tried again is one of many steps, and may take longer than this one
+            op["opts"].pop("timeout", None)
+        return op
 
     def _tell(self, wanted: Wanted, memo: Any, op: Operation, error: Optional[Exception]) -> None:
         report = self.call.report if self.call.target == ENTRY else None

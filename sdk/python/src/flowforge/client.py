@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 from .errors import ApiError, FlowForgeError, RunFailed, UnreachableError
 from .events import NewEvent, event_json
+from .limits import given
 from .settings import Settings, sdk_headers
 from .transport import ask, check, stream
 from .values import Duration, duration_text, parse_duration
@@ -91,6 +92,10 @@ class Page(List[Any]):
 
 
 class _Resource:
+    """Things of a kind that are at one path."""
+
+    path = ""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
@@ -101,9 +106,14 @@ class _Resource:
         """A POST that is done once, however often it has to be made."""
         return self._ask("POST", path, {} if body is None else body, {"idempotency-key": str(uuid.uuid4())})
 
-    def _list(self, path: str, filters: JSON) -> Page:
-        given = {key: value for key, value in filters.items() if value is not None}
-        told = self._ask("GET", f"{path}?{urlencode(given)}")
+    def _get(self, id: str) -> JSON:
+        return dict(self._ask("GET", f"{self.path}/{quote(id)}"))
+
+    def _do(self, id: str, verb: str, **said: Any) -> JSON:
+        return dict(self._post(f"{self.path}/{quote(id)}/{verb}", given(**said)))
+
+    def _list(self, **filters: Any) -> Page:
+        told = self._ask("GET", f"{self.path}?{urlencode(given(**filters))}")
         page = Page(told["data"])
         page.next_cursor = told.get("next_cursor")
         return page
@@ -118,9 +128,11 @@ def _seconds(timeout: Duration) -> float:
 class Runs(_Resource):
     """Runs. Ids may be UUIDs or ULIDs."""
 
+    path = "/runs"
+
     def get(self, id: str) -> Run:
         """One run with its output."""
-        return Run.from_json(self._ask("GET", f"/runs/{quote(id)}"))
+        return Run.from_json(self._get(id))
 
     def list(
         self,
@@ -136,17 +148,7 @@ class Runs(_Resource):
     ) -> Page:
         """Runs that meet the filters, newest first, as a `Page` of `Run`."""
         page = self._list(
-            "/runs",
-            {
-                "function": function,
-                "status": status,
-                "event": event,
-                "search": search,
-                "since": since,
-                "until": until,
-                "limit": limit,
-                "cursor": cursor,
-            },
+            function=function, status=status, event=event, search=search, since=since, until=until, limit=limit, cursor=cursor
         )
         page[:] = [Run.from_json(each) for each in page]
         return page
@@ -178,22 +180,20 @@ class Runs(_Resource):
 
     def cancel(self, id: str, reason: Optional[str] = None) -> str:
         """Cancels a run; gives what that did, "cancelling" or for example "already completed"."""
-        return str(self._post(f"/runs/{quote(id)}/cancel", {} if reason is None else {"reason": reason})["result"])
+        return str(self._do(id, "cancel", reason=reason)["result"])
 
     def retry(self, id: str) -> str:
         """Makes a run that failed or was cancelled go on, with the steps it has finished; gives "retrying" or "already running"."""
-        return str(self._post(f"/runs/{quote(id)}/retry")["result"])
+        return str(self._do(id, "retry")["result"])
 
     def replay(self, id: str, from_step: Optional[str] = None, input: Any = None) -> str:
         """Runs the function again as a new run, whose id it gives. With `from_step` (a name or id) what finished before that step is kept;
         `input` is then the arguments of the step (a list), and otherwise the data of the event."""
-        body = {key: value for key, value in {"from_step": from_step, "input": input}.items() if value is not None}
-        return str(self._post(f"/runs/{quote(id)}/replay", body)["id"])
+        return str(self._do(id, "replay", from_step=from_step, input=input)["id"])
 
     def resume(self, id: str, step: Optional[str] = None, data: Any = None) -> str:
         """Lets a step that waits go on with data; gives what that did."""
-        body = {key: value for key, value in {"step_id": step, "data": data}.items() if value is not None}
-        return str(self._post(f"/runs/{quote(id)}/resume", body)["result"])
+        return str(self._do(id, "resume", step_id=step, data=data)["result"])
 
     def stream(self, id: str) -> Iterator[JSON]:
         """Follows a run live until it has ended: a snapshot first, then each event of its log, {type, seq, step_id, data, …}.
@@ -230,70 +230,72 @@ class Runs(_Resource):
                 yield last, json.loads(line[5:])
 
 
-class Workflows(_Resource):
+class _Shown(_Resource):
+    """What the server tells as it is."""
+
+    def get(self, id: str) -> JSON:
+        """One of them, with all that the server says of it."""
+        return self._get(id)
+
+
+class Workflows(_Shown):
     """Workflows that are drawn: graphs. Ids may be UUIDs, slugs or names."""
+
+    path = "/workflows"
 
     def list(
         self, *, status: Optional[str] = None, search: Optional[str] = None, limit: Optional[int] = None, cursor: Optional[str] = None
     ) -> Page:
-        """Workflows, newest first."""
-        return self._list("/workflows", {"status": status, "search": search, "limit": limit, "cursor": cursor})
-
-    def get(self, id: str) -> JSON:
-        """One workflow with its definition."""
-        return dict(self._ask("GET", f"/workflows/{quote(id)}"))
+        """Workflows, newest first: "draft", "published" or "archived" ones, with a word in their name or description."""
+        return self._list(status=status, search=search, limit=limit, cursor=cursor)
 
     def create(self, name: str, definition: Optional[JSON] = None, **more: Any) -> JSON:
-        """Makes a draft."""
-        return dict(self._post("/workflows", {"name": name, **({} if definition is None else {"definition": definition}), **more}))
+        """Makes a draft; `more`: `description`, `settings`, `triggers`, `input_schema`, …"""
+        return dict(self._post(self.path, given(name=name, definition=definition, **more)))
 
     def update(self, id: str, **changes: Any) -> JSON:
-        """Changes the draft: `name`, `definition`, `settings`, …"""
-        return dict(self._ask("PUT", f"/workflows/{quote(id)}", changes))
+        """Changes the draft: `name`, `definition`, `settings`, …; of a published workflow it begins the draft of the next version."""
+        return dict(self._ask("PUT", f"{self.path}/{quote(id)}", changes))
 
     def validate(self, id: str) -> JSON:
-        """What keeps the draft from being published."""
-        return dict(self._post(f"/workflows/{quote(id)}/validate"))
+        """What keeps the draft from being published: {valid, errors, warnings}."""
+        return self._do(id, "validate")
 
     def publish(self, id: str) -> JSON:
-        """Puts the draft into use."""
-        return dict(self._post(f"/workflows/{quote(id)}/publish"))
+        """Puts the draft into use. Raises InvalidError when it is not valid."""
+        return self._do(id, "publish")
 
     def run(self, id: str, input: Optional[JSON] = None) -> str:
         """Runs the published version; gives the run's id."""
-        return str(self._post(f"/workflows/{quote(id)}/run", {} if input is None else {"input": input})["id"])
+        return str(self._do(id, "run", input=input)["id"])
 
     def archive(self, id: str) -> JSON:
         """Takes it out of use."""
-        return dict(self._post(f"/workflows/{quote(id)}/archive"))
+        return self._do(id, "archive")
 
     def delete(self, id: str) -> None:
         """Deletes a draft or an archived workflow."""
-        self._ask("DELETE", f"/workflows/{quote(id)}")
+        self._ask("DELETE", f"{self.path}/{quote(id)}")
 
 
-class Approvals(_Resource):
+class Approvals(_Shown):
     """Requests for decisions, which `step.approve` makes."""
+
+    path = "/approvals"
 
     def list(
         self, *, status: Optional[str] = None, run: Optional[str] = None, limit: Optional[int] = None, cursor: Optional[str] = None
     ) -> Page:
-        """Requests, newest first."""
-        return self._list("/approvals", {"status": status, "run": run, "limit": limit, "cursor": cursor})
-
-    def get(self, id: str) -> JSON:
-        """One request."""
-        return dict(self._ask("GET", f"/approvals/{quote(id)}"))
+        """Requests, newest first: "pending", "approved", "rejected", "expired" or "cancelled" ones, of a run."""
+        return self._list(status=status, run=run, limit=limit, cursor=cursor)
 
     def approve(self, id: str, data: Any = None, by: Optional[str] = None) -> JSON:
         """Says yes; `data` is what the form asks for. Raises ConflictError when it was decided otherwise, InvalidError for other data."""
-        body = {key: value for key, value in {"data": data, "by": by}.items() if value is not None}
-        return dict(self._post(f"/approvals/{quote(id)}/approve", body))
+        return self._do(id, "approve", data=data, by=by)
 
     def reject(self, id: str, reason: Optional[str] = None, by: Optional[str] = None) -> JSON:
         """Says no."""
-        body = {key: value for key, value in {"reason": reason, "by": by}.items() if value is not None}
-        return dict(self._post(f"/approvals/{quote(id)}/reject", body))
+        return self._do(id, "reject", reason=reason, by=by)
 
 
 class Client(_Resource):

@@ -78,6 +78,10 @@ class StepTimeout(StepError):
     """A step has failed because its time was over: an invoked function, a lock, a step with a time limit."""
 
 
+class TimeLimitError(FlowForgeError):
+    """A step has taken longer than its `timeout`. It is tried again, and raises StepTimeout when all attempts are over."""
+
+
 class StepUsageError(NonRetryableError):
     """A step is used where it cannot be: within another step, outside of a function, or without an id."""
 
@@ -148,7 +152,7 @@ def describe(error: BaseException) -> Dict[str, Any]:
         return error.data
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     told: Dict[str, Any] = {
-        "name": type(error).__name__,
+        "name": "StepTimeout" if isinstance(error, TimeLimitError) else type(error).__name__,
         "message": str(error) or type(error).__name__,
         "stack": "".join(lines)[-20_000:],
         "__serialized": True,

@@ -15,7 +15,7 @@ from typing import Any, Awaitable, Callable, List, Optional, Sequence, Set, Unio
 
 from . import scope
 from .call import ENTRY, Answer, Call, Memo, Progress, Wanted
-from .errors import Interrupt, StepUsageError
+from .errors import Interrupt, StepUsageError, TimeLimitError
 from .plan import Plan
 from .values import plain
 
@@ -169,11 +169,7 @@ class AsyncInterpreter:
     async def _handle(self, plan: Plan) -> Any:
         token = scope.running_step.set(plan.id)
         try:
-            assert plan.handler is not None
-            if inspect.iscoroutinefunction(plan.handler):
-                return await plan.handler(*plan.arguments)
-            result = await asyncio.to_thread(plan.handler, *plan.arguments)
-            return await result if inspect.isawaitable(result) else result
+            return await (_call(plan) if plan.seconds is None else _call_in_time(plan, plan.seconds))
         finally:
             scope.running_step.reset(token)
 
@@ -275,6 +271,30 @@ class AsyncInterpreter:
         if isinstance(error, Interrupt):
             return Answer.of_error(StepUsageError("the function raised an Interrupt of another call"))
         return Answer(output=main.result()) if error is None else Answer.of_error(error)
+
+
+async def _call(plan: Plan) -> Any:
+    assert plan.handler is not None
+    if inspect.iscoroutinefunction(plan.handler):
+        return await plan.handler(*plan.arguments)
+    result = await asyncio.to_thread(plan.handler, *plan.arguments)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _call_in_time(plan: Plan, seconds: float) -> Any:
+    call = asyncio.ensure_future(_call(plan))
+    try:
+        await asyncio.wait({call}, timeout=seconds)
+        if not call.done():
+            raise too_late(plan)
+        return call.result()
+    finally:
+        call.cancel()
+
+
+def too_late(plan: Plan) -> TimeLimitError:
+    """What a step fails with that takes longer than it may."""
+    return TimeLimitError(f'step "{plan.id}" took longer than {plan.opts["timeout"]}')
 
 
 def missing(target: str) -> Answer:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import threading
 import time
+from concurrent.futures import Future, wait
 from typing import Any, Callable, List, Optional, Sequence
 
 from . import scope
 from .call import ENTRY, Answer, Call, Memo, Progress, Wanted
 from .errors import Interrupt, StepUsageError
-from .interpret_async import missing
+from .interpret_async import missing, too_late
 from .plan import Plan
 from .values import plain
 
@@ -66,7 +68,7 @@ class SyncInterpreter:
         failure: Optional[Exception] = None
         data = None
         try:
-            data = plain(_call(wanted.plan))
+            data = plain(_call(wanted.plan) if wanted.plan.seconds is None else _call_in_time(wanted.plan, wanted.plan.seconds))
         except Exception as error:
             failure = error
         finally:
@@ -149,6 +151,22 @@ class _Raised:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
+
+
+def _call_in_time(plan: Plan, seconds: float) -> Any:
+    """Calls it in a thread of its own, which cannot be stopped: it is left alone when it takes too long."""
+    outcome: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(_call(plan))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(work,), name=f"flowforge-{plan.id}", daemon=True).start()
+    if not wait([outcome], seconds).done:
+        raise too_late(plan)
+    return outcome.result()
 
 
 def _call(plan: Plan) -> Any:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Union
 
+from . import limits
 from .errors import ConfigurationError, StepUsageError
 from .events import Decision, Event, NewEvent, Response, Rows, Signal, event_json
-from .values import Duration, Instant, duration_text, instant_text, plain, when_text
+from .limits import given
+from .options import RetriesOption, retries_json, same_at
+from .values import Duration, Instant, duration_text, instant_text, parse_duration, plain
+
+Timeout = Union[Duration, datetime, None]
 
 
 def _same(value: Any) -> Any:
@@ -30,7 +35,8 @@ class Plan:
         opts: for the server.
         handler, arguments: what a StepRun runs.
         read: from the data of the memo to what the step gives.
-        retries: of this step, instead of the function's.
+        attempts: after the first, instead of the function's.
+        seconds: that the handler may take, or None.
     """
 
     id: str
@@ -40,7 +46,8 @@ class Plan:
     handler: Optional[Callable[..., Any]] = None
     arguments: Sequence[Any] = ()
     read: Callable[[Any], Any] = _same
-    retries: Optional[int] = None
+    attempts: Optional[int] = None
+    seconds: Optional[float] = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or self.id == "":
@@ -52,24 +59,44 @@ class Plan:
         return self.op == "StepRun"
 
 
-def _given(**options: Any) -> Dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
+def _limit(id: str, timeout: Timeout) -> Optional[str]:
+    return limits.when(timeout, f'the timeout of step "{id}"')
 
 
-def run(id: str, handler: Callable[..., Any], arguments: Sequence[Any], retries: Optional[int]) -> Plan:
+def _options(id: str, options: Dict[str, Any], known: Collection[str]) -> Dict[str, Any]:
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigurationError(f'step "{id}" has no option {unknown[0]}; it may have {", ".join(sorted(known))}')
+    told: Dict[str, Any] = plain(given(**options))
+    return told
+
+
+def run(
+    id: str, handler: Callable[..., Any], arguments: Sequence[Any], retries: RetriesOption = None, timeout: Optional[Duration] = None
+) -> Plan:
     """A handler, run here, once."""
     if not callable(handler):
         raise StepUsageError(
             f'step "{id}" needs a function to run; it is {type(handler).__name__}. Write step.run("{id}", f, x), not step.run("{id}", f(x))'
         )
-    if retries is not None and not 0 <= retries <= 20:
-        raise ConfigurationError(f'retries of step "{id}" must be 0 to 20; it is {retries}')
-    return Plan(id, "StepRun", id, _given(retries=retries), handler, arguments, retries=retries)
+    said = retries_json(retries, f'retries of step "{id}"')
+    limit = limits.span(timeout, f'the timeout of step "{id}"', "1ms")
+    length = None if limit is None else parse_duration(limit)
+    return Plan(
+        id,
+        "StepRun",
+        id,
+        given(retries=said, timeout=limit),
+        handler,
+        arguments,
+        attempts=None if said is None else said.get("attempts"),
+        seconds=None if length is None else length.total_seconds(),
+    )
 
 
 def wrap(id: str, handler: Callable[..., Any], arguments: Sequence[Any]) -> Plan:
     """The same, its arguments shown to people, who can replay the run with others."""
-    plan = run(id, handler, arguments, None)
+    plan = run(id, handler, arguments)
     plan.opts = {"type": "step.ai.wrap", "input": plain(list(arguments))}
     return plan
 
@@ -84,32 +111,24 @@ def sleep_until(id: str, time: Instant) -> Plan:
     return Plan(id, "Sleep", instant_text(time, f'the time of step "{id}"'))
 
 
-def _match(path: str) -> str:
-    if path.split(".", 1)[0] != "data":
-        path = f"data.{path}"
-    return f"event.{path} == async.{path}"
-
-
-def wait_for_event(id: str, event: str, match: Optional[str], if_: Optional[str], timeout: Union[Duration, datetime, None]) -> Plan:
+def wait_for_event(id: str, event: str, match: Optional[str], if_: Optional[str], timeout: Timeout) -> Plan:
     """An event that is to come."""
     if match is not None and if_ is not None:
         raise ConfigurationError(f'step "{id}" has match and if_; use one of them')
-    opts = _given(event=event, timeout=None if timeout is None else when_text(timeout), **{"if": _match(match) if match else if_})
+    opts = given(timeout=_limit(id, timeout), if_=same_at(match) if match else if_)
     return Plan(id, "WaitForEvent", event, opts, read=lambda memo: None if memo is None else Event.from_json(memo))
 
 
-def wait_for_signal(id: str, signal: str, timeout: Union[Duration, datetime, None], on_conflict: str) -> Plan:
+def wait_for_signal(id: str, signal: str, timeout: Timeout, on_conflict: str) -> Plan:
     """A signal that is to come."""
-    opts = _given(signal=signal, timeout=None if timeout is None else when_text(timeout), conflict=on_conflict)
+    opts = given(signal=signal, timeout=_limit(id, timeout), conflict=on_conflict)
     return Plan(id, "WaitForSignal", signal, opts, read=lambda memo: None if memo is None else Signal(memo["signal"], memo.get("data")))
 
 
-def invoke(id: str, slug: str, data: Any, timeout: Union[Duration, datetime, None]) -> Plan:
+def invoke(id: str, slug: str, data: Any, timeout: Timeout) -> Plan:
     """A run of another function, and its result."""
     payload = {"data": {} if data is None else plain(data)}
-    return Plan(
-        id, "InvokeFunction", id, _given(function_id=slug, payload=payload, timeout=None if timeout is None else when_text(timeout))
-    )
+    return Plan(id, "InvokeFunction", id, given(function_id=slug, payload=payload, timeout=_limit(id, timeout)))
 
 
 def send_event(id: str, events: Union[str, NewEvent, Dict[str, Any], Sequence[Union[NewEvent, Dict[str, Any]]]], data: Any) -> Plan:
@@ -118,9 +137,9 @@ def send_event(id: str, events: Union[str, NewEvent, Dict[str, Any], Sequence[Un
     return Plan(id, "SendEvent", id, {"events": many}, read=lambda memo: list(memo["ids"]))
 
 
-def ai(id: str, options: Dict[str, Any]) -> Plan:
+def ai(id: str, model: str, options: Dict[str, Any], known: Collection[str]) -> Plan:
     """A question to a model."""
-    return Plan(id, "Ai", id, plain(_given(**options)))
+    return Plan(id, "Ai", id, {"model": model, **_options(id, options, known)})
 
 
 def fetch(id: str, url: str, method: str, headers: Optional[Dict[str, str]], body: Any) -> Plan:
@@ -130,14 +149,11 @@ def fetch(id: str, url: str, method: str, headers: Optional[Dict[str, str]], bod
         body = plain(body)
         if not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = "application/json"
-        import json
-
-        body = json.dumps(body)
     return Plan(
         id,
         "Gateway",
         id,
-        _given(url=url, method=method.upper(), headers=headers, body=body),
+        given(url=url, method=method.upper(), headers=headers, body=body),
         read=lambda memo: Response(memo["url"], memo["status_code"], memo["headers"], memo["body"]),
     )
 
@@ -154,21 +170,15 @@ def sql(id: str, query: str, params: Sequence[Any], role: Optional[str], timeout
         id,
         "Sql",
         id,
-        _given(query=query, params=plain(list(params)), role=role, timeout=None if timeout is None else duration_text(timeout)),
+        given(query=query, params=plain(list(params)), role=role, timeout=limits.span(timeout, f'the timeout of step "{id}"')),
         read=_rows,
     )
 
 
-def approve(
-    id: str, prompt: str, approvers: Optional[Sequence[str]], form: Optional[Dict[str, Any]], timeout: Union[Duration, datetime, None]
-) -> Plan:
+def approve(id: str, prompt: str, approvers: Optional[Sequence[str]], form: Optional[Dict[str, Any]], timeout: Timeout) -> Plan:
     """A decision of a person."""
-    opts = _given(
-        prompt=prompt,
-        approvers=None if approvers is None else list(approvers),
-        form=form,
-        timeout=None if timeout is None else when_text(timeout),
-    )
+    people = None if approvers is None else list(approvers)
+    opts = given(prompt=prompt, approvers=people, form=form, timeout=_limit(id, timeout))
     return Plan(
         id,
         "Approval",
@@ -178,14 +188,14 @@ def approve(
     )
 
 
-def agent(id: str, options: Dict[str, Any]) -> Plan:
+def agent(id: str, task: str, options: Dict[str, Any], known: Collection[str]) -> Plan:
     """A loop of model and tools, run by the server."""
-    return Plan(id, "Agent", id, plain(_given(**options)))
+    return Plan(id, "Agent", id, {"task": task, **_options(id, options, known)})
 
 
-def lock(id: str, key: str, timeout: Union[Duration, datetime, None]) -> Plan:
+def lock(id: str, key: str, timeout: Timeout) -> Plan:
     """The lock of a key."""
-    return Plan(id, "Lock", id, _given(key=key, timeout=None if timeout is None else when_text(timeout)), read=lambda memo: None)
+    return Plan(id, "Lock", id, given(key=key, timeout=_limit(id, timeout)), read=lambda memo: None)
 
 
 def unlock(id: str, key: str) -> Plan:

@@ -245,7 +245,7 @@ class Service:
             attempt=int(context.get("attempt") or 0),
             max_attempts=context.get("max_attempts"),
             target=request.parameter("stepId") or ENTRY,
-            plan_only=bool(context.get("disable_immediate_execution")),
+            plan_only=bool(context.get("disable_immediate_execution")) or function.options.limits_steps,
         )
         if self.app.streaming != "off" and context.get("fn_id") and not call.plan_only and call.target == ENTRY:
             call.report = _Reporter(self.app, context, request.headers).report

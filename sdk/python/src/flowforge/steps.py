@@ -6,21 +6,23 @@ calls are given it and do not run the step again. An id used again in a run, as 
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional, Sequence, TypeVar, Union, cast, overload
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional, Sequence, TypedDict, TypeVar, Union, cast, overload
 
 from . import plan, scope
 from .errors import StepUsageError
 from .events import Decision, Event, NewEvent, Response, Rows, Signal
 from .interpret_async import AsyncBranch, AsyncInterpreter
 from .interpret_sync import SyncInterpreter
+from .options import RetriesOption
+from .plan import Timeout
 from .values import Duration, Instant
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .function import Function
 
 T = TypeVar("T")
-Timeout = Union[Duration, datetime, None]
 Target = Union[str, "Function"]
 Events = Union[str, NewEvent, Dict[str, Any], Sequence[Union[NewEvent, Dict[str, Any]]]]
 
@@ -29,38 +31,49 @@ def _slug(function: Target) -> str:
     return function if isinstance(function, str) else function.slug
 
 
+class AiOptions(TypedDict, total=False):
+    """What `step.ai` may say beside the model: `prompt`, or `messages`, is what is asked; `num_retries` how often it is asked again."""
+
+    prompt: str
+    messages: List[Dict[str, Any]]
+    system: str
+    tools: List[Dict[str, Any]]
+    tool_choice: Any
+    max_tokens: int
+    temperature: float
+    stop: Union[str, List[str]]
+    response_format: Any
+    provider: str
+    stream: bool
+    num_retries: int
+
+
+class AgentOptions(TypedDict, total=False):
+    """What `step.agent` may say beside the task."""
+
+    agent: str
+    model: str
+    system: str
+    tools: List[Any]
+    max_iterations: int
+    max_tool_calls: int
+
+
 class AiStep:
     """`step.ai(...)` asks a model; `step.ai.wrap(...)` runs your own call of one."""
 
     def __init__(self, taker: AsyncInterpreter) -> None:
         self._taker = taker
 
-    async def __call__(
-        self,
-        id: str,
-        *,
-        model: str,
-        prompt: Optional[str] = None,
-        messages: Optional[List[Dict[str, Any]]] = None,
-        system: Optional[str] = None,
-        tools: Optional[List[Dict[str, Any]]] = None,
-        tool_choice: Any = None,
-        max_tokens: Optional[int] = None,
-        temperature: Optional[float] = None,
-        stop: Union[str, List[str], None] = None,
-        response_format: Any = None,
-        provider: Optional[str] = None,
-        stream: Optional[bool] = None,
-        num_retries: Optional[int] = None,
-    ) -> Dict[str, Any]:
+    async def __call__(self, id: str, *, model: str, **options: Unpack[AiOptions]) -> Dict[str, Any]:
         """Asks a model; the server calls its provider with the key it keeps, and records tokens and cost.
 
         Gives {content, finish_reason, model, provider, tool_calls, usage, parsed?}. Raises StepError when the provider refuses.
-        `prompt` or `messages` is what is asked.
+        See `AiOptions`.
 
         Example: `(await step.ai("risk", model="gpt-4o", prompt="Is this order a fraud?"))["content"]`
         """
-        return cast(Dict[str, Any], await self._taker.take(plan.ai(id, _ai_options(locals()))))
+        return cast(Dict[str, Any], await self._taker.take(plan.ai(id, model, dict(options), AiOptions.__annotations__)))
 
     @overload
     async def wrap(self, id: str, handler: Callable[..., Awaitable[T]], *arguments: Any) -> T: ...
@@ -76,10 +89,6 @@ class AiStep:
         return await self._taker.take(plan.wrap(id, handler, arguments))
 
 
-def _ai_options(arguments: Dict[str, Any]) -> Dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name not in ("self", "id", "__class__")}
-
-
 class Step:
     """The steps of an async function. All are awaited; several at once in `asyncio.gather` or `step.parallel` run side by side."""
 
@@ -88,20 +97,32 @@ class Step:
         self.ai = AiStep(taker)
 
     @overload
-    async def run(self, id: str, handler: Callable[..., Awaitable[T]], *arguments: Any, retries: Optional[int] = None) -> T: ...
+    async def run(
+        self,
+        id: str,
+        handler: Callable[..., Awaitable[T]],
+        *arguments: Any,
+        retries: RetriesOption = None,
+        timeout: Optional[Duration] = None,
+    ) -> T: ...
 
     @overload
-    async def run(self, id: str, handler: Callable[..., T], *arguments: Any, retries: Optional[int] = None) -> T: ...
+    async def run(
+        self, id: str, handler: Callable[..., T], *arguments: Any, retries: RetriesOption = None, timeout: Optional[Duration] = None
+    ) -> T: ...
 
-    async def run(self, id: str, handler: Callable[..., Any], *arguments: Any, retries: Optional[int] = None) -> Any:
+    async def run(
+        self, id: str, handler: Callable[..., Any], *arguments: Any, retries: RetriesOption = None, timeout: Optional[Duration] = None
+    ) -> Any:
         """Runs `handler(*arguments)` once and gives its result, as JSON; None is a result like any other.
 
-        The handler may be async; one that is not runs in a thread. What it raises is tried again, `retries` times if
-        given, else as often as the function says; then the step raises StepError.
+        The handler may be async; one that is not runs in a thread. What it raises is tried again, as `retries` (a number or a
+        `Retries`) says, or else the function; then the step raises StepError. An attempt that takes longer than `timeout` counts as
+        failed, the last one as StepTimeout: what is async is cancelled, and a thread, which nothing can stop, left alone.
 
-        Example: `order = await step.run("validate", validate_order, ctx.event.data)`
+        Example: `order = await step.run("validate", validate_order, ctx.event.data, timeout="10s")`
         """
-        return await self._taker.take(plan.run(id, handler, arguments, retries))
+        return await self._taker.take(plan.run(id, handler, arguments, retries, timeout))
 
     async def sleep(self, id: str, duration: Duration) -> None:
         """Sleeps: "30s", "1h30m", seconds, or a timedelta; at most 366 days. Nothing runs meanwhile.
@@ -187,20 +208,9 @@ class Step:
         """
         return cast(Decision, await self._taker.take(plan.approve(id, prompt, approvers, form, timeout)))
 
-    async def agent(
-        self,
-        id: str,
-        task: str,
-        *,
-        agent: Optional[str] = None,
-        model: Optional[str] = None,
-        system: Optional[str] = None,
-        tools: Optional[List[Any]] = None,
-        max_iterations: Optional[int] = None,
-        max_tool_calls: Optional[int] = None,
-    ) -> Dict[str, Any]:
+    async def agent(self, id: str, task: str, **options: Unpack[AgentOptions]) -> Dict[str, Any]:
         """Has an agent do a task. Needs a server that knows the operation `Agent`; others fail the run and say that they do not."""
-        return cast(Dict[str, Any], await self._taker.take(plan.agent(id, _ai_options(locals()))))
+        return cast(Dict[str, Any], await self._taker.take(plan.agent(id, task, dict(options), AgentOptions.__annotations__)))
 
     async def lock(self, id: str, key: str, *, timeout: Timeout = None) -> None:
         """Waits for the lock of a key, which the run holds until it ends or unlocks. Raises StepError when the time is over.
@@ -237,26 +247,9 @@ class SyncAiStep:
     def __init__(self, taker: SyncInterpreter) -> None:
         self._taker = taker
 
-    def __call__(
-        self,
-        id: str,
-        *,
-        model: str,
-        prompt: Optional[str] = None,
-        messages: Optional[List[Dict[str, Any]]] = None,
-        system: Optional[str] = None,
-        tools: Optional[List[Dict[str, Any]]] = None,
-        tool_choice: Any = None,
-        max_tokens: Optional[int] = None,
-        temperature: Optional[float] = None,
-        stop: Union[str, List[str], None] = None,
-        response_format: Any = None,
-        provider: Optional[str] = None,
-        stream: Optional[bool] = None,
-        num_retries: Optional[int] = None,
-    ) -> Dict[str, Any]:
+    def __call__(self, id: str, *, model: str, **options: Unpack[AiOptions]) -> Dict[str, Any]:
         """As `AiStep.__call__`, without await."""
-        return cast(Dict[str, Any], self._taker.take(plan.ai(id, _ai_options(locals()))))
+        return cast(Dict[str, Any], self._taker.take(plan.ai(id, model, dict(options), AiOptions.__annotations__)))
 
     def wrap(self, id: str, handler: Callable[..., T], *arguments: Any) -> T:
         """As `AiStep.wrap`, without await."""
@@ -272,9 +265,11 @@ class SyncStep:
         self._taker = taker
         self.ai = SyncAiStep(taker)
 
-    def run(self, id: str, handler: Callable[..., T], *arguments: Any, retries: Optional[int] = None) -> T:
-        """As `Step.run`."""
-        return cast(T, self._taker.take(plan.run(id, handler, arguments, retries)))
+    def run(
+        self, id: str, handler: Callable[..., T], *arguments: Any, retries: RetriesOption = None, timeout: Optional[Duration] = None
+    ) -> T:
+        """As `Step.run`; the handler runs in the thread at hand, or in one of its own if it has a timeout."""
+        return cast(T, self._taker.take(plan.run(id, handler, arguments, retries, timeout)))
 
     def sleep(self, id: str, duration: Duration) -> None:
         """As `Step.sleep`."""
@@ -324,20 +319,9 @@ class SyncStep:
         """As `Step.approve`."""
         return cast(Decision, self._taker.take(plan.approve(id, prompt, approvers, form, timeout)))
 
-    def agent(
-        self,
-        id: str,
-        task: str,
-        *,
-        agent: Optional[str] = None,
-        model: Optional[str] = None,
-        system: Optional[str] = None,
-        tools: Optional[List[Any]] = None,
-        max_iterations: Optional[int] = None,
-        max_tool_calls: Optional[int] = None,
-    ) -> Dict[str, Any]:
+    def agent(self, id: str, task: str, **options: Unpack[AgentOptions]) -> Dict[str, Any]:
         """As `Step.agent`."""
-        return cast(Dict[str, Any], self._taker.take(plan.agent(id, _ai_options(locals()))))
+        return cast(Dict[str, Any], self._taker.take(plan.agent(id, task, dict(options), AgentOptions.__annotations__)))
 
     def lock(self, id: str, key: str, *, timeout: Timeout = None) -> None:
         """As `Step.lock`."""

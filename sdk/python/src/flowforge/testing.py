@@ -26,6 +26,7 @@ from .call import ENTRY, Answer, Call, numbered
 from .errors import FlowForgeError, StepError, describe
 from .events import Decision, Event, NewEvent, event_json
 from .function import Function
+from .options import retries_json
 from .plan import Operation
 from .values import parse_duration, parse_instant, plain
 
@@ -165,7 +166,7 @@ class _Simulation:
         self.mocks = mocks
         self.waits = waits
         self.functions = {each.slug: each for each in functions}
-        self.retries = function.options.retries if function.options.retries is not None else retries
+        self.retries = retries if function.options.attempts is None else function.options.attempts
         self.start = self.now = now
         self.result = Result()
         self.memos: Dict[str, Any] = {}
@@ -237,7 +238,7 @@ class _Simulation:
             if answer.final or attempt >= self.retries:
                 self.result.status, self.result.error = "failed", describe(answer.error)
                 return attempt
-            self._back_off(answer, attempt)
+            self.now += self._pause(answer, attempt)
             return attempt + 1
         else:
             if len(answer.ops) > 1:
@@ -245,13 +246,18 @@ class _Simulation:
             for op in answer.ops:
                 if op["op"] == "StepError":
                     self._note(op)
-                    self._back_off(answer, attempt)
+                    self.now += self._pause(answer, attempt, op)
                     return attempt + 1
                 await self._begin(op)
         return 0
 
-    def _back_off(self, answer: Answer, attempt: int) -> None:
-        self.now += timedelta(seconds=min(2**attempt, 300) if answer.retry_after is None else answer.retry_after)
+    def _pause(self, answer: Answer, attempt: int, op: Optional[Operation] = None) -> timedelta:
+        """What the server waits before it tries again, nothing of it left to chance."""
+        if answer.retry_after is not None:
+            return timedelta(seconds=answer.retry_after)
+        said = None if op is None else op["opts"].get("retries")
+        own = said if isinstance(said, dict) and set(said) != {"attempts"} else retries_json(self.function.options.retries)
+        return _backoff(own or {}, attempt)
 
     def _id(self, op: Operation) -> str:
         self.known[op["id"]] = numbered(op["userland"]["id"], op["userland"].get("index", 0))
@@ -297,7 +303,7 @@ class _Simulation:
             op = (answer.ops or [{}])[0]
             if op.get("op") == "StepError":
                 self._note(op)
-                item.due = self.now + timedelta(seconds=min(2**item.attempt, 300) if answer.retry_after is None else answer.retry_after)
+                item.due = self.now + self._pause(answer, item.attempt, op)
                 item.attempt += 1
                 return False
             if op.get("op") not in ("StepRun", "StepFailed"):
@@ -336,14 +342,14 @@ class _Simulation:
         return instant
 
     def _awaited(self, op: Operation, step_id: str) -> Any:
-        chosen = self.waits.get(step_id, self.waits.get(op["opts"]["event"]))
+        chosen = self.waits.get(step_id, self.waits.get(op["name"]))
         if chosen is None:
             timeout = op["opts"].get("timeout")
             return None, self._when(timeout) if timeout else self.now + YEAR
         if isinstance(chosen, (Event, NewEvent)):
             chosen = plain(chosen)
         elif not (isinstance(chosen, dict) and "data" in chosen and isinstance(chosen.get("name"), str)):
-            chosen = {"name": op["opts"]["event"], "data": plain(chosen)}
+            chosen = {"name": op["name"], "data": plain(chosen)}
         event = {"id": f"event-{step_id}", "ts": round(self.now.timestamp() * 1000), "user": {}, **chosen}
         match = _MATCH.fullmatch(op["opts"].get("if", ""))
         if match and _at(self.events[0], match.group(1)) != _at(event, match.group(1)):
@@ -384,6 +390,21 @@ class _Simulation:
         self.result.sent += result.sent
         memo = {"data": result.output} if result.status == "completed" else {"error": result.error}
         return memo, self.now + result.elapsed
+
+
+def _backoff(retries: Mapping[str, Any], attempt: int) -> timedelta:
+    """The delay after an attempt (from 0), of a `Retries` as it is registered."""
+    kind = retries.get("backoff", "exponential")
+    if isinstance(kind, list):
+        return min(_length(kind[min(attempt, len(kind) - 1)]), _length(retries.get("cap", "366d")))
+    times: int = {"fixed": 1, "linear": attempt + 1}.get(kind, 2**attempt)
+    return min(_length(retries.get("base", "1s")) * times, _length(retries.get("cap", "5m")))
+
+
+def _length(text: str) -> timedelta:
+    length = parse_duration(text)
+    assert length is not None
+    return length
 
 
 def _at(event: Mapping[str, Any], path: str) -> Any:

@@ -62,17 +62,25 @@ def dumps(value: Any) -> str:
         text = json.dumps(value, default=to_json, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise NonRetryableError(f"a result must be JSON: {error}") from error
+        raise NonRetryableError(f"a value must be JSON: {error}") from error
     if "\\u0000" in text and _has_zero(json.loads(text)):
-        raise NonRetryableError("a result must be JSON that PostgreSQL can keep: it has a text with the character U+0000")
+        raise NonRetryableError("a value must be JSON that PostgreSQL can keep: it has a text with the character U+0000")
     return text
 
 
-def _exact(digits: str) -> int:
-    number = int(digits) if len(digits) < 18 else 10**18
-    if abs(number) > 2**53:
-        raise NonRetryableError(f"a result must be JSON: {digits[:40]} is beyond 2**53, and JSON numbers are doubles; use a text")
-    return number
+def _exact(digits: str) -> Union[int, float]:
+    """A whole number as it comes back, if a double can hold it."""
+    double = float(digits)
+    if not math.isfinite(double) or int(double) != int(digits):
+        shown = digits if len(digits) < 40 else f"{digits[:20]}…"
+        raise NonRetryableError(f"a value must be JSON, whose numbers are doubles, and no double is {shown}; use a text")
+    return _as_kept(digits)
+
+
+def _as_kept(digits: str) -> Union[int, float]:
+    """A double as canonical JSON writes it: 2.0 is 2."""
+    number = float(digits)
+    return int(number) if number.is_integer() and abs(number) < 1e21 else number
 
 
 def _has_zero(value: Any) -> bool:
@@ -86,9 +94,10 @@ def _has_zero(value: Any) -> bool:
 def plain(value: Any) -> Any:
     """The value as it comes back from the server: what a step returns is this on every call, the first one too.
 
-    Raises NonRetryableError for what has no JSON, and for whole numbers beyond 2**53, which would come back as others.
+    The server tells apps everything in canonical JSON (RFC 8785), whose numbers are doubles: 2.0 comes back as 2. Raises NonRetryableError
+    for what has no JSON, and for whole numbers that no double is, like 2**53 + 1, which would come back as others.
     """
-    return json.loads(dumps(value), parse_int=_exact)
+    return json.loads(dumps(value), parse_int=_exact, parse_float=_as_kept)
 
 
 def _number(value: float) -> str:
@@ -189,10 +198,3 @@ def instant_text(value: Instant, what: str = "a time") -> str:
         raise ConfigurationError(f"{what} must have a time zone: use datetime.now(timezone.utc), not datetime.now()")
     text = value.astimezone(timezone.utc).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
-
-
-def when_text(value: Union[Duration, datetime], what: str = "a timeout") -> str:
-    """A duration or an instant, where the wire takes both."""
-    if isinstance(value, datetime) or (isinstance(value, str) and parse_instant(value) is not None):
-        return instant_text(value, what)
-    return duration_text(value, what)

@@ -1,12 +1,15 @@
 // createClient against a running server: it gives {data, error} whatever happens, and throws nothing.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import { createClient, FlowForge } from "flowforge";
 import { logOnFailure, startServer, until } from "../../../../test/e2e/harness.mjs";
 import { startOurs } from "./harness.mjs";
+
+const vectors = (name) => JSON.parse(readFileSync(new URL(`../../../vectors/${name}.json`, import.meta.url), "utf8"));
 
 describe("the client", () => {
 	let server;
@@ -134,6 +137,12 @@ describe("the client", () => {
 		assert.match((await client.runs.select().order("status")).error.message, /listed by created_at, descending/);
 		assert.equal((await client.runs.select().order("created_at")).error.code, "UNSUPPORTED");
 		assert.equal((await client.runs.select().limit(0)).error.code, "UNSUPPORTED");
+	});
+
+	it("is told ids that are those of the vectors", async () => {
+		const { pairs, seeded } = vectors("id");
+		for (const { uuid, ulid } of pairs) assert.deepEqual(await server.sql(`select flowforge.ulid('${uuid}')`), [ulid]);
+		for (const { seed, index, ulid } of seeded) assert.deepEqual(await server.sql(`select flowforge.ulid(flowforge.seed_id('${seed}', ${index}))`), [ulid]);
 	});
 
 	it("runs, pauses and resumes functions", async () => {

@@ -82,6 +82,7 @@ for (const mode of (process.env.FLOWFORGE_E2E_MODES ?? "dev signed").split(" "))
 			const { output } = await ended("fetch", { url: `${host.url}/echo/${fresh("post")}` });
 			assert.deepEqual([output.status, output.answer], [200, "yes"]);
 			assert.deepEqual([output.body.method, output.body.headers["x-one"], JSON.parse(output.body.body)], ["POST", "1", { a: 1 }]);
+			assert.equal(output.body.headers["content-type"], "application/json");
 		});
 
 		it("hands a signal to the run that waits for it", async () => {

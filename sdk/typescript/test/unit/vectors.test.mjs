@@ -1,9 +1,9 @@
 // The vectors of sdk/vectors, which every SDK reads.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { describe, it } from "node:test";
-import { microseconds } from "../../dist/esm/duration.js";
+import { instantText, microseconds } from "../../dist/esm/duration.js";
 import { Execution } from "../../dist/esm/execution.js";
 import { canonical } from "../../dist/esm/jcs.js";
 import { functionConfig } from "../../dist/esm/options.js";
@@ -49,6 +49,13 @@ describe("the shared vectors", () => {
 		for (const { text, usec } of vectors("time").durations) assert.equal(microseconds(text), usec, text);
 	});
 
+	it("of instants", () => {
+		for (const { text, utc } of vectors("time").instants) {
+			if (utc === null) assert.throws(() => instantText(text), /is not a time/, text);
+			else assert.equal(instantText(text), utc);
+		}
+	});
+
 	it("of configurations", () => {
 		const { configs, refused } = vectors("wire_config");
 		for (const { options, config } of configs) {
@@ -61,6 +68,13 @@ describe("the shared vectors", () => {
 		for (const { options, message } of refused) {
 			assert.throws(() => functionConfig("shop-f", "http://localhost", { id: "f", ...options }), (error) => error instanceof TypeError && error.message.includes(message));
 		}
+	});
+
+	it("are all read, here or against a server", () => {
+		const directory = new URL("../../../vectors/", import.meta.url);
+		const sources = ["vectors.test.mjs", "../live/client.test.mjs"].map((name) => readFileSync(new URL(name, import.meta.url), "utf8")).join("");
+		const unread = readdirSync(directory).filter((file) => !sources.includes(`vectors("${file.replace(".json", "")}")`));
+		assert.deepEqual(unread, []);
 	});
 
 	it("of operations", async () => {
