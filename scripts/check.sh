@@ -209,8 +209,13 @@ run_docs() {
 	psql -qX -d postgres -c 'create database flowforge_docs' && psql -qX -d flowforge_docs -c 'create extension flowforge'
 	PGDATABASE=flowforge_docs sh scripts/gen-docs.sh --check
 	count 'docs: the generated pages are up to date' $?
-	install_packages test/e2e || { count 'docs: npm ci' 1; return; }
 	take_tap 'docs snippets' python3 test/docs/snippets.py
+	take_tap 'docs rules' python3 test/docs/rules.py
+	install_packages examples/orders-typescript && install_packages sdk/typescript || { count 'docs: npm ci' 1; return; }
+	local page
+	for page in $(grep -l '^<!-- test: ' README.md docs/*.md); do
+		later "docs $page" "exec python3 test/docs/walk.py $page"
+	done
 }
 
 run_sdk_python() {

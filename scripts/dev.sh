@@ -32,5 +32,5 @@ fi
 order="o$(date +%s)"
 exec "$flowforge" dev -p "$port" -u "http://localhost:$app_port/api/inngest" \
 	--demo "flowforge send shop/order.created -d '{\"id\": \"$order\", \"total\": 42}' --wait && examples/restock-workflow/run.sh http://localhost:$app_port" \
-	--next "examples/README.md has more to try; \`flowforge init NAME\` begins your own" \
+	--next "docs/quickstart-{sql,python,typescript,inngest}.md, then examples/README.md" \
 	-- env PORT="$app_port" node --import "./$example/node_modules/tsx/dist/loader.mjs" "$example/src/app.ts"

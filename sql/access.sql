@@ -236,5 +236,19 @@ from unnest('{59,1111111109,1111111111,1234567890,2000000000,20000000000}'::bigi
 select flowforge.hotp(convert_to('12345678901234567890', 'UTF8'), n) from generate_series(0, 9) n;
 select flowforge.base32(convert_to(t, 'UTF8')) from unnest('{"",f,fo,foo,foob,fooba,foobar}'::text[]) t;
 
+-- Backends and gateways are told of keys and users that change, which a transaction that is prepared cannot do. New keys are no news.
+begin;
+select ff_key_revoke(:'owner');
+prepare transaction 'a key is revoked';
+begin;
+update flowforge.user_account set role = 'viewer';
+prepare transaction 'users are demoted';
+begin;
+select key like 'ff_ro_%' from ff_key_create('made in two phases', 'ro', '{runs:read}');
+prepare transaction 'a key is made';
+commit prepared 'a key is made';
+select name, revoked_at is null from flowforge.api_keys where name in ('owner', 'made in two phases') order by name;
+select role from flowforge.users where email = 'ann@example.com';
+
 delete from flowforge.user_account;
 delete from flowforge.api_key;

@@ -148,6 +148,17 @@ class Dev:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
+class Thief:
+    """Somebody who listens on a port."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.socket = socket.create_server(("127.0.0.1", port))
+
+    def stop(self) -> None:
+        self.socket.close()
+
+
 def test_dev_serves_says_how_and_ctrl_c_stops_all_of_it(use: Any) -> None:
     app = use(Shop())
     dev = use(Dev("-u", f"http://127.0.0.1:{app.port}/api/inngest", "--next", "read on in the cellar"))
@@ -209,6 +220,14 @@ def test_dev_runs_the_app_given_after_dashes_and_shows_what_it_prints(use: Any) 
     assert dev.end() == DONE
 
 
+def test_dev_suggests_an_event_of_an_app_that_registers_by_itself(use: Any) -> None:
+    app = use(Shop())
+    body = json.dumps(app.registration())
+    dev = use(Dev("--", "sh", "-c", f"curl -s -H 'content-type: application/json' $FLOWFORGE_URL/fn/register -d '{body}'; exec sleep 600"))
+    assert "send shop/" in dev.box(), dev.out.text
+    assert dev.end() == DONE
+
+
 def test_dev_stops_the_app_with_everything_else(use: Any) -> None:
     dev = use(Dev("--", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"))
     dev.box()
@@ -257,6 +276,22 @@ def test_dev_that_is_killed_leaves_nothing_running_and_can_start_again(use: Any)
     again = use(Dev(home=dev.home))
     again.box()
     assert again.end() == DONE
+
+
+def test_dev_takes_another_port_for_postgres_when_somebody_is_faster(use: Any) -> None:
+    dev = use(Dev())
+    config = Path(dev.home, ".flowforge/data/flowforge.conf")
+    while not (config.exists() and (found := re.search(r"^port = (\d+)\n", config.read_text(), re.M))):
+        assert dev.process.poll() is None, dev.err.text
+        time.sleep(0.0005)
+    try:
+        thief = use(Thief(int(found[1])))
+    except OSError:
+        print("# the postmaster was faster", flush=True)
+        return
+    dev.box()
+    assert f"127.0.0.1:{thief.port}/" not in dev.out.text and re.search(r"postgres@127\.0\.0\.1:\d+/flowforge", dev.out.text), dev.out.text
+    assert dev.end() == DONE
 
 
 def test_dev_says_what_is_in_its_way(use: Any) -> None:

@@ -1,26 +1,22 @@
-"""What the pages promise: their snippets run as they stand, their commands exist, their links lead somewhere.
-
-Ports are the only thing that is changed in a snippet: those of the pages (8288, 3001) become free ones.
+"""What the pages promise: their SQL runs as it stands, their commands exist, their links lead somewhere. The README and the quickstarts, which
+are to be followed from top to bottom, are followed by walk.py.
 """
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "test/cli"))
-from place import PROGRAM, Gateway, environment, flowforge, free_port  # noqa: E402
+from place import Gateway, flowforge  # noqa: E402
 from harness import App, Cluster, run, wait_for  # noqa: E402
 
 GENERATED = {"sql-api.md"}  # whose SQL is signatures
 PAGES = sorted(page for pattern in ("*.md", "docs/*.md", "examples/*.md", "examples/*/*.md", "src/*/*.md", "test/*/*.md") for page in ROOT.glob(pattern))
+WALKED = {page for page in PAGES if "<!-- test: " in page.read_text()}  # walk.py follows them
 
 
 def snippets(page: Path, languages: str) -> Iterator[str]:
@@ -45,11 +41,16 @@ def test_every_snippet_of_SQL_runs(use: Any) -> None:
     cluster.register(app)
     ran = 0
     for page in PAGES:
-        for snippet in snippets(page, "sql") if page.name not in GENERATED else ():
+        for snippet in snippets(page, "sql") if page.name not in GENERATED and page not in WALKED else ():
             done = cluster.psql("-f", "-", stdin=snippet, check=False)
             assert done.returncode == 0, f"{page}: {done.stderr}\n{snippet}"
             ran += 1
     assert ran >= 2, f"only {ran} snippets were found"
+
+
+def test_every_page_with_commands_is_followed(use: Any) -> None:
+    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
+        assert page in WALKED or not list(snippets(page, "sh|bash")), f"{page} has commands and no comment that says how they are tested (test/docs/page.py)"
 
 
 def test_the_first_run_of_the_README_completes(use: Any) -> None:
@@ -63,41 +64,6 @@ def test_the_first_run_of_the_README_completes(use: Any) -> None:
     begun = cluster.sql("select count(*) from flowforge.run")
     cluster.psql("-f", "-", stdin=re.search(r"begin;.*?commit;", first, re.S)[0].replace("commit", "rollback").replace("(1,", "(2,"))  # type: ignore[index]
     assert cluster.sql("select count(*) from flowforge.run") == begun, "a rollback started something"
-
-
-def test_the_first_function_of_the_README_runs_by_its_own_commands(use: Any) -> None:
-    cluster = use(Cluster())
-    gateway = Gateway(f"postgresql://flowforge_gateway@127.0.0.1:{cluster.port}/flowforge")
-    ports = {"8288": str(gateway.port), "3001": str(free_port())}
-    home = Path(tempfile.mkdtemp(prefix="flowforge-docs-"))
-    packages = ROOT / "test/e2e/node_modules"
-    assert (packages / "inngest-v4").exists(), "npm ci in test/e2e comes first"
-
-    def here(text: str) -> str:
-        return re.sub("8288|3001", lambda found: ports[found[0]], text)
-
-    app = None
-    try:
-        (home / "node_modules").mkdir()
-        (home / "node_modules/inngest").symlink_to((packages / "inngest-v4").resolve())
-        (home / "node_modules/express").symlink_to((packages / "express").resolve())
-        (home / "package.json").write_text('{"type": "module"}')
-        (home / "app.js").write_text(here(next(snippets(ROOT / "README.md", "ts"))))
-        start, register, send = here([each for each in snippets(ROOT / "README.md", "sh") if "node app.js" in each][0]).splitlines()
-        env = environment({"PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}", "FLOWFORGE_URL": gateway.url})
-        with open(home / "log", "w") as log:
-            app = subprocess.Popen(["bash", "-c", start.replace(" node", " exec node")], cwd=home, env=env, stdout=log, stderr=log)
-        wait_for(lambda: subprocess.run(["bash", "-c", register.replace("curl", "curl -sf")], capture_output=True).returncode == 0, 30,
-                 "the app registers: " + (home / "log").read_text())
-        done = subprocess.run(["bash", "-c", send], cwd=home, env=env, text=True, capture_output=True, timeout=60)
-        assert done.returncode == 0 and re.search(r'✓ completed +"hello ADA"', done.stdout) and "✓ look up" in done.stdout, done
-    finally:
-        if app is not None:
-            app.kill()
-            app.wait()
-        gateway.process.kill()
-        gateway.process.wait()
-        shutil.rmtree(home)
 
 
 def test_the_production_settings_of_the_README_serve(use: Any) -> None:

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/port.h"
 #include "cli/programs.h"
 #include "cluster/home.h"
 #include "cluster/process.h"
@@ -27,6 +28,7 @@
 
 #define START_TIMEOUT_MS 120000
 #define STOP_TIMEOUT_MS 60000
+#define PORT_TRIES 10
 #define TURN_MS 20
 
 bool
@@ -174,22 +176,34 @@ wait_until_ready(FfCluster *cluster)
 	return ready;
 }
 
-bool
-ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_key)
+static bool
+start_postmaster(FfCluster *cluster)
 {
 	char *postgres[] = {"postgres", "-D", cluster->data, NULL};
 	int	  null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	bool  ready;
 
-	if (!ff_process_clean_up(cluster) || !ff_conf_find_port(cluster) ||
-		!ff_conf_write(cluster, signing_key, event_key))
-	{
-		close(null);
-		return false;
-	}
 	cluster->postmaster = ff_process_start(cluster, postgres, "postgres.log", null);
-	ready = cluster->postmaster > 0 && wait_until_ready(cluster);
 	close(null);
+	return cluster->postmaster > 0 && wait_until_ready(cluster);
+}
+
+/* Between our look at a port and the postmaster's start somebody else may take it, another
+ * `flowforge dev` for one: then it ends, and is started on another port. */
+bool
+ff_cluster_start(FfCluster *cluster, const char *signing_key, const char *event_key)
+{
+	bool ready = false;
+	bool again = true;
+
+	if (!ff_process_clean_up(cluster))
+		return false;
+	for (int tries = 0; again && tries < PORT_TRIES; tries++)
+	{
+		if (!ff_conf_find_port(cluster) || !ff_conf_write(cluster, signing_key, event_key))
+			return false;
+		ready = start_postmaster(cluster);
+		again = !ready && cluster->postmaster == 0 && ff_port_taken(cluster->port) != 0;
+	}
 	if (!ready)
 	{
 		ff_complain(NULL, "PostgreSQL does not start");

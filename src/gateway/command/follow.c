@@ -2,7 +2,8 @@
  * Runs followed live: see follow.h.
  *
  * Each followed run is a stream (GET /api/v1/runs/{id}/stream, Server-Sent Events). Its first
- * message is a snapshot, the others are run events numbered without a gap; after a break it is
+ * message is a snapshot, unless the run is shown from its first event on; the others are run
+ * events numbered without a gap; after a break it is
  * asked for again with Last-Event-ID, so nothing is missed or shown twice. A stream is in one of
  * three states: open (a transfer is under way), resting (to be opened again at a time), over.
  */
@@ -51,6 +52,7 @@ struct FfFollow
 {
 	const FfServer *server;
 	bool			patient;
+	bool			whole; /* runs are shown from their first event, not from a snapshot */
 	CURLM		   *multi;
 	Stream		   *streams;
 	int				count;
@@ -66,6 +68,12 @@ ff_follow_open(const FfServer *server, bool patient)
 	follow->patient = patient;
 	follow->multi = curl_multi_init();
 	return follow;
+}
+
+void
+ff_follow_whole(FfFollow *follow)
+{
+	follow->whole = !follow->server->json;
 }
 
 static void
@@ -318,6 +326,8 @@ ff_follow_run(FfFollow *follow, const char *run_id, const char *function)
 	if (stream == NULL)
 		return false;
 	stream->heard = ff_steady_clock();
+	if (follow->whole)
+		stream->last_id = ff_text("0");
 	if (++follow->count > 1)
 	{
 		for (Stream *each = follow->streams; each != NULL; each = each->next)

@@ -15,6 +15,9 @@ typedef struct FfFollow FfFollow;
 extern FfFollow *ff_follow_open(const FfServer *server, bool patient);
 extern void		 ff_follow_close(FfFollow *follow);
 
+/* Shows people all that has happened to the runs followed from now on; programs get snapshots. */
+extern void ff_follow_whole(FfFollow *follow);
+
 /* Begins to follow a run. False, and nothing is done, when it is followed already, was, or is
  * ignored. function may be NULL. */
 extern bool ff_follow_run(FfFollow *follow, const char *run_id, const char *function);

@@ -50,6 +50,7 @@ follow_runs(const FfServer *server, const json_t *runs)
 	FfFollow *follow = ff_follow_open(server, true);
 	FfExit	  result;
 
+	ff_follow_whole(follow);
 	for (size_t at = 0; at < json_array_size(runs); at++)
 	{
 		const json_t *run = json_array_get(runs, at);

@@ -272,6 +272,14 @@ is_end(const char *status)
 		   strcmp(status, "cancelled") == 0;
 }
 
+/* The first line of a run. */
+static void
+show_begin(FfShown *shown, int64_t at)
+{
+	shown->created = at;
+	line(shown, at, mark_begun, shown->function, shown->run_id);
+}
+
 void
 ff_show_snapshot(FfShown *shown, const json_t *snapshot)
 {
@@ -284,40 +292,54 @@ ff_show_snapshot(FfShown *shown, const json_t *snapshot)
 		free(shown->function);
 		shown->function = ff_copy(function);
 	}
-	shown->created = ff_json_time(json_object_get(run, "created_at"));
-	line(shown, shown->created, mark_begun, shown->function, shown->run_id);
+	show_begin(shown, ff_json_time(json_object_get(run, "created_at")));
 	show_steps(shown, json_object_get(snapshot, "steps"));
 	if (status != NULL && is_end(status))
 		show_end(shown, ff_json_time(json_object_get(run, "ended_at")), status,
 				 json_object_get(run, "output"), json_object_get(run, "error"));
 }
 
+/* When what a step waits for is due at the latest: functions say it in one way, workflows in
+ * another. */
+static int64_t
+due_time(const json_t *data, int64_t at)
+{
+	const json_t *backoff = json_object_get(data, "backoff_seconds");
+	int64_t		  due = ff_json_time(json_object_get(data, "due"));
+
+	if (due == 0)
+		due = ff_json_time(json_object_get(data, "until"));
+	return due == 0 && backoff != NULL ? at + (int64_t) (json_number_value(backoff) * 1000) : due;
+}
+
 /* What a step that has not finished is doing. */
 static void
 show_pause(FfShown *shown, const char *type, const char *name, int64_t at, const json_t *data)
 {
-	int64_t again = ff_json_time(json_object_get(data, "due"));
-	char	due[48];
-	char   *detail;
+	const char *status = ff_json_text(data, "status");
+	char		due[48];
+	char	   *detail;
 
-	due_text(due, again, at);
+	due_text(due, due_time(data, at), at);
 	if (strcmp(type, "step.retrying") == 0)
 	{
 		set_doing(shown, name, "is tried again");
 		detail = retry_text(json_object_get(data, "error"), due);
 		line(shown, at, mark_again, name, detail);
 	}
+	else if (strcmp(type, "step.sleeping") == 0 ||
+			 (strcmp(type, "step.waiting") == 0 && status != NULL &&
+			  strcmp(status, "sleeping") == 0))
+	{
+		set_doing(shown, name, "sleeps");
+		detail = ff_text("sleeps%s", due[0] != '\0' ? due + 2 : "");
+		line(shown, at, mark_idle, name, detail);
+	}
 	else if (strcmp(type, "step.waiting") == 0)
 	{
 		set_doing(shown, name, "waits");
 		detail =
 			ff_text("waits%s%s", due[0] != '\0' ? " at most" : "", due[0] != '\0' ? due + 2 : "");
-		line(shown, at, mark_idle, name, detail);
-	}
-	else if (strcmp(type, "step.sleeping") == 0)
-	{
-		set_doing(shown, name, "sleeps");
-		detail = ff_text("sleeps%s", due[0] != '\0' ? due + 2 : "");
 		line(shown, at, mark_idle, name, detail);
 	}
 	else if (strcmp(type, "step.resumed") == 0)
@@ -342,6 +364,10 @@ ff_show_event(FfShown *shown, const json_t *event)
 
 	if (type == NULL)
 		return;
+	if (strcmp(type, "run.created") == 0)
+		show_begin(shown, at);
+	if (strcmp(type, "run.paused") == 0)
+		line(shown, at, mark_idle, "the run is paused", ff_json_text(data, "reason"));
 	if (strncmp(type, "run.", 4) == 0 && is_end(type + 4))
 	{
 		show_end(shown, at, type + 4, json_object_get(data, "output"),

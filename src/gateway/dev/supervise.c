@@ -14,10 +14,13 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/database.h"
 #include "cli/term.h"
 
 #define APPS_TIMEOUT_MS 60000
 #define APPS_PATIENCE_MS 3000
+#define FUNCTIONS_PATIENCE_MS 6000
+#define LOOK_MS 200
 #define STOP_TIMEOUT_MS 10000
 
 /* ---- signals ---- */
@@ -84,14 +87,35 @@ leave_apps(FfDev *dev, bool registered)
 	}
 }
 
+/* An app without a URL registers by itself: then the box, which names one of its events, waits for
+ * it. */
+static bool
+awaits_functions(const FfDev *dev)
+{
+	return dev->apps.count == 0 && dev->demo_command == NULL && dev->app.pid > 0;
+}
+
 static void
 enter_apps(FfDev *dev)
 {
 	dev->phase = FF_DEV_APPS;
-	dev->deadline =
-		ff_steady_clock() + (dev->demo_command != NULL ? APPS_TIMEOUT_MS : APPS_PATIENCE_MS);
-	if (dev->apps.count == 0)
+	dev->deadline = ff_steady_clock() + (dev->demo_command != NULL ? APPS_TIMEOUT_MS
+										 : dev->apps.count > 0	   ? APPS_PATIENCE_MS
+																   : FUNCTIONS_PATIENCE_MS);
+	if (dev->apps.count == 0 && !awaits_functions(dev))
 		leave_apps(dev, true);
+}
+
+static void
+look_for_functions(FfDev *dev)
+{
+	PGconn *connection = ff_database_connect(dev->server.database_url);
+	char   *known = ff_database_value(connection, "select 1 from flowforge.trigger limit 1", NULL);
+
+	if (known != NULL || !awaits_functions(dev))
+		leave_apps(dev, true);
+	PQfinish(connection);
+	free(known);
 }
 
 static void
@@ -201,9 +225,12 @@ ff_dev_supervise(FfDev *dev)
 			{dev->app_output, POLLIN, 0},
 			{dev->phase == FF_DEV_APPS ? dev->apps_told : -1, POLLIN, 0},
 		};
+		bool	looking = dev->phase == FF_DEV_APPS && dev->apps.count == 0;
 		int64_t left = dev->deadline - ff_steady_clock();
 		char	byte;
 
+		if (looking && left > LOOK_MS)
+			left = LOOK_MS;
 		poll(waits, 3, dev->deadline == INT64_MAX ? -1 : left > 0 ? (int) left : 0);
 		if (waits[1].revents != 0)
 			ff_dev_read_app(dev);
@@ -213,6 +240,8 @@ ff_dev_supervise(FfDev *dev)
 			leave_apps(dev, true);
 		else if (dev->phase == FF_DEV_APPS && ff_steady_clock() >= dev->deadline)
 			leave_apps(dev, false);
+		else if (looking)
+			look_for_functions(dev);
 	}
 }
 
