@@ -79,7 +79,7 @@ for (const mode of (process.env.FLOWFORGE_E2E_MODES ?? "dev signed").split(" "))
 				const other = await startOurs(server, { id, environment: { STREAMING: streaming } });
 				const run = await server.finished((await server.start(`${id}/ten`, {})).id);
 				assert.deepEqual(run.output, [...Array(10).keys()], JSON.stringify(run.error));
-				assert.equal(await other.seen(`requests ${run.ulid}`), requests);
+				assert.equal(await other.requests(run), requests);
 				const [first, second] = await server.steps(run.id);
 				assert.ok(first.ended_at <= second.ended_at && first.status === "completed");
 				await other.stop();
