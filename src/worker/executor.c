@@ -173,7 +173,6 @@ require_extension(void)
 		idle(look.state);
 	}
 	SetSessionAuthorization(look.owner, true);
-	pg_atomic_write_u32(&ff_me->state, FF_EXECUTOR_WORKING);
 }
 
 /* --- the loop --- */
@@ -319,6 +318,18 @@ prepare(void)
 		AllocSetContextCreate(TopMemoryContext, "flowforge group", ALLOCSET_DEFAULT_SIZES);
 }
 
+/*
+ * Today's partitions are there before anybody is told that this executor works: rows that a new one
+ * takes from the default partition are not seen by a reader who was before it in line and waits.
+ */
+static void
+begin_work(void)
+{
+	if (pg_atomic_read_u32(&ff_my_database->paused) == 0)
+		ff_maintain_turn();
+	pg_atomic_write_u32(&ff_me->state, FF_EXECUTOR_WORKING);
+}
+
 void
 ff_executor_main(Datum arg)
 {
@@ -342,6 +353,8 @@ ff_executor_main(Datum arg)
 	waits = make_wait_set();
 	turn_context =
 		AllocSetContextCreate(TopMemoryContext, "flowforge turn", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(turn_context);
+	begin_work();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	for (;;)
 	{
