@@ -39,6 +39,7 @@ static const Command commands[] = {
 	{"workflows", "export NAME | import FILE", "keep workflows in files", ff_command_workflows},
 	{"workflows", "validate | publish | archive", "put workflows into use", ff_command_workflows},
 	{"workflows", "run NAME [-d JSON]", "start a run of a workflow", ff_command_workflows},
+	{"approvals", "[-s STATUS]", "what runs ask people", ff_command_approvals},
 	{"approve", "ID [-d JSON] [-b NAME]", "approve what a run asks a person", ff_command_approve},
 	{"reject", "ID [-r TEXT] [-b NAME]", "reject it", ff_command_reject},
 	{"create-admin", "-e MAIL -p PASSWORD -n NAME", "make the first user", ff_command_create_admin},

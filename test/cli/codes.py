@@ -49,6 +49,7 @@ COMMANDS = {
     "workflows diff": Command("a", failed="no-such", reads=True),
     "workflows run": Command("a", done="FLOW", failed="no-such"),
     "workflows archive": Command("a", failed="no-such"),
+    "approvals": Command(done="", failed="--status asleep", reads=True),
     "approve": Command(NOBODY, failed=NOBODY),
     "reject": Command(NOBODY, failed=NOBODY),
     "create-admin": Command("-e a@example.com -p 0123456789 -n Ada", done="-e codes@example.com -p 0123456789 -n Ada",

@@ -113,9 +113,12 @@ def row_of(request: str) -> str:
 
 
 def test_requests_are_approved_and_rejected(use: Any) -> None:
+    assert place().run("approvals").expect(DONE).out == "no requests\n"
     one = asked("One", approvers=["ann", "bob"], form={"type": "object", "required": ["limit"]})
     place().run("approve", one, "-d", '{"limit": 1}').expect(FAILED, "not among those who decide", "(403)", "→ ")
     place().run("approve", one, "-b", "ann").expect(FAILED, "what the form asks for", "(422)")
+    assert re.fullmatch(rf"{one}  one +One\n", place().run("approvals").expect(DONE).out)
+    assert [a["id"] for a in place().run("approvals", "--json").expect(DONE).json()["data"]] == [one]
     done = place().run("approve", one, "--by", "ann", "--data", '{"limit": 5}', "--reason", "fine").expect(DONE)
     assert done.out == f"{one}  approved\n", done.out
     assert row_of(one) == 'approved|ann|{"limit": 5}|fine', row_of(one)
@@ -125,6 +128,7 @@ def test_requests_are_approved_and_rejected(use: Any) -> None:
     done = place().run("reject", two, "0" * 26, three, "-r", "no")
     assert done.code == FAILED and done.out == f"{two}  rejected\n{three}  rejected\n" and "there is no approval request" in done.err, done
     assert row_of(three) == "rejected|api||no", row_of(three)
+    assert [line.split()[0] for line in place().run("approvals", "-s", "rejected").expect(DONE).out.splitlines()] == [three, two]
     four = asked("Four")
     assert place().run("approve", four, "--json").expect(DONE).json()["result"] == "approved"
     place().run("approve", four, env={"FLOWFORGE_URL": "http://127.0.0.1:9"}).expect(UNREACHABLE)

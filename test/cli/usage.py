@@ -12,7 +12,7 @@ from typing import Any
 from place import DONE, FAILED, UNREACHABLE, USAGE, flowforge, free_port, in_terminal
 from harness import run
 
-COMMANDS = ["dev", "serve", "init", "send", "runs", "functions", "workflows", "approve", "reject", "create-admin", "keys", "secrets", "doctor", "completion", "psql", "version", "help"]
+COMMANDS = ["dev", "serve", "init", "send", "runs", "functions", "workflows", "approvals", "approve", "reject", "create-admin", "keys", "secrets", "doctor", "completion", "psql", "version", "help"]
 
 
 def test_version_is_that_of_the_extension(use: Any) -> None:

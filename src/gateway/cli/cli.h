@@ -173,6 +173,7 @@ extern FfExit ff_command_send(int argc, char **argv);
 extern FfExit ff_command_runs(int argc, char **argv);
 extern FfExit ff_command_functions(int argc, char **argv);
 extern FfExit ff_command_workflows(int argc, char **argv);
+extern FfExit ff_command_approvals(int argc, char **argv);
 extern FfExit ff_command_approve(int argc, char **argv);
 extern FfExit ff_command_reject(int argc, char **argv);
 extern FfExit ff_command_create_admin(int argc, char **argv);

@@ -55,7 +55,7 @@ decide(int argc, char **argv, const Verdict *verdict, bool with_data)
 	if (parse != FF_PARSE_GO)
 		return parse == FF_PARSE_HELPED ? FF_EXIT_DONE : FF_EXIT_USAGE;
 	if (ids.count == 0)
-		return ff_misused(verdict->command, "%s needs ids of requests (flowforge.approvals)",
+		return ff_misused(verdict->command, "%s needs ids of requests (flowforge approvals)",
 						  verdict->command);
 	body = make_body(verdict, data, reason, by);
 	if (body == NULL)
@@ -70,7 +70,7 @@ FfExit
 ff_command_approve(int argc, char **argv)
 {
 	static const Verdict verdict = {
-		"approve", "Approves what runs ask people (flowforge.approvals).", "/approve", "comment"};
+		"approve", "Approves what runs ask people (flowforge approvals).", "/approve", "comment"};
 
 	return decide(argc, argv, &verdict, true);
 }
@@ -78,7 +78,7 @@ ff_command_approve(int argc, char **argv)
 FfExit
 ff_command_reject(int argc, char **argv)
 {
-	static const Verdict verdict = {"reject", "Rejects what runs ask people (flowforge.approvals).",
+	static const Verdict verdict = {"reject", "Rejects what runs ask people (flowforge approvals).",
 									"/reject", "reason"};
 
 	return decide(argc, argv, &verdict, false);
