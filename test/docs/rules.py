@@ -55,6 +55,11 @@ def test_times_durations_and_rules_may_be_others_and_numbers_may_not(use: Any) -
     fails(fence("sh", "echo '2031-12-31 23:59:59+00 3.5 s 4 h 00:10:01.5 8'; echo '--------+--'") + shown, "it shows:")
 
 
+def test_releases_of_the_system_s_packages_may_be_others(use: Any) -> None:
+    passes(fence("sh", "echo 'PostgreSQL 15.20, pg_cron 1.4-1'") + fence("text", "PostgreSQL 15.18, pg_cron 1.6-2"))
+    fails(fence("sh", "echo 'PostgreSQL fifteen'") + fence("text", "PostgreSQL 15.18"), "and not")
+
+
 def test_an_id_means_the_same_wherever_the_page_has_it(use: Any) -> None:
     made = fence("sh", "id=$(cat /proc/sys/kernel/random/uuid); echo $id") + fence("text", ID)
     passes(made + fence("sh", f"[ {ID} = $id ] && echo $id") + fence("text", ID))

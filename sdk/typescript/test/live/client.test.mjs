@@ -155,12 +155,12 @@ describe("the client", () => {
 	});
 
 	it("changes functions, and pauses all of an app", async () => {
-		const before = good(await client.functions.get("ts-undefined"));
-		assert.equal((await client.functions.change("ts-undefined", { name: "x" }, { etag: '"nobody"' })).error.status, 412);
-		const changed = good(await client.functions.change("ts-undefined", { name: "Nothing", paused: true, reason: "tests" }, { etag: before.etag }));
+		const before = good(await client.functions.get("ts-single"));
+		assert.equal((await client.functions.change("ts-single", { name: "x" }, { etag: '"nobody"' })).error.status, 412);
+		const changed = good(await client.functions.change("ts-single", { name: "Nothing", paused: true, reason: "tests" }, { etag: before.etag }));
 		assert.deepEqual([changed.name, changed.paused, changed.pause.reason], ["Nothing", true, "tests"]);
-		assert.ok(good(await client.functions.archive("ts-undefined")).archived_at);
-		const back = good(await client.functions.change("ts-undefined", { archived: false, paused: false }));
+		assert.ok(good(await client.functions.archive("ts-single")).archived_at);
+		const back = good(await client.functions.change("ts-single", { archived: false, paused: false }));
 		assert.deepEqual([back.archived_at, back.paused], [null, false]);
 		assert.equal(good(await client.apps.pause("ts", { reason: "moving" })).result, "paused");
 		assert.equal((await client.apps.select("name", "paused")).data[0].paused, true);
