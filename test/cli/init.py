@@ -57,7 +57,7 @@ def test_the_readme_of_a_project_in_sql_is_true(use: Any) -> None:
     project, port = f"{home.path}/shop", free_port()
     server = begin("dev", "-p", str(port), cwd=project)
     try:
-        Reader(server.stdout).wait(r"╰", 60)
+        Reader(server.stdout).wait(r"Ctrl-C stops everything", 60)
         flowforge("psql", "-Xqf", "setup.sql", cwd=project).expect(DONE)
         sent = flowforge("send", "shop/order.created", "-d", '{"id": "o1", "item": "pen", "amount": 4}', "--wait", cwd=project).expect(DONE)
         assert '✓ completed' in sent.out and '"due":10' in sent.out.replace(" ", ""), sent.out
@@ -84,7 +84,7 @@ def test_a_project_in_python_passes_its_own_test(use: Any) -> None:
     assert tested.returncode == 0 and "snakes: the test has passed" in tested.stdout, tested
     server = begin("dev", "-p", str(free_port()), "--", ".venv/bin/python", "app.py", cwd=f"{home.path}/snakes")
     try:
-        Reader(server.stdout).wait(r"╰", 60)
+        Reader(server.stdout).wait(r"Ctrl-C stops everything", 60)
 
         def taken() -> bool:
             return "snakes-take-order" in flowforge("functions", "list", cwd=f"{home.path}/snakes").out
@@ -116,7 +116,7 @@ def test_a_project_in_typescript_passes_its_own_test(use: Any) -> None:
     assert not Path(project, "package-lock.json").exists() and '"flowforge": "^' in Path(project, "package.json").read_text()
     server = begin("dev", "-p", str(free_port()), "--", "npm", "start", cwd=project)
     try:
-        Reader(server.stdout).wait(r"╰", 60)
+        Reader(server.stdout).wait(r"Ctrl-C stops everything", 60)
 
         def taken() -> bool:
             return "spiders-take-order" in flowforge("functions", "list", cwd=project).out
